@@ -34,10 +34,10 @@ pub struct DashboardSummary {
     /// Things on the wishlist.
     pub total_wishlist_items: u32,
     /// MOCs per build status (D-FR-2).
-    #[cfg_attr(feature = "codegen", ts(as = "std::collections::HashMap<BuildStatus, u32>"))]
+    #[cfg_attr(feature = "codegen", ts(type = "Record<BuildStatus, number>"))]
     pub mocs_by_build_status: MocsByBuildStatus,
     /// MOCs per coverage status (D-FR-3).
-    #[cfg_attr(feature = "codegen", ts(as = "std::collections::HashMap<CoverageStatus, u32>"))]
+    #[cfg_attr(feature = "codegen", ts(type = "Record<CoverageStatus, number>"))]
     pub mocs_by_coverage_status: MocsByCoverageStatus,
 }
 

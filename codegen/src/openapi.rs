@@ -1,0 +1,185 @@
+//! `docs/openapi.json`: the REST side (D-API-1 to D-API-7).
+
+use serde_json::{Value, json};
+
+use crate::schemas;
+
+/// The whole document, `OpenAPI` 3.1.
+pub(crate) fn document() -> Value {
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Dashboard snapshot",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "MIT", "identifier": "MIT" },
+            "description": "One user's collection as one consistent snapshot. Later changes are \
+                pushed over Socket.IO; see asyncapi.json. The prefix `/api` is configurable \
+                (`DASHBOARD_BASE_PATH`)."
+        },
+        "servers": [{
+            "url": "/",
+            "description": "Wherever dashboard-server is reached, usually behind the host's proxy."
+        }],
+        "security": [{ "accessToken": [] }, { "sessionCookie": [] }],
+        "tags": [{ "name": "snapshot", "description": "The dashboard's state, read at once." }],
+        "paths": {
+            "/api/dashboard": { "get": own_dashboard() },
+            "/api/users/{userId}/dashboard": { "get": dashboard_of_user() }
+        },
+        "components": {
+            "securitySchemes": security_schemes(),
+            "parameters": parameters(),
+            "headers": headers(),
+            "responses": responses(),
+            "schemas": schemas::of_rest()
+        }
+    })
+}
+
+fn own_dashboard() -> Value {
+    json!({
+        "operationId": "getDashboard",
+        "tags": ["snapshot"],
+        "summary": "The dashboard of the caller",
+        "description": "A user without data gets zeros and empty lists, not an error (D-API-1).",
+        "parameters": [reference("parameters/IfNoneMatch"), reference("parameters/CorrelationId")],
+        "responses": answers(&["401", "500", "503"])
+    })
+}
+
+fn dashboard_of_user() -> Value {
+    json!({
+        "operationId": "getDashboardOfUser",
+        "tags": ["snapshot"],
+        "summary": "The dashboard of a user named in the path",
+        "description": "The same as `/api/dashboard`, for callers that address users by path. Only \
+            the caller's own id is answered.",
+        "parameters": [
+            {
+                "name": "userId",
+                "in": "path",
+                "required": true,
+                "description": "The token's `sub`; any text, not always a UUID.",
+                "schema": { "type": "string", "minLength": 1 }
+            },
+            reference("parameters/IfNoneMatch"),
+            reference("parameters/CorrelationId")
+        ],
+        "responses": answers(&["401", "403", "500", "503"])
+    })
+}
+
+fn answers(errors: &[&str]) -> Value {
+    let mut answers = json!({
+        "200": reference("responses/Snapshot"),
+        "304": reference("responses/NotModified")
+    });
+    for status in errors {
+        let name = match *status {
+            "401" => "Unauthorized",
+            "403" => "Forbidden",
+            "500" => "InternalError",
+            _ => "Unavailable",
+        };
+        answers[*status] = reference(&format!("responses/{name}"));
+    }
+    answers
+}
+
+fn security_schemes() -> Value {
+    json!({
+        "accessToken": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The access token (`token_use` = `access`)."
+        },
+        "sessionCookie": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "auth_token",
+            "description": "The ID token (`token_use` = `id`). The name is configurable \
+                (`DASHBOARD_AUTH_COOKIE`)."
+        }
+    })
+}
+
+fn parameters() -> Value {
+    json!({
+        "IfNoneMatch": {
+            "name": "If-None-Match",
+            "in": "header",
+            "description": "The `ETag` of the last snapshot: 304 where nothing changed since.",
+            "schema": { "type": "string", "examples": ["\"k3f9-17\""] }
+        },
+        "CorrelationId": {
+            "name": "X-Correlation-Id",
+            "in": "header",
+            "description": "Names the request in logs; made up by the server where absent.",
+            "schema": { "type": "string" }
+        }
+    })
+}
+
+fn headers() -> Value {
+    json!({
+        "ETag": {
+            "description": "`\"<epoch>-<revision>\"`: how many changes the snapshot includes. The \
+                events' `revision` is the same counter.",
+            "required": true,
+            "schema": { "type": "string", "pattern": "^\"[A-Za-z0-9_]{1,64}-[0-9]+\"$" }
+        },
+        "CacheControl": {
+            "description": "Kept by the browser, asked again each time, shared with nobody.",
+            "schema": { "type": "string", "const": "private, no-cache" }
+        },
+        "CorrelationId": {
+            "description": "Names the request in the server's logs.",
+            "schema": { "type": "string" }
+        },
+        "RetryAfter": {
+            "description": "When to ask again, in seconds.",
+            "schema": { "type": "integer", "minimum": 0 }
+        }
+    })
+}
+
+fn responses() -> Value {
+    let tagged = json!({
+        "ETag": reference("headers/ETag"),
+        "Cache-Control": reference("headers/CacheControl"),
+        "X-Correlation-Id": reference("headers/CorrelationId")
+    });
+    json!({
+        "Snapshot": {
+            "description": "The dashboard (D-API-2).",
+            "headers": tagged,
+            "content": { "application/json": { "schema": reference("schemas/DashboardView") } }
+        },
+        "NotModified": {
+            "description": "Nothing changed since the snapshot named in `If-None-Match`.",
+            "headers": tagged
+        },
+        "Unauthorized": error("No valid session.", false),
+        "Forbidden": error("A valid session, but of another user.", false),
+        "InternalError": error("The server's fault.", false),
+        "Unavailable": error("The database cannot be read now.", true)
+    })
+}
+
+/// An answer with the standard body (D-API-7).
+fn error(description: &str, retry: bool) -> Value {
+    let mut headers = json!({ "X-Correlation-Id": reference("headers/CorrelationId") });
+    if retry {
+        headers["Retry-After"] = reference("headers/RetryAfter");
+    }
+    json!({
+        "description": description,
+        "headers": headers,
+        "content": { "application/json": { "schema": reference("schemas/ErrorBody") } }
+    })
+}
+
+fn reference(component: &str) -> Value {
+    json!({ "$ref": format!("#/components/{component}") })
+}
