@@ -1,0 +1,183 @@
+/**
+ * The typed client around the WebAssembly core.
+ *
+ * The core decides everything about connecting, retrying and applying events. What happens here is
+ * what it cannot do: wait for its own module to load, check what apps pass in, and keep apps'
+ * callbacks from harming it or each other.
+ */
+import type { DashboardClient, DashboardClientOptions } from './api.js'
+import type { Core, CoreConstructor, CoreLoader } from './core.js'
+import { type CheckedOptions, checkOptions } from './options.js'
+import { IDLE, LOADING, loadFailure, NO_WEBSOCKET, withoutView } from './state.js'
+import type { DashboardState, Diagnostic, DiagnosticLevel } from './types.js'
+
+/** Waits between attempts to load the module: they double from the first to the last. */
+const LOAD_RETRY_MS = { first: 1_000, last: 30_000 }
+
+/** Returns `createDashboardClient` for one way of loading the module. */
+export function clientFactory(load: CoreLoader) {
+  return function createDashboardClient(options: DashboardClientOptions): DashboardClient {
+    return new Client(checkOptions(options), load)
+  }
+}
+
+class Client implements DashboardClient {
+  readonly #options: CheckedOptions
+  readonly #load: CoreLoader
+  readonly #listeners = new Set<(state: DashboardState) => void>()
+  #state: DashboardState = IDLE
+  #core: Core | null = null
+  /** Counts starts and stops: what was begun in an earlier life is dropped by its number. */
+  #life = 0
+  #started = false
+  #loadRetry: ReturnType<typeof setTimeout> | undefined
+
+  constructor(options: CheckedOptions, load: CoreLoader) {
+    this.#options = options
+    this.#load = load
+  }
+
+  // Arrow properties, so that `const { start, stop } = client` works as people expect.
+  start = (): void => {
+    if (this.#started) return
+    if (typeof globalThis.WebSocket !== 'function') {
+      this.#report('error', NO_WEBSOCKET.code, NO_WEBSOCKET.message)
+      this.#publish(withoutView('closed', NO_WEBSOCKET))
+      return
+    }
+    this.#started = true
+    this.#life += 1
+    this.#loadThenBegin(0)
+  }
+
+  stop = (): void => {
+    if (!this.#started) return
+    this.#started = false
+    this.#life += 1
+    clearTimeout(this.#loadRetry)
+    const core = this.#core
+    this.#core = null
+    if (core !== null) {
+      core.stop()
+      // Later, because `stop` may be called by a listener while the core is still on the stack.
+      queueMicrotask(() => core.free())
+    }
+    this.#publish(withoutView('closed', null))
+  }
+
+  reauthenticate = (): void => {
+    this.#core?.reauthenticate()
+  }
+
+  refresh = (): void => {
+    if (this.#core !== null) this.#core.refresh()
+    else if (this.#started && this.#state.status === 'backoff') {
+      clearTimeout(this.#loadRetry)
+      this.#loadThenBegin(this.#state.freshness.attempt)
+    }
+  }
+
+  subscribe = (listener: (state: DashboardState) => void): (() => void) => {
+    if (typeof listener !== 'function') {
+      throw new TypeError('subscribe expects a function. It is called with each new state.')
+    }
+    // Wrapped, so that a function subscribed twice is two subscriptions.
+    const subscription = (state: DashboardState) => listener(state)
+    this.#listeners.add(subscription)
+    return () => {
+      this.#listeners.delete(subscription)
+    }
+  }
+
+  getState = (): DashboardState => this.#state
+
+  #loadThenBegin(failedBefore: number): void {
+    const life = this.#life
+    this.#publish(withoutView('connecting', LOADING, failedBefore))
+    if (life !== this.#life) return
+    this.#load().then(
+      loaded => {
+        if (life === this.#life) this.#begin(loaded, life)
+      },
+      (error: unknown) => {
+        if (life === this.#life) this.#retryLater(error, failedBefore + 1)
+      },
+    )
+  }
+
+  #begin(DashboardCore: CoreConstructor, life: number): void {
+    const { url, basePath, cookies, getToken } = this.#options
+    try {
+      this.#core = new DashboardCore({
+        url,
+        basePath,
+        cookies,
+        ...(getToken && { getToken }),
+        onState: state => {
+          if (life === this.#life) this.#publish(state)
+        },
+        onDiagnostic: entry => this.#log(entry),
+      })
+      this.#core.start()
+    } catch (error) {
+      // The core refuses nothing that passed the check, so this is a fault of the package.
+      this.#core = null
+      this.#started = false
+      const message = `The client could not begin. (${text(error)})`
+      this.#report('error', 'CORE_FAILED', message)
+      this.#publish(withoutView('closed', { code: 'CORE_FAILED', message }))
+    }
+  }
+
+  #retryLater(error: unknown, attempt: number): void {
+    const longest = Math.min(LOAD_RETRY_MS.first * 2 ** (attempt - 1), LOAD_RETRY_MS.last)
+    const wait = longest * (0.5 + Math.random() / 2)
+    const reason = loadFailure(error)
+    this.#report('error', reason.code, reason.message)
+    const life = this.#life
+    this.#publish(withoutView('backoff', reason, attempt, Date.now() + Math.round(wait)))
+    // A listener may have stopped the client, or asked for a retry at once.
+    if (life !== this.#life || this.#state.status !== 'backoff') return
+    this.#loadRetry = setTimeout(() => this.#loadThenBegin(attempt), wait)
+  }
+
+  #publish(state: DashboardState): void {
+    if (state === this.#state) return
+    const before = this.#state.status
+    this.#state = state
+    for (const listener of [...this.#listeners]) {
+      // A listener may change the state or the list; the rest hear only of what still holds.
+      if (this.#state !== state) return
+      if (this.#listeners.has(listener)) this.#call('A listener of the client', listener, state)
+    }
+    const { onAuthRequired } = this.#options
+    if (state.status === 'authRequired' && before !== 'authRequired' && onAuthRequired !== null) {
+      this.#call('onAuthRequired', onAuthRequired, state)
+    }
+  }
+
+  /** An app's callback that throws is the app's fault, and must not cost others their state. */
+  #call(name: string, callback: (state: DashboardState) => void, state: DashboardState): void {
+    try {
+      callback(state)
+    } catch (error) {
+      this.#report('error', 'CALLBACK_THREW', `${name} threw: ${text(error)}`)
+    }
+  }
+
+  #report(level: DiagnosticLevel, code: string, message: string): void {
+    this.#log({ at: Date.now(), level, code, message })
+  }
+
+  #log(entry: Diagnostic): void {
+    try {
+      this.#options.logger[entry.level]?.(`[dashboard-sdk] ${entry.code}: ${entry.message}`, entry)
+    } catch {
+      // There is nowhere left to tell it.
+    }
+  }
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+}

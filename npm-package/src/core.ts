@@ -1,0 +1,40 @@
+import type { DashboardState, Diagnostic } from './types.js'
+
+/** What the WebAssembly core is made with. */
+export interface CoreOptions {
+  /** Origin of the server, such as `https://moc.example.org`. */
+  url: string
+  basePath: string
+  getToken?: () => Promise<string | null>
+  cookies: boolean
+  onState: (state: DashboardState) => void
+  onDiagnostic: (entry: Diagnostic) => void
+}
+
+/** The class `DashboardCore` of the WebAssembly module. */
+export interface Core {
+  start(): void
+  stop(): void
+  reauthenticate(): void
+  refresh(): void
+  getState(): DashboardState
+  free(): void
+}
+
+/** Makes a core; there is one only after the module has been loaded. */
+export type CoreConstructor = new (options: CoreOptions) => Core
+
+/** Loads the WebAssembly module; may be called again after a failure. */
+export type CoreLoader = () => Promise<CoreConstructor>
+
+/** Calls `load` at most once at a time, and never again after it has succeeded. */
+export function once(load: CoreLoader): CoreLoader {
+  let loading: Promise<CoreConstructor> | null = null
+  return function loadOnce() {
+    loading ??= load().catch((error: unknown) => {
+      loading = null
+      throw error
+    })
+    return loading
+  }
+}

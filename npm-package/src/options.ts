@@ -1,0 +1,119 @@
+import type { DashboardClientOptions, DashboardLogger } from './api.js'
+
+/** Options after the check: complete and normalised. */
+export interface CheckedOptions {
+  url: string
+  basePath: string
+  cookies: boolean
+  getToken: (() => Promise<string | null>) | null
+  onAuthRequired: NonNullable<DashboardClientOptions['onAuthRequired']> | null
+  logger: DashboardLogger
+}
+
+const KNOWN = ['url', 'basePath', 'getToken', 'cookies', 'onAuthRequired', 'logger']
+
+/** Refuses what cannot work, with a message that says what to do. */
+export function checkOptions(options: DashboardClientOptions): CheckedOptions {
+  if (typeof options !== 'object' || options === null) {
+    throw problem(`expects an object of options, not ${describe(options)}. Pass at least { url }.`)
+  }
+  const unknown = Object.keys(options).find(key => !KNOWN.includes(key))
+  if (unknown !== undefined) {
+    throw problem(`has no option ${JSON.stringify(unknown)}. It has: ${KNOWN.join(', ')}.`)
+  }
+  const { getToken = null, cookies = false, onAuthRequired = null } = options
+  if (getToken !== null && typeof getToken !== 'function') {
+    throw problem(
+      `expects getToken to be a function, not ${describe(getToken)}. ` +
+        'Pass () => token, so that each attempt asks for a fresh one.',
+    )
+  }
+  if (typeof cookies !== 'boolean') {
+    throw problem(`expects cookies to be true or false, not ${describe(cookies)}.`)
+  }
+  if (onAuthRequired !== null && typeof onAuthRequired !== 'function') {
+    throw problem(`expects onAuthRequired to be a function, not ${describe(onAuthRequired)}.`)
+  }
+  if (getToken === null && !cookies) {
+    throw problem(
+      'does not know how to log in. Pass getToken: () => token, ' +
+        'or cookies: true where the session is in a cookie.',
+    )
+  }
+  return {
+    url: checkUrl(options.url),
+    basePath: checkBasePath(options.basePath ?? '/api'),
+    cookies,
+    getToken: getToken && checkedToken(getToken),
+    onAuthRequired,
+    logger: checkLogger(options.logger),
+  }
+}
+
+/** Shows a value's kind in a message without its content, which may be a secret. */
+function describe(value: unknown): string {
+  if (value === null) return 'null'
+  return Array.isArray(value) ? 'an array' : `a value of type ${typeof value}`
+}
+
+function problem(what: string): TypeError {
+  return new TypeError(`createDashboardClient ${what}`)
+}
+
+function checkUrl(value: unknown): string {
+  const example = "Pass the server's origin, such as 'https://moc.example.org'."
+  if (typeof value !== 'string' && !(value instanceof URL)) {
+    throw problem(`expects url to be a string, not ${describe(value)}. ${example}`)
+  }
+  let url: URL
+  try {
+    url = new URL(value)
+  } catch {
+    throw problem(`expects url to be absolute. ${example}`)
+  }
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    throw problem(`expects url to begin with http: or https:, not ${url.protocol} ${example}`)
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw problem('refuses a url that holds a password. Pass getToken or cookies: true instead.')
+  }
+  if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
+    throw problem(`expects url to end after the host. Put a path into basePath. ${example}`)
+  }
+  return url.origin
+}
+
+function checkBasePath(value: unknown): string {
+  if (typeof value !== 'string') {
+    throw problem(`expects basePath to be a string, not ${describe(value)}. Default: '/api'.`)
+  }
+  if (value !== '' && !/^\/[^?#\s]*$/.test(value)) {
+    throw problem(
+      `expects basePath to be a path that begins with '/', such as '/api', ` +
+        `not ${JSON.stringify(value)}.`,
+    )
+  }
+  return value.replace(/\/+$/, '')
+}
+
+function checkedToken(getToken: NonNullable<DashboardClientOptions['getToken']>) {
+  return async function askForToken(): Promise<string | null> {
+    const token: unknown = await getToken()
+    if (token === null || typeof token === 'string') return token
+    throw new TypeError(`getToken must return a string or null, not ${describe(token)}.`)
+  }
+}
+
+function checkLogger(logger: DashboardClientOptions['logger']): DashboardLogger {
+  if (logger === null) return {}
+  if (logger === undefined) {
+    return {
+      warn: (message, entry) => console.warn(message, entry),
+      error: (message, entry) => console.error(message, entry),
+    }
+  }
+  if (typeof logger !== 'object') {
+    throw problem(`expects logger to be like console, not ${describe(logger)}.`)
+  }
+  return logger
+}

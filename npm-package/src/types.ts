@@ -1,0 +1,32 @@
+/**
+ * The types of the dashboard: what the server sends, and what the client tells an app.
+ *
+ * All of them are generated from the Rust types that server and client are built from, so they are
+ * exactly what crosses the network. This is the one place that imports the generated files.
+ */
+
+export type {
+  DashboardState,
+  Diagnostic,
+  Freshness,
+  Level as DiagnosticLevel,
+  Reason,
+  Source as FreshnessSource,
+  Status as DashboardStatus,
+} from './generated/state.js'
+export type {
+  BuildStatus,
+  CoverageStatus,
+  DashboardEvent,
+  DashboardSummary,
+  DashboardView,
+  ErrorBody,
+  ErrorCode,
+  ErrorEvent,
+  ErrorEventCode,
+  EventPayloads,
+  EventType,
+  PartialPartsMoc,
+  RecentMoc,
+  ThemeStats,
+} from './generated/wire.js'

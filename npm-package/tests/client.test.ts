@@ -1,0 +1,349 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+
+import type { DashboardLogger } from '../src/api.js'
+import { clientFactory } from '../src/client.js'
+import { type CoreConstructor, once } from '../src/core.js'
+import { withoutView } from '../src/state.js'
+import type { DashboardState, Diagnostic } from '../src/types.js'
+import { CoreDouble, live, loadDouble } from './double.js'
+
+const OPTIONS = { url: 'https://moc.example.org', cookies: true }
+
+function recorder() {
+  const entries: Diagnostic[] = []
+  const keep = (_message: string, entry: Diagnostic) => void entries.push(entry)
+  const logger: DashboardLogger = { debug: keep, info: keep, warn: keep, error: keep }
+  return { entries, logger }
+}
+
+function latest(): CoreDouble {
+  const core = CoreDouble.made.at(-1)
+  if (core === undefined) throw new Error('no core was made')
+  return core
+}
+
+async function started(options: object = {}) {
+  const client = clientFactory(loadDouble)({ ...OPTIONS, ...options })
+  client.start()
+  await vi.waitFor(() => expect(CoreDouble.made).toHaveLength(1))
+  return { client, core: latest() }
+}
+
+beforeEach(() => {
+  CoreDouble.made = []
+  vi.stubGlobal('WebSocket', class {})
+})
+
+afterEach(() => {
+  vi.useRealTimers()
+  vi.unstubAllGlobals()
+})
+
+describe('life of a client', () => {
+  it('does nothing before start', async () => {
+    const load = vi.fn(loadDouble)
+    const client = clientFactory(load)(OPTIONS)
+    expect(client.getState().status).toBe('idle')
+    client.refresh()
+    client.reauthenticate()
+    client.stop()
+    expect(client.getState().status).toBe('idle')
+    expect(load).not.toHaveBeenCalled()
+  })
+
+  it('may be started before the module is there, and says what it waits for', async () => {
+    const client = clientFactory(loadDouble)(OPTIONS)
+    client.start()
+    expect(client.getState()).toMatchObject({
+      status: 'connecting',
+      view: null,
+      freshness: { source: 'none', reason: { code: 'MODULE_LOADING' } },
+    })
+    await vi.waitFor(() => expect(latest().calls).toEqual(['start']))
+    latest().say(live())
+    expect(client.getState()).toBe(latest().state)
+  })
+
+  it('begins once however often it is started', async () => {
+    const { client, core } = await started()
+    client.start()
+    client.start()
+    expect(core.calls).toEqual(['start'])
+    expect(CoreDouble.made).toHaveLength(1)
+  })
+
+  it('makes no core when stopped before the module is there', async () => {
+    let arrive: (core: CoreConstructor) => void = () => {}
+    const loading = new Promise<CoreConstructor>(resolve => {
+      arrive = resolve
+    })
+    const client = clientFactory(() => loading)(OPTIONS)
+    client.start()
+    client.stop()
+    arrive(CoreDouble)
+    await loading
+    expect(CoreDouble.made).toHaveLength(0)
+    expect(client.getState().status).toBe('closed')
+  })
+
+  it('makes one core for start, stop, start in one go, as StrictMode does', async () => {
+    const client = clientFactory(once(loadDouble))(OPTIONS)
+    client.start()
+    client.stop()
+    client.start()
+    await vi.waitFor(() => expect(CoreDouble.made).toHaveLength(1))
+    await Promise.resolve()
+    expect(CoreDouble.made).toHaveLength(1)
+    expect(latest().calls).toEqual(['start'])
+  })
+
+  it('stops the core, forgets the view, frees the memory, and can begin afresh', async () => {
+    const { client, core } = await started()
+    core.say(live())
+    client.stop()
+    expect(client.getState()).toMatchObject({ status: 'closed', view: null })
+    await vi.waitFor(() => expect(core.calls).toEqual(['start', 'stop', 'free']))
+    core.say(live())
+    expect(client.getState().status).toBe('closed')
+
+    client.start()
+    await vi.waitFor(() => expect(CoreDouble.made).toHaveLength(2))
+    expect(client.getState()).toMatchObject({ status: 'connecting', view: null })
+  })
+
+  it('frees the core only after a listener that stops it has returned', async () => {
+    const { client, core } = await started()
+    client.subscribe(state => {
+      if (state.status !== 'live') return
+      client.stop()
+      expect(core.calls).not.toContain('free')
+    })
+    core.say(live())
+    expect(client.getState().status).toBe('closed')
+    await vi.waitFor(() => expect(core.calls).toContain('free'))
+  })
+
+  it('hands its options to the core, the token asked anew each time', async () => {
+    const getToken = vi.fn().mockReturnValueOnce('first').mockResolvedValueOnce('second')
+    const { core } = await started({ cookies: false, getToken, basePath: '/v1/' })
+    expect(core.options).toMatchObject({
+      url: 'https://moc.example.org',
+      basePath: '/v1',
+      cookies: false,
+    })
+    expect(await core.options.getToken?.()).toBe('first')
+    expect(await core.options.getToken?.()).toBe('second')
+  })
+
+  it('passes refresh and reauthenticate on', async () => {
+    const { client, core } = await started()
+    client.refresh()
+    client.reauthenticate()
+    expect(core.calls).toEqual(['start', 'refresh', 'reauthenticate'])
+  })
+
+  it('works with its methods taken apart', async () => {
+    const { start, getState, stop } = clientFactory(loadDouble)(OPTIONS)
+    start()
+    expect(getState().status).toBe('connecting')
+    stop()
+    expect(getState().status).toBe('closed')
+  })
+})
+
+describe('listeners', () => {
+  it('hear every state until they unsubscribe', async () => {
+    const { client, core } = await started()
+    const heard: DashboardState[] = []
+    const unsubscribe = client.subscribe(state => heard.push(state))
+    core.say(live())
+    core.say(core.state)
+    unsubscribe()
+    unsubscribe()
+    core.say(live())
+    expect(heard).toHaveLength(1)
+  })
+
+  it('that throw are reported and harm nobody', async () => {
+    const { entries, logger } = recorder()
+    const { client, core } = await started({ logger })
+    const heard = vi.fn()
+    client.subscribe(() => {
+      throw new RangeError('oops')
+    })
+    client.subscribe(heard)
+    core.say(live())
+    expect(heard).toHaveBeenCalledOnce()
+    expect(entries).toEqual([
+      expect.objectContaining({
+        level: 'error',
+        code: 'CALLBACK_THREW',
+        message: expect.stringContaining('RangeError: oops'),
+      }),
+    ])
+  })
+
+  it('never hear of a state that a listener before them has ended', async () => {
+    const { client, core } = await started()
+    const heard: string[] = []
+    client.subscribe(state => {
+      if (state.status === 'live') client.stop()
+    })
+    client.subscribe(state => heard.push(state.status))
+    core.say(live())
+    expect(heard).toEqual(['closed'])
+  })
+
+  it('that are no functions are refused', () => {
+    const client = clientFactory(loadDouble)(OPTIONS)
+    expect(() => client.subscribe(undefined as never)).toThrow(/expects a function/)
+  })
+})
+
+describe('refused sessions (D-RES-2)', () => {
+  it('are told once each time', async () => {
+    const onAuthRequired = vi.fn()
+    const { core } = await started({ onAuthRequired })
+    core.say(withoutView('authRequired', { code: 'AUTH_FAILED', message: 'no' }))
+    core.say(withoutView('authRequired', { code: 'AUTH_FAILED', message: 'still no' }))
+    expect(onAuthRequired).toHaveBeenCalledOnce()
+    core.say(withoutView('connecting', null))
+    core.say(withoutView('authRequired', { code: 'AUTH_FAILED', message: 'again' }))
+    expect(onAuthRequired).toHaveBeenCalledTimes(2)
+  })
+
+  it('are told also when the callback throws or calls the client', async () => {
+    const { entries, logger } = recorder()
+    const { client, core } = await started({
+      logger,
+      onAuthRequired: () => {
+        client.reauthenticate()
+        throw new Error('oops')
+      },
+    })
+    core.say(withoutView('authRequired', { code: 'AUTH_FAILED', message: 'no' }))
+    expect(core.calls).toEqual(['start', 'reauthenticate'])
+    expect(entries.map(entry => entry.code)).toEqual(['CALLBACK_THREW'])
+  })
+})
+
+describe('a module that does not load', () => {
+  it('shows as backoff with a reason, and is loaded again', async () => {
+    vi.useFakeTimers()
+    const { entries, logger } = recorder()
+    const load = vi.fn(loadDouble).mockRejectedValueOnce(new Error('404'))
+    const client = clientFactory(load)({ ...OPTIONS, logger })
+    client.start()
+    await vi.advanceTimersByTimeAsync(0)
+    expect(client.getState()).toMatchObject({
+      status: 'backoff',
+      freshness: { attempt: 1, reason: { code: 'MODULE_LOAD_FAILED' } },
+    })
+    expect(client.getState().freshness.nextRetryAt).toBeGreaterThan(Date.now())
+    expect(entries).toMatchObject([{ level: 'error', code: 'MODULE_LOAD_FAILED' }])
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(latest().calls).toEqual(['start'])
+  })
+
+  it('says what to do about a Content-Security-Policy', async () => {
+    vi.useFakeTimers()
+    const refusal = new Error("Refused to compile: 'unsafe-eval' is not allowed")
+    const client = clientFactory(() => Promise.reject(refusal))({ ...OPTIONS, logger: null })
+    client.start()
+    await vi.advanceTimersByTimeAsync(0)
+    expect(client.getState().freshness.reason?.message).toContain("'wasm-unsafe-eval'")
+    client.stop()
+  })
+
+  it('is loaded at once on refresh, and no more after stop', async () => {
+    vi.useFakeTimers()
+    const load = vi.fn(() => Promise.reject(new Error('404')))
+    const client = clientFactory(load)({ ...OPTIONS, logger: null })
+    client.start()
+    await vi.advanceTimersByTimeAsync(0)
+    client.refresh()
+    await vi.advanceTimersByTimeAsync(0)
+    expect(load).toHaveBeenCalledTimes(2)
+    client.stop()
+    await vi.advanceTimersByTimeAsync(120_000)
+    expect(load).toHaveBeenCalledTimes(2)
+    expect(client.getState().status).toBe('closed')
+  })
+
+  it('waits longer each time, at most 30 s', async () => {
+    vi.useFakeTimers()
+    const load = vi.fn(() => Promise.reject(new Error('404')))
+    const client = clientFactory(load)({ ...OPTIONS, logger: null })
+    client.start()
+    for (let attempt = 1; attempt <= 9; attempt += 1) {
+      await vi.advanceTimersByTimeAsync(30_000)
+    }
+    const { nextRetryAt, attempt } = client.getState().freshness
+    expect(attempt).toBeGreaterThan(8)
+    expect((nextRetryAt ?? 0) - Date.now()).toBeLessThanOrEqual(30_000)
+    client.stop()
+  })
+
+  it('is loaded once for many clients', async () => {
+    const load = vi.fn(loadDouble)
+    const create = clientFactory(once(load))
+    const clients = [create(OPTIONS), create(OPTIONS)]
+    for (const client of clients) client.start()
+    await vi.waitFor(() => expect(CoreDouble.made).toHaveLength(2))
+    expect(load).toHaveBeenCalledOnce()
+    for (const client of clients) client.stop()
+  })
+})
+
+describe('where a client cannot work', () => {
+  it('says that the runtime has no WebSocket', () => {
+    vi.stubGlobal('WebSocket', undefined)
+    const { entries, logger } = recorder()
+    const client = clientFactory(loadDouble)({ ...OPTIONS, logger })
+    client.start()
+    expect(client.getState()).toMatchObject({
+      status: 'closed',
+      freshness: { reason: { code: 'WEBSOCKET_UNAVAILABLE' } },
+    })
+    expect(entries).toMatchObject([{ level: 'error', code: 'WEBSOCKET_UNAVAILABLE' }])
+  })
+
+  it('says that the core refused to begin', async () => {
+    class Refusing extends CoreDouble {
+      override start(): void {
+        throw new Error('no window')
+      }
+    }
+    const { entries, logger } = recorder()
+    const client = clientFactory(async () => Refusing)({ ...OPTIONS, logger })
+    client.start()
+    await vi.waitFor(() => expect(client.getState().status).toBe('closed'))
+    expect(client.getState().freshness.reason?.message).toContain('no window')
+    expect(entries).toMatchObject([{ code: 'CORE_FAILED' }])
+  })
+})
+
+describe('logging (D-WS-8)', () => {
+  it('goes to the console by default, warnings and errors only', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => {})
+    const info = vi.spyOn(console, 'info').mockImplementation(() => {})
+    const { core } = await started()
+    core.options.onDiagnostic({ at: 1, level: 'info', code: 'LIVE', message: 'm' })
+    core.options.onDiagnostic({ at: 1, level: 'warn', code: 'UNKNOWN_EVENT', message: 'm' })
+    expect(info).not.toHaveBeenCalled()
+    expect(warn).toHaveBeenCalledWith('[dashboard-sdk] UNKNOWN_EVENT: m', expect.anything())
+  })
+
+  it('survives a logger that throws', async () => {
+    const logger = {
+      error() {
+        throw new Error('log full')
+      },
+    }
+    const { client, core } = await started({ logger })
+    client.subscribe(() => {
+      throw new Error('oops')
+    })
+    expect(() => core.say(live())).not.toThrow()
+  })
+})
