@@ -1,2 +1,107 @@
-//! Placeholder.
-fn main() {}
+//! What people and CI call, as `cargo xtask …`: the demo, the tests, code generation.
+//!
+//! The commands install what they need, below `target/` where they can, and skip what is up to date.
+//! The work itself is done by other programs; this one decides which, in what order, and says so:
+//! [`steps`] runs them with progress and logs, [`tools`] brings them, [`build`] and [`wasm`] know the
+//! order of things, [`test`] knows the groups and counts.
+
+mod build;
+mod demo;
+mod psql;
+mod size;
+mod stamp;
+mod steps;
+mod test;
+mod tools;
+mod wasm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::build::Builder;
+use crate::steps::Steps;
+
+/// Builds, shows and tests the dashboard.
+///
+/// Everything needed beyond Rust, Node 20 and npm is installed on the way. Logs of the single steps
+/// are kept in target/xtask/logs.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    /// Show what the called programs print, as they print it.
+    #[arg(long, short, global = true)]
+    verbose: bool,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build everything and show it: a realistic collection, changed by SQL every few seconds.
+    ///
+    /// The server runs on a private database (data in .data/demo, kept between runs). Ctrl-C stops
+    /// everything.
+    Demo {
+        /// Do the same headless: look at the page in Chromium, measure, save screenshots, exit.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Open a shell (psql) on the database of the running demo, or of a running server.
+    Psql {
+        /// Arguments for psql, such as: -- -c 'select count(*) from dashboard.mocs'
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Run every check and test; ends with a table of counts.
+    Test {
+        /// Run only these groups (may be repeated).
+        #[arg(long, value_name = "GROUP", value_parser = test::group_names())]
+        only: Vec<String>,
+        /// Name the groups and what each one does, and exit.
+        #[arg(long)]
+        list: bool,
+    },
+    /// Write the TypeScript types and API documents from the Rust types.
+    Codegen {
+        /// Write nothing; fail and name the files that are stale.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build the WASM module into npm-package/wasm.
+    Wasm,
+    /// Print what the WASM module and its glue weigh, and fail above the limit.
+    Size,
+    /// Install everything that the other commands need.
+    Setup,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let mut builder = Builder::new(Steps::new(cli.verbose));
+    match cli.task {
+        Task::Demo { check } => demo::run(&mut builder, check)?,
+        Task::Psql { arguments } => psql::run(&arguments)?,
+        Task::Test { list: true, .. } => test::list(),
+        Task::Test { only, .. } => return test::run(builder, &only),
+        Task::Codegen { check } => builder.codegen(check)?,
+        Task::Wasm => builder.wasm()?,
+        Task::Size => {
+            builder.wasm()?;
+            size::gate()?;
+        }
+        Task::Setup => builder.everything()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

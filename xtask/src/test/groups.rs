@@ -1,0 +1,177 @@
+//! The groups of tests, in the order in which they are run: the quick and telling ones first.
+
+use std::process::Command;
+
+use super::counts::{self, Counts};
+use super::session::{BROWSER_TIMEOUT, Session};
+use crate::build::PRODUCT;
+use crate::steps::Outcome;
+use crate::workspace::{self, cargo, command, npm};
+use crate::{size, tools};
+
+/// A part of the tests that is counted by itself.
+pub(super) struct Group {
+    pub(super) name: &'static str,
+    pub(super) what: &'static str,
+    pub(super) run: fn(&mut Session) -> anyhow::Result<Counts>,
+}
+
+/// Every group.
+pub(super) const GROUPS: [Group; 11] = [
+    Group { name: "format", what: "rustfmt, and Biome on TypeScript and CSS", run: format },
+    Group { name: "clippy", what: "Clippy with warnings denied, host and wasm32", run: clippy },
+    Group { name: "generated", what: "generated files are what codegen writes", run: generated },
+    Group { name: "rust", what: "tests of the Rust crates (nextest)", run: rust },
+    Group { name: "docs", what: "examples in the Rust documentation", run: docs },
+    Group { name: "wasm", what: "the SDK's tests in headless Chromium (wasm-pack)", run: wasm },
+    Group { name: "npm", what: "types and tests of the npm package (Vitest)", run: npm_package },
+    Group { name: "app", what: "types and tests of the app (Vitest)", run: app },
+    Group { name: "package", what: "the packed npm package in fresh projects", run: package },
+    Group { name: "e2e", what: "the whole system, official clients, Chromium", run: end_to_end },
+    Group { name: "size", what: "the WASM module and its glue stay below the limit", run: size },
+];
+
+fn format(session: &mut Session) -> anyhow::Result<Counts> {
+    let rust = check(session, "Check the format of Rust", &mut cargo(["fmt", "--all", "--check"]))?;
+    session.builder.node_modules()?;
+    let web = check(session, "Lint and check the format of TypeScript", &mut npm(["run", "lint"]))?;
+    Ok(rust.and(web))
+}
+
+fn clippy(session: &mut Session) -> anyhow::Result<Counts> {
+    tools::openssl(&mut session.builder.steps)?;
+    let deny = ["--", "--deny", "warnings"];
+    let mut host = cargo(["clippy", "--workspace", "--all-targets"]);
+    let host = check(session, "Clippy on the workspace", host.args(deny))?;
+
+    tools::wasm_target(&mut session.builder.steps)?;
+    let mut browser = cargo(["clippy", "--package", "client-sdk", "--all-targets"]);
+    browser.args(["--target", "wasm32-unknown-unknown"]);
+    browser.args(["--no-default-features", "--features", "browser"]).args(deny);
+    Ok(host.and(check(session, "Clippy on the SDK for browsers", &mut browser)?))
+}
+
+fn generated(session: &mut Session) -> anyhow::Result<Counts> {
+    tools::nextest(&mut session.builder.steps)?;
+    let mut tests = cargo(["nextest", "run", "--package", "codegen"]);
+    let tests = nextest(session, "Test codegen", &mut tests)?;
+    let mut fresh = cargo(["run", "--quiet", "--package", "codegen", "--", "--check"]);
+    Ok(tests.and(check(session, "Check the generated files", &mut fresh)?))
+}
+
+fn rust(session: &mut Session) -> anyhow::Result<Counts> {
+    session.builder.rust_tests()?;
+    let mut tests = cargo(["nextest", "run"]);
+    tests.args(PRODUCT).args(["--filterset", "not package(e2e-tests)"]);
+    tests.env("DATABASE_URL", session.database_url()?);
+    nextest(session, "Run the tests of the crates", &mut tests)
+}
+
+fn docs(session: &mut Session) -> anyhow::Result<Counts> {
+    let mut tests = cargo(["test", "--doc"]);
+    tests.args(PRODUCT);
+    let outcome = session.builder.steps.attempt("Run the examples", &mut tests)?;
+    Ok(told(&outcome, counts::of_libtest(&outcome.log), "Run the examples"))
+}
+
+fn wasm(session: &mut Session) -> anyhow::Result<Counts> {
+    let steps = &mut session.builder.steps;
+    tools::wasm_target(steps)?;
+    tools::wasm_bindgen(steps)?;
+    tools::wasm_pack(steps)?;
+    let browser = tools::browser(steps)?;
+    let mut tests = command("wasm-pack");
+    tests.args(["test", "--headless", "--chrome", "--chromedriver"]).arg(browser.driver);
+    tests.args(["--mode", "no-install", "client-sdk"]);
+    tests.env("WASM_BINDGEN_TEST_TIMEOUT", BROWSER_TIMEOUT.as_secs().to_string());
+    let title = "Run the SDK's tests in Chromium";
+    let outcome = session.builder.steps.attempt(title, &mut tests)?;
+    Ok(told(&outcome, counts::of_libtest(&outcome.log), title))
+}
+
+fn npm_package(session: &mut Session) -> anyhow::Result<Counts> {
+    session.builder.sdk()?;
+    let types = types(session, "npm-package", "Check the types of the npm package")?;
+    Ok(types.and(vitest(session, "npm-package", "Test the npm package")?))
+}
+
+fn app(session: &mut Session) -> anyhow::Result<Counts> {
+    // The app sees the package as its users do: built.
+    session.builder.sdk()?;
+    let types = types(session, "dashboard-app", "Check the types of the app")?;
+    Ok(types.and(vitest(session, "dashboard-app", "Test the app")?))
+}
+
+fn package(session: &mut Session) -> anyhow::Result<Counts> {
+    session.builder.sdk()?;
+    session.builder.browser()?;
+    vitest_script(session, "npm-package", "test:package", "Test the packed npm package")
+}
+
+fn end_to_end(session: &mut Session) -> anyhow::Result<Counts> {
+    session.builder.app()?;
+    session.builder.oracles()?;
+    session.builder.browser()?;
+    session.builder.rust_tests()?;
+    let mut tests = cargo(["nextest", "run"]);
+    tests.args(PRODUCT).args(["--filterset", "package(e2e-tests)"]);
+    tests.env("DATABASE_URL", session.database_url()?);
+    nextest(session, "Run the end-to-end tests", &mut tests)
+}
+
+fn size(session: &mut Session) -> anyhow::Result<Counts> {
+    session.builder.wasm()?;
+    Ok(match size::gate() {
+        Ok(()) => Counts::success(),
+        Err(error) => Counts::failure(format!("{error:#}")),
+    })
+}
+
+fn types(session: &mut Session, package: &str, title: &str) -> anyhow::Result<Counts> {
+    check(session, title, &mut npm(["run", "typecheck", "--workspace", package]))
+}
+
+fn vitest(session: &mut Session, package: &str, title: &str) -> anyhow::Result<Counts> {
+    vitest_script(session, package, "test", title)
+}
+
+fn vitest_script(
+    session: &mut Session,
+    package: &str,
+    script: &str,
+    title: &str,
+) -> anyhow::Result<Counts> {
+    let name = format!("{package}-{}.json", script.replace(':', "-"));
+    let report = workspace::target().join("xtask/reports").join(name);
+    if report.exists() {
+        // The counts of another run must not stand for this one.
+        std::fs::remove_file(&report)?;
+    }
+    let mut tests = npm(["run", script, "--workspace", package, "--"]);
+    tests.args(["--reporter=default", "--reporter=json"]);
+    tests.arg(format!("--outputFile.json={}", report.display()));
+    let outcome = session.builder.steps.attempt(title, &mut tests)?;
+    let json = std::fs::read_to_string(&report).unwrap_or_default();
+    Ok(told(&outcome, counts::of_vitest(&json, &outcome.log), title))
+}
+
+fn nextest(session: &mut Session, title: &str, run: &mut Command) -> anyhow::Result<Counts> {
+    run.args(["--no-fail-fast", "--color", "never", "--status-level", "fail"]);
+    let outcome = session.builder.steps.attempt(title, run)?;
+    Ok(told(&outcome, counts::of_nextest(&outcome.log), title))
+}
+
+/// A program that passes or fails as a whole.
+fn check(session: &mut Session, title: &str, run: &mut Command) -> anyhow::Result<Counts> {
+    let outcome = session.builder.steps.attempt(title, run)?;
+    let counts = if outcome.success { Counts::success() } else { Counts::failure(title) };
+    Ok(told(&outcome, counts, title))
+}
+
+/// Shows why a step failed, and makes sure that it counts.
+fn told(outcome: &Outcome, counts: Counts, title: &str) -> Counts {
+    if !outcome.success {
+        println!("{}", outcome.tail());
+    }
+    counts.or_runner_failed(outcome.success, title)
+}

@@ -1,0 +1,49 @@
+//! What the groups of one run share: the builder, and one database.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use private_postgres::{Cluster, Options};
+
+use crate::build::Builder;
+use crate::{steps, workspace};
+
+/// One run of the tests. Dropping it stops the database.
+pub(super) struct Session {
+    /// Builds what the groups need.
+    pub(super) builder: Builder,
+    cluster: Option<Cluster>,
+}
+
+impl Session {
+    pub(super) fn new(builder: Builder) -> anyhow::Result<Self> {
+        steps::end_on_signal()?;
+        Ok(Self { builder, cluster: None })
+    }
+
+    /// The address of a database of this run's own cluster; started by the first who asks.
+    pub(super) fn database_url(&mut self) -> anyhow::Result<String> {
+        if let Some(cluster) = &self.cluster {
+            return Ok(cluster.url("postgres"));
+        }
+        self.builder.steps.note("Start a private PostgreSQL for the tests");
+        let folder = workspace::target().join("xtask/postgres");
+        let cluster = Cluster::start(&Options::throwaway(folder), &mut |sentence| {
+            println!("     {sentence}");
+        })
+        .context("cannot start a private PostgreSQL")?;
+        let url = cluster.url("postgres");
+        self.cluster = Some(cluster);
+        Ok(url)
+    }
+
+    /// Stops the database, and says so only if that failed: the results stand either way.
+    pub(super) fn end(&mut self) {
+        if let Some(Err(error)) = self.cluster.take().map(Cluster::stop) {
+            eprintln!("the private PostgreSQL could not be stopped: {error}");
+        }
+    }
+}
+
+/// Longer than any test may take; a hung one is ended by its own runner long before.
+pub(super) const BROWSER_TIMEOUT: Duration = Duration::from_mins(10);

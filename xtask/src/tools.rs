@@ -1,0 +1,198 @@
+//! The programs that the commands call: found, or installed, or asked for in plain words.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use crate::steps::Steps;
+use crate::workspace::{self, cargo, command, find};
+
+/// The version that the tests were written against; any installed one is taken first.
+const NEXTEST: &str = "0.9.143";
+const WASM_PACK: &str = "0.15.1";
+const NODE_MAJOR: u32 = 20;
+const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// Checks that Node and npm are there and new enough; these two a person installs.
+///
+/// # Errors
+///
+/// Says what to install.
+pub(crate) fn node() -> anyhow::Result<String> {
+    let hint = format!("install Node.js {NODE_MAJOR} or newer, with npm, and run this again");
+    let version = printed(command("node").arg("--version"))
+        .with_context(|| format!("node was not found on PATH; {hint}"))?;
+    let major = version.trim_start_matches('v').split('.').next().and_then(|n| n.parse().ok());
+    if major.is_none_or(|major: u32| major < NODE_MAJOR) {
+        bail!("node is {version}, which is too old; {hint}");
+    }
+    printed(command("npm").arg("--version"))
+        .with_context(|| format!("npm was not found on PATH; {hint}"))?;
+    Ok(version)
+}
+
+/// Makes the compiler able to build for browsers.
+///
+/// # Errors
+///
+/// Where there is no rustup to ask.
+pub(crate) fn wasm_target(steps: &mut Steps) -> anyhow::Result<()> {
+    let query = ["--print", "target-libdir", "--target", WASM_TARGET];
+    let libraries = printed(command("rustc").args(query))?;
+    if PathBuf::from(libraries).is_dir() {
+        return Ok(());
+    }
+    if find("rustup").is_none() {
+        bail!(
+            "rustc cannot build for {WASM_TARGET}, and there is no rustup to add it; install Rust \
+             through rustup, or that target by your package manager"
+        );
+    }
+    // At the root, so that rustup adds it to the toolchain that rust-toolchain.toml pins.
+    let mut add = command("rustup");
+    steps.run("Add the WASM target to the toolchain", add.args(["target", "add", WASM_TARGET]))?;
+    Ok(())
+}
+
+/// Brings `wasm-bindgen` in the version that the crate is pinned to: the two must be the same.
+/// Returns the version.
+///
+/// # Errors
+///
+/// Where it cannot be built.
+pub(crate) fn wasm_bindgen(steps: &mut Steps) -> anyhow::Result<String> {
+    let lock = std::fs::read_to_string(workspace::path("Cargo.lock")).context("Cargo.lock")?;
+    let version = locked_version(&lock, "wasm-bindgen")
+        .context("Cargo.lock does not mention wasm-bindgen; run `cargo metadata` to complete it")?;
+    if !is_version("wasm-bindgen", version) || find("wasm-bindgen-test-runner").is_none() {
+        // Without --locked: its own lock file names a version that cannot be had any more.
+        install(steps, "wasm-bindgen-cli", version, false)?;
+    }
+    Ok(version.to_owned())
+}
+
+/// Brings `wasm-pack`, which runs the SDK's tests in a browser.
+///
+/// # Errors
+///
+/// Where it cannot be built.
+pub(crate) fn wasm_pack(steps: &mut Steps) -> anyhow::Result<()> {
+    if is_version("wasm-pack", WASM_PACK) {
+        return Ok(());
+    }
+    install(steps, "wasm-pack", WASM_PACK, true)
+}
+
+/// Brings `cargo nextest`, unless the machine has one.
+///
+/// # Errors
+///
+/// Where it cannot be built.
+pub(crate) fn nextest(steps: &mut Steps) -> anyhow::Result<()> {
+    if printed(&mut cargo(["nextest", "--version"])).is_ok() {
+        return Ok(());
+    }
+    install(steps, "cargo-nextest", NEXTEST, true)
+}
+
+/// Finds Chromium and its driver, or installs them where that is possible.
+///
+/// # Errors
+///
+/// Says what to install.
+pub(crate) fn browser(steps: &mut Steps) -> anyhow::Result<Browser> {
+    let found = || {
+        let browsers = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+        browsers.iter().find_map(|name| find(name))?;
+        Some(Browser { driver: find("chromedriver")? })
+    };
+    if let Some(browser) = found() {
+        return Ok(browser);
+    }
+    apt(steps, &["chromium", "chromium-driver"], "Chromium and a ChromeDriver of its version")?;
+    found().context("Chromium was installed but is not on PATH")
+}
+
+/// A browser that can be driven.
+pub(crate) struct Browser {
+    /// The program that speaks `WebDriver`.
+    pub(crate) driver: PathBuf,
+}
+
+/// What `rust_socketio`, an oracle in the tests, links to. The product itself has no use for it.
+///
+/// # Errors
+///
+/// Says what to install.
+pub(crate) fn openssl(steps: &mut Steps) -> anyhow::Result<()> {
+    if printed(command("pkg-config").args(["--modversion", "openssl"])).is_ok() {
+        return Ok(());
+    }
+    let wanted = "pkg-config and OpenSSL's development files (a client that the tests compare \
+                  with links to it)";
+    apt(steps, &["libssl-dev", "pkg-config"], wanted)
+}
+
+/// The version of that program among our tools or on `PATH`.
+fn is_version(program: &str, version: &str) -> bool {
+    let line = printed(command(program).arg("--version")).unwrap_or_default();
+    line.split_whitespace().any(|word| word == version)
+}
+
+fn install(steps: &mut Steps, name: &str, version: &str, locked: bool) -> anyhow::Result<()> {
+    let mut install = cargo(["install", name, "--version"]);
+    install.arg(format!("={version}")).arg("--root").arg(workspace::tools());
+    // Built elsewhere than the project: its lock and artifacts are not ours.
+    install.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_BUILD_TARGET_DIR");
+    if locked {
+        install.arg("--locked");
+    }
+    steps.run(&format!("Install {name} {version} into target/tools (once)"), &mut install)?;
+    Ok(())
+}
+
+fn apt(steps: &mut Steps, packages: &[&str], wanted: &str) -> anyhow::Result<()> {
+    let is_root = printed(command("id").arg("-u")).is_ok_and(|id| id == "0");
+    if find("apt-get").is_none() || !is_root {
+        bail!(
+            "this needs {wanted}; install them and run this again (on Debian and Ubuntu: sudo \
+             apt-get install {})",
+            packages.join(" ")
+        );
+    }
+    let mut update = command("apt-get");
+    steps.run("Update the list of Debian packages", update.args(["update", "--quiet"]))?;
+    let mut install = command("apt-get");
+    install.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages);
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    steps.run(&format!("Install {}", packages.join(", ")), &mut install)?;
+    Ok(())
+}
+
+/// What a command prints, if it succeeds.
+fn printed(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.output()?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn locked_version<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
+    let (_, entry) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
+    entry.split('"').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_locked_version_is_of_exactly_that_crate() {
+        let lock = "[[package]]\nname = \"wasm-bindgen-futures\"\nversion = \"0.4.1\"\n\n\
+                    [[package]]\nname = \"wasm-bindgen\"\nversion = \"0.2.130\"\n";
+        assert_eq!(locked_version(lock, "wasm-bindgen"), Some("0.2.130"));
+        assert_eq!(locked_version(lock, "wasm"), None);
+    }
+}
