@@ -1,0 +1,26 @@
+/** What an install may set without a new build: `<meta>` elements of the page. */
+export interface Config {
+  /** Where an expired session is renewed. */
+  loginUrl: string
+  /** Path under which the server answers REST requests. */
+  apiBase: string
+}
+
+/** Reads the page's `<meta>` elements; what is absent or unusable becomes the default. */
+export function readConfig(page: Document): Config {
+  return {
+    loginUrl: webAddress(content(page, 'dashboard-login-url'), page.baseURI) ?? '/login',
+    apiBase: content(page, 'dashboard-api-base') ?? '/api',
+  }
+}
+
+function content(page: Document, name: string): string | null {
+  const text = page.querySelector<HTMLMetaElement>(`meta[name="${name}"]`)?.content.trim()
+  return text === undefined || text === '' ? null : text
+}
+
+/** The address as written, if it leads to a web page: a `javascript:` one must not become a link. */
+function webAddress(text: string | null, base: string): string | null {
+  if (text === null || !URL.canParse(text, base)) return null
+  return /^https?:$/.test(new URL(text, base).protocol) ? text : null
+}

@@ -1,0 +1,92 @@
+import type { DashboardSummary } from '@moc/dashboard-sdk/types'
+
+import { Card } from '../ui/card'
+import { Figure } from '../ui/figure'
+
+interface Part {
+  label: string
+  value: number
+  /** Tailwind class of the bar and the swatch. */
+  colour: string
+}
+
+/** Counts over the whole collection (D-FR-1 to D-FR-3). */
+export function CollectionSummary({ summary }: { summary: DashboardSummary }) {
+  const { mocsByBuildStatus: build, mocsByCoverageStatus: coverage } = summary
+  return (
+    <Card title="Collection summary" area="summary" testId="collection-summary-card">
+      <div className="grid grow @xl:grid-cols-[auto_1fr] content-center gap-x-10 gap-y-6">
+        <dl className="grid @xl:grid-cols-1 grid-cols-2 content-center gap-x-4 gap-y-5 @xl:border-border @xl:border-r @xl:pr-10">
+          <Total label="MOCs" value={summary.totalMocs} testId="total-mocs-count" />
+          <Total
+            label="Wishlist items"
+            value={summary.totalWishlistItems}
+            testId="wishlist-items-count"
+          />
+        </dl>
+        <div className="grid @xl:grid-cols-2 content-center gap-x-10 gap-y-6">
+          <Split
+            title="Build status"
+            parts={[
+              { label: 'Added', value: build.ADDED, colour: 'bg-control' },
+              { label: 'In progress', value: build.IN_PROGRESS, colour: 'bg-chart-3' },
+              { label: 'Built', value: build.BUILT, colour: 'bg-chart-1' },
+            ]}
+          />
+          <Split
+            title="Parts coverage"
+            parts={[
+              { label: 'Full inventory', value: coverage.FULL_INVENTORY, colour: 'bg-chart-1' },
+              { label: 'Partly ordered', value: coverage.PARTIAL_ORDERED, colour: 'bg-chart-3' },
+              { label: 'None', value: coverage.NONE, colour: 'bg-control' },
+            ]}
+          />
+        </div>
+      </div>
+    </Card>
+  )
+}
+
+function Total({ label, value, testId }: { label: string; value: number; testId: string }) {
+  return (
+    <div className="flex flex-col">
+      <dt className="order-2 font-control text-muted-foreground text-sm">{label}</dt>
+      <dd className="text-[2.75rem] leading-none tracking-tight">
+        <Figure value={value} data-testid={testId} />
+      </dd>
+    </div>
+  )
+}
+
+/** Shares of one whole: a bar for the eye, a list for everyone. */
+function Split({ title, parts }: { title: string; parts: Part[] }) {
+  const total = parts.reduce((sum, part) => sum + part.value, 0)
+  return (
+    <div className="min-w-0">
+      <h3 className="mb-2 font-body font-medium text-base">{title}</h3>
+      <div
+        className="mb-2.5 flex h-2.5 gap-0.5 overflow-hidden rounded-full bg-muted"
+        aria-hidden="true"
+      >
+        {parts.map(part => (
+          <span
+            key={part.label}
+            className={`bar-fill h-full ${part.colour}`}
+            style={{ width: `${total === 0 ? 0 : (part.value / total) * 100}%` }}
+          />
+        ))}
+      </div>
+      <dl>
+        {parts.map(part => (
+          <div key={part.label} className="flex items-center gap-2.5 py-1">
+            <span className={`size-2.5 rounded-xs ${part.colour}`} aria-hidden="true" />
+            <dt className="grow font-control text-sm">{part.label}</dt>
+            <dd className="text-sm">
+              <Figure value={part.value} />
+            </dd>
+          </div>
+        ))}
+      </dl>
+    </div>
+  )
+}

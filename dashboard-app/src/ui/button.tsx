@@ -1,0 +1,34 @@
+import type { AnchorHTMLAttributes, ButtonHTMLAttributes } from 'react'
+
+type Look = 'primary' | 'outline' | 'quiet'
+
+const BASE =
+  'inline-flex min-h-11 cursor-pointer items-center justify-center gap-2 rounded-md px-4 py-2 ' +
+  'font-control text-sm font-medium no-underline transition-colors aria-disabled:cursor-default'
+
+const LOOKS: Record<Look, string> = {
+  primary: 'bg-primary text-primary-foreground hover:bg-primary/88',
+  outline: 'border border-control bg-card text-card-foreground hover:bg-muted',
+  quiet: 'text-link underline-offset-4 hover:bg-muted hover:underline',
+}
+
+export function Button({
+  look = 'outline',
+  className = '',
+  ...rest
+}: ButtonHTMLAttributes<HTMLButtonElement> & { look?: Look }) {
+  return <button type="button" className={`${BASE} ${LOOKS[look]} ${className}`} {...rest} />
+}
+
+export function ButtonLink({
+  look = 'outline',
+  className = '',
+  children,
+  ...rest
+}: AnchorHTMLAttributes<HTMLAnchorElement> & { look?: Look }) {
+  return (
+    <a className={`${BASE} ${LOOKS[look]} ${className}`} {...rest}>
+      {children}
+    </a>
+  )
+}

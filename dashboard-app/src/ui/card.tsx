@@ -1,0 +1,60 @@
+import { type ReactNode, useId } from 'react'
+
+interface CardProps {
+  title: string
+  /** Where the card stands in the grid. */
+  area: 'summary' | 'quick' | 'recent' | 'themes' | 'partial'
+  testId: string
+  /** A short line beside the title. */
+  aside?: ReactNode
+  children: ReactNode
+}
+
+/** One section of the dashboard, named by its heading. */
+export function Card({ title, area, testId, aside, children }: CardProps) {
+  const heading = useId()
+  return (
+    <section
+      aria-labelledby={heading}
+      data-testid={testId}
+      className="plate @container flex min-w-0 flex-col px-5 pt-4 pb-5 sm:px-6"
+      style={{ gridArea: area }}
+    >
+      <header className="mb-4 flex flex-wrap items-baseline justify-between gap-x-4 border-border border-b pb-2">
+        <h2 id={heading} className="font-heading font-semibold text-[1.625rem] leading-tight">
+          {title}
+        </h2>
+        {aside !== undefined && (
+          <p className="font-control text-muted-foreground text-sm">{aside}</p>
+        )}
+      </header>
+      {children}
+    </section>
+  )
+}
+
+/** What a card shows when there is nothing to show. */
+export function Empty({ title, children }: { title: string; children?: ReactNode }) {
+  return (
+    <div className="flex grow flex-col items-center justify-center gap-3 px-2 py-8 text-center">
+      <Ornament />
+      <p className="font-heading font-medium text-xl">{title}</p>
+      {children}
+    </div>
+  )
+}
+
+/** Three studs between two rules: a printer's flower in brick. */
+export function Ornament() {
+  return (
+    <svg viewBox="0 0 160 14" className="h-3.5 w-40 text-control" aria-hidden="true">
+      <g fill="none" stroke="currentColor">
+        <path d="M0 7h52M108 7h52" />
+        <circle cx="64" cy="7" r="4" />
+        <circle cx="80" cy="7" r="5.5" />
+        <circle cx="80" cy="7" r="2.5" fill="currentColor" />
+        <circle cx="96" cy="7" r="4" />
+      </g>
+    </svg>
+  )
+}

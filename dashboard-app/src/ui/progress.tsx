@@ -1,0 +1,18 @@
+/** How far, as a bar and as a figure. */
+export function Progress({ percent, label }: { percent: number; label: string }) {
+  return (
+    <div className="flex items-center gap-3">
+      <div
+        role="progressbar"
+        aria-label={label}
+        aria-valuemin={0}
+        aria-valuemax={100}
+        aria-valuenow={percent}
+        className="h-2.5 min-w-16 grow overflow-hidden rounded-full border border-control bg-background"
+      >
+        <div className="bar-fill h-full rounded-full bg-chart-1" style={{ width: `${percent}%` }} />
+      </div>
+      <span className="w-11 shrink-0 text-right font-figure text-sm tabular-nums">{percent}%</span>
+    </div>
+  )
+}
