@@ -16,7 +16,7 @@ export function CollectionSummary({ summary }: { summary: DashboardSummary }) {
   return (
     <Card title="Collection summary" area="summary" testId="collection-summary-card">
       <div className="grid grow @xl:grid-cols-[auto_1fr] content-center gap-x-10 gap-y-6">
-        <dl className="grid @xl:grid-cols-1 grid-cols-2 content-center gap-x-4 gap-y-5 @xl:border-border @xl:border-r @xl:pr-10">
+        <dl className="flex @xl:flex-col flex-wrap @xl:justify-center gap-x-12 gap-y-5 @xl:border-border @xl:border-r @xl:pr-10">
           <Total label="MOCs" value={summary.totalMocs} testId="total-mocs-count" />
           <Total
             label="Wishlist items"

@@ -8,8 +8,9 @@ export function ConnectionStatus() {
   const asOf = useDashboard(state => state.freshness.asOf)
   const connected = status === 'live'
   return (
-    <div className="flex flex-wrap items-baseline justify-end gap-x-4 gap-y-1 font-control text-sm">
-      {!connected && asOf !== null && (
+    <div className="flex flex-wrap items-baseline sm:justify-end gap-x-4 gap-y-1 font-control text-sm">
+      {/* In degraded mode the banner says it. */}
+      {!connected && status !== 'degraded' && asOf !== null && (
         <p className="text-muted-foreground">
           As of <RelativeTime at={asOf} precise />
         </p>
@@ -18,7 +19,7 @@ export function ConnectionStatus() {
         role="status"
         data-testid="connection-status"
         data-connected={connected}
-        className="flex items-center gap-2.5"
+        className="flex items-center gap-2.5 pl-1"
       >
         <span
           aria-hidden="true"

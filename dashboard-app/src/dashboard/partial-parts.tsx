@@ -108,7 +108,10 @@ const Row = memo(
           >
             {moc.title}
           </span>
-          <span className="block text-muted-foreground text-sm [overflow-wrap:anywhere]">
+          <span
+            className="line-clamp-1 text-muted-foreground text-sm [overflow-wrap:anywhere]"
+            title={moc.theme}
+          >
             {moc.theme}
           </span>
         </td>
@@ -129,7 +132,7 @@ const Row = memo(
           <ButtonLink
             look="quiet"
             href={links.parts(moc.id)}
-            className="-mr-3 whitespace-nowrap"
+            className="-mr-3"
             aria-label={`View parts of ${moc.title}`}
           >
             View parts <ArrowRight className="size-4" aria-hidden="true" />

@@ -3,7 +3,7 @@ import type { AnchorHTMLAttributes, ButtonHTMLAttributes } from 'react'
 type Look = 'primary' | 'outline' | 'quiet'
 
 const BASE =
-  'inline-flex min-h-11 cursor-pointer items-center justify-center gap-2 rounded-md px-4 py-2 ' +
+  'inline-flex min-h-11 shrink-0 cursor-pointer items-center justify-center gap-2 rounded-md whitespace-nowrap px-4 py-2 ' +
   'font-control text-sm font-medium no-underline transition-colors aria-disabled:cursor-default'
 
 const LOOKS: Record<Look, string> = {

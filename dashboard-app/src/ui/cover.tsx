@@ -136,11 +136,13 @@ function initial(title: string): string {
   return (title.match(/[\p{L}\p{N}]/u)?.[0] ?? '·').toLocaleUpperCase('en-US')
 }
 
-/** FNV-1a with a last stir: short names that differ in one letter get unlike colours. */
+/** FNV-1a, then MurmurHash3's last stir, without which short names would share their low bits. */
 function hash(text: string): number {
   let sum = 0x811c9dc5
   for (const character of text) {
     sum = Math.imul(sum ^ (character.codePointAt(0) ?? 0), 0x01000193)
   }
-  return Math.imul(sum ^ (sum >>> 15), 0x2c1b3c6d) >>> 8
+  sum = Math.imul(sum ^ (sum >>> 16), 0x85ebca6b)
+  sum = Math.imul(sum ^ (sum >>> 13), 0xc2b2ae35)
+  return (sum ^ (sum >>> 16)) >>> 0
 }

@@ -1,4 +1,4 @@
-import { useState } from 'react'
+import { Fragment, useState } from 'react'
 
 import { count } from './format'
 
@@ -16,7 +16,16 @@ export function Figure({ value, className = '', ...rest }: FigureProps) {
     <data value={value} className={`font-figure tabular-nums ${className}`} {...rest}>
       {/* A new key starts the animation anew. */}
       <span key={seen.changes} className={seen.changes > 0 ? 'fresh-ink' : undefined}>
-        {count(value)}
+        {count(value)
+          .split(',')
+          .map((group, at) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: groups of digits are told by place.
+            <Fragment key={at}>
+              {/* Every sign of a monospaced font is as wide as a digit: pull the comma in. */}
+              {at > 0 && <span className="-mx-[0.14em]">,</span>}
+              {group}
+            </Fragment>
+          ))}
       </span>
     </data>
   )
