@@ -1,1 +1,22 @@
-//! Placeholder.
+//! Keeps a correct dashboard on the screen, whatever the network does.
+//!
+//! Use [`DashboardClient`](driver::native::DashboardClient) in a native program. In a browser, use
+//! the npm package, which carries the class `DashboardCore` of [`driver`].
+//!
+//! What flows through: frames of the socket and snapshots of the REST API come in through a
+//! driver, [`codec`] and [`decode`] read them, the [`machine`] decides what they mean,
+//! [`reducer`] keeps the view that they make, and [`state`] is what the app sees.
+//!
+//! All but [`driver`] is pure: no clock, no I/O, no `async`, no randomness, which
+//! `tests/purity.rs` holds.
+
+pub mod backoff;
+pub mod codec;
+pub mod decode;
+pub mod driver;
+pub mod endpoint;
+pub mod machine;
+pub mod random;
+pub mod reducer;
+pub mod state;
+pub mod time;

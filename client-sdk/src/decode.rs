@@ -1,0 +1,129 @@
+//! Reading JSON: what the core asks of a driver's decoder, and what it gets back.
+//!
+//! The core does not parse JSON. Natively `serde_json` does; in a browser the browser's own
+//! `JSON.parse` does, because a second parser would be most of the download. Every value that
+//! comes back is of a checked type from `shared-types`, so what decodes is valid: there is no
+//! second validation to forget.
+
+use shared_types::event::AUTH_FAILED;
+use shared_types::{
+    DashboardSummary, DashboardView, ErrorEvent, PartialPartsMoc, RecentMoc, Revision, ThemeStats,
+};
+
+use crate::time::Millis;
+
+#[cfg(all(feature = "native", not(target_arch = "wasm32")))]
+pub mod json;
+
+/// Longest heartbeat that is believed, per part.
+const LONGEST_HEARTBEAT_MS: u32 = 3_600_000;
+
+/// Reads the JSON of the protocol.
+///
+/// Total: any text gives a value or an error, whatever it holds and however deep.
+pub trait Decoder {
+    /// Engine.IO's handshake object.
+    ///
+    /// # Errors
+    ///
+    /// Where the text is no JSON or breaks the contract; the same for the others.
+    fn handshake(&self, json: &str) -> Result<Handshake, DecodeError>;
+
+    /// The object of a `CONNECT_ERROR` (D-WS-4).
+    ///
+    /// # Errors
+    ///
+    /// See [`Decoder::handshake`].
+    fn refusal(&self, json: &str) -> Result<Refusal, DecodeError>;
+
+    /// An event: the array of its name and its envelope (D-WS-5, D-WS-6). An envelope whose `type`
+    /// is not the event's name is an error.
+    ///
+    /// # Errors
+    ///
+    /// See [`Decoder::handshake`].
+    fn event(&self, json: &str) -> Result<Event, DecodeError>;
+
+    /// The body of a snapshot (D-API-2).
+    ///
+    /// # Errors
+    ///
+    /// See [`Decoder::handshake`].
+    fn snapshot(&self, json: &str) -> Result<DashboardView, DecodeError>;
+}
+
+/// Where and why a JSON text breaks the contract, such as `payload.totalMocs: missing`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeError(pub String);
+
+/// What matters of Engine.IO's handshake. The session id is left unread: it is a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// How long the server may be silent before the connection counts as lost.
+    pub patience: Millis,
+}
+
+impl Handshake {
+    /// From `pingInterval` and `pingTimeout`, both in ms.
+    ///
+    /// # Errors
+    ///
+    /// Where one is zero, which would cut off every connection, or over an hour, which would never
+    /// notice a dead one.
+    pub fn new(ping_interval: u32, ping_timeout: u32) -> Result<Self, DecodeError> {
+        let believable = |ms: u32| (1..=LONGEST_HEARTBEAT_MS).contains(&ms);
+        if believable(ping_interval) && believable(ping_timeout) {
+            Ok(Self { patience: Millis(u64::from(ping_interval) + u64::from(ping_timeout)) })
+        } else {
+            Err(DecodeError("pingInterval, pingTimeout: must be 1 to 3600000 ms".to_owned()))
+        }
+    }
+}
+
+/// Why the namespace refused us (D-WS-4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The refusal's message.
+    pub message: String,
+    /// `data.code`, which some servers add.
+    pub code: Option<String>,
+}
+
+impl Refusal {
+    /// Whether the session was refused, rather than the connection (D-RES-2).
+    #[must_use]
+    pub fn is_auth_failed(&self) -> bool {
+        self.message == AUTH_FAILED || self.code.as_deref() == Some(AUTH_FAILED)
+    }
+}
+
+/// An event that was pushed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A part of the view changed.
+    Change {
+        /// Which state of the user's data it shows.
+        revision: Revision,
+        /// What changed.
+        change: Change,
+    },
+    /// The server has something to tell.
+    Error(ErrorEvent),
+    /// An event that this version does not know, by its name (D-WS-8).
+    Unknown(String),
+}
+
+/// What an event changes in the view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The counts, whole (D-FR-5).
+    Summary(DashboardSummary),
+    /// The themes, whole (D-FR-8).
+    ThemeBreakdown(Vec<ThemeStats>),
+    /// One more recent MOC, at the head (D-FR-11).
+    RecentMocAdded(RecentMoc),
+    /// The recent MOCs, whole.
+    RecentMocs(Vec<RecentMoc>),
+    /// The table of partial parts, whole (D-FR-17).
+    PartialParts(Vec<PartialPartsMoc>),
+}

@@ -1,0 +1,17 @@
+//! The drivers: they do what the machine decides, and know nothing of its reasons.
+//!
+//! - [`native`]: on tokio, for programs
+//! - `browser`: on web-sys, for the npm package
+
+#[cfg(all(feature = "browser", target_arch = "wasm32"))]
+pub mod browser;
+#[cfg(all(feature = "native", not(target_arch = "wasm32")))]
+pub mod native;
+
+/// Longest wait of a driver for the machine's next timeout. Timers stand still during sleep; with
+/// this, the gap is noticed within seconds of waking.
+#[cfg(any(
+    all(feature = "browser", target_arch = "wasm32"),
+    all(feature = "native", not(target_arch = "wasm32"))
+))]
+const LONGEST_NAP: crate::time::Millis = crate::time::Millis::seconds(15);

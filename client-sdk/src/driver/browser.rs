@@ -1,0 +1,108 @@
+//! The driver of browsers: web-sys for the socket and the requests, gloo for the timer.
+//!
+//! It exports one class, `DashboardCore`, which the npm package wraps. Every call is short and
+//! synchronous, and no borrow is held while the app's callbacks run, so a callback may throw or
+//! call the client again.
+
+mod callbacks;
+mod convert;
+mod decoder;
+mod page;
+mod promise;
+mod request;
+mod run;
+mod settings;
+mod socket;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::machine::Input;
+
+use self::run::Inner;
+use self::settings::Settings;
+
+/// A dashboard client in a browser.
+///
+/// Options: `{ url, basePath?, getToken?, cookies?, onState, onDiagnostic }`. An empty `url` means
+/// the page's own origin.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct DashboardCore {
+    /// None once freed.
+    inner: RefCell<Option<Rc<Inner>>>,
+    /// The state once freed.
+    last_state: RefCell<JsValue>,
+}
+
+#[wasm_bindgen]
+impl DashboardCore {
+    /// A client that is idle.
+    ///
+    /// # Errors
+    ///
+    /// A `TypeError` where the options are not of the form above, or the URL cannot be the
+    /// server's.
+    #[wasm_bindgen(constructor)]
+    pub fn new(options: &JsValue) -> Result<Self, JsValue> {
+        let inner = Rc::new(Inner::new(Settings::read(options)?));
+        let last_state = RefCell::new(inner.state());
+        Ok(Self { inner: RefCell::new(Some(inner)), last_state })
+    }
+
+    /// Connects, and stays connected until `stop`.
+    pub fn start(&self) {
+        self.input(Input::Start);
+    }
+
+    /// Disconnects, and forgets what was shown.
+    pub fn stop(&self) {
+        self.input(Input::Stop);
+    }
+
+    /// Says that there is a new session, perhaps another user's: nothing that was shown is kept.
+    pub fn reauthenticate(&self) {
+        self.input(Input::Reauthenticate);
+    }
+
+    /// Asks for fresh data now.
+    pub fn refresh(&self) {
+        self.input(Input::Refresh);
+    }
+
+    /// The state: the identical object until something changes.
+    #[wasm_bindgen(js_name = getState)]
+    #[must_use]
+    pub fn get_state(&self) -> JsValue {
+        let inner = self.inner.borrow().clone();
+        inner.map_or_else(|| self.last_state.borrow().clone(), |inner| inner.state())
+    }
+
+    /// Stops, and lets go of everything; may be called twice, and within a callback.
+    ///
+    /// Takes the place of the method that wasm-bindgen makes, which throws on a second call. The
+    /// few bytes that are left go when the object is collected.
+    pub fn free(&self) {
+        let inner = self.inner.borrow_mut().take();
+        if let Some(inner) = inner {
+            inner.free();
+            *self.last_state.borrow_mut() = inner.state();
+        }
+    }
+
+    fn input(&self, input: Input) {
+        let inner = self.inner.borrow().clone();
+        if let Some(inner) = inner {
+            inner.input(input);
+        }
+    }
+}
+
+impl Drop for DashboardCore {
+    fn drop(&mut self) {
+        self.free();
+    }
+}

@@ -1,0 +1,220 @@
+//! States and diagnostics as plain JavaScript objects.
+//!
+//! A section is written as JSON text and read by the browser's parser, because that is one call
+//! into JavaScript where building the object would be one for each of its fields.
+
+use std::sync::Arc;
+
+use js_sys::{JSON, Object, Reflect};
+use shared_types::{
+    BuildStatus, CoverImageUrl, DashboardSummary, PartialPartsMoc, RecentMoc, ThemeStats,
+};
+use wasm_bindgen::JsValue;
+
+use crate::codec::push_escaped;
+use crate::reducer::View;
+use crate::state::{DashboardState, Diagnostic, Freshness};
+
+/// Makes JavaScript states, and keeps what did not change: a section that is the same here is the
+/// same object there.
+#[derive(Debug, Default)]
+pub(super) struct Converter {
+    summary: Kept<DashboardSummary>,
+    theme_breakdown: Kept<Vec<ThemeStats>>,
+    recent_mocs: Kept<Vec<RecentMoc>>,
+    partial_parts_mocs: Kept<Vec<PartialPartsMoc>>,
+    view: Option<JsValue>,
+}
+
+/// A section and what was made of it.
+#[derive(Debug)]
+struct Kept<T>(Option<(Arc<T>, JsValue)>);
+
+impl Converter {
+    pub(super) fn state(&mut self, state: &DashboardState) -> JsValue {
+        object(&[
+            ("view", self.view(state.view.as_ref())),
+            ("status", state.status.name().into()),
+            ("freshness", freshness(&state.freshness)),
+        ])
+    }
+
+    fn view(&mut self, view: Option<&View>) -> JsValue {
+        let Some(view) = view else {
+            // Nothing of a view that is gone stays behind.
+            *self = Self::default();
+            return JsValue::NULL;
+        };
+        let changed = [
+            self.summary.update(&view.summary),
+            self.theme_breakdown.update(&view.theme_breakdown),
+            self.recent_mocs.update(&view.recent_mocs),
+            self.partial_parts_mocs.update(&view.partial_parts_mocs),
+        ];
+        if let Some(view) = self.view.as_ref().filter(|_| !changed.contains(&true)) {
+            return view.clone();
+        }
+        let view = object(&[
+            ("summary", self.summary.value()),
+            ("themeBreakdown", self.theme_breakdown.value()),
+            ("recentMocs", self.recent_mocs.value()),
+            ("partialPartsMocs", self.partial_parts_mocs.value()),
+        ]);
+        self.view = Some(view.clone());
+        view
+    }
+}
+
+pub(super) fn diagnostic(diagnostic: &Diagnostic) -> JsValue {
+    object(&[
+        ("at", number(Some(diagnostic.at))),
+        ("level", diagnostic.level.name().into()),
+        ("code", diagnostic.code.name().into()),
+        ("message", diagnostic.message.as_str().into()),
+    ])
+}
+
+fn freshness(freshness: &Freshness) -> JsValue {
+    let reason = freshness.reason.as_ref().map_or(JsValue::NULL, |reason| {
+        object(&[("code", reason.code.name().into()), ("message", reason.message.as_str().into())])
+    });
+    object(&[
+        ("source", freshness.source.name().into()),
+        ("revision", number(freshness.revision.map(shared_types::Revision::get))),
+        ("asOf", number(freshness.as_of)),
+        ("nextRetryAt", number(freshness.next_retry_at)),
+        ("attempt", freshness.attempt.into()),
+        ("reason", reason),
+    ])
+}
+
+fn object(fields: &[(&str, JsValue)]) -> JsValue {
+    let object = Object::new();
+    for (name, value) in fields {
+        // A new plain object takes any field.
+        let _ = Reflect::set(&object, &JsValue::from_str(name), value);
+    }
+    object.into()
+}
+
+/// Revisions are safe integers by their type, and dates are for another 285,000 years.
+#[expect(clippy::cast_precision_loss, reason = "all of them are far below 2^53")]
+fn number(number: Option<u64>) -> JsValue {
+    number.map_or(JsValue::NULL, |number| JsValue::from_f64(number as f64))
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Section> Kept<T> {
+    /// Whether the section is another one than the one that is kept.
+    fn update(&mut self, section: &Arc<T>) -> bool {
+        if self.0.as_ref().is_some_and(|(kept, _)| Arc::ptr_eq(kept, section)) {
+            return false;
+        }
+        let mut json = String::new();
+        section.write(&mut json);
+        // What the writers below write is JSON.
+        let value = JSON::parse(&json).unwrap_or(JsValue::NULL);
+        self.0 = Some((section.clone(), value));
+        true
+    }
+
+    fn value(&self) -> JsValue {
+        self.0.as_ref().map_or(JsValue::NULL, |(_, value)| value.clone())
+    }
+}
+
+/// What can be written as JSON, with the names of the contract.
+trait Section {
+    fn write(&self, json: &mut String);
+}
+
+impl Section for DashboardSummary {
+    fn write(&self, json: &mut String) {
+        let (build, coverage) = (&self.mocs_by_build_status, &self.mocs_by_coverage_status);
+        for (before, count) in [
+            ("{\"totalMocs\":", self.total_mocs),
+            (",\"totalWishlistItems\":", self.total_wishlist_items),
+            (",\"mocsByBuildStatus\":{\"ADDED\":", build.added),
+            (",\"IN_PROGRESS\":", build.in_progress),
+            (",\"BUILT\":", build.built),
+            ("},\"mocsByCoverageStatus\":{\"FULL_INVENTORY\":", coverage.full_inventory),
+            (",\"PARTIAL_ORDERED\":", coverage.partial_ordered),
+            (",\"NONE\":", coverage.none),
+        ] {
+            json.push_str(before);
+            json.push_str(&count.to_string());
+        }
+        json.push_str("}}");
+    }
+}
+
+impl Section for ThemeStats {
+    fn write(&self, json: &mut String) {
+        text(json, "{\"theme\":", self.theme.as_str());
+        json.push_str(",\"mocCount\":");
+        json.push_str(&self.moc_count.to_string());
+        json.push_str(",\"setCount\":");
+        json.push_str(&self.set_count.to_string());
+        json.push('}');
+    }
+}
+
+impl Section for RecentMoc {
+    fn write(&self, json: &mut String) {
+        text(json, "{\"id\":", self.id.as_str());
+        text(json, ",\"title\":", self.title.as_str());
+        text(json, ",\"theme\":", self.theme.as_str());
+        text(json, ",\"buildStatus\":", build_status(self.build_status));
+        match self.cover_image_url.as_ref().map(CoverImageUrl::as_str) {
+            Some(url) => text(json, ",\"coverImageUrl\":", url),
+            None => json.push_str(",\"coverImageUrl\":null"),
+        }
+        text(json, ",\"createdAt\":", self.created_at.as_str());
+        json.push('}');
+    }
+}
+
+impl Section for PartialPartsMoc {
+    fn write(&self, json: &mut String) {
+        text(json, "{\"id\":", self.id.as_str());
+        text(json, ",\"title\":", self.title.as_str());
+        text(json, ",\"theme\":", self.theme.as_str());
+        text(json, ",\"buildStatus\":", build_status(self.build_status));
+        json.push_str(",\"coveragePercentage\":");
+        json.push_str(&self.coverage_percentage.get().to_string());
+        text(json, ",\"lastUpdatedAt\":", self.last_updated_at.as_str());
+        json.push('}');
+    }
+}
+
+impl<T: Section> Section for Vec<T> {
+    fn write(&self, json: &mut String) {
+        let mut before = '[';
+        for item in self {
+            json.push(before);
+            item.write(json);
+            before = ',';
+        }
+        json.push_str(if self.is_empty() { "[]" } else { "]" });
+    }
+}
+
+fn text(json: &mut String, before: &str, value: &str) {
+    json.push_str(before);
+    json.push('"');
+    push_escaped(json, value);
+    json.push('"');
+}
+
+const fn build_status(status: BuildStatus) -> &'static str {
+    match status {
+        BuildStatus::Added => "ADDED",
+        BuildStatus::InProgress => "IN_PROGRESS",
+        BuildStatus::Built => "BUILT",
+    }
+}

@@ -1,0 +1,101 @@
+//! One request for the snapshot, from the moment that its token is known to its last byte.
+
+use js_sys::Promise;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast as _, JsValue};
+use web_sys::{
+    AbortController, Headers, RequestCache, RequestCredentials, RequestInit, RequestRedirect,
+};
+
+use super::callbacks::message_of;
+use super::promise::settle;
+use crate::machine::{FetchFailure, Response, Secret};
+
+#[wasm_bindgen]
+extern "C" {
+    /// The global function, looked up at each call, as every script of the page does.
+    #[wasm_bindgen(js_name = fetch, catch)]
+    fn fetch_global(url: &str, init: &RequestInit) -> Result<Promise, JsValue>;
+}
+
+/// A request on its way; given up when it is dropped.
+#[derive(Debug)]
+pub(super) struct Request(AbortController);
+
+type Answer = Result<Response, FetchFailure>;
+
+impl Request {
+    /// Sends the request. The answer comes later, never within this call, and not after the
+    /// request was dropped: the caller sees to that by the request's epoch.
+    pub(super) fn send(
+        url: &str,
+        token: Option<&Secret>,
+        if_none_match: Option<&str>,
+        cookies: bool,
+        answer: impl FnOnce(Answer) + 'static,
+    ) -> Result<Self, FetchFailure> {
+        let abort = AbortController::new().map_err(|thrown| failed(&thrown))?;
+        let headers = Headers::new().map_err(|thrown| failed(&thrown))?;
+        if let Some(token) = token {
+            let bearer = ["Bearer ", token.expose()].concat();
+            headers.set("Authorization", &bearer).map_err(|_| FetchFailure::TokenUnavailable)?;
+        }
+        if let Some(tag) = if_none_match {
+            headers.set("If-None-Match", tag).map_err(|thrown| failed(&thrown))?;
+        }
+        let init = RequestInit::new();
+        init.set_headers(&headers);
+        init.set_signal(Some(&abort.signal()));
+        // The tag is ours to compare; a copy that the browser kept would hide the server's answer.
+        init.set_cache(RequestCache::NoStore);
+        // A redirect leads to a login page, not to a snapshot.
+        init.set_redirect(RequestRedirect::Error);
+        init.set_credentials(if cookies {
+            RequestCredentials::Include
+        } else {
+            RequestCredentials::SameOrigin
+        });
+        let promise = fetch_global(url, &init).map_err(|thrown| failed(&thrown))?;
+        settle(&promise, |settled| match settled {
+            Ok(response) => read(&response.unchecked_into(), answer),
+            Err(thrown) => answer(Err(failed(&thrown))),
+        });
+        Ok(Self(abort))
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn read(response: &web_sys::Response, answer: impl FnOnce(Answer) + 'static) {
+    let headers = response.headers();
+    let header = |name| headers.get(name).ok().flatten();
+    let mut made = Response {
+        status: response.status(),
+        etag: header("ETag"),
+        retry_after: header("Retry-After"),
+        body: String::new(),
+    };
+    if made.status != 200 {
+        return answer(Ok(made));
+    }
+    match response.text() {
+        Ok(text) => settle(&text, |settled| {
+            answer(match settled {
+                Ok(body) => {
+                    made.body = body.as_string().unwrap_or_default();
+                    Ok(made)
+                }
+                Err(thrown) => Err(failed(&thrown)),
+            });
+        }),
+        Err(thrown) => answer(Err(failed(&thrown))),
+    }
+}
+
+fn failed(thrown: &JsValue) -> FetchFailure {
+    FetchFailure::Network(message_of(thrown))
+}

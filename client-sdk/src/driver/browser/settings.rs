@@ -1,0 +1,68 @@
+//! What the app tells the client, read from a JavaScript object.
+
+use js_sys::{Function, Reflect, TypeError};
+use wasm_bindgen::{JsCast as _, JsValue};
+
+use crate::endpoint::Endpoints;
+
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) endpoints: Endpoints,
+    pub(super) get_token: Option<Function>,
+    /// Whether cookies go to the server even where it is of another origin than the page.
+    pub(super) cookies: bool,
+    pub(super) on_state: Function,
+    pub(super) on_diagnostic: Function,
+}
+
+impl Settings {
+    pub(super) fn read(options: &JsValue) -> Result<Self, JsValue> {
+        if !options.is_object() {
+            return Err(error("the options must be an object"));
+        }
+        let url = text(options, "url")?.unwrap_or_default();
+        let url = if url.is_empty() { origin()? } else { url };
+        let base_path = text(options, "basePath")?;
+        let endpoints = Endpoints::new(&url, base_path.as_deref().unwrap_or("/api"))
+            .map_err(|invalid| error(invalid.0))?;
+        Ok(Self {
+            endpoints,
+            get_token: function(options, "getToken")?,
+            cookies: get(options, "cookies")?.is_truthy(),
+            on_state: function(options, "onState")?
+                .ok_or_else(|| error("onState must be a function"))?,
+            on_diagnostic: function(options, "onDiagnostic")?
+                .ok_or_else(|| error("onDiagnostic must be a function"))?,
+        })
+    }
+}
+
+fn origin() -> Result<String, JsValue> {
+    let location = get(&js_sys::global(), "location")?;
+    text(&location, "origin")?.ok_or_else(|| error("url is missing"))
+}
+
+fn text(object: &JsValue, name: &str) -> Result<Option<String>, JsValue> {
+    let value = get(object, name)?;
+    if value.is_undefined() || value.is_null() {
+        return Ok(None);
+    }
+    value.as_string().map(Some).ok_or_else(|| error(&[name, " must be a string"].concat()))
+}
+
+fn function(object: &JsValue, name: &str) -> Result<Option<Function>, JsValue> {
+    let value = get(object, name)?;
+    if value.is_undefined() || value.is_null() {
+        return Ok(None);
+    }
+    let function = value.dyn_into::<Function>();
+    function.map(Some).map_err(|_| error(&[name, " must be a function"].concat()))
+}
+
+fn get(object: &JsValue, name: &str) -> Result<JsValue, JsValue> {
+    Reflect::get(object, &JsValue::from_str(name))
+}
+
+fn error(message: &str) -> JsValue {
+    TypeError::new(message).into()
+}

@@ -1,0 +1,121 @@
+//! What a native program tells the client.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::machine::Secret;
+use crate::state::Diagnostic;
+
+/// Where to connect, and as whom.
+#[derive(Clone)]
+pub struct Options {
+    pub(super) url: String,
+    pub(super) base_path: String,
+    pub(super) token: TokenProvider,
+    pub(super) on_diagnostic: Arc<dyn Fn(Diagnostic) + Send + Sync>,
+    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+/// The app could not give a token now; another attempt is made later. Bears no cause, because
+/// causes of this kind tend to hold secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenUnavailable;
+
+/// What a token provider may give: a token, none, or the news that it cannot.
+pub trait IntoToken {
+    /// The token, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Where a token exists and cannot be had now.
+    fn into_token(self) -> Result<Option<Secret>, TokenUnavailable>;
+}
+
+pub(super) type TokenProvider = Arc<
+    dyn Fn() -> Pin<Box<dyn Future<Output = Result<Option<Secret>, TokenUnavailable>> + Send>>
+        + Send
+        + Sync,
+>;
+
+impl Options {
+    /// Options for the server at `url`, such as `https://example.org`, with the REST API at
+    /// `/api` and without a token.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            base_path: "/api".to_owned(),
+            token: Arc::new(|| Box::pin(async { Ok(None) })),
+            on_diagnostic: Arc::new(drop),
+            tls: None,
+        }
+    }
+
+    /// Where below the URL the REST API is.
+    #[must_use]
+    pub fn base_path(mut self, base_path: impl Into<String>) -> Self {
+        self.base_path = base_path.into();
+        self
+    }
+
+    /// Where tokens come from: asked anew for every attempt and every request, so it should keep
+    /// its token while it is valid. Gives a text, an `Option` of one, or a `Result` of either.
+    #[must_use]
+    pub fn token<F, T>(mut self, provider: F) -> Self
+    where
+        F: Fn() -> T + Send + Sync + 'static,
+        T: Future<Output: IntoToken> + Send + 'static,
+    {
+        self.token = Arc::new(move || {
+            let token = provider();
+            Box::pin(async move { token.await.into_token() })
+        });
+        self
+    }
+
+    /// Receives the client's diagnostics. Must not block.
+    #[must_use]
+    pub fn on_diagnostic(mut self, receive: impl Fn(Diagnostic) + Send + Sync + 'static) -> Self {
+        self.on_diagnostic = Arc::new(receive);
+        self
+    }
+
+    /// TLS as the program wants it, instead of the platform's trust store.
+    #[must_use]
+    pub fn tls(mut self, tls: Arc<rustls::ClientConfig>) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("base_path", &self.base_path).finish_non_exhaustive()
+    }
+}
+
+impl IntoToken for String {
+    fn into_token(self) -> Result<Option<Secret>, TokenUnavailable> {
+        Ok(Some(Secret::new(self)))
+    }
+}
+
+impl IntoToken for &str {
+    fn into_token(self) -> Result<Option<Secret>, TokenUnavailable> {
+        Ok(Some(Secret::new(self)))
+    }
+}
+
+impl<T: IntoToken> IntoToken for Option<T> {
+    fn into_token(self) -> Result<Option<Secret>, TokenUnavailable> {
+        self.map_or(Ok(None), T::into_token)
+    }
+}
+
+impl<T: IntoToken, E> IntoToken for Result<T, E> {
+    fn into_token(self) -> Result<Option<Secret>, TokenUnavailable> {
+        self.map_err(|_| TokenUnavailable).and_then(T::into_token)
+    }
+}

@@ -1,0 +1,351 @@
+//! What all states share: the view, the counters, the gate, and the one place where a change of
+//! state becomes effects.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use shared_types::{DashboardView, SnapshotTag};
+
+use super::phases::{Attempt, Degraded, Fetch, Pause, Retry, Stage, State};
+use super::signal::{Fetched, Signal};
+use super::{CONNECT_TIMEOUT, Effect, EffectEpoch, FETCH_TIMEOUT, POLL_EVERY};
+use crate::backoff;
+use crate::random::Random;
+use crate::reducer::{Shown, SnapshotOutcome};
+use crate::state::{Code, Level, Publication, Reason, Source, Status};
+use crate::time::{Millis, Moment};
+
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) state: State,
+    pub(super) shown: Option<Shown>,
+    /// When the view was last known to be the server's.
+    pub(super) as_of: Option<Moment>,
+    /// Whether the last poll succeeded.
+    pub(super) polled: bool,
+    /// Consecutive failures to get a socket that lasts.
+    pub(super) failures: u32,
+    /// Whether an expired token was already answered with an immediate attempt.
+    pub(super) token_renewed: bool,
+    /// Why the view is not live.
+    pub(super) reason: Option<Reason>,
+    pub(super) random: Random,
+    pub(super) effects: VecDeque<Effect>,
+    /// Why the state changes, while it does.
+    why: Reason,
+    last_fetch: Option<Moment>,
+    last_epoch: u32,
+    published: Publication,
+}
+
+impl Core {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            state: State::Idle,
+            shown: None,
+            as_of: None,
+            polled: false,
+            failures: 0,
+            token_renewed: false,
+            reason: None,
+            random: Random::new(seed),
+            effects: VecDeque::new(),
+            why: Reason::new(Code::Stopped, ""),
+            last_fetch: None,
+            last_epoch: 0,
+            published: Publication::idle(),
+        }
+    }
+
+    pub(super) fn admits_socket(&self, epoch: EffectEpoch) -> bool {
+        self.state.socket() == Some(epoch)
+    }
+
+    pub(super) fn admits_fetch(&self, epoch: EffectEpoch) -> bool {
+        self.state.fetch() == Some(epoch)
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Moment> {
+        self.state.deadline()
+    }
+
+    /// Lets everything happen that was due by now. What one deadline starts is due later, so this
+    /// ends.
+    pub(super) fn catch_up(&mut self, now: Moment) {
+        while self.state.deadline().is_some_and(|deadline| deadline <= now) {
+            self.step(Signal::Due, now);
+        }
+    }
+
+    /// Gives the signal to the state, and turns the difference between the state before and the
+    /// state after into effects: what is no longer named is closed, what is new is opened.
+    pub(super) fn step(&mut self, signal: Signal, now: Moment) {
+        let (status, socket, fetch) =
+            (self.state.status(), self.state.socket(), self.state.fetch());
+        let is_lost = matches!(signal, Signal::Lost(_));
+        let is_fetched = matches!(signal, Signal::Fetched(_));
+        let state = mem::replace(&mut self.state, State::Closed);
+        self.state = self.next_state(state, signal, now);
+
+        if self.state.status() != status {
+            let [from, to] = [status, self.state.status()].map(Status::name);
+            let message = [from, " -> ", to, ": ", &self.why.message].concat();
+            let reason = Reason::new(self.why.code, message);
+            self.tell(level_of(self.state.status()), reason);
+        }
+        let (new_socket, new_fetch) = (self.state.socket(), self.state.fetch());
+        if let Some(epoch) = fetch.filter(|_| fetch != new_fetch && !is_fetched) {
+            self.effects.push_back(Effect::AbortFetch { epoch });
+        }
+        if let Some(epoch) = socket.filter(|_| socket != new_socket && !is_lost) {
+            self.effects.push_back(Effect::CloseSocket { epoch });
+        }
+        if let Some(epoch) = new_socket.filter(|_| socket != new_socket) {
+            self.effects.push_back(Effect::OpenSocket { epoch });
+        }
+        if let Some(epoch) = new_fetch.filter(|_| fetch != new_fetch) {
+            let if_none_match = self.shown.as_ref().map(|shown| shown.tag().to_string());
+            self.effects.push_back(Effect::FetchSnapshot { epoch, if_none_match });
+        }
+    }
+
+    /// The table of states and signals; each state's row is in a module of its own.
+    fn next_state(&mut self, state: State, signal: Signal, now: Moment) -> State {
+        match state {
+            State::Idle => self.idle(&signal, now),
+            State::Connecting(attempt) => self.connecting(attempt, signal, now),
+            State::Syncing(syncing) => self.syncing(syncing, signal, now),
+            State::Live(live) => self.live(live, signal, now),
+            State::Backoff(pause) => self.backoff(pause, &signal, now),
+            State::Degraded(degraded) => self.degraded(degraded, signal, now),
+            State::AuthRequired => self.auth_required(&signal, now),
+            State::Closed => self.closed(&signal, now),
+        }
+    }
+
+    pub(super) fn publish(&mut self) {
+        let publication = self.publication();
+        if publication != self.published {
+            self.published = publication.clone();
+            self.effects.push_back(Effect::State(Box::new(publication)));
+        }
+    }
+
+    pub(super) fn tell(&mut self, level: Level, reason: Reason) {
+        self.effects.push_back(Effect::Diagnostic { level, reason });
+    }
+
+    /// An input that means nothing here, on purpose.
+    pub(super) fn ignore(&mut self, state: State, signal: &Signal) -> State {
+        let message = [signal.name(), " means nothing while ", state.status().name()].concat();
+        self.tell(Level::Debug, Reason::new(Code::InputIgnored, message));
+        state
+    }
+
+    // Ways into the states.
+
+    /// Connects, or, where too much has failed, tries to while degraded.
+    pub(super) fn connect(&mut self, why: Reason, now: Moment) -> State {
+        self.why = why;
+        let attempt = self.new_attempt(now);
+        if self.failures >= backoff::DEGRADED_AFTER {
+            let poll = self.next_poll(now);
+            return State::Degraded(Degraded { retry: Retry::Trying(attempt), poll });
+        }
+        State::Connecting(attempt)
+    }
+
+    /// One more failure; waits as the law says, or as the server wishes.
+    pub(super) fn lose(&mut self, why: Reason, wish: Option<Millis>, now: Moment) -> State {
+        self.failures = self.failures.saturating_add(1);
+        self.wait(why, wish, now)
+    }
+
+    /// Waits for the next attempt without counting a failure.
+    pub(super) fn wait(&mut self, why: Reason, wish: Option<Millis>, now: Moment) -> State {
+        self.reason = Some(why.clone());
+        self.why = why;
+        let pause = self.pause(wish, now);
+        if self.failures >= backoff::DEGRADED_AFTER {
+            let poll = self.next_poll(now);
+            return State::Degraded(Degraded { retry: Retry::Waiting(pause), poll });
+        }
+        State::Backoff(pause)
+    }
+
+    pub(super) fn require_auth(&mut self, code: Code, message: &str) -> State {
+        if code == Code::Forbidden {
+            // What this session may not read, it may not go on showing.
+            self.forget();
+        }
+        self.reason = Some(Reason::new(code, message));
+        self.why = Reason::new(code, message);
+        State::AuthRequired
+    }
+
+    pub(super) fn close(&mut self) -> State {
+        self.forget();
+        self.why = Reason::new(Code::Stopped, "the app stopped the client");
+        State::Closed
+    }
+
+    pub(super) fn begin(&mut self, code: Code, message: &str, now: Moment) -> State {
+        self.forget();
+        self.connect(Reason::new(code, message), now)
+    }
+
+    pub(super) fn because(&mut self, code: Code, message: &str) {
+        self.why = Reason::new(code, message);
+    }
+
+    // What the states have in common.
+
+    pub(super) fn new_epoch(&mut self) -> EffectEpoch {
+        self.last_epoch = self.last_epoch.wrapping_add(1);
+        EffectEpoch(self.last_epoch)
+    }
+
+    pub(super) fn new_attempt(&mut self, now: Moment) -> Attempt {
+        let socket = self.new_epoch();
+        Attempt { socket, deadline: now + CONNECT_TIMEOUT, stage: Stage::Opening }
+    }
+
+    pub(super) fn new_fetch(&mut self, now: Moment) -> Fetch {
+        self.last_fetch = Some(now);
+        Fetch::Asked { epoch: self.new_epoch(), deadline: now + FETCH_TIMEOUT }
+    }
+
+    /// A pause before the next attempt at a socket.
+    pub(super) fn pause(&mut self, wish: Option<Millis>, now: Moment) -> Pause {
+        if let Some(wish) = wish {
+            return pause_as_wished(wish, now);
+        }
+        let delay = if self.failures >= backoff::DEGRADED_AFTER {
+            backoff::slow_delay(&mut self.random)
+        } else {
+            backoff::delay(self.failures, &mut self.random)
+        };
+        Pause { until: now + delay, not_before: now }
+    }
+
+    /// A pause before the next attempt at a snapshot.
+    pub(super) fn fetch_later(
+        &mut self,
+        failures: u32,
+        wish: Option<Millis>,
+        now: Moment,
+    ) -> Fetch {
+        let Some(wish) = wish else {
+            let until = now + backoff::delay(failures, &mut self.random);
+            return Fetch::Waiting(Pause { until, not_before: now });
+        };
+        Fetch::Waiting(pause_as_wished(wish, now))
+    }
+
+    /// The next poll: a period after whatever request was the last one, so that a socket that
+    /// comes and goes does not make the client poll more often.
+    pub(super) fn next_poll(&mut self, now: Moment) -> Fetch {
+        let period = backoff::around(POLL_EVERY, &mut self.random);
+        match self.last_fetch.map(|last| last + period) {
+            Some(until) if until > now => Fetch::Waiting(Pause { until, not_before: now }),
+            _ => self.new_fetch(now),
+        }
+    }
+
+    /// Shows a snapshot, unless it is older than what is shown.
+    pub(super) fn show(
+        &mut self,
+        tag: SnapshotTag,
+        view: DashboardView,
+        now: Moment,
+    ) -> SnapshotOutcome {
+        let outcome = if let Some(shown) = &mut self.shown {
+            shown.snapshot(tag, view)
+        } else {
+            self.shown = Some(Shown::new(tag, view));
+            SnapshotOutcome::Applied
+        };
+        if outcome == SnapshotOutcome::Older {
+            let why = "a snapshot older than what is shown was not applied";
+            self.tell(Level::Warn, Reason::new(Code::SnapshotStale, why));
+        } else {
+            self.as_of = Some(now);
+        }
+        outcome
+    }
+
+    fn forget(&mut self) {
+        self.shown = None;
+        self.as_of = None;
+        self.polled = false;
+        self.failures = 0;
+        self.token_renewed = false;
+        self.reason = None;
+        self.last_fetch = None;
+    }
+
+    fn publication(&self) -> Publication {
+        let is_degraded = self.failures >= backoff::DEGRADED_AFTER;
+        let status = match self.state.status() {
+            // The banner stays until the client is live again.
+            Status::Syncing if is_degraded => Status::Degraded,
+            status => status,
+        };
+        let source = match (&self.shown, status) {
+            (None, _) => Source::None,
+            (Some(_), Status::Live) => Source::Live,
+            (Some(_), Status::Degraded) if self.polled => Source::Polling,
+            (Some(_), _) => Source::Stale,
+        };
+        let waits = match &self.state {
+            State::Backoff(pause)
+            | State::Degraded(Degraded { retry: Retry::Waiting(pause), .. }) => Some(pause.until),
+            State::Syncing(syncing) => match &syncing.fetch {
+                Fetch::Waiting(pause) => Some(pause.until),
+                Fetch::Asked { .. } => None,
+            },
+            State::Degraded(Degraded { retry: Retry::Trying(_), .. })
+            | State::Idle
+            | State::Connecting(_)
+            | State::Live(_)
+            | State::AuthRequired
+            | State::Closed => None,
+        };
+        let attempt = match &self.state {
+            State::Syncing(syncing) => self.failures.max(syncing.fetch_failures),
+            _ => self.failures,
+        };
+        Publication {
+            view: self.shown.as_ref().map(Shown::view),
+            status,
+            source,
+            revision: self.shown.as_ref().map(Shown::revision),
+            as_of: self.as_of,
+            next_retry_at: waits,
+            attempt,
+            reason: self.reason.clone(),
+        }
+    }
+}
+
+impl Fetch {
+    /// A request that took too long has failed.
+    pub(super) fn timed_out() -> Fetched {
+        Fetched::failed(Code::SnapshotTimeout, "the snapshot took too long")
+    }
+}
+
+fn pause_as_wished(wish: Millis, now: Moment) -> Pause {
+    let until = now + backoff::wish(wish);
+    Pause { until, not_before: until }
+}
+
+fn level_of(status: Status) -> Level {
+    match status {
+        Status::Idle | Status::Connecting | Status::Syncing | Status::Live | Status::Closed => {
+            Level::Info
+        }
+        Status::Backoff | Status::Degraded => Level::Warn,
+        Status::AuthRequired => Level::Error,
+    }
+}

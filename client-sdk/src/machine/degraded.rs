@@ -1,0 +1,131 @@
+//! Too much has failed: REST is polled while the socket is tried slowly (D-RES-4).
+
+use super::POLL_EVERY;
+use super::attempt::Outcome;
+use super::core::Core;
+use super::phases::{Degraded, Fetch, Pause, Retry, State};
+use super::signal::{Fetched, Signal};
+use crate::backoff;
+use crate::reducer::SnapshotOutcome;
+use crate::state::{Code, Reason};
+use crate::time::{Millis, Moment};
+
+impl Core {
+    pub(super) fn degraded(&mut self, degraded: Degraded, signal: Signal, now: Moment) -> State {
+        match signal {
+            Signal::Stop => self.close(),
+            Signal::Reauthenticate => self.begin_anew(now),
+            Signal::Online | Signal::Visible | Signal::Refresh => {
+                self.hurry(degraded, &signal, now)
+            }
+            Signal::Due => self.degraded_due(degraded, now),
+            Signal::Fetched(fetched) => self.polled(degraded, fetched, now),
+            // Started already; and polls find out by themselves whether the network is gone.
+            Signal::Start | Signal::Offline => self.ignore(State::Degraded(degraded), &signal),
+            Signal::Opened(_)
+            | Signal::Handshake(_)
+            | Signal::Ping
+            | Signal::Accepted
+            | Signal::Refused(_)
+            | Signal::Change(..)
+            | Signal::Told(_)
+            | Signal::Disconnected
+            | Signal::Lost(_) => self.retried(degraded, signal, now),
+        }
+    }
+
+    /// A signal of the socket that is being tried.
+    fn retried(&mut self, degraded: Degraded, signal: Signal, now: Moment) -> State {
+        let Degraded { retry, poll } = degraded;
+        let attempt = match retry {
+            Retry::Trying(attempt) => attempt,
+            Retry::Waiting(_) => {
+                return self.ignore(State::Degraded(Degraded { retry, poll }), &signal);
+            }
+        };
+        let retry = match self.advance(attempt, signal, now) {
+            Outcome::Pending(attempt) => Retry::Trying(attempt),
+            Outcome::Accepted(link) => return self.synchronize(link, now),
+            Outcome::Refused => {
+                return self.require_auth(Code::AuthFailed, "the server refused the session");
+            }
+            Outcome::Failed(reason, wish) => self.retry_later(reason, wish, now),
+            Outcome::Ignored(attempt, signal) => {
+                let retry = Retry::Trying(attempt);
+                return self.ignore(State::Degraded(Degraded { retry, poll }), &signal);
+            }
+        };
+        State::Degraded(Degraded { retry, poll })
+    }
+
+    fn degraded_due(&mut self, mut degraded: Degraded, now: Moment) -> State {
+        if degraded.poll.deadline() <= now {
+            match degraded.poll {
+                Fetch::Waiting(_) => degraded.poll = self.new_fetch(now),
+                Fetch::Asked { .. } => return self.polled(degraded, Fetch::timed_out(), now),
+            }
+        }
+        match &degraded.retry {
+            Retry::Waiting(pause) if pause.until <= now => {
+                degraded.retry = Retry::Trying(self.new_attempt(now));
+                State::Degraded(degraded)
+            }
+            Retry::Trying(attempt) if attempt.deadline <= now => {
+                self.retried(degraded, Signal::Due, now)
+            }
+            Retry::Waiting(_) | Retry::Trying(_) => State::Degraded(degraded),
+        }
+    }
+
+    /// Something speaks for trying now: both the poll and the socket, if they only wait.
+    fn hurry(&mut self, mut degraded: Degraded, signal: &Signal, now: Moment) -> State {
+        let polls = matches!(&degraded.poll, Fetch::Waiting(pause) if now >= pause.not_before);
+        let retries = matches!(&degraded.retry, Retry::Waiting(pause) if now >= pause.not_before);
+        if polls {
+            degraded.poll = self.new_fetch(now);
+        }
+        if retries {
+            degraded.retry = Retry::Trying(self.new_attempt(now));
+        }
+        if polls || retries {
+            State::Degraded(degraded)
+        } else {
+            self.ignore(State::Degraded(degraded), signal)
+        }
+    }
+
+    fn retry_later(&mut self, reason: Reason, wish: Option<Millis>, now: Moment) -> Retry {
+        self.failures = self.failures.saturating_add(1);
+        self.warn(&reason);
+        self.reason = Some(reason);
+        Retry::Waiting(self.pause(wish, now))
+    }
+
+    fn polled(&mut self, mut degraded: Degraded, fetched: Fetched, now: Moment) -> State {
+        let mut wish = None;
+        match fetched {
+            Fetched::Full(tag, view) => {
+                self.polled = self.show(tag, *view, now) != SnapshotOutcome::Older;
+            }
+            Fetched::Unchanged => {
+                self.polled = self.shown.is_some();
+                if self.polled {
+                    self.as_of = Some(now);
+                }
+            }
+            Fetched::Refused(code) => {
+                return self.require_auth(code, "the server refused the session");
+            }
+            Fetched::Failed { reason, wish: asked } => {
+                self.polled = false;
+                self.warn(&reason);
+                wish = asked;
+            }
+        }
+        let period = now + backoff::around(POLL_EVERY, &mut self.random);
+        let not_before = wish.map_or(now, |wish| now + backoff::wish(wish));
+        let until = period.max(not_before);
+        degraded.poll = Fetch::Waiting(Pause { until, not_before });
+        State::Degraded(degraded)
+    }
+}

@@ -1,0 +1,145 @@
+//! Snapshot plus events: the view is the server's.
+
+use shared_types::ErrorEventCode;
+
+use super::core::Core;
+use super::phases::{Buffer, Fetch, Link, Live, Pause, State, Syncing};
+use super::signal::{Fetched, Signal};
+use super::syncing::{disconnected, offline, silent};
+use super::{Loss, REVALIDATE_EVERY, SETTLE_AFTER};
+use crate::backoff;
+use crate::reducer::SnapshotOutcome;
+use crate::state::{Code, Reason};
+use crate::time::{Millis, Moment};
+
+impl Core {
+    pub(super) fn enter_live(&mut self, link: Link, now: Moment) -> State {
+        self.because(Code::Synchronized, "the view is the server's");
+        self.reason = None;
+        self.polled = false;
+        State::Live(Live {
+            link,
+            settles_at: Some(now + SETTLE_AFTER),
+            revalidation: self.revalidate_later(now),
+            fetch_failures: 0,
+        })
+    }
+
+    pub(super) fn live(&mut self, mut live: Live, signal: Signal, now: Moment) -> State {
+        match signal {
+            Signal::Stop => self.close(),
+            Signal::Reauthenticate => self.begin_anew(now),
+            Signal::Offline => self.lose(offline(), None, now),
+            // A socket may look open long after its peer is gone. A request tells what was missed;
+            // if the socket is dead, the heartbeat tells that.
+            Signal::Online | Signal::Visible | Signal::Refresh => match &live.revalidation {
+                Fetch::Waiting(pause) if now >= pause.not_before => {
+                    live.revalidation = self.new_fetch(now);
+                    State::Live(live)
+                }
+                Fetch::Waiting(_) | Fetch::Asked { .. } => self.ignore(State::Live(live), &signal),
+            },
+            Signal::Due => self.live_due(live, now),
+            Signal::Ping => {
+                self.answer_ping(&mut live.link, now);
+                State::Live(live)
+            }
+            Signal::Change(revision, change) => {
+                live.link.heard(now);
+                self.change(revision, change, now);
+                State::Live(live)
+            }
+            Signal::Told(told) => match told.code {
+                ErrorEventCode::TokenExpired => self.renew_token(now),
+                ErrorEventCode::ServerDraining => self.drain(&told, live.settles_at.is_none(), now),
+                ErrorEventCode::SnapshotUnavailable => self.doubt(&live, now),
+            },
+            Signal::Refused(refusal) => self.refused_late(&refusal, now),
+            Signal::Disconnected => self.lose(disconnected(), None, now),
+            Signal::Lost(Loss { reason, retry_after }) => self.lose(reason, retry_after, now),
+            Signal::Fetched(fetched) => self.live_fetched(live, fetched, now),
+            // Started, opened and accepted already.
+            Signal::Start | Signal::Opened(_) | Signal::Handshake(_) | Signal::Accepted => {
+                self.ignore(State::Live(live), &signal)
+            }
+        }
+    }
+
+    fn live_due(&mut self, mut live: Live, now: Moment) -> State {
+        if live.settles_at.is_some_and(|settles_at| settles_at <= now) {
+            live.settles_at = None;
+            self.failures = 0;
+            self.token_renewed = false;
+        }
+        if live.link.silent_until <= now {
+            return self.lose(silent(), None, now);
+        }
+        if live.revalidation.deadline() > now {
+            return State::Live(live);
+        }
+        match live.revalidation {
+            Fetch::Waiting(_) => {
+                live.revalidation = self.new_fetch(now);
+                State::Live(live)
+            }
+            Fetch::Asked { .. } => self.live_fetched(live, Fetch::timed_out(), now),
+        }
+    }
+
+    fn live_fetched(&mut self, mut live: Live, fetched: Fetched, now: Moment) -> State {
+        match fetched {
+            Fetched::Full(tag, view) => match self.show(tag, *view, now) {
+                SnapshotOutcome::Applied => self.revalidated(live, now),
+                // The socket's events cannot be compared with this snapshot; where the session's
+                // user is another one now, they are not even the same user's.
+                SnapshotOutcome::Replaced => {
+                    let why = "the server's data counts anew, so the socket is opened anew";
+                    self.connect(Reason::new(Code::EpochChanged, why), now)
+                }
+                // Events overtook it: it is asked for again.
+                SnapshotOutcome::Older => {
+                    live.fetch_failures = live.fetch_failures.saturating_add(1);
+                    live.revalidation = self.fetch_later(live.fetch_failures, None, now);
+                    State::Live(live)
+                }
+            },
+            // Events that came meanwhile are newer than the answer, and nothing was missed before.
+            Fetched::Unchanged => {
+                self.as_of = Some(now);
+                self.revalidated(live, now)
+            }
+            Fetched::Refused(code) => self.require_auth(code, "the server refused the session"),
+            Fetched::Failed { reason, wish } => {
+                self.warn(&reason);
+                live.fetch_failures = live.fetch_failures.saturating_add(1);
+                live.revalidation = self.fetch_later(live.fetch_failures, wish, now);
+                State::Live(live)
+            }
+        }
+    }
+
+    fn revalidated(&mut self, mut live: Live, now: Moment) -> State {
+        live.fetch_failures = 0;
+        live.revalidation = self.revalidate_later(now);
+        State::Live(live)
+    }
+
+    fn revalidate_later(&mut self, now: Moment) -> Fetch {
+        let until = now + backoff::around(REVALIDATE_EVERY, &mut self.random);
+        Fetch::Waiting(Pause { until, not_before: now })
+    }
+
+    /// The server could not read what it should have pushed: the view may be stale, so it is not
+    /// called live until a snapshot has come. The server is in trouble; it is not asked at once.
+    fn doubt(&mut self, live: &Live, now: Moment) -> State {
+        let reason = Reason::new(Code::SnapshotUnavailable, "the server has no data now");
+        self.because(reason.code, &reason.message);
+        self.reason = Some(reason);
+        State::Syncing(Syncing {
+            link: live.link,
+            fetch: self.fetch_later(1, None::<Millis>, now),
+            fetch_failures: 1,
+            buffer: Buffer::default(),
+        })
+    }
+}

@@ -1,0 +1,215 @@
+//! The states, each with its data inside.
+//!
+//! Which socket is open and which request is on its way is part of the state, so nothing of them
+//! can outlive it: [`Core`](super::core::Core) closes what the next state no longer names.
+
+use shared_types::Revision;
+
+use super::{BUFFERED_EVENTS, EffectEpoch, Secret};
+use crate::decode::Change;
+use crate::state::Status;
+use crate::time::{Millis, Moment};
+
+/// Where the client is; see the table in the crate's documentation.
+#[derive(Debug)]
+pub(super) enum State {
+    Idle,
+    Connecting(Attempt),
+    Syncing(Syncing),
+    Live(Live),
+    Backoff(Pause),
+    Degraded(Degraded),
+    AuthRequired,
+    Closed,
+}
+
+impl State {
+    pub(super) fn status(&self) -> Status {
+        match self {
+            Self::Idle => Status::Idle,
+            Self::Connecting(_) => Status::Connecting,
+            Self::Syncing(_) => Status::Syncing,
+            Self::Live(_) => Status::Live,
+            Self::Backoff(_) => Status::Backoff,
+            Self::Degraded(_) => Status::Degraded,
+            Self::AuthRequired => Status::AuthRequired,
+            Self::Closed => Status::Closed,
+        }
+    }
+
+    /// The one socket that exists in this state.
+    pub(super) fn socket(&self) -> Option<EffectEpoch> {
+        match self {
+            Self::Connecting(attempt)
+            | Self::Degraded(Degraded { retry: Retry::Trying(attempt), .. }) => {
+                Some(attempt.socket)
+            }
+            Self::Syncing(syncing) => Some(syncing.link.socket),
+            Self::Live(live) => Some(live.link.socket),
+            Self::Degraded(Degraded { retry: Retry::Waiting(_), .. })
+            | Self::Idle
+            | Self::Backoff(_)
+            | Self::AuthRequired
+            | Self::Closed => None,
+        }
+    }
+
+    /// The one request that is on its way in this state.
+    pub(super) fn fetch(&self) -> Option<EffectEpoch> {
+        let fetch = match self {
+            Self::Syncing(syncing) => &syncing.fetch,
+            Self::Live(live) => &live.revalidation,
+            Self::Degraded(degraded) => &degraded.poll,
+            Self::Idle
+            | Self::Connecting(_)
+            | Self::Backoff(_)
+            | Self::AuthRequired
+            | Self::Closed => return None,
+        };
+        match fetch {
+            Fetch::Asked { epoch, .. } => Some(*epoch),
+            Fetch::Waiting(_) => None,
+        }
+    }
+
+    /// When this state does something by itself.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        match self {
+            Self::Idle | Self::AuthRequired | Self::Closed => None,
+            Self::Connecting(attempt) => Some(attempt.deadline),
+            Self::Backoff(pause) => Some(pause.until),
+            Self::Syncing(syncing) => Some(syncing.link.silent_until.min(syncing.fetch.deadline())),
+            Self::Live(live) => {
+                let link = live.link.silent_until.min(live.revalidation.deadline());
+                Some(live.settles_at.map_or(link, |settles_at| link.min(settles_at)))
+            }
+            Self::Degraded(degraded) => {
+                let retry = match &degraded.retry {
+                    Retry::Waiting(pause) => pause.until,
+                    Retry::Trying(attempt) => attempt.deadline,
+                };
+                Some(retry.min(degraded.poll.deadline()))
+            }
+        }
+    }
+}
+
+/// A wait that the client may cut short, but not to before `not_before`: the server's wish.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pause {
+    pub(super) until: Moment,
+    pub(super) not_before: Moment,
+}
+
+/// A socket on its way to being accepted.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) socket: EffectEpoch,
+    pub(super) deadline: Moment,
+    pub(super) stage: Stage,
+}
+
+/// How far an attempt has come.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// The token is asked for, the socket opens.
+    Opening,
+    /// Open; the server has not introduced itself. The token is kept no longer than this.
+    Opened(Option<Secret>),
+    /// CONNECT is sent.
+    Asked(Link),
+}
+
+/// A socket whose server has introduced itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    pub(super) socket: EffectEpoch,
+    /// How long the server may be silent.
+    pub(super) patience: Millis,
+    /// When its silence becomes a loss.
+    pub(super) silent_until: Moment,
+}
+
+impl Link {
+    /// The server gave a sign of life.
+    pub(super) fn heard(&mut self, now: Moment) {
+        self.silent_until = now + self.patience;
+    }
+}
+
+/// A request for the snapshot: on its way, or due later.
+#[derive(Debug)]
+pub(super) enum Fetch {
+    Waiting(Pause),
+    Asked { epoch: EffectEpoch, deadline: Moment },
+}
+
+impl Fetch {
+    pub(super) fn deadline(&self) -> Moment {
+        match self {
+            Self::Waiting(pause) => pause.until,
+            Self::Asked { deadline, .. } => *deadline,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Syncing {
+    pub(super) link: Link,
+    pub(super) fetch: Fetch,
+    pub(super) fetch_failures: u32,
+    pub(super) buffer: Buffer,
+}
+
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) link: Link,
+    /// When earlier failures are forgiven; none once they are.
+    pub(super) settles_at: Option<Moment>,
+    pub(super) revalidation: Fetch,
+    pub(super) fetch_failures: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Degraded {
+    pub(super) retry: Retry,
+    pub(super) poll: Fetch,
+}
+
+/// The degraded client's slow attempts at a socket.
+#[derive(Debug)]
+pub(super) enum Retry {
+    Waiting(Pause),
+    Trying(Attempt),
+}
+
+/// Events that came while the snapshot is on its way.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    events: Vec<(Revision, Change)>,
+    /// The newest revision that was dropped for want of room.
+    dropped: Option<Revision>,
+}
+
+impl Buffer {
+    /// Keeps an event; false where there was no room and all were dropped.
+    pub(super) fn push(&mut self, revision: Revision, change: Change) -> bool {
+        if self.events.len() < BUFFERED_EVENTS {
+            self.events.push((revision, change));
+            return true;
+        }
+        let newest = self.events.iter().map(|(kept, _)| *kept).fold(revision, Revision::max);
+        self.dropped = Some(self.dropped.map_or(newest, |dropped| dropped.max(newest)));
+        self.events.clear();
+        false
+    }
+
+    /// Whether a snapshot of that revision makes up for what was dropped.
+    pub(super) fn is_made_up_by(&self, revision: Revision) -> bool {
+        self.dropped.is_none_or(|dropped| revision >= dropped)
+    }
+
+    pub(super) fn into_events(self) -> Vec<(Revision, Change)> {
+        self.events
+    }
+}

@@ -1,0 +1,227 @@
+//! What the machine's states react to: inputs that passed the gate, read and checked.
+
+use shared_types::{DashboardView, ErrorEvent, Revision, SnapshotTag};
+
+use super::{EXCERPT_CHARS, FetchFailure, Loss, Response, Secret};
+use crate::backoff;
+use crate::codec::{self, Packet};
+use crate::decode::{Change, DecodeError, Decoder, Event, Handshake, Refusal};
+use crate::state::{Code, Reason};
+use crate::time::Millis;
+
+/// A run of characters that may be part of a token is cut from excerpts when it is longer than
+/// this; the longest such thing that a frame of the protocol holds is a UUID of 36.
+const LONGEST_WORD: usize = 64;
+
+/// One of the columns of the machine's table.
+#[derive(Debug)]
+pub(super) enum Signal {
+    Start,
+    Stop,
+    Reauthenticate,
+    Refresh,
+    Online,
+    Offline,
+    Visible,
+    /// The state's own deadline has passed.
+    Due,
+    Opened(Option<Secret>),
+    Handshake(Result<Handshake, DecodeError>),
+    Ping,
+    Accepted,
+    Refused(Refusal),
+    Change(Revision, Change),
+    Told(ErrorEvent),
+    Disconnected,
+    Lost(Loss),
+    Fetched(Fetched),
+}
+
+impl Signal {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Reauthenticate => "reauthenticate",
+            Self::Refresh => "refresh",
+            Self::Online => "online",
+            Self::Offline => "offline",
+            Self::Visible => "visible",
+            Self::Due => "due",
+            Self::Opened(_) => "opened",
+            Self::Handshake(_) => "handshake",
+            Self::Ping => "ping",
+            Self::Accepted => "accepted",
+            Self::Refused(_) => "refused",
+            Self::Change(..) => "event",
+            Self::Told(_) => "error event",
+            Self::Disconnected => "disconnected",
+            Self::Lost(_) => "lost",
+            Self::Fetched(_) => "fetched",
+        }
+    }
+}
+
+/// How a request for the snapshot ended.
+#[derive(Debug)]
+pub(super) enum Fetched {
+    Full(SnapshotTag, Box<DashboardView>),
+    /// 304.
+    Unchanged,
+    /// 401 or 403: more requests would not help.
+    Refused(Code),
+    Failed {
+        reason: Reason,
+        wish: Option<Millis>,
+    },
+}
+
+impl Fetched {
+    pub(super) fn failed(code: Code, message: impl Into<String>) -> Self {
+        Self::Failed { reason: Reason::new(code, message), wish: None }
+    }
+}
+
+/// What a frame turned out to be.
+pub(super) enum Read {
+    Signal(Signal),
+    Nothing,
+    Skipped(Reason),
+}
+
+pub(super) fn read_frame<D: Decoder>(decoder: &D, namespace: &str, text: &str) -> Read {
+    let packet = match codec::decode(namespace, text) {
+        Ok(packet) => packet,
+        Err(codec::Unreadable(why)) => return skipped(Code::FrameMalformed, why, text),
+    };
+    Read::Signal(match packet {
+        Packet::Handshake(json) => Signal::Handshake(decoder.handshake(json)),
+        Packet::Ping => Signal::Ping,
+        Packet::Noop => return Read::Nothing,
+        Packet::Connected => Signal::Accepted,
+        Packet::Disconnected | Packet::EngineClose => Signal::Disconnected,
+        Packet::ConnectError(json) => match decoder.refusal(json) {
+            Ok(refusal) => Signal::Refused(refusal),
+            Err(DecodeError(why)) => return skipped(Code::FrameMalformed, &why, text),
+        },
+        Packet::Event(json) => match decoder.event(json) {
+            Ok(Event::Change { revision, change }) => Signal::Change(revision, change),
+            Ok(Event::Error(told)) => Signal::Told(told),
+            Ok(Event::Unknown(_)) => {
+                return skipped(Code::EventUnknown, "an event of an unknown type", text);
+            }
+            Err(DecodeError(why)) => return skipped(Code::EventMalformed, &why, text),
+        },
+    })
+}
+
+pub(super) fn read_answer<D: Decoder>(
+    decoder: &D,
+    result: Result<Response, FetchFailure>,
+) -> Fetched {
+    let response = match result {
+        Ok(response) => response,
+        Err(FetchFailure::TokenUnavailable) => {
+            return Fetched::failed(Code::TokenUnavailable, "the app gave no token");
+        }
+        Err(FetchFailure::Network(told)) => {
+            return Fetched::failed(Code::SnapshotFailed, excerpt(&told));
+        }
+    };
+    match response.status {
+        200 => read_snapshot(decoder, &response),
+        304 => Fetched::Unchanged,
+        401 => Fetched::Refused(Code::Unauthorized),
+        403 => Fetched::Refused(Code::Forbidden),
+        status => Fetched::Failed {
+            reason: Reason::new(
+                Code::SnapshotFailed,
+                ["the snapshot was answered with HTTP ", &status.to_string()].concat(),
+            ),
+            wish: response.retry_after.as_deref().and_then(backoff::retry_after),
+        },
+    }
+}
+
+/// At most [`EXCERPT_CHARS`] characters of a text that came from elsewhere, fit for a log: without
+/// control characters, and without anything long enough to be a token.
+pub(super) fn excerpt(text: &str) -> String {
+    let mut cut = String::new();
+    let mut room = EXCERPT_CHARS;
+    let mut rest = text;
+    while room > 0 && !rest.is_empty() {
+        // Words are ASCII, so their bytes are their characters.
+        let word_end = rest.find(|next| !is_of_a_word(next)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at_checked(word_end).unwrap_or_default();
+        let kept = if word.len() > LONGEST_WORD {
+            "…"
+        } else {
+            word.get(..word.len().min(room)).unwrap_or_default()
+        };
+        cut.push_str(kept);
+        room -= kept.chars().count();
+        rest = after;
+        let mut chars = rest.chars();
+        if let Some(next) = chars.next().filter(|_| room > 0) {
+            cut.push(if next.is_control() { ' ' } else { next });
+            room -= 1;
+            rest = chars.as_str();
+        }
+    }
+    cut
+}
+
+fn is_of_a_word(character: char) -> bool {
+    matches!(character, 'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' | '.' | '+' | '/' | '=' | '%' | '~')
+}
+
+fn read_snapshot<D: Decoder>(decoder: &D, response: &Response) -> Fetched {
+    let etag = response.etag.as_deref().unwrap_or_default();
+    let Ok(tag) = etag.parse::<SnapshotTag>() else {
+        let why = "the snapshot's ETag is missing or not ours: ";
+        return Fetched::failed(Code::SnapshotMalformed, [why, &excerpt(&response.body)].concat());
+    };
+    match decoder.snapshot(&response.body) {
+        Ok(view) => Fetched::Full(tag, Box::new(view)),
+        Err(DecodeError(why)) => Fetched::failed(Code::SnapshotMalformed, excerpt(&why)),
+    }
+}
+
+fn skipped(code: Code, why: &str, text: &str) -> Read {
+    // Handshakes and acceptances bear the session id, which is a secret of its own.
+    let told =
+        if text.starts_with('0') || text.starts_with("40") { String::new() } else { excerpt(text) };
+    Read::Skipped(Reason::new(code, ["skipped (", &excerpt(why), "): ", &told].concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpts_are_short_and_printable() {
+        assert_eq!(excerpt("a\nb\u{0}c 🧱"), "a b c 🧱");
+        assert_eq!(excerpt(&"a b ".repeat(1_000)).chars().count(), EXCERPT_CHARS);
+        assert_eq!(excerpt(""), "");
+    }
+
+    #[test]
+    fn excerpts_bear_no_tokens() {
+        let token = "eyJhbGciOiJIUzI1NiJ9.".repeat(8);
+        let text = ["42/dashboard,[\"echo\",\"", &token, "\",\"after\"]"].concat();
+        assert_eq!(excerpt(&text), "42/dashboard,[\"echo\",\"…\",\"after\"]");
+        assert_eq!(excerpt(&token), "…");
+        let id = "0190f5a2-7c1e-7d3a-9b7e-2f1c5d8e4a60";
+        assert_eq!(excerpt(id), id);
+    }
+
+    #[test]
+    fn long_words_at_the_edge_do_not_break_the_count() {
+        for before in 430..510 {
+            let text = [" ".repeat(before).as_str(), &"x".repeat(200), " end"].concat();
+            let told = excerpt(&text);
+            assert!(told.chars().count() <= EXCERPT_CHARS);
+            assert!(!told.contains(&"x".repeat(LONGEST_WORD + 1)));
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Connected, with the snapshot on its way: events wait until it is there (D-RES-3).
+
+use super::Loss;
+use super::core::Core;
+use super::phases::{Buffer, Fetch, Link, State, Syncing};
+use super::signal::{Fetched, Signal};
+use crate::decode::Change;
+use crate::reducer::{ChangeOutcome, SnapshotOutcome};
+use crate::state::{Code, Level, Reason};
+use crate::time::{Millis, Moment};
+use shared_types::{ErrorEvent, ErrorEventCode, Revision};
+
+impl Core {
+    /// Accepted: whatever was missed, the snapshot that is asked for now holds it.
+    pub(super) fn synchronize(&mut self, link: Link, now: Moment) -> State {
+        self.because(Code::Accepted, "the server accepted, the snapshot is asked for");
+        let fetch = self.new_fetch(now);
+        State::Syncing(Syncing { link, fetch, fetch_failures: 0, buffer: Buffer::default() })
+    }
+
+    pub(super) fn syncing(&mut self, mut syncing: Syncing, signal: Signal, now: Moment) -> State {
+        match signal {
+            Signal::Stop => self.close(),
+            Signal::Reauthenticate => self.begin_anew(now),
+            Signal::Offline => self.lose(offline(), None, now),
+            Signal::Online | Signal::Visible | Signal::Refresh => match &syncing.fetch {
+                Fetch::Waiting(pause) if now >= pause.not_before => {
+                    syncing.fetch = self.new_fetch(now);
+                    State::Syncing(syncing)
+                }
+                Fetch::Waiting(_) | Fetch::Asked { .. } => {
+                    self.ignore(State::Syncing(syncing), &signal)
+                }
+            },
+            Signal::Due => self.syncing_due(syncing, now),
+            Signal::Ping => {
+                self.answer_ping(&mut syncing.link, now);
+                State::Syncing(syncing)
+            }
+            Signal::Change(revision, change) => {
+                syncing.link.heard(now);
+                self.keep(&mut syncing.buffer, revision, change);
+                State::Syncing(syncing)
+            }
+            Signal::Told(told) => match told.code {
+                // Being fetched anyway.
+                ErrorEventCode::SnapshotUnavailable => {
+                    self.warn(&Reason::new(
+                        Code::SnapshotUnavailable,
+                        "the server has no data now",
+                    ));
+                    State::Syncing(syncing)
+                }
+                ErrorEventCode::TokenExpired => self.renew_token(now),
+                ErrorEventCode::ServerDraining => self.drain(&told, false, now),
+            },
+            Signal::Refused(refusal) => self.refused_late(&refusal, now),
+            Signal::Disconnected => self.lose(disconnected(), None, now),
+            Signal::Lost(Loss { reason, retry_after }) => self.lose(reason, retry_after, now),
+            Signal::Fetched(fetched) => self.syncing_fetched(syncing, fetched, now),
+            // Started, opened and accepted already.
+            Signal::Start | Signal::Opened(_) | Signal::Handshake(_) | Signal::Accepted => {
+                self.ignore(State::Syncing(syncing), &signal)
+            }
+        }
+    }
+
+    fn syncing_due(&mut self, mut syncing: Syncing, now: Moment) -> State {
+        if syncing.link.silent_until <= now {
+            return self.lose(silent(), None, now);
+        }
+        match syncing.fetch {
+            Fetch::Waiting(_) => {
+                syncing.fetch = self.new_fetch(now);
+                State::Syncing(syncing)
+            }
+            Fetch::Asked { .. } => self.syncing_fetched(syncing, Fetch::timed_out(), now),
+        }
+    }
+
+    fn syncing_fetched(&mut self, syncing: Syncing, fetched: Fetched, now: Moment) -> State {
+        match fetched {
+            Fetched::Full(tag, view) => {
+                let revision = tag.revision;
+                if self.show(tag, *view, now) == SnapshotOutcome::Older {
+                    return self.fetch_again(syncing, stale(), None, now);
+                }
+                self.go_live(syncing, revision, now)
+            }
+            // The tag's snapshot again, which may be older than what events have shown since: a
+            // lagging replica answered, and what was missed is still missing.
+            Fetched::Unchanged => match self.shown.as_ref().map(|shown| shown.tag().revision) {
+                Some(revision) if Some(revision) >= self.shown_revision() => {
+                    self.as_of = Some(now);
+                    self.go_live(syncing, revision, now)
+                }
+                Some(_) => self.fetch_again(syncing, stale(), None, now),
+                None => {
+                    let why = "the server says 304, but there was no snapshot";
+                    let reason = Reason::new(Code::SnapshotMalformed, why);
+                    self.fetch_again(syncing, reason, None, now)
+                }
+            },
+            Fetched::Refused(code) => self.require_auth(code, "the server refused the session"),
+            Fetched::Failed { reason, wish } => self.fetch_again(syncing, reason, wish, now),
+        }
+    }
+
+    /// The connection is good, so it stays; only the snapshot is asked for again, later.
+    fn fetch_again(
+        &mut self,
+        mut syncing: Syncing,
+        reason: Reason,
+        wish: Option<Millis>,
+        now: Moment,
+    ) -> State {
+        self.warn(&reason);
+        self.reason = Some(reason);
+        syncing.fetch_failures = syncing.fetch_failures.saturating_add(1);
+        syncing.fetch = self.fetch_later(syncing.fetch_failures, wish, now);
+        State::Syncing(syncing)
+    }
+
+    fn go_live(&mut self, syncing: Syncing, revision: Revision, now: Moment) -> State {
+        if !syncing.buffer.is_made_up_by(revision) {
+            let why = "more events came during the snapshot than are kept";
+            let reason = Reason::new(Code::EventsOverflowed, why);
+            return self.fetch_again(syncing, reason, None, now);
+        }
+        for (revision, change) in syncing.buffer.into_events() {
+            self.change(revision, change, now);
+        }
+        self.enter_live(syncing.link, now)
+    }
+
+    fn keep(&mut self, buffer: &mut Buffer, revision: Revision, change: Change) {
+        if !buffer.push(revision, change) {
+            let why = "the events that wait for the snapshot were dropped";
+            self.tell(Level::Warn, Reason::new(Code::EventsOverflowed, why));
+        }
+    }
+
+    /// Applies an event, unless it is not newer than what is shown.
+    pub(super) fn change(&mut self, revision: Revision, change: Change, now: Moment) {
+        let outcome = self.shown.as_mut().map(|shown| shown.change(revision, change));
+        if outcome == Some(ChangeOutcome::Applied) {
+            self.as_of = Some(now);
+        } else {
+            let why = ["skipped an event of revision ", &revision.get().to_string()].concat();
+            self.tell(Level::Debug, Reason::new(Code::EventStale, why));
+        }
+    }
+
+    /// The first expired token is answered with a fresh one at once; if that is refused for its
+    /// age as well, something else is wrong, and the law of waiting holds.
+    pub(super) fn renew_token(&mut self, now: Moment) -> State {
+        let reason = Reason::new(Code::TokenExpired, "the session's token ran out");
+        if self.token_renewed {
+            return self.lose(reason, None, now);
+        }
+        self.token_renewed = true;
+        self.reason = Some(reason.clone());
+        self.connect(reason, now)
+    }
+
+    /// The server says when to come back. That is no failure where the connection had held; where
+    /// it had not, it counts as one, so that a server that drains for ever is given up.
+    pub(super) fn drain(&mut self, told: &ErrorEvent, is_settled: bool, now: Moment) -> State {
+        let reason = Reason::new(Code::ServerDraining, "the server is about to stop");
+        let wish = told.reconnect_after_ms.map(|ms| Millis(ms.into()));
+        if is_settled { self.wait(reason, wish, now) } else { self.lose(reason, wish, now) }
+    }
+
+    pub(super) fn shown_revision(&self) -> Option<Revision> {
+        self.shown.as_ref().map(crate::reducer::Shown::revision)
+    }
+}
+
+pub(super) fn offline() -> Reason {
+    Reason::new(Code::Offline, "the network is gone")
+}
+
+pub(super) fn silent() -> Reason {
+    Reason::new(Code::HeartbeatMissed, "the server has been silent for too long")
+}
+
+pub(super) fn disconnected() -> Reason {
+    Reason::new(Code::Disconnected, "the server ended the connection")
+}
+
+fn stale() -> Reason {
+    Reason::new(Code::SnapshotStale, "the server's snapshot is older than what is shown")
+}

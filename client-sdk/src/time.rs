@@ -1,0 +1,120 @@
+//! Time as the core knows it: numbers that a driver hands in.
+//!
+//! The core has no clock. A driver reads its two clocks, the monotonic one and the wall's, lets
+//! [`Clock`] make one [`Moment`] of them, and passes that along with every input.
+
+use std::ops::Add;
+
+/// How far the wall clock must run ahead of the monotonic one, between two readings, to count as
+/// sleep. Less is the ordinary slewing of a clock that is being set.
+const SLEEP_SUSPECTED: u64 = 1_000;
+
+/// A span of time in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// A span of so many seconds.
+    #[must_use]
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(seconds.saturating_mul(1_000))
+    }
+}
+
+/// A point on the driver's time line, in milliseconds since an arbitrary start; never goes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// How long ago `earlier` was; zero where it is not in the past.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Millis {
+        Millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Millis> for Moment {
+    type Output = Self;
+
+    fn add(self, span: Millis) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
+/// Joins a monotonic clock and a wall clock into one time line that also runs during sleep.
+///
+/// Monotonic clocks stand still while a laptop sleeps on several systems, and wall clocks jump.
+/// The time line follows the monotonic clock and takes a forward jump of the wall clock for
+/// sleep. Where the clock was merely set forward, the harm is one reconnection; where sleep went
+/// unnoticed, a dead connection would be called live.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    steady: u64,
+    wall: u64,
+    slept: u64,
+}
+
+impl Clock {
+    /// A clock that starts at these readings: `steady` of the monotonic clock in ms since any
+    /// start, `wall` in ms since 1970.
+    #[must_use]
+    pub const fn new(steady: u64, wall: u64) -> Self {
+        Self { steady, wall, slept: 0 }
+    }
+
+    /// The moment of these readings.
+    pub fn read(&mut self, steady: u64, wall: u64) -> Moment {
+        let steady = steady.max(self.steady);
+        let ran = steady - self.steady;
+        let passed = wall.saturating_sub(self.wall);
+        if passed > ran.saturating_add(SLEEP_SUSPECTED) {
+            self.slept = self.slept.saturating_add(passed - ran);
+        }
+        self.steady = steady;
+        self.wall = wall;
+        self.now()
+    }
+
+    /// The moment of the last reading.
+    #[must_use]
+    pub const fn now(&self) -> Moment {
+        Moment(self.steady.saturating_add(self.slept))
+    }
+
+    /// That moment, past or future, in ms since 1970.
+    #[must_use]
+    pub fn wall(&self, moment: Moment) -> u64 {
+        let now = self.now();
+        let ahead = moment.since(now).0;
+        self.wall.saturating_add(ahead).saturating_sub(now.since(moment).0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sleep_passes_although_the_steady_clock_stood_still() {
+        let mut clock = Clock::new(5_000, 1_000_000);
+        assert_eq!(clock.read(5_100, 1_000_100), Moment(5_100));
+        assert_eq!(clock.read(5_200, 1_600_200), Moment(605_200), "ten minutes of sleep");
+        assert_eq!(clock.read(5_300, 1_600_300), Moment(605_300));
+    }
+
+    #[test]
+    fn a_clock_set_back_or_slewed_does_not_move_the_time_line() {
+        let mut clock = Clock::new(0, 1_000_000);
+        assert_eq!(clock.read(10, 3_000), Moment(10), "set back by a quarter of an hour");
+        assert_eq!(clock.read(20, 3_900), Moment(20), "slewed by less than a second");
+        assert_eq!(clock.read(15, 3_900), Moment(20), "never back");
+    }
+
+    #[test]
+    fn moments_map_to_the_wall() {
+        let mut clock = Clock::new(0, 1_000_000);
+        clock.read(500, 1_000_500);
+        assert_eq!(clock.wall(Moment(100)), 1_000_100);
+        assert_eq!(clock.wall(Moment(900)), 1_000_900);
+    }
+}
