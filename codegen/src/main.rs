@@ -82,6 +82,7 @@ fn run() -> Result<Vec<&'static str>, Error> {
 fn generate() -> Result<Vec<Generated>, Error> {
     Ok(vec![
         Generated { path: "npm-package/src/generated/wire.ts", text: typescript::wire()? },
+        Generated { path: "npm-package/src/generated/state.ts", text: typescript::state()? },
         Generated { path: "docs/openapi.json", text: document(&openapi::document())? },
         Generated { path: "docs/asyncapi.json", text: document(&asyncapi::document())? },
     ])

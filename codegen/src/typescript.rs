@@ -1,5 +1,6 @@
 //! The TypeScript types of the npm package.
 
+use client_sdk::state::{DashboardState, Diagnostic, Freshness, Level, Reason, Source, Status};
 use shared_types::{
     BuildStatus, CoverImageUrl, CoverageStatus, DashboardEvent, DashboardSummary, DashboardView,
     ErrorBody, ErrorCode, ErrorDetail, ErrorEvent, ErrorEventCode, EventType, Id, PartialPartsMoc,
@@ -38,6 +39,21 @@ pub(crate) fn wire() -> Result<String, FormatError> {
         one::<Theme>()?,
         one::<CoverImageUrl>()?,
         one::<Percentage>()?,
+    ];
+    Ok(format!("{HEADER}\n{}", declarations.join("\n")))
+}
+
+/// What apps see of the SDK: the state, and the diagnostics beside it.
+pub(crate) fn state() -> Result<String, FormatError> {
+    let declarations = [
+        "import type { DashboardView, Revision } from './wire.js'\n".to_owned(),
+        one::<DashboardState>()?,
+        one::<Status>()?,
+        one::<Freshness>()?,
+        one::<Source>()?,
+        one::<Reason>()?,
+        one::<Diagnostic>()?,
+        one::<Level>()?,
     ];
     Ok(format!("{HEADER}\n{}", declarations.join("\n")))
 }

@@ -7,12 +7,12 @@
 
 export type {
   DashboardState,
+  DashboardStatus,
   Diagnostic,
+  DiagnosticLevel,
   Freshness,
-  Level as DiagnosticLevel,
-  Reason,
-  Source as FreshnessSource,
-  Status as DashboardStatus,
+  FreshnessSource,
+  StateReason as Reason,
 } from './generated/state.js'
 export type {
   BuildStatus,

@@ -2,18 +2,18 @@
 
 import type { DashboardView, Revision } from './wire.js'
 
-/** What an app sees: one immutable object; sections that did not change keep their identity. */
+/** Everything that an app shows: the view, how the connection is, and how fresh the view is. */
 export type DashboardState = {
-  /** The dashboard, or `null` before the first snapshot. */
+  /** What to show; null until the first snapshot. */
   view: DashboardView | null
-  /** What the client is doing. */
-  status: Status
-  /** How far the view can be trusted, and what happens next. */
+  /** How the connection is. */
+  status: DashboardStatus
+  /** How fresh the view is. */
   freshness: Freshness
 }
 
-/** What the client is doing. */
-export type Status =
+/** How the connection is. */
+export type DashboardStatus =
   | 'idle'
   | 'connecting'
   | 'syncing'
@@ -23,37 +23,44 @@ export type Status =
   | 'authRequired'
   | 'closed'
 
-/** How far the view can be trusted, and what happens next. */
+/** How fresh the view is. */
 export type Freshness = {
-  /** Where the view comes from now. */
-  source: Source
-  /** Which state of the user's data the view shows. */
+  /** Where the view comes from. */
+  source: FreshnessSource
+  /** The newest revision that any section of the view shows. */
   revision: Revision | null
-  /** When the view was last known to be current, in milliseconds since 1970. */
+  /** When the view was last known to be the server's, in ms since 1970. */
   asOf: number | null
-  /** When the next attempt is due, in milliseconds since 1970. */
+  /** When the next attempt for something better is due, in ms since 1970. */
   nextRetryAt: number | null
-  /** Consecutive failed attempts. */
+  /** How many attempts have failed in a row: to connect, or, while syncing, to fetch. */
   attempt: number
-  /** Why the view is not live, if it is not. */
-  reason: Reason | null
+  /** Why the view is not live; null while it is, and while nothing has gone wrong. */
+  reason: StateReason | null
 }
 
-/** Where the view comes from now. */
-export type Source = 'live' | 'polling' | 'stale' | 'none'
+/** Where the view comes from. */
+export type FreshnessSource = 'live' | 'polling' | 'stale' | 'none'
 
-/** Why something happened: a code for programs and a sentence for people. */
-export type Reason = { code: string; message: string }
-
-/** One entry of the client's log. */
-export type Diagnostic = {
-  /** When, in milliseconds since 1970. */
-  at: number
-  level: Level
+/** Why something is as it is, for programs and for people. */
+export type StateReason = {
+  /** For programs; see `Code`. */
   code: string
-  /** At most 500 characters of what was received. */
+  /** For people. */
+  message: string
+}
+
+/** An entry of the log that the app's developers read. */
+export type Diagnostic = {
+  /** When, in ms since 1970. */
+  at: number
+  /** How much it matters. */
+  level: DiagnosticLevel
+  /** For programs; see `Code`. */
+  code: string
+  /** For people. Bears at most 500 characters of what was received, and never a token. */
   message: string
 }
 
 /** How much a diagnostic matters. */
-export type Level = 'debug' | 'info' | 'warn' | 'error'
+export type DiagnosticLevel = 'debug' | 'info' | 'warn' | 'error'
