@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The dashboard's server: one user's collection as a snapshot (REST), and every later change of it
+//! pushed to that user's browsers (Socket.IO).
+//!
+//! Use it as the binary `dashboard-server`, or in a test or another program through
+//! [`Server::start`]. Data flows one way: any writer commits to the database, triggers note whose
+//! dashboard changed, [`push`] finds the note, reads the changed sections and hands events to the
+//! sockets; [`http`](crate) handlers read the same sections as one snapshot.
+
+mod app;
+pub mod auth;
+mod clock;
+pub mod config;
+pub mod database;
+pub mod error;
+mod http;
+mod listener;
+pub mod metrics;
+pub mod push;
+mod router;
+mod secret;
+mod server;
+
+pub use config::{Config, LogFormat};
+pub use listener::ListenError;
+pub use secret::Secret;
+pub use server::{Server, StartError};

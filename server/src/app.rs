@@ -1,0 +1,22 @@
+//! What every handler may use.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::database::Database;
+use crate::metrics::Metrics;
+use crate::push::Push;
+
+/// The parts of one server.
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) database: Database,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) push: Push,
+    /// Cancelled when the server is told to stop.
+    pub(crate) stop: CancellationToken,
+}

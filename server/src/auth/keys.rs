@@ -1,0 +1,259 @@
+//! The keys that sessions are checked with: a shared secret, or published keys.
+//!
+//! A key is bound to one algorithm by its own type, whatever a token's header says. Published keys
+//! are cached: read again at intervals, and once more, at a limited rate, when a token names a key
+//! that is not known. An address that stops answering costs nothing until its keys are changed.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, Header};
+use tokio::sync::Mutex;
+
+use crate::auth::AuthError;
+use crate::config::Config;
+
+/// Known keys are looked up anew after so long, to notice those that were withdrawn.
+const MAX_AGE: Duration = Duration::from_mins(15);
+/// At most one request for keys in so long.
+const MIN_INTERVAL: Duration = Duration::from_secs(30);
+/// The same while there are no keys at all.
+const MIN_INTERVAL_EMPTY: Duration = Duration::from_secs(2);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_BYTES: usize = 256 * 1024;
+
+/// Why there are no keys.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read.
+    #[error("DASHBOARD_JWT_JWKS_FILE {path:?} cannot be read: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// No usable key.
+    #[error("{0} holds no key for RS256 or ES256")]
+    Empty(String),
+    /// Not a key set.
+    #[error("{origin} is not a JSON Web Key Set: {source}")]
+    Malformed {
+        /// The file or address.
+        origin: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// The address does not answer.
+    #[error("the keys cannot be fetched: {0}")]
+    Fetch(#[from] reqwest::Error),
+    /// More than any honest key set.
+    #[error("the key set is larger than {MAX_BYTES} bytes")]
+    TooLarge,
+}
+
+/// Keys by their ids.
+pub enum Keys {
+    /// One secret, for HS256 only.
+    Secret(DecodingKey),
+    /// Public keys that do not change while the server runs.
+    Fixed(HashMap<String, Key>),
+    /// Public keys from an address.
+    Published(Arc<Published>),
+}
+
+/// A public key, and the one algorithm that it is for.
+#[derive(Clone)]
+pub struct Key {
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
+
+/// Public keys from an address.
+pub struct Published {
+    url: String,
+    client: reqwest::Client,
+    known: RwLock<HashMap<String, Key>>,
+    /// When the address was last asked, and when it last answered.
+    asked: Mutex<Asked>,
+}
+
+#[derive(Default)]
+struct Asked {
+    last: Option<Instant>,
+    answered: Option<Instant>,
+}
+
+impl Keys {
+    /// Reads or fetches what is configured.
+    ///
+    /// # Errors
+    /// See [`KeyError`]; an address that does not answer is none.
+    pub async fn load(config: &Config) -> Result<Self, KeyError> {
+        if let Some(secret) = &config.jwt_hs256_secret {
+            return Ok(Self::Secret(DecodingKey::from_secret(secret.expose().as_bytes())));
+        }
+        if let Some(path) = &config.jwt_jwks_file {
+            let text = tokio::fs::read(path)
+                .await
+                .map_err(|source| KeyError::File { path: path.clone(), source })?;
+            return Ok(Self::Fixed(parse(&text, &path.display().to_string())?));
+        }
+        let client = reqwest::Client::builder()
+            .timeout(FETCH_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        let published = Published {
+            url: config.jwt_jwks_url.clone().unwrap_or_default(),
+            client,
+            known: RwLock::default(),
+            asked: Mutex::default(),
+        };
+        published.renew().await;
+        Ok(Self::Published(Arc::new(published)))
+    }
+
+    /// Whether there is any key.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        match self {
+            Self::Secret(_) => true,
+            Self::Fixed(keys) => !keys.is_empty(),
+            Self::Published(published) => !published.is_empty(),
+        }
+    }
+
+    /// The key that a token with this header must be signed with.
+    ///
+    /// # Errors
+    /// If there is none, or it is for another algorithm.
+    pub async fn find(&self, header: &Header) -> Result<DecodingKey, AuthError> {
+        let key = match self {
+            Self::Secret(key) if header.alg == Algorithm::HS256 => return Ok(key.clone()),
+            Self::Secret(_) => return Err(AuthError::Algorithm),
+            Self::Fixed(keys) => find(keys, header),
+            Self::Published(published) => published.find(header).await?,
+        };
+        let key = key.ok_or(AuthError::UnknownKey)?;
+        if key.algorithm == header.alg { Ok(key.key) } else { Err(AuthError::Algorithm) }
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Secret(_) => "Keys::Secret(<secret>)",
+            Self::Fixed(_) => "Keys::Fixed(..)",
+            Self::Published(_) => "Keys::Published(..)",
+        })
+    }
+}
+
+impl Published {
+    async fn find(self: &Arc<Self>, header: &Header) -> Result<Option<Key>, AuthError> {
+        // Whoever presents tokens without end must not make this server ask without end.
+        if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256) {
+            return Err(AuthError::Algorithm);
+        }
+        if let Some(known) = self.known(header) {
+            if self.is_stale() {
+                // Nobody has to wait for that.
+                let published = Arc::clone(self);
+                tokio::spawn(async move { published.renew().await });
+            }
+            return Ok(Some(known));
+        }
+        self.renew().await;
+        if self.is_empty() {
+            return Err(AuthError::KeysUnavailable);
+        }
+        Ok(self.known(header))
+    }
+
+    fn is_stale(&self) -> bool {
+        // While the lock is held, someone is asking just now.
+        self.asked.try_lock().is_ok_and(|asked| asked.answered.is_none_or(|at| at.elapsed() > MAX_AGE))
+    }
+
+    fn known(&self, header: &Header) -> Option<Key> {
+        find(&self.known.read().unwrap_or_else(PoisonError::into_inner), header)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Asks the address, unless it was asked a moment ago. Keeps what is known if it fails.
+    async fn renew(&self) {
+        let mut asked = self.asked.lock().await;
+        let interval = if self.is_empty() { MIN_INTERVAL_EMPTY } else { MIN_INTERVAL };
+        if asked.last.is_some_and(|at| at.elapsed() < interval) {
+            return;
+        }
+        asked.last = Some(Instant::now());
+        match self.fetch().await {
+            Ok(keys) => {
+                tracing::info!(keys = keys.len(), "fetched the keys of the token issuer");
+                *self.known.write().unwrap_or_else(PoisonError::into_inner) = keys;
+                asked.answered = Some(Instant::now());
+            }
+            Err(error) => tracing::warn!(%error, "keeping the keys of the token issuer as known"),
+        }
+    }
+
+    async fn fetch(&self) -> Result<HashMap<String, Key>, KeyError> {
+        let mut response = self.client.get(&self.url).send().await?.error_for_status()?;
+        let mut text = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            text.extend_from_slice(&chunk);
+            if text.len() > MAX_BYTES {
+                return Err(KeyError::TooLarge);
+            }
+        }
+        parse(&text, &self.url)
+    }
+}
+
+/// A token without a key id fits only where there is no choice.
+fn find(keys: &HashMap<String, Key>, header: &Header) -> Option<Key> {
+    match &header.kid {
+        Some(kid) => keys.get(kid).cloned(),
+        None if keys.len() == 1 => keys.values().next().cloned(),
+        None => None,
+    }
+}
+
+fn parse(text: &[u8], origin: &str) -> Result<HashMap<String, Key>, KeyError> {
+    let malformed = |source| KeyError::Malformed { origin: origin.to_owned(), source };
+    let set: serde_json::Value = serde_json::from_slice(text).map_err(malformed)?;
+    let set: Vec<serde_json::Value> = match set.get("keys") {
+        Some(serde_json::Value::Array(keys)) => keys.clone(),
+        // One malformed answer with the library's own words for what is missing.
+        _ => serde_json::from_slice::<JwkSet>(text).map(|_| Vec::new()).map_err(malformed)?,
+    };
+    // Providers also publish keys for other purposes: what cannot be used is passed over.
+    let keys: HashMap<_, _> = set
+        .into_iter()
+        .filter_map(|jwk| serde_json::from_value::<Jwk>(jwk).ok())
+        .filter_map(|jwk| Some((jwk.common.key_id.clone().unwrap_or_default(), usable(&jwk)?)))
+        .collect();
+    if keys.is_empty() { Err(KeyError::Empty(origin.to_owned())) } else { Ok(keys) }
+}
+
+/// The key, with the algorithm that its type stands for.
+fn usable(jwk: &Jwk) -> Option<Key> {
+    let algorithm = match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => {
+            Algorithm::ES256
+        }
+        _ => return None,
+    };
+    let signs = jwk.common.public_key_use.as_ref().is_none_or(|u| *u == PublicKeyUse::Signature);
+    let named = jwk.common.key_algorithm.is_none_or(|name| name.to_string() == format!("{algorithm:?}"));
+    let key = DecodingKey::from_jwk(jwk).ok()?;
+    (signs && named).then_some(Key { algorithm, key })
+}

@@ -1,0 +1,455 @@
+//! What can be configured: one flag and one environment variable each.
+//!
+//! [`Config::parse`](clap::Parser::parse) reads the command line and the environment;
+//! [`Config::check`] refuses what would be unsafe or self-contradictory, in words that say what to
+//! do.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use crate::secret::Secret;
+
+const DATABASE: &str = "Database";
+const LISTENING: &str = "Listening";
+const AUTHENTICATION: &str = "Authentication";
+const PUSH: &str = "Push";
+const LOGS: &str = "Logs";
+
+/// Serves one user's dashboard as a snapshot (REST) and pushes every later change (Socket.IO).
+#[derive(Clone, Debug, Parser)]
+#[command(name = "dashboard-server", version, about, long_about = None)]
+pub struct Config {
+    /// The database, as postgres://user:password@host:port/name. Without it the server starts a
+    /// private `PostgreSQL` of its own, with its data below the data directory.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, help_heading = DATABASE)]
+    pub database_url: Option<Secret>,
+
+    /// Where a private `PostgreSQL` keeps its data. Survives restarts; delete it to start anew.
+    #[arg(long, env = "DASHBOARD_DATA_DIR", default_value = ".data", help_heading = DATABASE)]
+    pub data_dir: PathBuf,
+
+    /// Connections to the database at most; one more follows the changes.
+    #[arg(
+        long, env = "DASHBOARD_DATABASE_CONNECTIONS", default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(2..=1000), help_heading = DATABASE
+    )]
+    pub database_connections: u32,
+
+    /// How long to wait at start for a database that does not answer, in seconds.
+    #[arg(
+        long, env = "DASHBOARD_DATABASE_WAIT_S", default_value_t = 15, help_heading = DATABASE
+    )]
+    pub database_wait_s: u64,
+
+    /// Where to serve the API, the sockets and the web root. Plain HTTP is served on loopback only.
+    #[arg(
+        long, env = "DASHBOARD_BIND", default_value = "127.0.0.1:9112", help_heading = LISTENING
+    )]
+    pub bind: SocketAddr,
+
+    /// Where to serve /metrics, /healthz and /readyz. Not for the public.
+    #[arg(
+        long, env = "DASHBOARD_ADMIN_BIND", default_value = "127.0.0.1:9113",
+        help_heading = LISTENING
+    )]
+    pub admin_bind: SocketAddr,
+
+    /// What the paths of the API begin with; "/" for nothing.
+    #[arg(long, env = "DASHBOARD_BASE_PATH", default_value = "/api", help_heading = LISTENING)]
+    pub base_path: String,
+
+    /// The certificate chain to serve HTTPS with, as a PEM file. Needs the key.
+    #[arg(long, env = "DASHBOARD_TLS_CERT", requires = "tls_key", help_heading = LISTENING)]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, as a PEM file.
+    #[arg(long, env = "DASHBOARD_TLS_KEY", requires = "tls_cert", help_heading = LISTENING)]
+    pub tls_key: Option<PathBuf>,
+
+    /// A proxy in front ends TLS: any address may be bound, and every request must bear
+    /// X-Forwarded-Proto: https.
+    #[arg(
+        long, env = "DASHBOARD_BEHIND_PROXY", num_args = 0..=1, require_equals = true,
+        default_value_t = false, default_missing_value = "true", help_heading = LISTENING
+    )]
+    pub behind_proxy: bool,
+
+    /// Other origins whose pages may use the API and the cookie, such as https://app.example.org;
+    /// separated by commas. The server's own origin always may.
+    #[arg(
+        long, env = "DASHBOARD_ALLOWED_ORIGINS", value_delimiter = ',', help_heading = LISTENING
+    )]
+    pub allowed_origins: Vec<String>,
+
+    /// A folder of static files to serve beside the API: the built dashboard app.
+    #[arg(long, env = "DASHBOARD_WEB_ROOT", help_heading = LISTENING)]
+    pub web_root: Option<PathBuf>,
+
+    /// The shared secret of HS256 tokens, 32 bytes at least. For development and tests.
+    #[arg(
+        long, env = "DASHBOARD_JWT_HS256_SECRET", hide_env_values = true,
+        help_heading = AUTHENTICATION
+    )]
+    pub jwt_hs256_secret: Option<Secret>,
+
+    /// Where the public keys of RS256 or ES256 tokens are published. HTTPS, or loopback.
+    #[arg(long, env = "DASHBOARD_JWT_JWKS_URL", help_heading = AUTHENTICATION)]
+    pub jwt_jwks_url: Option<String>,
+
+    /// A file with those public keys, instead of the address.
+    #[arg(long, env = "DASHBOARD_JWT_JWKS_FILE", help_heading = AUTHENTICATION)]
+    pub jwt_jwks_file: Option<PathBuf>,
+
+    /// What the claim `iss` must be. Required with published keys.
+    #[arg(long, env = "DASHBOARD_JWT_ISSUER", help_heading = AUTHENTICATION)]
+    pub jwt_issuer: Option<String>,
+
+    /// Application ids of which a token must bear one (`client_id` of access tokens, `aud` of ID
+    /// tokens); separated by commas. Required with published keys.
+    #[arg(
+        long, env = "DASHBOARD_JWT_CLIENT_IDS", value_delimiter = ',',
+        help_heading = AUTHENTICATION
+    )]
+    pub jwt_client_ids: Vec<String>,
+
+    /// The cookie that bears the ID token.
+    #[arg(
+        long, env = "DASHBOARD_AUTH_COOKIE", default_value = "auth_token",
+        help_heading = AUTHENTICATION
+    )]
+    pub auth_cookie: String,
+
+    /// How often to look for changes while there are sockets, in milliseconds.
+    #[arg(
+        long, env = "DASHBOARD_POLL_INTERVAL_MS", default_value_t = 25,
+        value_parser = clap::value_parser!(u64).range(1..=10_000), help_heading = PUSH
+    )]
+    pub poll_interval_ms: u64,
+
+    /// A user whose data keeps changing gets one refresh per window, in milliseconds. The first
+    /// change after a quiet window goes out at once.
+    #[arg(
+        long, env = "DASHBOARD_COALESCE_WINDOW_MS", default_value_t = 100,
+        value_parser = clap::value_parser!(u64).range(0..=60_000), help_heading = PUSH
+    )]
+    pub coalesce_window_ms: u64,
+
+    /// How many users to refresh at the same time; fewer than the database connections.
+    #[arg(
+        long, env = "DASHBOARD_REFRESH_CONCURRENCY", default_value_t = 6,
+        value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = PUSH
+    )]
+    pub refresh_concurrency: u32,
+
+    /// How long a new socket may take to authenticate, in milliseconds.
+    #[arg(
+        long, env = "DASHBOARD_CONNECT_TIMEOUT_MS", default_value_t = 5_000,
+        value_parser = clap::value_parser!(u64).range(100..=60_000), help_heading = PUSH
+    )]
+    pub connect_timeout_ms: u64,
+
+    /// A client that takes nothing for so long is cut off, in milliseconds.
+    #[arg(
+        long, env = "DASHBOARD_WRITE_STALL_TIMEOUT_MS", default_value_t = 10_000,
+        value_parser = clap::value_parser!(u64).range(100..=600_000), help_heading = PUSH
+    )]
+    pub write_stall_timeout_ms: u64,
+
+    /// How often a socket is asked whether it lives, in milliseconds.
+    #[arg(
+        long, env = "DASHBOARD_PING_INTERVAL_MS", default_value_t = 25_000,
+        value_parser = clap::value_parser!(u64).range(100..=600_000), help_heading = PUSH
+    )]
+    pub ping_interval_ms: u64,
+
+    /// How long a socket may take to answer, in milliseconds.
+    #[arg(
+        long, env = "DASHBOARD_PING_TIMEOUT_MS", default_value_t = 20_000,
+        value_parser = clap::value_parser!(u64).range(100..=600_000), help_heading = PUSH
+    )]
+    pub ping_timeout_ms: u64,
+
+    /// How long change rows are kept before they are counted and removed, in seconds. A node that
+    /// was away for longer compares revisions instead.
+    #[arg(
+        long, env = "DASHBOARD_CHANGE_RETENTION_S", default_value_t = 600,
+        value_parser = clap::value_parser!(u64).range(1..=86_400), help_heading = PUSH
+    )]
+    pub change_retention_s: u64,
+
+    /// What to log, as a `tracing` filter.
+    #[arg(
+        long, env = "DASHBOARD_LOG", default_value = "info,socketioxide=warn,engineioxide=warn",
+        help_heading = LOGS
+    )]
+    pub log: String,
+
+    /// How to write logs.
+    #[arg(
+        long, env = "DASHBOARD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty,
+        help_heading = LOGS
+    )]
+    pub log_format: LogFormat,
+}
+
+/// How to write logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A configuration that the server refuses to start with.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Without keys every request would be refused.
+    #[error(
+        "no key to check sessions with: set DASHBOARD_JWT_JWKS_URL or DASHBOARD_JWT_JWKS_FILE \
+         (with DASHBOARD_JWT_ISSUER and DASHBOARD_JWT_CLIENT_IDS), or DASHBOARD_JWT_HS256_SECRET \
+         for development"
+    )]
+    NoKeys,
+    /// More than one kind of key would let the weaker one speak for all.
+    #[error(
+        "set only one of DASHBOARD_JWT_HS256_SECRET, DASHBOARD_JWT_JWKS_URL and \
+         DASHBOARD_JWT_JWKS_FILE"
+    )]
+    ManyKeys,
+    /// RFC 7518 asks for a key as long as the hash.
+    #[error("DASHBOARD_JWT_HS256_SECRET must have at least 32 bytes; try: openssl rand -hex 32")]
+    WeakSecret,
+    /// Published keys sign the tokens of every application of the provider.
+    #[error(
+        "published keys need DASHBOARD_JWT_ISSUER and DASHBOARD_JWT_CLIENT_IDS: without them any \
+         application of the provider could sign in here"
+    )]
+    OpenIssuer,
+    /// Keys that come over plain HTTP prove nothing.
+    #[error("DASHBOARD_JWT_JWKS_URL must begin with https:// (http:// only for loopback)")]
+    PlainJwks,
+    /// D-NFR-3.
+    #[error(
+        "{0} is not a loopback address, and plain HTTP is served on loopback only: set \
+         DASHBOARD_TLS_CERT and DASHBOARD_TLS_KEY, or DASHBOARD_BEHIND_PROXY=true if a proxy in \
+         front ends TLS"
+    )]
+    PlainHttp(SocketAddr),
+    /// A prefix that no path could begin with.
+    #[error("DASHBOARD_BASE_PATH must begin with / and hold only letters, digits, - _ . ~ and /")]
+    BasePath,
+    /// An origin is a scheme and a host, nothing else.
+    #[error("{0:?} in DASHBOARD_ALLOWED_ORIGINS is not an origin such as https://app.example.org")]
+    Origin(String),
+    /// The name goes into a comparison with request headers.
+    #[error("DASHBOARD_AUTH_COOKIE must be the name of a cookie")]
+    Cookie,
+    /// Refreshes must leave connections for snapshots.
+    #[error(
+        "DASHBOARD_REFRESH_CONCURRENCY ({refreshes}) must be less than \
+         DASHBOARD_DATABASE_CONNECTIONS ({connections}), or snapshots would wait for refreshes"
+    )]
+    Concurrency {
+        /// Refreshes at the same time.
+        refreshes: u32,
+        /// Connections in the pool.
+        connections: u32,
+    },
+}
+
+impl Config {
+    /// Refuses what would be unsafe or self-contradictory.
+    ///
+    /// # Errors
+    /// The first thing to mend, in words for the operator.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_keys()?;
+        let secured = self.tls_cert.is_some() || self.behind_proxy;
+        let open = [self.bind, self.admin_bind].into_iter().find(|at| !at.ip().is_loopback());
+        if let (Some(address), false) = (open, secured) {
+            return Err(ConfigError::PlainHttp(address));
+        }
+        let path_char = |c: char| c.is_ascii_alphanumeric() || "-_.~/".contains(c);
+        if !self.base_path.starts_with('/') || !self.base_path.chars().all(path_char) {
+            return Err(ConfigError::BasePath);
+        }
+        if let Some(bad) = self.allowed_origins.iter().find(|origin| !is_origin(origin)) {
+            return Err(ConfigError::Origin(bad.clone()));
+        }
+        let cookie_char = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if self.auth_cookie.is_empty() || !self.auth_cookie.chars().all(cookie_char) {
+            return Err(ConfigError::Cookie);
+        }
+        if self.refresh_concurrency >= self.database_connections {
+            return Err(ConfigError::Concurrency {
+                refreshes: self.refresh_concurrency,
+                connections: self.database_connections,
+            });
+        }
+        Ok(())
+    }
+
+    /// The prefix of the API's paths: empty, or beginning and not ending with a slash.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.base_path.trim_end_matches('/')
+    }
+
+    /// See [`Config::poll_interval_ms`].
+    #[must_use]
+    pub fn poll_interval(&self) -> Duration {
+        Duration::from_millis(self.poll_interval_ms)
+    }
+
+    /// See [`Config::coalesce_window_ms`].
+    #[must_use]
+    pub fn coalesce_window(&self) -> Duration {
+        Duration::from_millis(self.coalesce_window_ms)
+    }
+
+    /// See [`Config::change_retention_s`].
+    #[must_use]
+    pub fn change_retention(&self) -> Duration {
+        Duration::from_secs(self.change_retention_s)
+    }
+
+    /// Whether browsers reach this server by HTTPS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.tls_cert.is_some() || self.behind_proxy
+    }
+
+    fn check_keys(&self) -> Result<(), ConfigError> {
+        let published = self.jwt_jwks_url.is_some() || self.jwt_jwks_file.is_some();
+        match (&self.jwt_hs256_secret, &self.jwt_jwks_url, &self.jwt_jwks_file) {
+            (None, None, None) => return Err(ConfigError::NoKeys),
+            (Some(_), None, None) | (None, Some(_), None) | (None, None, Some(_)) => {}
+            _ => return Err(ConfigError::ManyKeys),
+        }
+        if self.jwt_hs256_secret.as_ref().is_some_and(|secret| secret.expose().len() < 32) {
+            return Err(ConfigError::WeakSecret);
+        }
+        if published && (self.jwt_issuer.is_none() || self.jwt_client_ids.is_empty()) {
+            return Err(ConfigError::OpenIssuer);
+        }
+        if self.jwt_jwks_url.as_deref().is_some_and(|url| !is_trusted_url(url)) {
+            return Err(ConfigError::PlainJwks);
+        }
+        Ok(())
+    }
+}
+
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let host_char = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:[]".contains(c);
+    host.is_some_and(|host| !host.is_empty() && host.chars().all(host_char))
+}
+
+fn is_trusted_url(text: &str) -> bool {
+    text.parse::<http::Uri>().is_ok_and(|uri| match (uri.scheme_str(), uri.host()) {
+        (Some("https"), Some(_)) => true,
+        (Some("http"), Some(host)) => matches!(host, "127.0.0.1" | "[::1]" | "localhost"),
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    /// The defaults plus these flags, whatever the environment of the test run holds.
+    fn config(flags: &[&str]) -> Config {
+        let line = ["dashboard-server", "--jwt-hs256-secret", SECRET].iter().chain(flags);
+        let mut config = Config::try_parse_from(line).unwrap();
+        config.allowed_origins.retain(|_| flags.contains(&"--allowed-origins"));
+        config
+    }
+
+    #[test]
+    fn defaults_are_fit_to_run() {
+        let config = config(&[]);
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.prefix(), "/api");
+        assert!(!config.is_https());
+    }
+
+    #[test]
+    fn keys_are_required_and_of_one_kind() {
+        let mut none = config(&[]);
+        none.jwt_hs256_secret = None;
+        assert_eq!(none.check(), Err(ConfigError::NoKeys));
+        let mut both = config(&[]);
+        both.jwt_jwks_file = Some("keys.json".into());
+        assert_eq!(both.check(), Err(ConfigError::ManyKeys));
+        let mut weak = config(&[]);
+        weak.jwt_hs256_secret = Some(Secret::from("short".to_owned()));
+        assert_eq!(weak.check(), Err(ConfigError::WeakSecret));
+    }
+
+    #[test]
+    fn published_keys_need_an_issuer_and_client_ids() {
+        let mut config = config(&[]);
+        config.jwt_hs256_secret = None;
+        config.jwt_jwks_url = Some("https://idp.example.org/keys".to_owned());
+        assert_eq!(config.check(), Err(ConfigError::OpenIssuer));
+        config.jwt_issuer = Some("https://idp.example.org".to_owned());
+        assert_eq!(config.check(), Err(ConfigError::OpenIssuer));
+        config.jwt_client_ids = vec!["app".to_owned()];
+        assert_eq!(config.check(), Ok(()));
+        config.jwt_jwks_url = Some("http://idp.example.org/keys".to_owned());
+        assert_eq!(config.check(), Err(ConfigError::PlainJwks));
+        config.jwt_jwks_url = Some("http://127.0.0.1:9/keys".to_owned());
+        assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn plain_http_stays_on_loopback() {
+        let open = config(&["--bind", "0.0.0.0:9112"]);
+        assert_eq!(open.check(), Err(ConfigError::PlainHttp("0.0.0.0:9112".parse().unwrap())));
+        let admin = config(&["--admin-bind", "192.0.2.1:9113"]);
+        assert_eq!(admin.check(), Err(ConfigError::PlainHttp("192.0.2.1:9113".parse().unwrap())));
+        let proxied = config(&["--bind", "0.0.0.0:9112", "--behind-proxy"]);
+        assert_eq!(proxied.check(), Ok(()));
+        assert!(proxied.is_https());
+    }
+
+    #[test]
+    fn paths_origins_and_cookies_are_checked() {
+        assert_eq!(config(&["--base-path", "/"]).prefix(), "");
+        assert_eq!(config(&["--base-path", "api"]).check(), Err(ConfigError::BasePath));
+        assert_eq!(config(&["--base-path", "/{x}"]).check(), Err(ConfigError::BasePath));
+        for bad in ["app.example.org", "https://app.example.org/", "*", "https://"] {
+            let error = config(&["--allowed-origins", bad]).check();
+            assert_eq!(error, Err(ConfigError::Origin(bad.to_owned())), "{bad}");
+        }
+        let good = config(&["--allowed-origins", "https://a.example.org,http://localhost:5173"]);
+        assert_eq!(good.check(), Ok(()));
+        assert_eq!(config(&["--auth-cookie", "a=b"]).check(), Err(ConfigError::Cookie));
+    }
+
+    #[test]
+    fn refreshes_leave_connections_for_snapshots() {
+        let greedy = config(&["--refresh-concurrency", "10"]);
+        assert!(matches!(greedy.check(), Err(ConfigError::Concurrency { .. })));
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        let line = ["dashboard-server", "--tls-cert", "cert.pem"];
+        assert!(Config::try_parse_from(line).is_err());
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let mut config = config(&[]);
+        config.database_url = Some(Secret::from("postgres://u:hunter2@h/d".to_owned()));
+        let debug = format!("{config:?}");
+        assert!(!debug.contains("hunter2") && !debug.contains(SECRET), "{debug}");
+    }
+}

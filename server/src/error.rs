@@ -1,0 +1,126 @@
+//! The one error type at the HTTP edge (D-API-7).
+//!
+//! A handler returns [`ApiError`]; the edge ([`crate::http::edge`]) turns it into the standard body,
+//! with the correlation id that only the edge knows, and logs it once. Texts are constant: nothing
+//! internal reaches a client.
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use shared_types::ErrorCode;
+
+use crate::auth::AuthError;
+use crate::push::query::QueryError;
+
+/// Seconds after which to try again when the server cannot answer.
+pub const RETRY_AFTER_S: u32 = 2;
+
+/// Why a request is not answered as asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ApiError {
+    /// 401: no valid session.
+    #[error("unauthorized: {0}")]
+    Unauthorized(AuthError),
+    /// 403: another user's dashboard, or not by HTTPS.
+    #[error("forbidden: {0}")]
+    Forbidden(&'static str),
+    /// 404: nothing is there.
+    #[error("not found")]
+    NotFound,
+    /// 400, or another status for a request that is wrong in itself.
+    #[error("bad request: {1}")]
+    Invalid(StatusCode, &'static str),
+    /// 503: the database or the token issuer's keys cannot be reached.
+    #[error("unavailable: {0}")]
+    Unavailable(Arc<dyn std::error::Error + Send + Sync>),
+    /// 500: a fault of this server.
+    #[error("internal error: {0}")]
+    Internal(Arc<dyn std::error::Error + Send + Sync>),
+    /// 500: a fault of this server that ended a task.
+    #[error("panic")]
+    Panic,
+}
+
+impl ApiError {
+    /// The status that it is answered with.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Invalid(status, _) => *status,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) | Self::Panic => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The code in the standard body.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Unauthorized(_) => ErrorCode::Unauthorized,
+            Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::NotFound => ErrorCode::NotFound,
+            Self::Invalid(..) => ErrorCode::ValidationError,
+            Self::Unavailable(_) | Self::Internal(_) | Self::Panic => ErrorCode::InternalError,
+        }
+    }
+
+    /// The text in the standard body.
+    #[must_use]
+    pub fn message(&self) -> &'static str {
+        match self {
+            Self::Unauthorized(_) => "Authentication required",
+            Self::Forbidden(message) | Self::Invalid(_, message) => message,
+            Self::NotFound => "Not found",
+            Self::Unavailable(_) | Self::Internal(_) | Self::Panic => "Unable to load dashboard",
+        }
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            // The session may be fine; to say otherwise would log the user out.
+            AuthError::KeysUnavailable => Self::Unavailable(Arc::new(error)),
+            _ => Self::Unauthorized(error),
+        }
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        match &error {
+            QueryError::Database(source) if is_outage(source) => Self::Unavailable(Arc::new(error)),
+            _ => Self::Internal(Arc::new(error)),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// A bare status that carries the error; the edge makes the body.
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Whether waiting helps: the database is away, starting, stopping, too slow or too busy.
+fn is_outage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        // Classes: connection, resources, cancelled or shut down, system.
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))),
+        _ => false,
+    }
+}

@@ -1,0 +1,67 @@
+//! The admin port: what operators and their machines ask (D-NFR-4). Not for the public.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use tokio::time::timeout;
+
+use crate::app::App;
+use crate::metrics::PoolLabel;
+
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `/metrics`, `/healthz` and `/readyz`.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .with_state(app)
+}
+
+/// What Prometheus scrapes.
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let pool = &app.database.pool;
+    let idle = pool.num_idle();
+    let used = usize::try_from(pool.size()).unwrap_or_default().saturating_sub(idle);
+    for (state, count) in [("idle", idle), ("used", used)] {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        app.metrics.pool.get_or_create(&PoolLabel { state }).set(count);
+    }
+    match app.metrics.encode() {
+        Ok(text) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Whether the process answers at all.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether requests should be sent here: the database answers, there are keys, and the server is
+/// not about to stop.
+async fn readyz(State(app): State<Arc<App>>) -> Response {
+    if app.stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    if !app.authenticator.is_ready() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "no keys of the token issuer\n").into_response();
+    }
+    let check = sqlx::query("select 1 from dashboard.meta").execute(&app.database.pool);
+    match timeout(READY_TIMEOUT, check).await {
+        Ok(Ok(_)) => "ready\n".into_response(),
+        Ok(Err(_)) | Err(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
+        }
+    }
+}

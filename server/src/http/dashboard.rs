@@ -1,0 +1,67 @@
+//! `GET /api/dashboard`: the whole dashboard of whoever asks (D-API-1, D-API-2).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, ETAG, IF_NONE_MATCH, ORIGIN, VARY};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use shared_types::SnapshotTag;
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::push::query;
+use crate::push::user::UserId;
+
+/// The shared caches' part: nothing; the browser's part: ask each time.
+const CACHING: HeaderValue = HeaderValue::from_static("private, no-cache");
+/// What an answer depends on besides its address.
+const VARIES: [HeaderName; 3] = [AUTHORIZATION, COOKIE, ORIGIN];
+
+/// Answers with the caller's dashboard.
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let session = app.authenticator.session(&headers).await?;
+    respond(&app, &session.user, &headers).await
+}
+
+/// Answers with a user's dashboard, or with 304 if the caller's copy is current: then only the
+/// revision is read.
+pub(crate) async fn respond(
+    app: &App,
+    user: &UserId,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let known: Vec<SnapshotTag> = headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|tag| tag.parse().ok())
+        .collect();
+    if !known.is_empty() {
+        let tag = query::tag(&app.database.pool, user.as_str()).await?;
+        if known.contains(&tag) {
+            app.push.rooms().served(user, tag.revision);
+            return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), &tag));
+        }
+    }
+    let (tag, view) = query::snapshot(&app.database.pool, user.as_str()).await?;
+    app.push.rooms().served(user, tag.revision);
+    Ok(tagged(Json(view).into_response(), &tag))
+}
+
+fn tagged(mut response: Response, tag: &SnapshotTag) -> Response {
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&tag.to_string()) {
+        headers.insert(ETAG, tag);
+    }
+    headers.insert(CACHE_CONTROL, CACHING);
+    for name in VARIES {
+        headers.append(VARY, name.into());
+    }
+    response
+}

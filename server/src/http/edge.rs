@@ -1,0 +1,180 @@
+//! What every request passes on its way in and out: correlation, HTTPS, panics, the standard error
+//! body, security headers, logs and metrics.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use shared_types::error::CORRELATION_ID_HEADER;
+use shared_types::{ErrorBody, ErrorDetail};
+use tracing::Instrument;
+
+use crate::app::App;
+use crate::clock;
+use crate::error::{ApiError, RETRY_AFTER_S};
+
+/// What pages from here may do: run our scripts and modules, talk to us, show pictures.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; \
+     img-src 'self' https: data:; connect-src 'self'; object-src 'none'; base-uri 'none'; \
+     frame-ancestors 'none'; form-action 'self'",
+);
+const CORRELATION_ID: HeaderName = HeaderName::from_static(CORRELATION_ID_HEADER);
+const CORRELATION_ID_MAX: usize = 128;
+
+/// Passes a request on, and makes of whatever comes back something fit to leave the house.
+pub(crate) async fn edge(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let start = Instant::now();
+    let correlation_id = correlation_id(request.headers());
+    let method = method_label(request.method());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "static".to_owned(), |path| path.as_str().to_owned());
+    let span = tracing::info_span!("request", method, route, correlation_id);
+    let insecure = app.config.behind_proxy && !is_forwarded_https(request.headers());
+    let response = async {
+        let response = if insecure {
+            ApiError::Forbidden("HTTPS is required").into_response()
+        } else {
+            let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+            answer.unwrap_or_else(|_| {
+                app.metrics.panics.inc();
+                ApiError::Panic.into_response()
+            })
+        };
+        let mut response = standardise(response, &correlation_id);
+        let headers = response.headers_mut();
+        if let Ok(value) = HeaderValue::from_str(&correlation_id) {
+            headers.insert(CORRELATION_ID, value);
+        }
+        secure(headers, app.config.is_https());
+        let status = response.status().as_u16();
+        tracing::debug!(status, took_ms = start.elapsed().as_secs_f64() * 1e3, "answered");
+        response
+    }
+    .instrument(span)
+    .await;
+    app.metrics.request(method, &route, response.status().as_u16(), start.elapsed());
+    response
+}
+
+/// Gives every response that is not a success the standard body, whoever made it, and logs it.
+fn standardise(mut response: Response, correlation_id: &str) -> Response {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let error = response.extensions_mut().remove::<ApiError>().unwrap_or_else(|| plain(status));
+    match &error {
+        ApiError::Internal(_) | ApiError::Panic => tracing::error!(%error, "request failed"),
+        ApiError::Unavailable(_) => tracing::warn!(%error, "request failed"),
+        _ => tracing::info!(%error, status = status.as_u16(), "request refused"),
+    }
+    let body = ErrorBody {
+        success: false,
+        error: ErrorDetail { code: error.code(), message: error.message().to_owned() },
+        correlation_id: correlation_id.to_owned(),
+        timestamp: clock::timestamp_now(),
+    };
+    let allow = response.headers_mut().remove(ALLOW);
+    let mut standard = (status, Json(body)).into_response();
+    let headers = standard.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(allow) = allow {
+        headers.insert(ALLOW, allow);
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+    }
+    standard
+}
+
+/// The error that a response stands for that a library made.
+fn plain(status: StatusCode) -> ApiError {
+    match status {
+        StatusCode::NOT_FOUND => ApiError::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => {
+            ApiError::Invalid(status, "This method is not allowed here")
+        }
+        status if status.is_client_error() => ApiError::Invalid(status, "Invalid request"),
+        _ => ApiError::Internal(Arc::new(std::io::Error::other(status.to_string()))),
+    }
+}
+
+fn secure(headers: &mut HeaderMap, https: bool) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+    if https {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(STRICT_TRANSPORT_SECURITY, year);
+    }
+}
+
+/// The caller's own id if it is harmless in logs and headers, else a fresh one.
+fn correlation_id(headers: &HeaderMap) -> String {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    headers
+        .get(CORRELATION_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| (1..=CORRELATION_ID_MAX).contains(&id.len()) && id.chars().all(harmless))
+        .map_or_else(|| clock::random_id().to_string(), ToOwned::to_owned)
+}
+
+fn is_forwarded_https(headers: &HeaderMap) -> bool {
+    headers.get("x-forwarded-proto").is_some_and(|proto| proto.as_bytes() == b"https")
+}
+
+/// A label of a fixed list: clients may invent methods.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(id: &str) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(CORRELATION_ID, HeaderValue::from_str(id).unwrap());
+        correlation_id(&headers)
+    }
+
+    #[test]
+    fn harmless_correlation_ids_are_kept() {
+        assert_eq!(given("req-1.a_B"), "req-1.a_B");
+        let longest = "a".repeat(128);
+        assert_eq!(given(&longest), longest);
+        for bad in ["", "a b", "<script>", "a;b", &"a".repeat(129)] {
+            assert!(uuid::Uuid::parse_str(&given(bad)).is_ok(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The HTTP side: one endpoint a file, and the edge that all of them share.
+
+pub(crate) mod admin;
+pub(crate) mod assets;
+pub(crate) mod dashboard;
+pub(crate) mod edge;
+pub(crate) mod socket;
+pub(crate) mod user_dashboard;

@@ -1,0 +1,170 @@
+//! `GET /socket.io/?EIO=4&transport=websocket`: opens a socket.
+//!
+//! The upgrade is answered here and not by the Socket.IO library, which then gets the bare stream
+//! and a request that holds nothing but its query. So the stream is in our hands first (see
+//! [`crate::push::connection`]), and neither headers nor read buffers of the HTTP connection stay
+//! in memory for the life of the socket.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tungstenite::handshake::derive_accept_key;
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::listener::Stream;
+use crate::push::connection::{Connection, Cookie};
+
+/// All that the Socket.IO library reads of a request.
+const QUERY: &str = "/socket.io/?EIO=4&transport=websocket";
+
+/// Answers 101 and hands the stream to the Socket.IO library.
+pub(crate) async fn upgrade(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+) -> Result<Response, ApiError> {
+    check_query(request.uri().query().unwrap_or_default())?;
+    let accept = accept_key(request.headers())?;
+    let connection = Connection::new(cookie(&app, request.headers()));
+    let upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    let upgrade = upgrade.ok_or(invalid("This connection cannot be upgraded"))?;
+    drop(request);
+    tokio::spawn(run(app, connection, upgrade));
+    let headers = [
+        (UPGRADE, HeaderValue::from_static("websocket")),
+        (CONNECTION, HeaderValue::from_static("Upgrade")),
+        (SEC_WEBSOCKET_ACCEPT, accept),
+    ];
+    Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
+}
+
+async fn run(app: Arc<App>, connection: Arc<Connection>, upgrade: OnUpgrade) {
+    let upgraded = match upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            tracing::debug!(%error, "a connection broke before its upgrade");
+            return;
+        }
+    };
+    match upgraded.downcast::<TokioIo<Stream>>() {
+        Ok(parts) => app.push.open(parts.io.into_inner(), as_bytes(parts.read_buf), connection, QUERY),
+        Err(_) => tracing::error!("an upgraded connection is not one of this server's streams"),
+    }
+}
+
+/// Polling is not offered: a client that begins with it is told so.
+fn check_query(query: &str) -> Result<(), ApiError> {
+    let parameter = |name: &str| {
+        query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
+    };
+    match parameter("EIO") {
+        Some((_, "4")) => {}
+        _ => return Err(invalid("Engine.IO version 4 is required")),
+    }
+    match parameter("transport") {
+        Some((_, "websocket")) => {}
+        _ => return Err(invalid("Only the websocket transport is offered")),
+    }
+    if parameter("sid").is_some() {
+        return Err(invalid("Unknown session"));
+    }
+    // A token in an address ends up in logs. Better refused than looked away from.
+    if parameter("token").is_some() {
+        return Err(invalid("Tokens do not belong in addresses"));
+    }
+    Ok(())
+}
+
+fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
+    let names = |name: HeaderName, what: &str| {
+        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+            value.split(',').any(|part| part.trim().eq_ignore_ascii_case(what))
+        })
+    };
+    if !names(UPGRADE, "websocket") || !names(CONNECTION, "upgrade") {
+        return Err(invalid("A WebSocket upgrade is required"));
+    }
+    if !names(SEC_WEBSOCKET_VERSION, "13") {
+        return Err(invalid("WebSocket version 13 is required"));
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY).ok_or(invalid("Sec-WebSocket-Key is missing"))?;
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
+        .map_err(|_| invalid("Sec-WebSocket-Key is malformed"))
+}
+
+/// The session cookie, if the page that opens the socket may use it. Browsers send cookies with
+/// sockets of any page, and no other rule stops a foreign page from reading what comes back.
+fn cookie(app: &App, headers: &HeaderMap) -> Cookie {
+    match app.authenticator.cookie_token(headers) {
+        None => Cookie::Absent,
+        Some(token) if is_allowed_origin(app, headers) => Cookie::Token(token),
+        Some(_) => Cookie::ForeignOrigin,
+    }
+}
+
+fn is_allowed_origin(app: &App, headers: &HeaderMap) -> bool {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = text(ORIGIN) else {
+        return false;
+    };
+    if app.config.allowed_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) {
+        return true;
+    }
+    let scheme = if app.config.is_https() { "https" } else { "http" };
+    let uri = origin.parse::<Uri>().ok();
+    let same = uri.as_ref().zip(text(HOST)).is_some_and(|(uri, host)| {
+        uri.scheme_str() == Some(scheme)
+            && uri.authority().is_some_and(|authority| authority.as_str().eq_ignore_ascii_case(host))
+    });
+    same
+}
+
+fn invalid(message: &'static str) -> ApiError {
+    ApiError::Invalid(StatusCode::BAD_REQUEST, message)
+}
+
+/// What is left of the HTTP connection's large buffer should not keep all of it alive.
+fn as_bytes(read: Bytes) -> Bytes {
+    Bytes::copy_from_slice(&read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_fresh_websockets_are_opened() {
+        assert!(check_query("EIO=4&transport=websocket&t=abc").is_ok());
+        for bad in [
+            "",
+            "EIO=3&transport=websocket",
+            "EIO=4&transport=polling",
+            "EIO=4&transport=websocket&sid=x",
+            "EIO=4&transport=websocket&token=x",
+        ] {
+            assert!(matches!(check_query(bad), Err(ApiError::Invalid(..))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_handshake_is_checked() {
+        let mut headers = HeaderMap::new();
+        headers.insert(UPGRADE, HeaderValue::from_static("WebSocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+        headers.insert(SEC_WEBSOCKET_KEY, key);
+        assert_eq!(accept_key(&headers).unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        headers.remove(CONNECTION);
+        assert!(accept_key(&headers).is_err());
+    }
+}

@@ -1,0 +1,25 @@
+//! `GET /api/users/{userId}/dashboard`: the same by the user's id; 403 for anyone else's
+//! (D-API-1, D-API-7).
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::HeaderMap;
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::http::dashboard;
+
+/// Answers with the dashboard of that user, who must be the caller.
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    Path(user_id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let session = app.authenticator.session(&headers).await?;
+    if session.user.as_str() != user_id {
+        return Err(ApiError::Forbidden("This dashboard belongs to another user"));
+    }
+    dashboard::respond(&app, &session.user, &headers).await
+}

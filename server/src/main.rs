@@ -1,0 +1,73 @@
+//! `dashboard-server`: reads the configuration, runs the server, stops it on a signal.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use dashboard_server::{Config, LogFormat, Server, StartError};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let config = Config::parse();
+    if let Err(error) = init_logs(&config) {
+        eprintln!("dashboard-server: DASHBOARD_LOG is not a filter: {error}");
+        return ExitCode::from(2);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("dashboard-server: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dashboard-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let server = tokio::select! {
+        server = Server::start(config) => server.map_err(explain)?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    let line = format!(
+        "dashboard-server listening on {scheme}://{}, admin http://{}",
+        server.addr(),
+        server.admin_addr(),
+        scheme = server.scheme(),
+    );
+    writeln!(std::io::stdout(), "{line}")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    tokio::select! {
+        () = server.shutdown() => tracing::info!("stopped"),
+        // Whoever asks twice does not want to wait.
+        _ = interrupt.recv() => tracing::warn!("stopped at once"),
+    }
+    Ok(())
+}
+
+fn explain(error: StartError) -> Box<dyn std::error::Error> {
+    Box::new(error)
+}
+
+fn init_logs(config: &Config) -> Result<(), tracing_subscriber::filter::ParseError> {
+    let filter = EnvFilter::builder().parse(&config.log)?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Pretty => logs.init(),
+        LogFormat::Json => logs.json().flatten_event(true).init(),
+    }
+    Ok(())
+}

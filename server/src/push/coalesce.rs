@@ -1,0 +1,324 @@
+//! Decides when each user is refreshed: the first change at once, then at most once per window.
+//!
+//! Pure: no clock, no I/O, no tasks. Changes and the time come in through [`Coalescer::mark`] and
+//! [`Coalescer::finished`]; whom to refresh comes out of [`Coalescer::next`], which the caller asks
+//! again at [`Coalescer::next_due`]. A user is refreshed by one task at a time, so that the
+//! revisions that a socket gets only ever rise.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use crate::push::cursor::Cursor;
+use crate::push::section::Sections;
+use crate::push::user::UserId;
+
+/// What a user is owed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dirty {
+    /// Changes that this cursor does not see have yet to be sent.
+    pub since: Cursor,
+    /// Sections to send in any case.
+    pub forced: Sections,
+    /// When the oldest of the changes was made, for the measurements.
+    pub oldest: Instant,
+}
+
+/// How a refresh ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything up to this cursor has been sent.
+    Sent(Cursor),
+    /// Nothing was sent; the user is still owed this.
+    Failed(Dirty),
+}
+
+/// How fast to go.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// At most one refresh per user and window.
+    pub window: Duration,
+    /// At most so many refreshes at the same time.
+    pub concurrency: usize,
+    /// Wait so long after a failed refresh; doubled with each further failure.
+    pub retry_min: Duration,
+    /// Wait at most so long.
+    pub retry_max: Duration,
+}
+
+/// Who is to be refreshed, and when.
+#[derive(Debug)]
+pub struct Coalescer {
+    pace: Pace,
+    users: HashMap<UserId, State>,
+    /// When to look at a user again: to refresh it, or to forget it.
+    due: BTreeSet<(Instant, UserId)>,
+    running: usize,
+    /// Rises when cursors of before mean nothing any more.
+    era: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Refreshed within the window; nothing to do unless a change comes.
+    Quiet { until: Instant, seen: Option<Cursor> },
+    Waiting { dirty: Dirty, failures: u32 },
+    Running { started: Instant, era: u64, dirty: Option<Dirty>, failures: u32 },
+}
+
+impl Coalescer {
+    /// A coalescer that knows of no change.
+    #[must_use]
+    pub fn new(pace: Pace) -> Self {
+        let (users, due) = (HashMap::new(), BTreeSet::new());
+        Self { pace, users, due, running: 0, era: 0 }
+    }
+
+    /// Notes a change.
+    pub fn mark(&mut self, user: &UserId, mut change: Dirty, now: Instant) {
+        match self.users.get_mut(user) {
+            None => self.wait(user, now, change, 0),
+            Some(State::Quiet { until, seen }) => {
+                let until = *until;
+                if let Some(seen) = seen.take() {
+                    change.since = change.since.max(seen);
+                }
+                self.due.remove(&(until, user.clone()));
+                self.wait(user, until.max(now), change, 0);
+            }
+            Some(State::Waiting { dirty, .. }) => dirty.merge(change),
+            Some(State::Running { dirty: Some(dirty), .. }) => dirty.merge(change),
+            Some(State::Running { dirty, .. }) => *dirty = Some(change),
+        }
+    }
+
+    /// The next user whose refresh is to be started now, if the concurrency allows one.
+    pub fn next(&mut self, now: Instant) -> Option<(UserId, Dirty)> {
+        while self.running < self.pace.concurrency {
+            let (at, user) = self.due.first().cloned()?;
+            if at > now {
+                return None;
+            }
+            self.due.remove(&(at, user.clone()));
+            if let Some(State::Waiting { dirty, failures }) = self.users.remove(&user) {
+                let state = State::Running { started: now, era: self.era, dirty: None, failures };
+                self.users.insert(user.clone(), state);
+                self.running += 1;
+                return Some((user, dirty));
+            }
+        }
+        None
+    }
+
+    /// When to ask [`Coalescer::next`] again; none while only new changes or ended refreshes could
+    /// make a difference.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        if self.running >= self.pace.concurrency {
+            return None;
+        }
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Notes how a refresh that [`Coalescer::next`] gave out has ended.
+    pub fn finished(&mut self, user: &UserId, outcome: Outcome, now: Instant) {
+        let Some(State::Running { started, era, dirty, failures }) = self.users.remove(user) else {
+            return;
+        };
+        self.running -= 1;
+        let until = started + self.pace.window;
+        match outcome {
+            Outcome::Sent(cursor) => {
+                let seen = (era == self.era).then_some(cursor);
+                if let Some(mut dirty) = dirty {
+                    if let Some(seen) = seen {
+                        dirty.since = dirty.since.max(seen);
+                    }
+                    self.wait(user, until.max(now), dirty, 0);
+                } else if until > now {
+                    self.due.insert((until, user.clone()));
+                    self.users.insert(user.clone(), State::Quiet { until, seen });
+                }
+            }
+            Outcome::Failed(mut owed) => {
+                match dirty {
+                    Some(dirty) if era == self.era => owed.merge(dirty),
+                    // The log has been cut off below: only what came after it can be trusted.
+                    Some(dirty) => owed = dirty,
+                    None => {}
+                }
+                let delay = self.pace.retry_min.saturating_mul(1 << failures.min(16));
+                let due = now + delay.min(self.pace.retry_max);
+                self.wait(user, due, owed, failures.saturating_add(1));
+            }
+        }
+    }
+
+    /// Whether this user's refresh has failed before and has not succeeded since.
+    #[must_use]
+    pub fn is_failing(&self, user: &UserId) -> bool {
+        match self.users.get(user) {
+            Some(State::Waiting { failures, .. } | State::Running { failures, .. }) => {
+                *failures > 0
+            }
+            _ => false,
+        }
+    }
+
+    /// Starts over from a new cursor, because the old ones may lie: the database came back as
+    /// another, or dropped rows that were not read. Whoever is owed something gets everything.
+    pub fn start_over(&mut self, cursor: &Cursor, now: Instant) {
+        self.era += 1;
+        let everything =
+            || Dirty { since: cursor.clone(), forced: Sections::ALL, oldest: now };
+        for state in self.users.values_mut() {
+            match state {
+                State::Quiet { seen, .. } => *seen = None,
+                State::Waiting { dirty, .. } => *dirty = everything(),
+                State::Running { dirty, .. } => *dirty = Some(everything()),
+            }
+        }
+    }
+
+    fn wait(&mut self, user: &UserId, due: Instant, dirty: Dirty, failures: u32) {
+        self.due.insert((due, user.clone()));
+        self.users.insert(user.clone(), State::Waiting { dirty, failures });
+    }
+}
+
+impl Dirty {
+    /// Adds what came later.
+    fn merge(&mut self, later: Self) {
+        self.since = self.since.clone().min(later.since);
+        self.forced |= later.forced;
+        self.oldest = self.oldest.min(later.oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_millis(100);
+
+    fn coalescer(concurrency: usize) -> Coalescer {
+        Coalescer::new(Pace {
+            window: WINDOW,
+            concurrency,
+            retry_min: Duration::from_millis(200),
+            retry_max: Duration::from_secs(5),
+        })
+    }
+
+    fn cursor(at: u64) -> Cursor {
+        format!("{at}:{at}:").parse().unwrap()
+    }
+
+    fn dirty(since: u64, oldest: Instant) -> Dirty {
+        Dirty { since: cursor(since), forced: Sections::NONE, oldest }
+    }
+
+    fn ms(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    #[test]
+    fn a_quiet_user_is_refreshed_at_once() {
+        let (mut coalescer, start, ada) = (coalescer(4), Instant::now(), UserId::from("ada"));
+        coalescer.mark(&ada, dirty(1, start), start);
+        assert_eq!(coalescer.next_due(), Some(start));
+        assert_eq!(coalescer.next(start), Some((ada, dirty(1, start))));
+        assert_eq!(coalescer.next(start), None);
+    }
+
+    #[test]
+    fn later_changes_wait_for_the_window_and_go_out_together() {
+        let (mut coalescer, start, ada) = (coalescer(4), Instant::now(), UserId::from("ada"));
+        coalescer.mark(&ada, dirty(1, start), start);
+        coalescer.next(start).unwrap();
+        // While the refresh runs, and after it has ended.
+        coalescer.mark(&ada, dirty(2, start + ms(1)), start + ms(1));
+        coalescer.finished(&ada, Outcome::Sent(cursor(5)), start + ms(3));
+        coalescer.mark(&ada, dirty(6, start + ms(9)), start + ms(9));
+        assert_eq!(coalescer.next(start + ms(99)), None);
+        assert_eq!(coalescer.next_due(), Some(start + WINDOW));
+        // What the first refresh has seen already is not asked for again.
+        let expected = dirty(5, start + ms(1));
+        assert_eq!(coalescer.next(start + WINDOW), Some((ada, expected)));
+    }
+
+    #[test]
+    fn a_change_after_the_window_goes_out_at_once() {
+        let (mut coalescer, start, ada) = (coalescer(4), Instant::now(), UserId::from("ada"));
+        coalescer.mark(&ada, dirty(1, start), start);
+        coalescer.next(start).unwrap();
+        coalescer.finished(&ada, Outcome::Sent(cursor(5)), start + ms(2));
+        let later = start + ms(150);
+        assert_eq!(coalescer.next(later), None);
+        assert!(coalescer.users.is_empty(), "a user at rest is forgotten");
+        coalescer.mark(&ada, dirty(7, later), later);
+        assert!(coalescer.next(later).is_some());
+    }
+
+    #[test]
+    fn one_refresh_per_user_at_a_time_even_beyond_the_window() {
+        let (mut coalescer, start, ada) = (coalescer(4), Instant::now(), UserId::from("ada"));
+        coalescer.mark(&ada, dirty(1, start), start);
+        coalescer.next(start).unwrap();
+        let later = start + ms(500);
+        coalescer.mark(&ada, dirty(2, later), later);
+        assert_eq!(coalescer.next(later), None);
+        coalescer.finished(&ada, Outcome::Sent(cursor(9)), later);
+        assert!(coalescer.next(later).is_some());
+    }
+
+    #[test]
+    fn concurrency_is_bounded_and_the_longest_waiting_goes_first() {
+        let (mut coalescer, start) = (coalescer(2), Instant::now());
+        let users = ["c", "a", "b"].map(UserId::from);
+        for (place, user) in (0..).zip(&users) {
+            let now = start + ms(place);
+            coalescer.mark(user, dirty(1, now), now);
+        }
+        let now = start + ms(10);
+        assert_eq!(coalescer.next(now).map(|(user, _)| user), Some(users[0].clone()));
+        assert_eq!(coalescer.next(now).map(|(user, _)| user), Some(users[1].clone()));
+        assert_eq!(coalescer.next(now), None);
+        assert_eq!(coalescer.next_due(), None, "only an ended refresh makes room");
+        coalescer.finished(&users[1], Outcome::Sent(cursor(2)), now);
+        assert_eq!(coalescer.next(now).map(|(user, _)| user), Some(users[2].clone()));
+    }
+
+    #[test]
+    fn a_failed_refresh_is_retried_later_and_later_and_loses_nothing() {
+        let (mut coalescer, mut now, ada) = (coalescer(4), Instant::now(), UserId::from("ada"));
+        let start = now;
+        coalescer.mark(&ada, dirty(3, now), now);
+        for delay in [200, 400, 800, 1600, 3200, 5000, 5000] {
+            let (_, owed) = coalescer.next(now).unwrap();
+            assert_eq!(owed, dirty(3, start));
+            coalescer.mark(&ada, dirty(8, now), now);
+            coalescer.finished(&ada, Outcome::Failed(owed), now);
+            assert!(coalescer.is_failing(&ada));
+            assert_eq!(coalescer.next_due(), Some(now + ms(delay)));
+            now += ms(delay);
+        }
+        coalescer.next(now).unwrap();
+        coalescer.finished(&ada, Outcome::Sent(cursor(9)), now);
+        assert!(!coalescer.is_failing(&ada));
+    }
+
+    #[test]
+    fn starting_over_trusts_no_cursor_of_before() {
+        let (mut coalescer, start) = (coalescer(2), Instant::now());
+        let [running, waiting] = ["a", "b"].map(UserId::from);
+        coalescer.mark(&running, dirty(50, start), start);
+        coalescer.next(start).unwrap();
+        coalescer.mark(&waiting, dirty(50, start), start);
+        coalescer.start_over(&cursor(10), start);
+        // The answer of the old database must not hide changes of the new one.
+        coalescer.finished(&running, Outcome::Sent(cursor(60)), start);
+        let everything = Dirty { forced: Sections::ALL, ..dirty(10, start) };
+        assert_eq!(coalescer.next(start), Some((waiting, everything.clone())));
+        assert_eq!(coalescer.next(start + WINDOW), Some((running, everything)));
+    }
+}

@@ -1,0 +1,229 @@
+//! Turns what a refresh read into the events that clients get (D-WS-5, D-WS-6).
+//!
+//! All events of a refresh bear its revision. There is no memory of what was last sent, and an
+//! unchanged section is not held back by comparing: a client whose snapshot was read between two
+//! changes A→B→A shows B, and comparing A with the A that was last sent would leave it there. The
+//! triggers' exact masks do what such a comparison would be for.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use shared_types::{
+    DashboardEvent, ErrorEvent, EventType, Id, RecentMoc, Revision, Timestamp,
+};
+use uuid::Uuid;
+
+use crate::clock;
+use crate::push::query::Refresh;
+use crate::push::section::Sections;
+
+/// An event, encoded once for all sockets of a user.
+#[derive(Debug)]
+pub struct Message {
+    /// What it is; also the Socket.IO event name.
+    pub event_type: EventType,
+    /// The whole envelope as JSON.
+    pub body: Box<RawValue>,
+}
+
+/// The events that a refresh gives rise to.
+///
+/// New MOCs are sent one by one, oldest first (D-FR-11), if nothing else happened to the recent
+/// list and they are its head; in every other case the whole list is sent.
+///
+/// # Errors
+/// If a value cannot be written as JSON, which no type of the contract allows.
+pub fn messages(refresh: &Refresh) -> Result<Vec<Message>, serde_json::Error> {
+    let mut messages = Vec::new();
+    let mut push = |message: Result<Message, serde_json::Error>| message.map(|m| messages.push(m));
+    let (view, revision) = (&refresh.view, refresh.tag.revision);
+    if refresh.sections.contains(Sections::SUMMARY) {
+        push(message(EventType::SummaryUpdated, revision, &view.summary))?;
+    }
+    if refresh.sections.contains(Sections::THEMES) {
+        push(message(EventType::ThemeBreakdownUpdated, revision, &view.theme_breakdown))?;
+    }
+    if refresh.sections.contains(Sections::RECENT) {
+        match only_added(&refresh.added, &view.recent_mocs) {
+            Some(added) => {
+                for moc in added.iter().rev() {
+                    push(message(EventType::RecentMocAdded, revision, moc))?;
+                }
+            }
+            None => push(message(EventType::RecentMocsUpdated, revision, &view.recent_mocs))?,
+        }
+    }
+    if refresh.sections.contains(Sections::PARTIAL) {
+        push(message(EventType::PartialPartsUpdated, revision, &view.partial_parts_mocs))?;
+    }
+    Ok(messages)
+}
+
+/// The event that tells a client of an error.
+///
+/// # Errors
+/// As [`messages`].
+pub fn error(revision: Revision, error: &ErrorEvent) -> Result<Message, serde_json::Error> {
+    message(EventType::Error, revision, error)
+}
+
+fn message<T: Serialize>(
+    event_type: EventType,
+    revision: Revision,
+    payload: T,
+) -> Result<Message, serde_json::Error> {
+    encode(event_type, revision, payload, clock::event_id(), clock::timestamp_now())
+}
+
+fn encode<T: Serialize>(
+    event_type: EventType,
+    revision: Revision,
+    payload: T,
+    event_id: Id,
+    timestamp: Timestamp,
+) -> Result<Message, serde_json::Error> {
+    let event = DashboardEvent { event_id, event_type, timestamp, revision, payload };
+    Ok(Message { event_type, body: serde_json::value::to_raw_value(&event)? })
+}
+
+/// The head of the list, if it is exactly what was added and nothing else changed.
+fn only_added<'a>(added: &[Option<Uuid>], recent: &'a [RecentMoc]) -> Option<&'a [RecentMoc]> {
+    let head = recent.get(..added.len()).filter(|head| !head.is_empty())?;
+    let mut ids = added.iter().map(|id| id.map(clock::id)).collect::<Option<Vec<_>>>()?;
+    let mut shown: Vec<_> = head.iter().map(|moc| moc.id.clone()).collect();
+    ids.sort_unstable();
+    shown.sort_unstable();
+    (ids == shown).then_some(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use shared_types::{
+        BuildStatus, DashboardView, Epoch, ErrorEventCode, SnapshotTag, Theme, Title,
+    };
+
+    use super::*;
+
+    fn uuid(number: u128) -> Uuid {
+        Uuid::from_u128(number)
+    }
+
+    fn moc(number: u128) -> RecentMoc {
+        RecentMoc {
+            id: clock::id(uuid(number)),
+            title: Title::try_from("A castle").unwrap(),
+            theme: Theme::try_from("Castle").unwrap(),
+            build_status: BuildStatus::Added,
+            cover_image_url: None,
+            created_at: Timestamp::try_from("2026-11-23T09:30:00Z").unwrap(),
+        }
+    }
+
+    fn refresh(sections: Sections, added: Vec<Option<Uuid>>, recent: &[u128]) -> Refresh {
+        let epoch = Epoch::try_from("e").unwrap();
+        Refresh {
+            tag: SnapshotTag { epoch, revision: Revision::try_from(7).unwrap() },
+            sections,
+            added,
+            cursor: "1:1:".parse().unwrap(),
+            folded: "1:1:".parse().unwrap(),
+            view: DashboardView {
+                recent_mocs: recent.iter().copied().map(moc).collect(),
+                ..DashboardView::default()
+            },
+        }
+    }
+
+    fn sent(refresh: &Refresh) -> Vec<(EventType, Value)> {
+        let parse = |message: Message| {
+            (message.event_type, serde_json::from_str(message.body.get()).unwrap())
+        };
+        messages(refresh).unwrap().into_iter().map(parse).collect()
+    }
+
+    #[test]
+    fn envelopes_have_the_contract_s_shape() {
+        let message = encode(
+            EventType::SummaryUpdated,
+            Revision::try_from(42).unwrap(),
+            DashboardView::default().summary,
+            clock::id(uuid(1)),
+            Timestamp::try_from("2026-11-23T09:30:00.5Z").unwrap(),
+        );
+        let value: Value = serde_json::from_str(message.unwrap().body.get()).unwrap();
+        let expected = json!({
+            "eventId": "00000000-0000-0000-0000-000000000001",
+            "type": "dashboard:summaryUpdated",
+            "timestamp": "2026-11-23T09:30:00.5Z",
+            "revision": 42,
+            "payload": {
+                "totalMocs": 0,
+                "totalWishlistItems": 0,
+                "mocsByBuildStatus": { "ADDED": 0, "IN_PROGRESS": 0, "BUILT": 0 },
+                "mocsByCoverageStatus": { "FULL_INVENTORY": 0, "PARTIAL_ORDERED": 0, "NONE": 0 }
+            }
+        });
+        assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn each_changed_section_is_one_event_and_others_are_none() {
+        let all = sent(&refresh(Sections::ALL, vec![None], &[1]));
+        let types: Vec<_> = all.iter().map(|(event_type, _)| *event_type).collect();
+        let expected = [
+            EventType::SummaryUpdated,
+            EventType::ThemeBreakdownUpdated,
+            EventType::RecentMocsUpdated,
+            EventType::PartialPartsUpdated,
+        ];
+        assert_eq!(types, expected);
+        assert!(all.iter().all(|(event_type, body)| body["type"] == event_type.name()));
+        assert!(all.iter().all(|(_, body)| body["revision"] == 7));
+        assert!(sent(&refresh(Sections::NONE, vec![], &[1])).is_empty());
+    }
+
+    #[test]
+    fn new_mocs_at_the_head_are_sent_one_by_one_oldest_first() {
+        let added = vec![Some(uuid(2)), Some(uuid(3))];
+        let events = sent(&refresh(Sections::RECENT, added, &[3, 2, 1]));
+        let ids: Vec<_> = events.iter().map(|(_, body)| body["payload"]["id"].clone()).collect();
+        assert!(events.iter().all(|(event_type, _)| *event_type == EventType::RecentMocAdded));
+        assert_eq!(ids, [clock::id(uuid(2)).as_str(), clock::id(uuid(3)).as_str()]);
+    }
+
+    #[test]
+    fn anything_else_sends_the_whole_list() {
+        let cases: [(Vec<Option<Uuid>>, &[u128]); 6] = [
+            // Something besides the insertion touched the list.
+            (vec![Some(uuid(3)), None], &[3, 2, 1]),
+            // A new MOC with an old date is not at the head.
+            (vec![Some(uuid(1))], &[3, 2, 1]),
+            // One of the new MOCs is gone again.
+            (vec![Some(uuid(3)), Some(uuid(4))], &[3, 2, 1]),
+            // More were added than the list holds.
+            (vec![Some(uuid(3)), Some(uuid(2)), Some(uuid(1)), Some(uuid(4))], &[3, 2, 1]),
+            // The section was asked for without a change.
+            (vec![], &[3, 2, 1]),
+            (vec![Some(uuid(1))], &[]),
+        ];
+        for (added, recent) in cases {
+            let events = sent(&refresh(Sections::RECENT, added.clone(), recent));
+            assert_eq!(events.len(), 1, "{added:?}");
+            assert_eq!(events[0].0, EventType::RecentMocsUpdated, "{added:?}");
+            assert_eq!(events[0].1["payload"].as_array().map(Vec::len), Some(recent.len()));
+        }
+    }
+
+    #[test]
+    fn errors_bear_a_code_and_a_message() {
+        let event = ErrorEvent {
+            code: ErrorEventCode::TokenExpired,
+            message: "Session expired".to_owned(),
+            reconnect_after_ms: None,
+        };
+        let message = error(Revision::default(), &event).unwrap();
+        let value: Value = serde_json::from_str(message.body.get()).unwrap();
+        let payload = json!({ "code": "TOKEN_EXPIRED", "message": "Session expired" });
+        assert_eq!((&value["payload"], &value["type"]), (&payload, &json!("dashboard:error")));
+    }
+}

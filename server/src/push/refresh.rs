@@ -1,0 +1,210 @@
+//! Refreshes users: takes signals of change, lets the coalescer decide when, reads the sections
+//! and hands the events to the rooms.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use shared_types::{ErrorEvent, ErrorEventCode, Revision};
+use sqlx::PgPool;
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::{Metrics, ResultLabel};
+use crate::push::capture::{Position, Signal};
+use crate::push::coalesce::{Coalescer, Dirty, Outcome};
+use crate::push::cursor::Cursor;
+use crate::push::envelope::{self, Message};
+use crate::push::query::{self, QueryError};
+use crate::push::room::Rooms;
+use crate::push::section::Sections;
+use crate::push::user::UserId;
+
+/// How many users to compare in one statement.
+const COMPARE_CHUNK: usize = 1000;
+
+/// The task between the change log and the rooms.
+pub(crate) struct Refresher {
+    reader: Arc<Reader>,
+    coalescer: Coalescer,
+    position: Position,
+    running: HashMap<Id, (UserId, Dirty)>,
+    tasks: JoinSet<Outcome>,
+}
+
+/// What a single refresh needs.
+pub(crate) struct Reader {
+    pub(crate) pool: PgPool,
+    pub(crate) rooms: Arc<Rooms>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum RefreshError {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("an event could not be encoded: {0}")]
+    Encode(#[from] serde_json::Error),
+}
+
+impl Refresher {
+    pub(crate) fn new(reader: Reader, coalescer: Coalescer, position: Position) -> Self {
+        Self {
+            reader: Arc::new(reader),
+            coalescer,
+            position,
+            running: HashMap::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Works until told to stop.
+    pub(crate) async fn run(mut self, mut signals: mpsc::Receiver<Signal>, stop: CancellationToken) {
+        loop {
+            while let Some((user, dirty)) = self.coalescer.next(Instant::now()) {
+                let work = Arc::clone(&self.reader).refresh(user.clone(), dirty.clone());
+                let task = self.tasks.spawn(work);
+                self.running.insert(task.id(), (user, dirty));
+            }
+            let next_due = self.coalescer.next_due();
+            let wait = async {
+                match next_due {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                signal = signals.recv() => match signal {
+                    Some(signal) => self.take(signal).await,
+                    None => return,
+                },
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
+                () = wait => {}
+            }
+        }
+    }
+
+    async fn take(&mut self, signal: Signal) {
+        let now = Instant::now();
+        match signal {
+            Signal::Changes { since, users } => {
+                for changed in users {
+                    // Users without a socket here cost nothing further.
+                    if self.reader.rooms.contains(&changed.user) {
+                        let (since, oldest) = (since.clone(), changed.oldest);
+                        let dirty = Dirty { since, forced: Sections::NONE, oldest };
+                        self.coalescer.mark(&changed.user, dirty, now);
+                    }
+                }
+                self.position.cursor = since;
+            }
+            Signal::Resend(user) => self.mark_everything(&user, now),
+            Signal::Gap(position) => self.start_over(position, now).await,
+        }
+    }
+
+    fn mark_everything(&mut self, user: &UserId, now: Instant) {
+        let since = self.position.cursor.clone();
+        let dirty = Dirty { since, forced: Sections::ALL, oldest: now };
+        self.coalescer.mark(user, dirty, now);
+    }
+
+    /// Finds out who has missed something, by comparing revisions.
+    async fn start_over(&mut self, position: Position, now: Instant) {
+        let rooms = Arc::clone(&self.reader.rooms);
+        if position.epoch != self.position.epoch {
+            // Another life of the change log: what the clients hold cannot be compared with it.
+            tracing::warn!("the change log was made anew; all sockets have to start over");
+            rooms.close_all("epoch_changed");
+        }
+        self.coalescer.start_over(&position.cursor, now);
+        self.position = position;
+        for chunk in rooms.occupants().chunks(COMPARE_CHUNK) {
+            let users: Vec<_> = chunk.iter().map(|o| o.user.as_str().to_owned()).collect();
+            let revisions = match query::revisions(&self.reader.pool, &users).await {
+                Ok(revisions) => revisions.into_iter().map(Some).collect(),
+                Err(error) => {
+                    tracing::warn!(%error, "revisions could not be compared");
+                    vec![None; users.len()]
+                }
+            };
+            for (occupant, revision) in chunk.iter().zip(revisions) {
+                if revision.is_some() && revision < occupant.seen {
+                    // The database has lost what a client has seen.
+                    rooms.close_user(&occupant.user, "revision_lost");
+                } else if revision.is_none() || revision != occupant.sent {
+                    self.mark_everything(&occupant.user, now);
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Outcome), JoinError>) {
+        let (id, outcome) = match ended {
+            Ok((id, outcome)) => (id, Some(outcome)),
+            Err(error) => {
+                if error.is_panic() {
+                    self.reader.metrics.panics.inc();
+                    tracing::error!("a refresh panicked");
+                }
+                (error.id(), None)
+            }
+        };
+        let Some((user, dirty)) = self.running.remove(&id) else {
+            return;
+        };
+        let outcome = outcome.unwrap_or(Outcome::Failed(dirty));
+        if matches!(outcome, Outcome::Failed(_)) && !self.coalescer.is_failing(&user) {
+            // Once per failure, not once per attempt.
+            self.reader.rooms.notify(&user, snapshot_unavailable);
+        }
+        self.coalescer.finished(&user, outcome, Instant::now());
+    }
+}
+
+impl Reader {
+    /// Sends a user everything that is owed.
+    async fn refresh(self: Arc<Self>, user: UserId, dirty: Dirty) -> Outcome {
+        if !self.rooms.contains(&user) {
+            return Outcome::Sent(dirty.since);
+        }
+        let start = Instant::now();
+        let result = self.read_and_send(&user, &dirty).await;
+        self.metrics.refresh_duration.observe(start.elapsed().as_secs_f64());
+        let label = ResultLabel { result: if result.is_ok() { "ok" } else { "error" } };
+        self.metrics.refreshes.get_or_create(&label).inc();
+        match result {
+            Ok(cursor) => Outcome::Sent(cursor),
+            Err(error) => {
+                tracing::warn!(%user, %error, "a refresh failed and will be retried");
+                Outcome::Failed(dirty)
+            }
+        }
+    }
+
+    async fn read_and_send(&self, user: &UserId, dirty: &Dirty) -> Result<Cursor, RefreshError> {
+        let id = user.as_str();
+        let mut read = query::refresh(&self.pool, id, &dirty.since, dirty.forced).await?;
+        if read.folded > dirty.since && read.sections != Sections::ALL {
+            // The rows that would say which sections changed have been folded meanwhile.
+            read = query::refresh(&self.pool, id, &dirty.since, Sections::ALL).await?;
+        }
+        let messages = envelope::messages(&read)?;
+        self.rooms.deliver(user, read.tag.revision, &messages);
+        if !messages.is_empty() {
+            self.metrics.change_to_emit.observe(dirty.oldest.elapsed().as_secs_f64());
+        }
+        Ok(read.cursor)
+    }
+}
+
+fn snapshot_unavailable(revision: Revision) -> Option<Message> {
+    let event = ErrorEvent {
+        code: ErrorEventCode::SnapshotUnavailable,
+        message: "The dashboard cannot be read at the moment".to_owned(),
+        reconnect_after_ms: None,
+    };
+    envelope::error(revision, &event).ok()
+}

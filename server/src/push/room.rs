@@ -1,0 +1,312 @@
+//! Who is connected to this node, and the way to reach them (D-WS-3, D-WS-7).
+//!
+//! A socket enters before its acceptance is sent: the client reads its snapshot after that, so
+//! every change that the snapshot does not hold finds the socket here. Events are handed to each
+//! socket by itself and not by a broadcast to the room, because a broadcast does not say which
+//! socket could not take it, and that one has to be cut off rather than left stale.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use shared_types::Revision;
+use socketioxide::extract::SocketRef;
+use socketioxide::{SendError, SocketError};
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::metrics::{EventLabel, Metrics};
+use crate::push::connection::Connection;
+use crate::push::envelope::Message;
+use crate::push::user::UserId;
+
+/// The sockets of this node.
+pub(crate) struct Rooms {
+    rooms: Mutex<HashMap<UserId, Room>>,
+    connections: Mutex<HashMap<Uuid, Arc<Connection>>>,
+    /// Told when the first socket enters: the change log is worth watching closely now.
+    pub(crate) occupied: Notify,
+    /// Told when the last connection is over.
+    pub(crate) emptied: Notify,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct Room {
+    members: Vec<Arc<Member>>,
+    /// The revision up to which everything has been sent to everyone here.
+    sent: Option<Revision>,
+    /// The highest revision that anyone here may have seen.
+    seen: Option<Revision>,
+}
+
+/// A socket in its user's room.
+struct Member {
+    socket: SocketRef,
+    connection: Arc<Connection>,
+    /// Events can be sent: the acceptance is on its way.
+    accepted: AtomicBool,
+    /// An event came before that.
+    missed: AtomicBool,
+}
+
+/// A user with sockets here, and what is known of how far they are.
+pub(crate) struct Occupant {
+    pub(crate) user: UserId,
+    pub(crate) sent: Option<Revision>,
+    pub(crate) seen: Option<Revision>,
+}
+
+impl Rooms {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            rooms: Mutex::default(),
+            connections: Mutex::default(),
+            occupied: Notify::new(),
+            emptied: Notify::new(),
+            metrics,
+        }
+    }
+
+    /// Notes a connection that has just been upgraded.
+    pub(crate) fn opened(&self, connection: &Arc<Connection>) {
+        lock(&self.connections).insert(connection.id, Arc::clone(connection));
+        self.metrics.transports.inc();
+    }
+
+    /// Notes that a connection's stream is gone.
+    pub(crate) fn over(&self, connection: &Arc<Connection>) {
+        let mut connections = lock(&self.connections);
+        if connections.remove(&connection.id).is_some() {
+            self.metrics.transports.dec();
+        }
+        let last = connections.is_empty();
+        drop(connections);
+        self.leave(connection, "transport_error");
+        if last {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Lets a socket in. False if its connection is over already.
+    pub(crate) fn enter(
+        &self,
+        user: &UserId,
+        socket: &SocketRef,
+        connection: &Arc<Connection>,
+    ) -> bool {
+        let member = Arc::new(Member {
+            socket: socket.clone(),
+            connection: Arc::clone(connection),
+            accepted: AtomicBool::new(false),
+            missed: AtomicBool::new(false),
+        });
+        let mut rooms = lock(&self.rooms);
+        let first = rooms.is_empty();
+        rooms.entry(user.clone()).or_default().members.push(member);
+        drop(rooms);
+        self.metrics.connections.inc();
+        if first {
+            self.occupied.notify_one();
+        }
+        if lock(&self.connections).contains_key(&connection.id) {
+            true
+        } else {
+            // The stream broke while the session was being checked: nobody else will clean up.
+            self.leave(connection, "transport_error");
+            false
+        }
+    }
+
+    /// Notes that a socket's acceptance is on its way. True if an event came too early for it, so
+    /// that its user has to be refreshed.
+    pub(crate) fn accept(&self, connection: &Connection) -> bool {
+        let Some(session) = connection.session.get() else {
+            return false;
+        };
+        let rooms = lock(&self.rooms);
+        let members = rooms.get(&session.user).map(|room| room.members.as_slice());
+        let mut members = members.unwrap_or_default().iter();
+        members.find(|member| member.connection.id == connection.id).is_some_and(|member| {
+            member.accepted.store(true, Ordering::SeqCst);
+            member.missed.load(Ordering::SeqCst)
+        })
+    }
+
+    /// Lets a socket go. Safe to call twice.
+    pub(crate) fn leave(&self, connection: &Connection, reason: &'static str) {
+        let Some(session) = connection.session.get() else {
+            return;
+        };
+        let mut rooms = lock(&self.rooms);
+        let Some(room) = rooms.get_mut(&session.user) else {
+            return;
+        };
+        let before = room.members.len();
+        room.members.retain(|member| member.connection.id != connection.id);
+        let gone = room.members.len() < before;
+        if room.members.is_empty() {
+            rooms.remove(&session.user);
+        }
+        drop(rooms);
+        if gone {
+            let reason = connection.reason().unwrap_or(reason);
+            self.metrics.connections.dec();
+            self.metrics.disconnected(reason);
+            tracing::info!(
+                socket = %connection.id.simple(),
+                user = %session.user,
+                reason,
+                lived_s = connection.since.elapsed().as_secs_f32(),
+                "socket disconnected"
+            );
+        }
+    }
+
+    /// Whether the user has a socket here.
+    pub(crate) fn contains(&self, user: &UserId) -> bool {
+        lock(&self.rooms).contains_key(user)
+    }
+
+    /// Whether nobody is here.
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.rooms).is_empty()
+    }
+
+    /// How many connections are open, authenticated or not.
+    pub(crate) fn open_connections(&self) -> usize {
+        lock(&self.connections).len()
+    }
+
+    /// Everyone who is here.
+    pub(crate) fn occupants(&self) -> Vec<Occupant> {
+        let occupant = |(user, room): (&UserId, &Room)| Occupant {
+            user: user.clone(),
+            sent: room.sent,
+            seen: room.seen,
+        };
+        lock(&self.rooms).iter().map(occupant).collect()
+    }
+
+    /// Notes the revision of a snapshot that went out to the user.
+    pub(crate) fn served(&self, user: &UserId, revision: Revision) {
+        if let Some(room) = lock(&self.rooms).get_mut(user) {
+            room.seen = room.seen.max(Some(revision));
+        }
+    }
+
+    /// Hands all events up to that revision to all of the user's sockets.
+    pub(crate) fn deliver(&self, user: &UserId, revision: Revision, messages: &[Message]) {
+        let members = {
+            let mut rooms = lock(&self.rooms);
+            let Some(room) = rooms.get_mut(user) else {
+                return;
+            };
+            room.sent = Some(revision);
+            room.seen = room.seen.max(room.sent);
+            room.members.clone()
+        };
+        for member in members {
+            self.hand_over(&member, messages);
+        }
+    }
+
+    /// Hands a message to all of the user's sockets that says nothing about revisions.
+    pub(crate) fn notify(&self, user: &UserId, make: impl FnOnce(Revision) -> Option<Message>) {
+        let (members, seen) = match lock(&self.rooms).get(user) {
+            Some(room) => (room.members.clone(), room.seen.unwrap_or_default()),
+            None => return,
+        };
+        let Some(message) = make(seen) else {
+            return;
+        };
+        for member in members {
+            self.hand_over(&member, std::slice::from_ref(&message));
+        }
+    }
+
+    /// Ends the sockets of a user, who has to start over with a fresh snapshot.
+    pub(crate) fn close_user(&self, user: &UserId, reason: &'static str) {
+        let members = lock(&self.rooms).get(user).map(|room| room.members.clone());
+        for member in members.unwrap_or_default() {
+            member.connection.close_soon(reason);
+        }
+    }
+
+    /// Ends every connection.
+    pub(crate) fn close_all(&self, reason: &'static str) {
+        let connections: Vec<_> = lock(&self.connections).values().cloned().collect();
+        for connection in connections {
+            connection.close_soon(reason);
+        }
+    }
+
+    /// Ends every connection at once.
+    pub(crate) fn cut_all(&self, reason: &'static str) {
+        let connections: Vec<_> = lock(&self.connections).values().cloned().collect();
+        for connection in connections {
+            connection.cut(reason);
+        }
+    }
+
+    /// Tells the sockets whose session has run out, and ends them.
+    pub(crate) fn expire(&self, now: OffsetDateTime, make: impl Fn(Revision) -> Option<Message>) {
+        let mut expired = Vec::new();
+        for room in lock(&self.rooms).values() {
+            for member in &room.members {
+                let session = member.connection.session.get();
+                let over = session.is_some_and(|session| session.expires_at <= now);
+                if over && member.connection.reason().is_none() {
+                    expired.push((Arc::clone(member), room.seen.unwrap_or_default()));
+                }
+            }
+        }
+        for (member, seen) in expired {
+            if let Some(message) = make(seen) {
+                self.hand_over(&member, std::slice::from_ref(&message));
+            }
+            // Leaving the namespace tells the official clients not to come back by themselves.
+            member.socket.clone().disconnect().ok();
+            member.connection.close_soon("token_expired");
+        }
+    }
+
+    fn hand_over(&self, member: &Member, messages: &[Message]) {
+        if !member.accepted.load(Ordering::SeqCst) {
+            member.missed.store(true, Ordering::SeqCst);
+            // Whoever of the two comes second sees what the first has stored.
+            if !member.accepted.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+        for message in messages {
+            let event = message.event_type.name();
+            match member.socket.emit(event, &message.body) {
+                Ok(()) => {
+                    self.metrics.events.get_or_create(&EventLabel { r#type: event }).inc();
+                }
+                Err(SendError::Socket(SocketError::Closed)) => {
+                    self.metrics.emit_failed("closed");
+                    return;
+                }
+                Err(SendError::Socket(SocketError::InternalChannelFull)) => {
+                    self.metrics.emit_failed("full");
+                    member.connection.cut("slow_consumer");
+                    return;
+                }
+                Err(SendError::Serialize(error)) => {
+                    self.metrics.emit_failed("encoding");
+                    tracing::error!(%error, event, "an event could not be encoded");
+                    member.connection.cut("encoding");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// A panic elsewhere does not leave these maps in a state that would be wrong.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
