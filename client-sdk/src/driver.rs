@@ -1,7 +1,9 @@
 //! The drivers: they do what the machine decides, and know nothing of its reasons.
 //!
-//! - [`native`]: on tokio, for programs
+//! - `native`: on tokio, for programs
 //! - `browser`: on web-sys, for the npm package
+//!
+//! Each exists where its feature is on and the target is of its kind.
 
 #[cfg(all(feature = "browser", target_arch = "wasm32"))]
 pub mod browser;

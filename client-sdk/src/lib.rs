@@ -1,7 +1,7 @@
 //! Keeps a correct dashboard on the screen, whatever the network does.
 //!
-//! Use [`DashboardClient`](driver::native::DashboardClient) in a native program. In a browser, use
-//! the npm package, which carries the class `DashboardCore` of [`driver`].
+//! Use `DashboardClient` in a native program (feature `native`). In a browser, use the npm package,
+//! which carries the class `DashboardCore` (feature `browser`).
 //!
 //! What flows through: frames of the socket and snapshots of the REST API come in through a
 //! driver, [`codec`] and [`decode`] read them, the [`machine`] decides what they mean,
@@ -20,3 +20,8 @@ pub mod random;
 pub mod reducer;
 pub mod state;
 pub mod time;
+
+#[cfg(all(feature = "native", not(target_arch = "wasm32")))]
+pub use driver::native::{DashboardClient, Options, StartError, TokenUnavailable};
+pub use reducer::View;
+pub use state::{Code, DashboardState, Diagnostic, Freshness, Level, Reason, Source, Status};

@@ -1,0 +1,309 @@
+//! A machine on a workbench: the test plays the network, and time passes when the test says so.
+
+use client_sdk::decode::json::JsonDecoder;
+use client_sdk::machine::{
+    Effect, EffectEpoch, FetchFailure, Input, Loss, Machine, Response, Secret,
+};
+use client_sdk::state::{Code, Level, Publication, Reason, Source, Status};
+use client_sdk::time::{Millis, Moment};
+use serde_json::{Value, json};
+
+pub(crate) const HANDSHAKE: &str =
+    r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":100000}"#;
+pub(crate) const ACCEPTED: &str = r#"40/dashboard,{"sid":"s"}"#;
+pub(crate) const AUTH_FAILED: &str = r#"44/dashboard,{"message":"AUTH_FAILED"}"#;
+pub(crate) const TOKEN: &str = "token-of-the-test";
+
+/// A machine, what it asked for, and what it said.
+pub(crate) struct Bench {
+    pub(crate) machine: Machine<JsonDecoder>,
+    pub(crate) now: Moment,
+    /// The socket that is open, or opening.
+    pub(crate) socket: Option<EffectEpoch>,
+    /// The request on its way, with its `If-None-Match`.
+    pub(crate) fetch: Option<(EffectEpoch, Option<String>)>,
+    pub(crate) sockets: usize,
+    pub(crate) fetches: usize,
+    pub(crate) sent: Vec<String>,
+    pub(crate) state: Publication,
+    /// Every status that was published, without repetition.
+    pub(crate) statuses: Vec<Status>,
+    pub(crate) diagnostics: Vec<(Level, Reason)>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::seeded(1)
+    }
+
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self {
+            machine: Machine::new(JsonDecoder, seed),
+            now: Moment(1_000),
+            socket: None,
+            fetch: None,
+            sockets: 0,
+            fetches: 0,
+            sent: Vec::new(),
+            state: Publication::idle(),
+            statuses: vec![Status::Idle],
+            diagnostics: Vec::new(),
+        }
+    }
+
+    /// Started, and as far as the given status by the shortest way.
+    pub(crate) fn at(status: Status) -> Self {
+        let mut bench = Self::new();
+        if status == Status::Idle {
+            return bench;
+        }
+        bench.input(Input::Start);
+        match status {
+            Status::Idle | Status::Connecting => {}
+            Status::Syncing => bench.accept(),
+            Status::Live => bench.go_live(10),
+            Status::Backoff => bench.lose(),
+            Status::Degraded => bench.fail_until_degraded(),
+            Status::AuthRequired => {
+                bench.open();
+                bench.frame(AUTH_FAILED);
+            }
+            Status::Closed => bench.input(Input::Stop),
+        }
+        assert_eq!(bench.state.status, status);
+        bench
+    }
+
+    /// Gives an input and does its effects, as far as a driver would; holds the two invariants
+    /// that make a driver simple.
+    pub(crate) fn input(&mut self, input: Input) {
+        match &input {
+            Input::Closed { epoch, .. } if self.socket == Some(*epoch) => self.socket = None,
+            Input::Snapshot { epoch, .. }
+                if self.fetch.as_ref().is_some_and(|(asked, _)| asked == epoch) =>
+            {
+                self.fetch = None;
+            }
+            _ => {}
+        }
+        self.machine.handle(input, self.now);
+        while let Some(effect) = self.machine.poll_effect() {
+            self.perform(effect);
+        }
+        if let Some(due) = self.machine.next_timeout() {
+            assert!(due > self.now, "a deadline of the past would spin");
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::OpenSocket { epoch } => {
+                assert_eq!(self.socket, None, "a second socket");
+                self.socket = Some(epoch);
+                self.sockets += 1;
+            }
+            Effect::Send { epoch, text } => {
+                assert_eq!(self.socket, Some(epoch), "sent on a socket that is gone");
+                self.sent.push(text.expose().to_owned());
+            }
+            Effect::CloseSocket { epoch } => {
+                assert_eq!(self.socket.take(), Some(epoch), "closed another socket");
+            }
+            Effect::FetchSnapshot { epoch, if_none_match } => {
+                assert_eq!(self.fetch, None, "a second request");
+                self.fetch = Some((epoch, if_none_match));
+                self.fetches += 1;
+            }
+            Effect::AbortFetch { epoch } => {
+                let aborted = self.fetch.take().map(|(asked, _)| asked);
+                assert_eq!(aborted, Some(epoch), "aborted another request");
+            }
+            Effect::State(state) => {
+                assert_ne!(*state, self.state, "published without a change");
+                if self.statuses.last() != Some(&state.status) {
+                    self.statuses.push(state.status);
+                }
+                self.state = *state;
+            }
+            Effect::Diagnostic { level, reason } => self.diagnostics.push((level, reason)),
+        }
+    }
+
+    /// Lets time pass, with a tick whenever the machine asked for one.
+    pub(crate) fn pass(&mut self, span: Millis) {
+        let end = self.now + span;
+        while let Some(due) = self.machine.next_timeout().filter(|due| *due <= end) {
+            self.now = due;
+            self.input(Input::Tick);
+        }
+        self.now = end;
+        self.input(Input::Tick);
+    }
+
+    /// Lets time pass until the machine does something by itself; tells how long that was.
+    pub(crate) fn pass_until_due(&mut self) -> Millis {
+        let due = self.machine.next_timeout().expect("nothing is due");
+        let span = due.since(self.now);
+        self.pass(span);
+        span
+    }
+
+    /// Lets time pass until a socket is being opened; tells how long that was.
+    pub(crate) fn pass_until_socket(&mut self) -> Millis {
+        let start = self.now;
+        while self.socket.is_none() {
+            self.pass_until_due();
+        }
+        self.now.since(start)
+    }
+
+    pub(crate) fn open(&mut self) {
+        let epoch = self.socket.expect("no socket to open");
+        self.input(Input::Opened { epoch, token: Some(Secret::new(TOKEN)) });
+        self.frame(HANDSHAKE);
+    }
+
+    pub(crate) fn accept(&mut self) {
+        self.open();
+        self.frame(ACCEPTED);
+    }
+
+    pub(crate) fn go_live(&mut self, revision: u64) {
+        self.accept();
+        self.answer(revision);
+        assert_eq!(self.state.status, Status::Live);
+    }
+
+    pub(crate) fn frame(&mut self, text: &str) {
+        let epoch = self.socket.expect("no socket");
+        self.input(Input::Frame { epoch, text: text.to_owned() });
+    }
+
+    pub(crate) fn lose(&mut self) {
+        let epoch = self.socket.expect("no socket to lose");
+        self.input(Input::Closed { epoch, loss: loss(None) });
+    }
+
+    /// Loses the socket and all that follow, as often as it takes.
+    pub(crate) fn fail_until_degraded(&mut self) {
+        while self.state.status != Status::Degraded {
+            self.pass_until_socket();
+            self.lose();
+        }
+    }
+
+    /// A snapshot of that revision arrives.
+    pub(crate) fn answer(&mut self, revision: u64) {
+        self.answer_with(snapshot("e", revision));
+    }
+
+    pub(crate) fn answer_with(&mut self, response: Response) {
+        let (epoch, _) = self.fetch.clone().expect("nothing was asked");
+        self.input(Input::Snapshot { epoch, result: Ok(response) });
+    }
+
+    pub(crate) fn answer_nothing(&mut self) {
+        let (epoch, _) = self.fetch.clone().expect("nothing was asked");
+        let result = Err(FetchFailure::Network("unreachable".to_owned()));
+        self.input(Input::Snapshot { epoch, result });
+    }
+
+    /// The `If-None-Match` of the request on its way.
+    pub(crate) fn condition(&self) -> Option<&str> {
+        self.fetch.as_ref().expect("nothing was asked").1.as_deref()
+    }
+
+    /// What is shown as the number of MOCs, which the tests set to the revision.
+    pub(crate) fn total(&self) -> Option<u32> {
+        self.state.view.as_ref().map(|view| view.summary.total_mocs)
+    }
+
+    pub(crate) fn recent_titles(&self) -> Vec<String> {
+        let view = self.state.view.as_ref().expect("no view");
+        view.recent_mocs.iter().map(|moc| moc.title.to_string()).collect()
+    }
+
+    pub(crate) fn reason(&self) -> Option<Code> {
+        self.state.reason.as_ref().map(|reason| reason.code)
+    }
+
+    pub(crate) fn source(&self) -> Source {
+        self.state.source
+    }
+
+    pub(crate) fn told(&self, code: Code) -> usize {
+        self.diagnostics.iter().filter(|(_, reason)| reason.code == code).count()
+    }
+}
+
+pub(crate) fn loss(retry_after: Option<Millis>) -> Loss {
+    Loss { reason: Reason::new(Code::SocketClosed, "code 1006"), retry_after }
+}
+
+/// A snapshot whose number of MOCs is its revision.
+pub(crate) fn snapshot(epoch: &str, revision: u64) -> Response {
+    Response {
+        status: 200,
+        etag: Some(format!("\"{epoch}-{revision}\"")),
+        retry_after: None,
+        body: json!({
+            "summary": summary(revision),
+            "themeBreakdown": [],
+            "recentMocs": [],
+            "partialPartsMocs": [],
+        })
+        .to_string(),
+    }
+}
+
+pub(crate) fn status(status: u16) -> Response {
+    Response { status, etag: None, retry_after: None, body: String::new() }
+}
+
+pub(crate) fn summary(total: u64) -> Value {
+    json!({
+        "totalMocs": total,
+        "totalWishlistItems": 0,
+        "mocsByBuildStatus": { "ADDED": total, "IN_PROGRESS": 0, "BUILT": 0 },
+        "mocsByCoverageStatus": { "FULL_INVENTORY": 0, "PARTIAL_ORDERED": 0, "NONE": total },
+    })
+}
+
+pub(crate) fn moc(number: u64) -> Value {
+    json!({
+        "id": format!("00000000-0000-7000-8000-{number:012}"),
+        "title": format!("MOC {number}"),
+        "theme": "Castle",
+        "buildStatus": "ADDED",
+        "coverImageUrl": null,
+        "createdAt": "2026-11-23T09:30:00Z",
+    })
+}
+
+/// The frame of an event.
+pub(crate) fn event(name: &str, revision: u64, payload: &Value) -> String {
+    let envelope = json!({
+        "eventId": "0190f5a2-7c1e-7d3a-9b7e-2f1c5d8e4a60",
+        "type": name,
+        "timestamp": "2026-11-23T09:30:00Z",
+        "revision": revision,
+        "payload": payload,
+    });
+    format!("42/dashboard,{}", json!([name, envelope]))
+}
+
+pub(crate) fn summary_event(revision: u64) -> String {
+    event("dashboard:summaryUpdated", revision, &summary(revision))
+}
+
+pub(crate) fn added_event(revision: u64, number: u64) -> String {
+    event("dashboard:recentMocAdded", revision, &moc(number))
+}
+
+pub(crate) fn error_event(code: &str, reconnect_after_ms: Option<u32>) -> String {
+    let mut payload = json!({ "code": code, "message": "told by the server" });
+    if let Some(ms) = reconnect_after_ms {
+        payload["reconnectAfterMs"] = ms.into();
+    }
+    event("dashboard:error", 1, &payload)
+}

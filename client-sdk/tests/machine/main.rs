@@ -1,0 +1,8 @@
+//! The machine on virtual time: every pair of state and input, scripted scenarios, and a simulated
+//! world with seeded randomness.
+#![cfg(not(target_arch = "wasm32"))]
+
+mod bench;
+mod scenarios;
+mod simulation;
+mod table;

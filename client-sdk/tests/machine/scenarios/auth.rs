@@ -1,0 +1,148 @@
+//! Refused sessions and expired tokens (D-WS-4, D-RES-2).
+
+use client_sdk::machine::{FetchFailure, Input, Loss};
+use client_sdk::state::{Code, Reason, Source, Status};
+use client_sdk::time::Millis;
+
+use crate::bench::{AUTH_FAILED, Bench, error_event, status};
+
+/// Nothing but the app gets the client out of here.
+fn assert_stays_refused(bench: &mut Bench) {
+    assert_eq!(bench.state.status, Status::AuthRequired);
+    assert_eq!((bench.socket, bench.fetch.clone()), (None, None));
+    let (sockets, fetches) = (bench.sockets, bench.fetches);
+    for input in [Input::Online, Input::Offline, Input::Visible, Input::Refresh, Input::Start] {
+        bench.input(input);
+        bench.pass(Millis::seconds(3_600));
+    }
+    assert_eq!(bench.state.status, Status::AuthRequired);
+    assert_eq!((bench.sockets, bench.fetches), (sockets, fetches), "no retry and no poll");
+    bench.input(Input::Reauthenticate);
+    bench.go_live(20);
+}
+
+#[test]
+fn auth_failed_is_not_retried() {
+    for refusal in [
+        AUTH_FAILED,
+        r#"44/dashboard,{"message":"AUTH_FAILED","data":{"code":"AUTH_FAILED"}}"#,
+        r#"44/dashboard,{"message":"Unauthorized","data":{"code":"AUTH_FAILED"}}"#,
+    ] {
+        let mut bench = Bench::at(Status::Connecting);
+        bench.open();
+        bench.frame(refusal);
+        assert_eq!(bench.reason(), Some(Code::AuthFailed));
+        assert_eq!(bench.state.next_retry_at, None);
+        assert_stays_refused(&mut bench);
+    }
+}
+
+#[test]
+fn auth_failed_after_hours_of_life_is_not_retried_either() {
+    for state in [Status::Live, Status::Syncing] {
+        let mut bench = Bench::at(state);
+        bench.frame(AUTH_FAILED);
+        assert_stays_refused(&mut bench);
+    }
+}
+
+#[test]
+fn auth_failed_while_degraded_ends_the_polling() {
+    let mut bench = Bench::at(Status::Degraded);
+    bench.answer(10);
+    bench.pass_until_socket();
+    bench.open();
+    bench.frame(AUTH_FAILED);
+    assert_stays_refused(&mut bench);
+}
+
+#[test]
+fn rest_401_is_a_refused_session_too() {
+    for state in [Status::Syncing, Status::Live, Status::Degraded] {
+        let mut bench = Bench::at(state);
+        if bench.fetch.is_none() {
+            bench.input(Input::Refresh);
+        }
+        bench.answer_with(status(401));
+        assert_eq!(bench.reason(), Some(Code::Unauthorized));
+        assert_stays_refused(&mut bench);
+    }
+}
+
+#[test]
+fn the_view_stays_for_the_prompt_but_is_called_stale() {
+    let mut bench = Bench::at(Status::Live);
+    bench.frame(AUTH_FAILED);
+    assert_eq!((bench.total(), bench.source()), (Some(10), Source::Stale));
+}
+
+#[test]
+fn rest_403_is_terminal_with_a_code_of_its_own_and_shows_nothing() {
+    let mut bench = Bench::at(Status::Live);
+    bench.input(Input::Refresh);
+    bench.answer_with(status(403));
+    assert_eq!((bench.reason(), bench.total()), (Some(Code::Forbidden), None));
+    assert_stays_refused(&mut bench);
+}
+
+#[test]
+fn an_expired_token_is_answered_with_a_fresh_one_at_once() {
+    for state in [Status::Live, Status::Syncing] {
+        let mut bench = Bench::at(state);
+        let former = bench.socket;
+        bench.frame(&error_event("TOKEN_EXPIRED", None));
+        assert_eq!(bench.state.status, Status::Connecting);
+        assert_eq!(bench.state.attempt, 0);
+        assert!(bench.socket.is_some() && bench.socket != former, "the socket is opened anew");
+        bench.go_live(12);
+    }
+}
+
+#[test]
+fn a_fresh_token_that_is_expired_as_well_waits_by_the_law() {
+    let mut bench = Bench::at(Status::Live);
+    bench.frame(&error_event("TOKEN_EXPIRED", None));
+    bench.go_live(12);
+    bench.frame(&error_event("TOKEN_EXPIRED", None));
+    assert_eq!((bench.state.status, bench.reason()), (Status::Backoff, Some(Code::TokenExpired)));
+    assert_eq!(bench.state.attempt, 1);
+
+    bench.pass_until_socket();
+    bench.go_live(13);
+    bench.pass(Millis::seconds(6));
+    bench.frame(&error_event("TOKEN_EXPIRED", None));
+    assert_eq!(bench.state.status, Status::Connecting, "live has held: at once again");
+}
+
+#[test]
+fn an_expired_token_while_degraded_does_not_take_the_banner_away() {
+    let mut bench = Bench::at(Status::Degraded);
+    bench.answer(10);
+    bench.pass_until_socket();
+    bench.accept();
+    bench.frame(&error_event("TOKEN_EXPIRED", None));
+    assert_eq!(bench.state.status, Status::Degraded);
+    assert!(bench.socket.is_some(), "tried at once all the same");
+    assert!(!bench.statuses.contains(&Status::Live));
+}
+
+#[test]
+fn an_app_that_has_no_token_now_is_asked_again_later() {
+    let mut bench = Bench::at(Status::Connecting);
+    let epoch = bench.socket.unwrap();
+    let reason = Reason::new(Code::TokenUnavailable, "the app gave no token");
+    bench.input(Input::Closed { epoch, loss: Loss { reason, retry_after: None } });
+    assert_eq!(
+        (bench.state.status, bench.reason()),
+        (Status::Backoff, Some(Code::TokenUnavailable))
+    );
+
+    bench.pass_until_socket();
+    bench.accept();
+    let (epoch, _) = bench.fetch.clone().unwrap();
+    bench.input(Input::Snapshot { epoch, result: Err(FetchFailure::TokenUnavailable) });
+    assert_eq!(
+        (bench.state.status, bench.reason()),
+        (Status::Syncing, Some(Code::TokenUnavailable))
+    );
+}

@@ -1,0 +1,206 @@
+//! Lost connections: how they are noticed, how long is waited, what comes before live.
+
+use client_sdk::backoff;
+use client_sdk::machine::{CONNECT_TIMEOUT, Input};
+use client_sdk::state::{Code, Source, Status};
+use client_sdk::time::Millis;
+
+use crate::bench::{ACCEPTED, Bench, error_event, loss, summary_event};
+
+#[test]
+fn after_a_loss_the_snapshot_comes_before_live() {
+    let mut bench = Bench::at(Status::Live);
+    bench.lose();
+    assert_eq!((bench.state.status, bench.source()), (Status::Backoff, Source::Stale));
+    assert_eq!((bench.reason(), bench.total()), (Some(Code::SocketClosed), Some(10)));
+    let retry_at = bench.state.next_retry_at.expect("a retry is due");
+    let waited = bench.pass_until_socket();
+    assert_eq!(bench.now, retry_at);
+    assert!(waited >= backoff::FLOOR && waited <= backoff::BASE);
+
+    bench.open();
+    bench.frame(ACCEPTED);
+    bench.frame(&summary_event(13));
+    assert_eq!((bench.state.status, bench.total()), (Status::Syncing, Some(10)));
+    assert_eq!(bench.condition(), Some("\"e-10\""));
+    bench.answer(12);
+    assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(13)));
+}
+
+#[test]
+fn waits_double_and_stay_within_the_law() {
+    for seed in 0..200 {
+        let mut bench = Bench::seeded(seed);
+        bench.input(Input::Start);
+        for failures in 1..backoff::DEGRADED_AFTER {
+            bench.lose();
+            assert_eq!((bench.state.status, bench.state.attempt), (Status::Backoff, failures));
+            let waited = bench.pass_until_socket();
+            assert!(waited >= backoff::FLOOR && waited <= backoff::ceiling(failures), "{waited:?}");
+        }
+    }
+}
+
+#[test]
+fn a_silent_server_is_noticed_at_the_heartbeats_deadline() {
+    let mut bench = Bench::at(Status::Live);
+    bench.pass(Millis::seconds(20));
+    bench.frame("2");
+    bench.pass(Millis(44_999));
+    assert_eq!(bench.state.status, Status::Live);
+    bench.pass(Millis(1));
+    assert_eq!(
+        (bench.state.status, bench.reason()),
+        (Status::Backoff, Some(Code::HeartbeatMissed))
+    );
+    assert_eq!(bench.socket, None);
+}
+
+#[test]
+fn a_silent_server_is_noticed_while_syncing_too() {
+    let mut bench = Bench::at(Status::Syncing);
+    while bench.state.status == Status::Syncing {
+        bench.pass(Millis::seconds(1));
+        if bench.fetch.is_some() {
+            bench.answer_nothing();
+        }
+    }
+    assert_eq!(bench.reason(), Some(Code::HeartbeatMissed));
+}
+
+#[test]
+fn a_message_from_before_a_sleep_is_no_sign_of_life() {
+    let mut bench = Bench::at(Status::Live);
+    let socket = bench.socket.unwrap();
+    bench.now = bench.now + Millis::seconds(600);
+    bench.input(Input::Frame { epoch: socket, text: "2".to_owned() });
+    assert_eq!(
+        (bench.state.status, bench.reason()),
+        (Status::Backoff, Some(Code::HeartbeatMissed))
+    );
+    assert!(!bench.sent.contains(&"3".to_owned()));
+    assert_eq!(bench.told(Code::AnswerStale), 1);
+}
+
+#[test]
+fn an_attempt_that_hangs_is_given_up_after_ten_seconds() {
+    for stage in 0..3 {
+        let mut bench = Bench::at(Status::Connecting);
+        if stage > 0 {
+            bench.open();
+        }
+        if stage > 1 {
+            bench.frame("2");
+        }
+        bench.pass(CONNECT_TIMEOUT);
+        let outcome = (bench.state.status, bench.reason(), bench.socket);
+        assert_eq!(outcome, (Status::Backoff, Some(Code::ConnectTimeout), None));
+    }
+}
+
+#[test]
+fn every_way_of_losing_the_connection_is_retried() {
+    for frame in ["41/dashboard,", "1", r#"44/dashboard,{"message":"Invalid namespace"}"#] {
+        for state in [Status::Connecting, Status::Syncing, Status::Live] {
+            let mut bench = Bench::at(state);
+            if state == Status::Connecting {
+                bench.open();
+            }
+            bench.frame(frame);
+            assert_eq!(bench.state.status, Status::Backoff, "{frame} while {state:?}");
+            assert_eq!((bench.socket, bench.fetch.clone()), (None, None));
+            bench.pass_until_socket();
+        }
+    }
+    let mut bench = Bench::at(Status::Connecting);
+    let epoch = bench.socket.unwrap();
+    bench.input(Input::Opened { epoch, token: None });
+    bench.frame("0{\"pingInterval\":0}");
+    assert_eq!((bench.state.status, bench.reason()), (Status::Backoff, Some(Code::ProtocolError)));
+}
+
+#[test]
+fn online_visible_and_refresh_end_a_wait() {
+    for input in [Input::Online, Input::Visible, Input::Refresh] {
+        let mut bench = Bench::at(Status::Backoff);
+        bench.input(input);
+        assert_eq!(bench.state.status, Status::Connecting);
+    }
+}
+
+#[test]
+fn offline_is_a_loss_and_online_is_an_attempt() {
+    for state in [Status::Live, Status::Syncing] {
+        let mut bench = Bench::at(state);
+        bench.input(Input::Offline);
+        assert_eq!((bench.state.status, bench.reason()), (Status::Backoff, Some(Code::Offline)));
+        bench.input(Input::Offline);
+        bench.input(Input::Online);
+        assert_eq!(bench.state.status, Status::Connecting);
+    }
+}
+
+#[test]
+fn seen_again_a_live_client_makes_sure_of_its_view() {
+    for input in [Input::Visible, Input::Online, Input::Refresh] {
+        let mut bench = Bench::at(Status::Live);
+        bench.input(input.clone());
+        bench.input(input);
+        assert_eq!((bench.fetches, bench.condition()), (2, Some("\"e-10\"")), "one, not two");
+        bench.answer_with(crate::bench::status(304));
+        assert_eq!(bench.state.status, Status::Live);
+    }
+}
+
+#[test]
+fn a_draining_server_says_when_to_come_back() {
+    let mut bench = Bench::at(Status::Live);
+    bench.pass(Millis::seconds(6));
+    bench.frame(&error_event("SERVER_DRAINING", Some(2_750)));
+    assert_eq!((bench.state.status, bench.reason()), (Status::Backoff, Some(Code::ServerDraining)));
+    assert_eq!(bench.state.attempt, 0, "planned, hence no failure");
+    assert_eq!(bench.socket, None);
+    bench.input(Input::Visible);
+    assert_eq!(bench.state.status, Status::Backoff, "the server's wish stands");
+    assert_eq!(bench.pass_until_socket(), Millis(2_750));
+    bench.go_live(11);
+}
+
+#[test]
+fn a_server_that_drains_for_ever_counts_as_failing() {
+    let mut bench = Bench::at(Status::Connecting);
+    while bench.state.status != Status::Degraded {
+        bench.pass_until_socket();
+        bench.accept();
+        bench.frame(&error_event("SERVER_DRAINING", Some(0)));
+    }
+    assert_eq!(bench.state.attempt, backoff::DEGRADED_AFTER);
+}
+
+#[test]
+fn a_handshake_may_answer_with_retry_after() {
+    let mut bench = Bench::at(Status::Connecting);
+    let epoch = bench.socket.unwrap();
+    bench.input(Input::Closed { epoch, loss: loss(Some(Millis::seconds(20))) });
+    bench.input(Input::Online);
+    assert_eq!(bench.pass_until_socket(), Millis::seconds(20));
+}
+
+#[test]
+fn answers_of_an_earlier_socket_are_dropped() {
+    let mut bench = Bench::at(Status::Live);
+    let former = bench.socket.unwrap();
+    bench.lose();
+    bench.pass_until_socket();
+    bench.accept();
+    let before = bench.diagnostics.len();
+    bench.input(Input::Frame { epoch: former, text: summary_event(99) });
+    bench.input(Input::Frame { epoch: former, text: "1".to_owned() });
+    bench.input(Input::Opened { epoch: former, token: None });
+    bench.input(Input::BinaryFrame { epoch: former });
+    bench.input(Input::Closed { epoch: former, loss: loss(None) });
+    assert_eq!(bench.told(Code::AnswerStale), 5);
+    assert_eq!(bench.diagnostics.len(), before + 5);
+    bench.answer(11);
+    assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(11)));
+}
