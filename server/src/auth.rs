@@ -177,12 +177,7 @@ impl Authenticator {
         Ok(Session { user: UserId::from(claims.sub.as_str()), expires_at })
     }
 
-    fn claims(
-        &self,
-        token: &str,
-        header: &Header,
-        key: &DecodingKey,
-    ) -> Result<Claims, AuthError> {
+    fn claims(&self, token: &str, header: &Header, key: &DecodingKey) -> Result<Claims, AuthError> {
         let mut validation = Validation::new(header.alg);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY_S;
@@ -241,10 +236,7 @@ fn whole_seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i6
     let number = serde_json::Number::deserialize(deserializer)?;
     let whole = number.to_string();
     let whole = whole.split_once('.').map_or(whole.as_str(), |(whole, _)| whole);
-    whole
-        .parse()
-        .ok()
-        .ok_or_else(|| serde::de::Error::custom("not a date"))
+    whole.parse().ok().ok_or_else(|| serde::de::Error::custom("not a date"))
 }
 
 /// `aud` is one name or a list.

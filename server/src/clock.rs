@@ -15,7 +15,7 @@ pub(crate) fn now() -> OffsetDateTime {
 /// Now, as the contract writes it.
 pub(crate) fn timestamp_now() -> Timestamp {
     // The clock of a machine lies within the years that RFC 3339 can write.
-    timestamp(now()).unwrap_or_else(|| {
+    timestamp(now().truncate_to_millisecond()).unwrap_or_else(|| {
         Timestamp::try_from("1970-01-01T00:00:00Z").expect("the literal is a timestamp")
     })
 }

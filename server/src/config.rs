@@ -77,7 +77,7 @@ pub struct Config {
     )]
     pub behind_proxy: bool,
 
-    /// Other origins whose pages may use the API and the cookie, such as https://app.example.org;
+    /// Other origins whose pages may use the API and the cookie, such as <https://app.example.org>;
     /// separated by commas. The server's own origin always may.
     #[arg(
         long, env = "DASHBOARD_ALLOWED_ORIGINS", value_delimiter = ',', help_heading = LISTENING
@@ -182,8 +182,7 @@ pub struct Config {
 
     /// What to log, as a `tracing` filter.
     #[arg(
-        long, env = "DASHBOARD_LOG", default_value = "info,socketioxide=warn,engineioxide=warn",
-        help_heading = LOGS
+        long, env = "DASHBOARD_LOG", default_value = "info", help_heading = LOGS
     )]
     pub log: String,
 

@@ -64,7 +64,7 @@ pub enum ListenError {
 
 /// An address that is listened on.
 pub(crate) struct Listener {
-    listener: TcpListener,
+    socket: TcpListener,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
 }
@@ -74,7 +74,7 @@ impl Listener {
         let failed = |source| ListenError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, tls: None })
+        Ok(Self { socket: listener, address, tls: None })
     }
 
     /// Serves HTTPS with that certificate chain and key, both PEM.
@@ -93,7 +93,7 @@ impl Listener {
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = self.listener.accept() => accepted,
+                accepted = self.socket.accept() => accepted,
             };
             match accepted {
                 Ok((stream, _)) => {
@@ -109,7 +109,7 @@ impl Listener {
                 }
             }
         }
-        drop(self.listener);
+        drop(self.socket);
         connections.close();
         timeout(FINISH_TIMEOUT, connections.wait()).await.ok();
     }
@@ -155,10 +155,8 @@ async fn connection(
 }
 
 fn tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor, ListenError> {
-    let failed = |path: &Path, reason: String| ListenError::Tls {
-        path: path.display().to_string(),
-        reason,
-    };
+    let failed =
+        |path: &Path, reason: String| ListenError::Tls { path: path.display().to_string(), reason };
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| failed(certificate, error.to_string()))?;

@@ -1,12 +1,15 @@
 //! `dashboard-server`: reads the configuration, runs the server, stops it on a signal.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use dashboard_server::{Config, LogFormat, Server, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+/// Frames hold tokens: whatever is asked for, the library that reads them does not log them.
+const NEVER_LOGGED: &str = "tungstenite=warn,tokio_tungstenite=warn";
 
 fn main() -> ExitCode {
     let config = Config::parse();
@@ -63,8 +66,11 @@ fn explain(error: StartError) -> Box<dyn std::error::Error> {
 }
 
 fn init_logs(config: &Config) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let filter = EnvFilter::builder().parse(&config.log)?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::builder().parse(format!("{},{NEVER_LOGGED}", config.log))?;
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Pretty => logs.init(),
         LogFormat::Json => logs.json().flatten_event(true).init(),

@@ -21,7 +21,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(&format!("{prefix}/dashboard"), get(dashboard::get))
         .route(&format!("{prefix}/users/{{userId}}/dashboard"), get(user_dashboard::get))
         .layer(cors(&app.config.allowed_origins));
-    let router = api.route("/socket.io/", get(socket::upgrade)).route("/socket.io", get(socket::upgrade));
+    let router =
+        api.route("/socket.io/", get(socket::upgrade)).route("/socket.io", get(socket::upgrade));
     let router = match &app.config.web_root {
         Some(root) => assets::with_assets(router, root),
         None => router.fallback(async || ApiError::NotFound),

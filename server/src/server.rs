@@ -65,7 +65,8 @@ impl Server {
         }
         // What fails fast goes first; the private cluster is not started for a typing error.
         let mut public = Listener::bind(config.bind).await?;
-        if let Some((certificate, key)) = config.tls_cert.as_deref().zip(config.tls_key.as_deref()) {
+        if let Some((certificate, key)) = config.tls_cert.as_deref().zip(config.tls_key.as_deref())
+        {
             public = public.with_tls(certificate, key)?;
         }
         let admin = Listener::bind(config.admin_bind).await?;
@@ -82,7 +83,8 @@ impl Server {
             }
         };
         let stop = CancellationToken::new();
-        let app = Arc::new(App { config, authenticator, database, metrics, push, stop: stop.clone() });
+        let app =
+            Arc::new(App { config, authenticator, database, metrics, push, stop: stop.clone() });
         let (address, admin_address) = (public.address(), admin.address());
         let admin_stop = CancellationToken::new();
         Ok(Self {

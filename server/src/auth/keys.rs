@@ -175,7 +175,9 @@ impl Published {
 
     fn is_stale(&self) -> bool {
         // While the lock is held, someone is asking just now.
-        self.asked.try_lock().is_ok_and(|asked| asked.answered.is_none_or(|at| at.elapsed() > MAX_AGE))
+        self.asked
+            .try_lock()
+            .is_ok_and(|asked| asked.answered.is_none_or(|at| at.elapsed() > MAX_AGE))
     }
 
     fn known(&self, header: &Header) -> Option<Key> {
@@ -253,7 +255,8 @@ fn usable(jwk: &Jwk) -> Option<Key> {
         _ => return None,
     };
     let signs = jwk.common.public_key_use.as_ref().is_none_or(|u| *u == PublicKeyUse::Signature);
-    let named = jwk.common.key_algorithm.is_none_or(|name| name.to_string() == format!("{algorithm:?}"));
+    let named =
+        jwk.common.key_algorithm.is_none_or(|name| name.to_string() == format!("{algorithm:?}"));
     let key = DecodingKey::from_jwk(jwk).ok()?;
     (signs && named).then_some(Key { algorithm, key })
 }

@@ -33,11 +33,7 @@ const CORRELATION_ID: HeaderName = HeaderName::from_static(CORRELATION_ID_HEADER
 const CORRELATION_ID_MAX: usize = 128;
 
 /// Passes a request on, and makes of whatever comes back something fit to leave the house.
-pub(crate) async fn edge(
-    State(app): State<Arc<App>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn edge(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let start = Instant::now();
     let correlation_id = correlation_id(request.headers());
     let method = method_label(request.method());

@@ -55,10 +55,13 @@ async fn run(app: Arc<App>, connection: Arc<Connection>, upgrade: OnUpgrade) {
             return;
         }
     };
-    match upgraded.downcast::<TokioIo<Stream>>() {
-        Ok(parts) => app.push.open(parts.io.into_inner(), as_bytes(parts.read_buf), connection, QUERY),
-        Err(_) => tracing::error!("an upgraded connection is not one of this server's streams"),
-    }
+    let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else {
+        tracing::error!("an upgraded connection is not one of this server's streams");
+        return;
+    };
+    // What is left of the HTTP connection's large buffer should not keep all of it alive.
+    let prefix = Bytes::copy_from_slice(&parts.read_buf);
+    app.push.open(parts.io.into_inner(), prefix, connection, QUERY);
 }
 
 /// Polling is not offered: a client that begins with it is told so.
@@ -86,9 +89,11 @@ fn check_query(query: &str) -> Result<(), ApiError> {
 
 fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
     let names = |name: HeaderName, what: &str| {
-        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-            value.split(',').any(|part| part.trim().eq_ignore_ascii_case(what))
-        })
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(what)))
     };
     if !names(UPGRADE, "websocket") || !names(CONNECTION, "upgrade") {
         return Err(invalid("A WebSocket upgrade is required"));
@@ -121,20 +126,16 @@ fn is_allowed_origin(app: &App, headers: &HeaderMap) -> bool {
     }
     let scheme = if app.config.is_https() { "https" } else { "http" };
     let uri = origin.parse::<Uri>().ok();
-    let same = uri.as_ref().zip(text(HOST)).is_some_and(|(uri, host)| {
+    uri.as_ref().zip(text(HOST)).is_some_and(|(uri, host)| {
         uri.scheme_str() == Some(scheme)
-            && uri.authority().is_some_and(|authority| authority.as_str().eq_ignore_ascii_case(host))
-    });
-    same
+            && uri
+                .authority()
+                .is_some_and(|authority| authority.as_str().eq_ignore_ascii_case(host))
+    })
 }
 
 fn invalid(message: &'static str) -> ApiError {
     ApiError::Invalid(StatusCode::BAD_REQUEST, message)
-}
-
-/// What is left of the HTTP connection's large buffer should not keep all of it alive.
-fn as_bytes(read: Bytes) -> Bytes {
-    Bytes::copy_from_slice(&read)
 }
 
 #[cfg(test)]

@@ -60,9 +60,20 @@ pub struct Coalescer {
 #[derive(Debug)]
 enum State {
     /// Refreshed within the window; nothing to do unless a change comes.
-    Quiet { until: Instant, seen: Option<Cursor> },
-    Waiting { dirty: Dirty, failures: u32 },
-    Running { started: Instant, era: u64, dirty: Option<Dirty>, failures: u32 },
+    Quiet {
+        until: Instant,
+        seen: Option<Cursor>,
+    },
+    Waiting {
+        dirty: Dirty,
+        failures: u32,
+    },
+    Running {
+        started: Instant,
+        era: u64,
+        dirty: Option<Dirty>,
+        failures: u32,
+    },
 }
 
 impl Coalescer {
@@ -85,8 +96,9 @@ impl Coalescer {
                 self.due.remove(&(until, user.clone()));
                 self.wait(user, until.max(now), change, 0);
             }
-            Some(State::Waiting { dirty, .. }) => dirty.merge(change),
-            Some(State::Running { dirty: Some(dirty), .. }) => dirty.merge(change),
+            Some(State::Waiting { dirty, .. } | State::Running { dirty: Some(dirty), .. }) => {
+                dirty.merge(change);
+            }
             Some(State::Running { dirty, .. }) => *dirty = Some(change),
         }
     }
@@ -168,8 +180,7 @@ impl Coalescer {
     /// another, or dropped rows that were not read. Whoever is owed something gets everything.
     pub fn start_over(&mut self, cursor: &Cursor, now: Instant) {
         self.era += 1;
-        let everything =
-            || Dirty { since: cursor.clone(), forced: Sections::ALL, oldest: now };
+        let everything = || Dirty { since: cursor.clone(), forced: Sections::ALL, oldest: now };
         for state in self.users.values_mut() {
             match state {
                 State::Quiet { seen, .. } => *seen = None,

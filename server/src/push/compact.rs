@@ -52,10 +52,8 @@ pub async fn compact(pool: &PgPool, retention: Duration) -> Result<u64, sqlx::Er
     }
     // A long fold is better than an abandoned one.
     sqlx::query("set local statement_timeout = 0").execute(&mut *transaction).await?;
-    let folded: i64 = sqlx::query_scalar(FOLD)
-        .bind(retention.as_secs_f64())
-        .fetch_one(&mut *transaction)
-        .await?;
+    let folded: i64 =
+        sqlx::query_scalar(FOLD).bind(retention.as_secs_f64()).fetch_one(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(u64::try_from(folded).unwrap_or_default())
 }

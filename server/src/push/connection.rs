@@ -118,26 +118,25 @@ impl Connection {
 }
 
 /// The stream of a [`Connection`]. Dropping it calls back: the connection is over.
-pub(crate) struct Guarded<S> {
+pub(crate) struct Guarded<S, F: Fn(&Arc<Connection>)> {
     stream: S,
     /// What was read together with the request's head.
     prefix: Bytes,
     connection: Arc<Connection>,
     stall_timeout: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
-    over: Box<dyn Fn(&Arc<Connection>) + Send>,
+    over: F,
 }
 
-impl<S> Guarded<S> {
+impl<S, F: Fn(&Arc<Connection>)> Guarded<S, F> {
     /// Guards a stream. A write that cannot go on for `stall_timeout` ends it.
     pub(crate) fn new(
         stream: S,
         prefix: Bytes,
         connection: Arc<Connection>,
         stall_timeout: Duration,
-        over: impl Fn(&Arc<Connection>) + Send + 'static,
+        over: F,
     ) -> Self {
-        let over = Box::new(over);
         Self { stream, prefix, connection, stall_timeout, stalled: None, over }
     }
 
@@ -163,7 +162,7 @@ impl<S> Guarded<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncRead + Unpin, F: Fn(&Arc<Connection>) + Unpin> AsyncRead for Guarded<S, F> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -183,7 +182,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncWrite + Unpin, F: Fn(&Arc<Connection>) + Unpin> AsyncWrite for Guarded<S, F> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -210,7 +209,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 }
 
-impl<S> Drop for Guarded<S> {
+impl<S, F: Fn(&Arc<Connection>)> Drop for Guarded<S, F> {
     fn drop(&mut self) {
         (self.over)(&self.connection);
     }
@@ -225,7 +224,9 @@ mod tests {
 
     const STALL: Duration = Duration::from_secs(10);
 
-    fn guarded<S>(stream: S) -> (Arc<Connection>, Guarded<S>, oneshot::Receiver<()>) {
+    type Parts<S, F> = (Arc<Connection>, Guarded<S, F>, oneshot::Receiver<()>);
+
+    fn guarded<S>(stream: S) -> Parts<S, impl Fn(&Arc<Connection>) + Unpin> {
         let (sender, over) = oneshot::channel();
         let sender = Mutex::new(Some(sender));
         let connection = Connection::new(Cookie::Absent);
@@ -293,7 +294,7 @@ mod tests {
         let mut text = [0; 7];
         client.read_exact(&mut text).await.unwrap();
         assert_eq!((&text, connection.reason()), (b"goodbye", Some("refused")));
-        sleep(LAST_WRITES).await;
+        sleep(LAST_WRITES * 2).await;
         assert!(write.write_all(b"more").await.is_err());
     }
 }

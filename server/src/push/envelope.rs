@@ -7,9 +7,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shared_types::{
-    DashboardEvent, ErrorEvent, EventType, Id, RecentMoc, Revision, Timestamp,
-};
+use shared_types::{DashboardEvent, ErrorEvent, EventType, Id, RecentMoc, Revision, Timestamp};
 use uuid::Uuid;
 
 use crate::clock;

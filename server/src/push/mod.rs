@@ -162,7 +162,11 @@ impl Push {
         signals: mpsc::Receiver<Signal>,
     ) {
         let pool = database.pool.clone();
-        let reader = Reader { pool: pool.clone(), rooms: Arc::clone(&self.rooms), metrics: Arc::clone(&metrics) };
+        let reader = Reader {
+            pool: pool.clone(),
+            rooms: Arc::clone(&self.rooms),
+            metrics: Arc::clone(&metrics),
+        };
         let coalescer = Coalescer::new(Pace {
             window: config.coalesce_window(),
             concurrency: usize::try_from(config.refresh_concurrency).unwrap_or(1),

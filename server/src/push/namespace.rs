@@ -52,7 +52,11 @@ impl fmt::Display for Refused {
 
 impl Door {
     /// Checks the session and lets the socket into its user's room, before it is told so.
-    async fn admit(self: &Arc<Self>, socket: &SocketRef, auth: Option<Value>) -> Result<(), Refused> {
+    async fn admit(
+        self: &Arc<Self>,
+        socket: &SocketRef,
+        auth: Option<Value>,
+    ) -> Result<(), Refused> {
         let connection = connection(socket).ok_or(Refused)?;
         let session = match self.session(&connection, auth).await {
             Ok(session) => session,
@@ -81,8 +85,9 @@ impl Door {
     /// The acceptance is on its way: events may follow it.
     async fn greet(&self, socket: &SocketRef) {
         let connection = connection(socket);
-        let Some((connection, session)) =
-            connection.as_ref().and_then(|connection| Some((connection, connection.session.get()?)))
+        let Some((connection, session)) = connection
+            .as_ref()
+            .and_then(|connection| Some((connection, connection.session.get()?)))
         else {
             return;
         };

@@ -7,11 +7,12 @@
 //! complete up to R: no change that R counts is left for a later event of the same revision, which
 //! a client would have to take for old.
 
+use std::cmp::Reverse;
 use std::sync::LazyLock;
 
 use shared_types::{
-    BuildStatus, CoverImageUrl, CoverageStatus, DashboardView, Epoch,
-    PartialPartsMoc, Percentage, RecentMoc, Revision, SnapshotTag, Theme, ThemeStats, Title,
+    BuildStatus, CoverImageUrl, CoverageStatus, DashboardView, Epoch, PartialPartsMoc, Percentage,
+    RecentMoc, Revision, SnapshotTag, Theme, ThemeStats, Title,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{PgExecutor, Row};
@@ -100,8 +101,7 @@ pub async fn refresh(
     forced: Sections,
 ) -> Result<Refresh, QueryError> {
     let query = sqlx::query(REFRESH.as_str());
-    let rows =
-        query.bind(user).bind(since.as_str()).bind(forced.bits()).fetch_all(db).await?;
+    let rows = query.bind(user).bind(since.as_str()).bind(forced.bits()).fetch_all(db).await?;
     let mut reader = Reader::default();
     let mut head = None;
     for row in &rows {
@@ -287,9 +287,9 @@ impl Reader {
         self.view
             .theme_breakdown
             .sort_by(|a, b| b.moc_count.cmp(&a.moc_count).then_with(|| a.theme.cmp(&b.theme)));
-        self.recent.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
+        self.recent.sort_by_key(|(at, id, _)| Reverse((*at, *id)));
         self.view.recent_mocs = self.recent.into_iter().map(|(.., moc)| moc).collect();
-        self.partial.sort_by(|a, b| (a.0, b.1, a.2).cmp(&(b.0, a.1, b.2)));
+        self.partial.sort_by_key(|(percent, at, id, _)| (*percent, Reverse(*at), *id));
         self.view.partial_parts_mocs = self.partial.into_iter().map(|(.., moc)| moc).collect();
         Ok((tag, self.view))
     }
@@ -311,7 +311,8 @@ fn parse_cursor(row: &PgRow, column: &str) -> Result<Cursor, QueryError> {
 }
 
 fn count(row: &PgRow) -> Result<u32, QueryError> {
-    u32::try_from(row.try_get::<i64, _>(1)?).map_err(|_| QueryError::Value("a count beyond 32 bits"))
+    u32::try_from(row.try_get::<i64, _>(1)?)
+        .map_err(|_| QueryError::Value("a count beyond 32 bits"))
 }
 
 fn title(row: &PgRow) -> Result<Title, QueryError> {

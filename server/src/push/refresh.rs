@@ -60,7 +60,11 @@ impl Refresher {
     }
 
     /// Works until told to stop.
-    pub(crate) async fn run(mut self, mut signals: mpsc::Receiver<Signal>, stop: CancellationToken) {
+    pub(crate) async fn run(
+        mut self,
+        mut signals: mpsc::Receiver<Signal>,
+        stop: CancellationToken,
+    ) {
         loop {
             while let Some((user, dirty)) = self.coalescer.next(Instant::now()) {
                 let work = Arc::clone(&self.reader).refresh(user.clone(), dirty.clone());

@@ -23,7 +23,7 @@ use crate::push::user::UserId;
 
 /// The sockets of this node.
 pub(crate) struct Rooms {
-    rooms: Mutex<HashMap<UserId, Room>>,
+    by_user: Mutex<HashMap<UserId, Room>>,
     connections: Mutex<HashMap<Uuid, Arc<Connection>>>,
     /// Told when the first socket enters: the change log is worth watching closely now.
     pub(crate) occupied: Notify,
@@ -61,7 +61,7 @@ pub(crate) struct Occupant {
 impl Rooms {
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
         Self {
-            rooms: Mutex::default(),
+            by_user: Mutex::default(),
             connections: Mutex::default(),
             occupied: Notify::new(),
             emptied: Notify::new(),
@@ -102,7 +102,7 @@ impl Rooms {
             accepted: AtomicBool::new(false),
             missed: AtomicBool::new(false),
         });
-        let mut rooms = lock(&self.rooms);
+        let mut rooms = lock(&self.by_user);
         let first = rooms.is_empty();
         rooms.entry(user.clone()).or_default().members.push(member);
         drop(rooms);
@@ -125,7 +125,7 @@ impl Rooms {
         let Some(session) = connection.session.get() else {
             return false;
         };
-        let rooms = lock(&self.rooms);
+        let rooms = lock(&self.by_user);
         let members = rooms.get(&session.user).map(|room| room.members.as_slice());
         let mut members = members.unwrap_or_default().iter();
         members.find(|member| member.connection.id == connection.id).is_some_and(|member| {
@@ -139,7 +139,7 @@ impl Rooms {
         let Some(session) = connection.session.get() else {
             return;
         };
-        let mut rooms = lock(&self.rooms);
+        let mut rooms = lock(&self.by_user);
         let Some(room) = rooms.get_mut(&session.user) else {
             return;
         };
@@ -166,12 +166,12 @@ impl Rooms {
 
     /// Whether the user has a socket here.
     pub(crate) fn contains(&self, user: &UserId) -> bool {
-        lock(&self.rooms).contains_key(user)
+        lock(&self.by_user).contains_key(user)
     }
 
     /// Whether nobody is here.
     pub(crate) fn is_empty(&self) -> bool {
-        lock(&self.rooms).is_empty()
+        lock(&self.by_user).is_empty()
     }
 
     /// How many connections are open, authenticated or not.
@@ -186,12 +186,12 @@ impl Rooms {
             sent: room.sent,
             seen: room.seen,
         };
-        lock(&self.rooms).iter().map(occupant).collect()
+        lock(&self.by_user).iter().map(occupant).collect()
     }
 
     /// Notes the revision of a snapshot that went out to the user.
     pub(crate) fn served(&self, user: &UserId, revision: Revision) {
-        if let Some(room) = lock(&self.rooms).get_mut(user) {
+        if let Some(room) = lock(&self.by_user).get_mut(user) {
             room.seen = room.seen.max(Some(revision));
         }
     }
@@ -199,7 +199,7 @@ impl Rooms {
     /// Hands all events up to that revision to all of the user's sockets.
     pub(crate) fn deliver(&self, user: &UserId, revision: Revision, messages: &[Message]) {
         let members = {
-            let mut rooms = lock(&self.rooms);
+            let mut rooms = lock(&self.by_user);
             let Some(room) = rooms.get_mut(user) else {
                 return;
             };
@@ -214,7 +214,7 @@ impl Rooms {
 
     /// Hands a message to all of the user's sockets that says nothing about revisions.
     pub(crate) fn notify(&self, user: &UserId, make: impl FnOnce(Revision) -> Option<Message>) {
-        let (members, seen) = match lock(&self.rooms).get(user) {
+        let (members, seen) = match lock(&self.by_user).get(user) {
             Some(room) => (room.members.clone(), room.seen.unwrap_or_default()),
             None => return,
         };
@@ -228,7 +228,7 @@ impl Rooms {
 
     /// Ends the sockets of a user, who has to start over with a fresh snapshot.
     pub(crate) fn close_user(&self, user: &UserId, reason: &'static str) {
-        let members = lock(&self.rooms).get(user).map(|room| room.members.clone());
+        let members = lock(&self.by_user).get(user).map(|room| room.members.clone());
         for member in members.unwrap_or_default() {
             member.connection.close_soon(reason);
         }
@@ -253,7 +253,7 @@ impl Rooms {
     /// Tells the sockets whose session has run out, and ends them.
     pub(crate) fn expire(&self, now: OffsetDateTime, make: impl Fn(Revision) -> Option<Message>) {
         let mut expired = Vec::new();
-        for room in lock(&self.rooms).values() {
+        for room in lock(&self.by_user).values() {
             for member in &room.members {
                 let session = member.connection.session.get();
                 let over = session.is_some_and(|session| session.expires_at <= now);
