@@ -1,0 +1,40 @@
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+
+import { describe, expect, it } from 'vitest'
+
+import { readConfig } from '../src/config'
+
+function page(...metas: [name: string, content: string][]): Document {
+  const html = metas.map(([name, content]) => `<meta name="${name}" content="${content}">`).join('')
+  return new DOMParser().parseFromString(`<head>${html}</head>`, 'text/html')
+}
+
+describe('configuration at run time', () => {
+  it('is read from the page', () => {
+    const config = readConfig(
+      page(['dashboard-login-url', 'https://id.example.org/in'], ['dashboard-api-base', '/v2']),
+    )
+    expect(config).toEqual({ loginUrl: 'https://id.example.org/in', apiBase: '/v2' })
+  })
+
+  it('has defaults', () => {
+    const defaults = { loginUrl: '/login', apiBase: '/api' }
+    expect(readConfig(page())).toEqual(defaults)
+    expect(readConfig(page(['dashboard-login-url', ' ']))).toEqual(defaults)
+  })
+
+  it('never makes a script into a link', () => {
+    const config = readConfig(page(['dashboard-login-url', 'javascript:alert(1)']))
+    expect(config.loginUrl).toBe('/login')
+  })
+
+  it('stands in the page that is served', () => {
+    const html = readFileSync(path.join(import.meta.dirname, '../index.html'), 'utf8')
+    const served = new DOMParser().parseFromString(html, 'text/html')
+    expect(readConfig(served)).toEqual({ loginUrl: '/login', apiBase: '/api' })
+    expect(served.querySelectorAll('meta[name^="dashboard-"]')).toHaveLength(2)
+    // The Content-Security-Policy allows neither scripts nor styles within the page.
+    expect(served.querySelectorAll('script:not([src]), style, [style]')).toHaveLength(0)
+  })
+})

@@ -1,0 +1,94 @@
+import { screen, within } from '@testing-library/react'
+import userEvent from '@testing-library/user-event'
+import { describe, expect, it } from 'vitest'
+
+import { ago, crowdedView, id, partial, view } from './support/fixtures'
+import { expectAccessible, showLive } from './support/show'
+
+function card() {
+  return within(screen.getByTestId('partial-parts-table'))
+}
+
+function rows(): HTMLElement[] {
+  return card().queryAllByTestId('partial-parts-row')
+}
+
+describe('MOCs with partial parts', () => {
+  it('D-FR-14: shows every one, least covered first', () => {
+    const shares = [80, 5, 99, 42, 1]
+    showLive({
+      partialPartsMocs: shares.map((coveragePercentage, n) => partial(n, { coveragePercentage })),
+    })
+    const shown = card()
+      .getAllByRole('progressbar')
+      .map(bar => Number(bar.getAttribute('aria-valuenow')))
+    expect(shown).toEqual([1, 5, 42, 80, 99])
+  })
+
+  it('D-FR-14: shows thousands step by step, or all at once', async () => {
+    showLive({ partialPartsMocs: crowdedView(2_000).partialPartsMocs })
+    expect(rows()).toHaveLength(50)
+    expect(card().getByText('Showing 50 of 2,000')).toBeTruthy()
+    await userEvent.click(card().getByRole('button', { name: 'Show more' }))
+    expect(rows()).toHaveLength(150)
+    await userEvent.click(card().getByRole('button', { name: 'Show all' }))
+    expect(rows()).toHaveLength(2_000)
+    expect(card().queryByRole('button')).toBeNull()
+  })
+
+  it('D-FR-15: shows title, theme, build status, coverage, last update and a link', () => {
+    const updated = ago(3 * 24 * 60 + 5)
+    showLive({
+      partialPartsMocs: [partial(0, { coveragePercentage: 37, lastUpdatedAt: updated })],
+    })
+    const [row] = rows() as [HTMLElement]
+    expect(within(row).getAllByRole('cell')).toHaveLength(5)
+    expect(within(row).getByText('The Lamplighter’s Bookshop')).toBeTruthy()
+    expect(within(row).getByText('Modular Buildings')).toBeTruthy()
+    expect(within(row).getByText('Added')).toBeTruthy()
+    expect(within(row).getByText('37%')).toBeTruthy()
+    const bar = within(row).getByRole('progressbar')
+    expect(bar.getAttribute('aria-valuenow')).toBe('37')
+    expect((bar.firstElementChild as HTMLElement).style.width).toBe('37%')
+    const time = within(row).getByText('3 days ago')
+    expect(time.getAttribute('datetime')).toBe(updated)
+    const link = within(row).getByRole('link', { name: /^View parts of The Lamplighter/ })
+    expect(link.textContent?.trim()).toBe('View parts')
+    expect(link.getAttribute('href')).toBe(`/instructions/${id(1_000)}#parts`)
+  })
+
+  it('D-FR-16: takes its rows from the first view', () => {
+    showLive()
+    expect(rows()).toHaveLength(7)
+    expect(rows().some(row => row.classList.contains('arrival'))).toBe(false)
+  })
+
+  it('D-FR-17: adds, updates and removes rows', () => {
+    const { live } = showLive()
+    const [, second, ...rest] = view().partialPartsMocs as [never, ReturnType<typeof partial>]
+    const changed = { ...second, coveragePercentage: 98, title: 'Almost there' }
+    const added = partial(500, { title: 'Just ordered', coveragePercentage: 3 })
+    live(view({ partialPartsMocs: [added, changed, ...rest] }))
+    expect(rows()).toHaveLength(7)
+    const [top] = rows() as [HTMLElement]
+    expect(within(top).getByText('Just ordered')).toBeTruthy()
+    expect(top.classList).toContain('arrival')
+    expect(within(rows().at(-1) as HTMLElement).getByText('Almost there')).toBeTruthy()
+    expect(card().queryByText('7%')).toBeNull()
+  })
+
+  it('D-FR-17: says so when the last row has left', () => {
+    const { live } = showLive()
+    live(view({ partialPartsMocs: [] }))
+    expect(card().getByText('No partial orders - all parts accounted for!')).toBeTruthy()
+    expect(card().queryByRole('table')).toBeNull()
+  })
+
+  it('stays a table to assistive technology however it is laid out', async () => {
+    const { container } = showLive()
+    expect(card().getByRole('table', { name: /MOCs with partial parts ordered/ })).toBeTruthy()
+    expect(card().getAllByRole('columnheader')).toHaveLength(5)
+    expect(card().getAllByRole('row')).toHaveLength(8)
+    await expectAccessible(container)
+  })
+})
