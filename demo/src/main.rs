@@ -1,2 +1,110 @@
-//! Placeholder.
-fn main() {}
+//! The host application's part, played for the demo: a collection in the database, a login page, and
+//! somebody who keeps changing things by plain SQL. Run it as `cargo xtask demo`.
+//!
+//! [`stage`] starts and stops everything; [`catalogue`], [`plan`] and [`seed`] make the collection;
+//! [`changes`] alters it; [`check`] looks at the result in a browser, for `--check`.
+
+mod catalogue;
+mod changes;
+mod check;
+mod latency;
+mod login;
+mod plan;
+mod process;
+mod random;
+mod seed;
+mod server;
+mod stage;
+mod web;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use sqlx::PgPool;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::catalogue::Catalogue;
+use crate::changes::Author;
+use crate::stage::Stage;
+
+/// How often the demo changes something.
+const PAUSE: Duration = Duration::from_secs(4);
+
+/// Plays the host application. `cargo xtask demo` builds what this needs, and calls it.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The program dashboard-server.
+    #[arg(long)]
+    server: PathBuf,
+    /// The built dashboard app.
+    #[arg(long)]
+    app: PathBuf,
+    /// Where to put what is made: the web root, logs, screenshots.
+    #[arg(long)]
+    output: PathBuf,
+    /// Where the database lives between runs.
+    #[arg(long, default_value = ".data/demo")]
+    data: PathBuf,
+    /// Look at the page in headless Chromium, measure, save screenshots, and exit.
+    #[arg(long)]
+    check: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome =
+        if arguments.check { check::run(&arguments).await } else { present(&arguments).await };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs until somebody has seen enough.
+async fn present(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = async {
+        tokio::select! {
+            outcome = tokio::signal::ctrl_c() => outcome.context("cannot listen for Ctrl-C"),
+            _ = terminate.recv() => Ok(()),
+            _ = hangup.recv() => Ok(()),
+        }
+    };
+    tokio::pin!(stop);
+
+    let catalogue = Catalogue::load()?;
+    let mut stage = tokio::select! {
+        stage = Stage::set(stage::Setting::run(arguments), &catalogue) => stage?,
+        outcome = &mut stop => return outcome,
+    };
+    println!("{}", stage.instructions());
+    let database = stage.database().clone();
+    let outcome = tokio::select! {
+        outcome = perform(&database, &catalogue) => outcome,
+        outcome = stage.server_ended() => outcome,
+        outcome = &mut stop => outcome,
+    };
+    println!("\nStopping …");
+    stage.strike().await?;
+    println!("Everything is stopped. The data is kept in {}.", arguments.data.display());
+    outcome
+}
+
+/// Changes something every few seconds, for ever.
+async fn perform(database: &PgPool, catalogue: &Catalogue) -> anyhow::Result<()> {
+    let mut author = Author::new(database, catalogue);
+    let mut beat = tokio::time::interval(PAUSE);
+    loop {
+        beat.tick().await;
+        let change = author.next().await.context("a change could not be committed")?;
+        println!("  {change}");
+    }
+}

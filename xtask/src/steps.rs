@@ -16,7 +16,8 @@ use crate::workspace;
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// How often a log is looked at.
 const LOOK: Duration = Duration::from_millis(100);
-/// How many lines of a failed step's log are shown.
+/// How much of a failed step's log is shown: programs put the reason first or last.
+const HEAD_LINES: usize = 12;
 const TAIL_LINES: usize = 40;
 
 /// Set when a person, or a machine that shuts down, wants us to stop.
@@ -62,15 +63,24 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// The end of the log, for a person.
-    pub(crate) fn tail(&self) -> String {
-        let lines: Vec<&str> = self.log.trim_end().lines().collect();
-        let from = lines.len().saturating_sub(TAIL_LINES);
+    /// Both ends of the log, for a person.
+    pub(crate) fn excerpt(&self) -> String {
+        // The first two lines are ours: the command, and an empty one.
+        let lines: Vec<&str> = self.log.trim_end().lines().skip(2).collect();
         let mut text = String::new();
-        for line in &lines[from..] {
-            text.push_str("    | ");
-            text.push_str(line);
-            text.push('\n');
+        let mut show = |lines: &[&str]| {
+            for line in lines {
+                text.push_str("    | ");
+                text.push_str(line);
+                text.push('\n');
+            }
+        };
+        if lines.len() <= HEAD_LINES + TAIL_LINES {
+            show(&lines);
+        } else {
+            show(&lines[..HEAD_LINES]);
+            show(&["…"]);
+            show(&lines[lines.len() - TAIL_LINES..]);
         }
         text + "    log: " + &shown(&self.log_path)
     }
@@ -92,7 +102,7 @@ impl Steps {
             return Ok(outcome);
         }
         if !self.verbose {
-            eprintln!("{}", outcome.tail());
+            eprintln!("{}", outcome.excerpt());
         }
         bail!("{title}: failed (log: {})", shown(&outcome.log_path))
     }

@@ -171,7 +171,7 @@ fn check(session: &mut Session, title: &str, run: &mut Command) -> anyhow::Resul
 /// Shows why a step failed, and makes sure that it counts.
 fn told(outcome: &Outcome, counts: Counts, title: &str) -> Counts {
     if !outcome.success {
-        println!("{}", outcome.tail());
+        println!("{}", outcome.excerpt());
     }
     counts.or_runner_failed(outcome.success, title)
 }

@@ -1,0 +1,184 @@
+//! `cargo xtask demo --check`: what a person would look at, looked at by a program.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use e2e_tests::Browser;
+use e2e_tests::browser::{Scheme, by_test_id};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::Arguments;
+use crate::catalogue::{Catalogue, USERS};
+use crate::stage::{Setting, Stage};
+use crate::{latency, process};
+
+/// A cold browser on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Pictures come from elsewhere; where that cannot be reached, the page shows something else.
+const PICTURES_PATIENCE: Duration = Duration::from_secs(8);
+const END_PATIENCE: Duration = Duration::from_secs(30);
+/// A phone, a tablet, a desktop: one, two and three columns.
+const SIZES: [(&str, u32, u32); 3] =
+    [("phone", 390, 844), ("tablet", 900, 1180), ("desktop", 1440, 1000)];
+const SCHEMES: [(&str, Scheme); 2] = [("light", Scheme::Light), ("dark", Scheme::Dark)];
+const USER: &str = USERS[0].0;
+/// A MOC that is added while the page is open.
+const NEWCOMER: &str = "Apothecary on Candle Lane";
+
+/// Runs the check; succeeds only if all was seen and nothing is left running.
+pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let tell = |what: &str| println!("     {:5.1} s  {what}", started.elapsed().as_secs_f64());
+    let stage = Stage::set(Setting::check(arguments), &Catalogue::load()?).await?;
+    tell(&format!("the server is ready at {}", stage.dashboard_url()));
+
+    let seen = look(&stage, &arguments.output, &tell).await;
+    // Listed while all are there; afterwards each of them must be gone.
+    let children = process::descendants().await?;
+    let struck = stage.strike().await;
+    seen?;
+    struck?;
+    process::gone(&children, END_PATIENCE).await.context("something was left running")?;
+    tell("everything is stopped, nothing is left running");
+    println!("\nThe demo works.");
+    Ok(())
+}
+
+async fn look(stage: &Stage, output: &Path, tell: &dyn Fn(&str)) -> anyhow::Result<()> {
+    let (_, width, height) = SIZES[2];
+    let browser = Browser::open(width, height).await?;
+    log_in(&browser, stage).await?;
+    cards_are_filled(&browser, stage.database()).await?;
+    tell("the page is live, and every card shows what the database holds");
+
+    new_row_appears(&browser, stage.database()).await?;
+    tell("a row inserted by SQL is in Recent and in the counts, without a reload");
+
+    for picture in take_pictures(&browser, &output.join("screenshots")).await? {
+        tell(&format!("saved {}", picture.display()));
+    }
+
+    let latencies = latency::measure(&browser, stage.database(), USER).await?;
+    tell(&latencies.to_string());
+    latencies.judge()?;
+    still_the_same_page(&browser).await?;
+    // The browser ends here, on a thread where it may block.
+    tokio::task::spawn_blocking(move || drop(browser)).await?;
+    Ok(())
+}
+
+async fn log_in(browser: &Browser, stage: &Stage) -> anyhow::Result<()> {
+    browser.goto(&stage.login_url()).await?;
+    let button = by_test_id(&format!("login-{USER}"));
+    browser.evaluate(&format!("{button}.click()")).await?;
+    let live = format!("{}?.dataset.connected === 'true'", by_test_id("connection-status"));
+    browser.wait_until(&live, PATIENCE).await.context("the page did not become live")?;
+    let address = browser.address().await?;
+    ensure!(address.starts_with(stage.dashboard_url()), "the login led to {address}");
+    // A reload would lose this.
+    browser.evaluate("window.__first = true").await?;
+    Ok(())
+}
+
+async fn cards_are_filled(browser: &Browser, database: &PgPool) -> anyhow::Result<()> {
+    for (test_id, text) in expectations(database).await? {
+        shows(browser, test_id, &text).await?;
+    }
+    Ok(())
+}
+
+/// For each card, something of the database that must be on it.
+async fn expectations(database: &PgPool) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let one = async |statement: &'static str| -> anyhow::Result<String> {
+        Ok(sqlx::query_scalar(statement).bind(USER).fetch_one(database).await?)
+    };
+    Ok(vec![
+        (
+            "total-mocs-count",
+            one("select count(*)::text from dashboard.mocs where user_id = $1").await?,
+        ),
+        (
+            "wishlist-items-count",
+            one("select count(*)::text from dashboard.wishlist_items where user_id = $1").await?,
+        ),
+        (
+            "collection-summary-card",
+            one("select count(*)::text from dashboard.mocs
+                 where user_id = $1 and build_status = 'IN_PROGRESS'")
+            .await?,
+        ),
+        (
+            "theme-breakdown-card",
+            one("select theme from dashboard.mocs where user_id = $1
+                 group by theme order by count(*) desc, theme limit 1")
+            .await?,
+        ),
+        (
+            "recent-mocs-card",
+            one("select title from dashboard.mocs where user_id = $1
+                 order by created_at desc, id desc limit 1")
+            .await?,
+        ),
+        (
+            "partial-parts-table",
+            one("select title from dashboard.mocs
+                 where user_id = $1 and parts_coverage_status = 'PARTIAL_ORDERED'
+                 order by coverage_percentage, id limit 1")
+            .await?,
+        ),
+        ("quick-actions-card", "Add New MOC".to_owned()),
+    ])
+}
+
+async fn new_row_appears(browser: &Browser, database: &PgPool) -> anyhow::Result<()> {
+    sqlx::query(
+        "insert into dashboard.mocs (user_id, title, theme) values ($1, $2, 'Modular Buildings')",
+    )
+    .bind(USER)
+    .bind(NEWCOMER)
+    .execute(database)
+    .await?;
+    shows(browser, "recent-mocs-card", NEWCOMER).await?;
+    let total: i64 = sqlx::query_scalar("select count(*) from dashboard.mocs where user_id = $1")
+        .bind(USER)
+        .fetch_one(database)
+        .await?;
+    shows(browser, "total-mocs-count", &total.to_string()).await?;
+    still_the_same_page(browser).await
+}
+
+async fn still_the_same_page(browser: &Browser) -> anyhow::Result<()> {
+    let first = browser.evaluate("window.__first === true").await?;
+    ensure!(first == Value::Bool(true), "the page was loaded again");
+    Ok(())
+}
+
+async fn take_pictures(browser: &Browser, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let mut pictures = Vec::new();
+    for (size, width, height) in SIZES {
+        browser.resize(width, height).await?;
+        for (colours, scheme) in SCHEMES {
+            browser.colours(scheme).await?;
+            let complete = "document.fonts.status === 'loaded' &&
+                            [...document.images].every(image => image.complete)";
+            // Pictures that never come are part of the picture.
+            let _ = browser.wait_until(complete, PICTURES_PATIENCE).await;
+            let file = folder.join(format!("{size}-{colours}.png"));
+            browser.screenshot(&file).await?;
+            pictures.push(file);
+        }
+    }
+    Ok(pictures)
+}
+
+async fn shows(browser: &Browser, test_id: &str, text: &str) -> anyhow::Result<()> {
+    let condition = format!("{}?.textContent.includes({})", by_test_id(test_id), json!(text));
+    browser
+        .wait_until(&condition, PATIENCE)
+        .await
+        .with_context(|| format!("{test_id} does not show {text:?}"))?;
+    Ok(())
+}

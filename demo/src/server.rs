@@ -1,0 +1,158 @@
+//! The dashboard's server as a child process, on its private database.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::login::{CLIENT_ID, ISSUER, Secret};
+use crate::process;
+
+/// A cold start makes a database cluster first.
+const START_PATIENCE: Duration = Duration::from_mins(2);
+const STOP_PATIENCE: Duration = Duration::from_secs(45);
+/// Notes the server's number, for the run after one that was killed.
+const PID_FILE: &str = "server.pid";
+/// What these say about the machine holds for the server too; anything else is ours to say.
+const KEPT: [&str; 3] = ["DASHBOARD_PG_BIN", "DASHBOARD_LOG", "DASHBOARD_LOG_FORMAT"];
+
+/// A server that is ready.
+pub(crate) struct Server {
+    child: Child,
+    data: PathBuf,
+    /// Where it listens, such as `http://127.0.0.1:9112`.
+    pub(crate) address: String,
+}
+
+/// What the server is told.
+pub(crate) struct Setup<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) data: &'a Path,
+    pub(crate) web_root: &'a Path,
+    pub(crate) log: &'a Path,
+    pub(crate) secret: &'a Secret,
+    /// Try the documented ports first.
+    pub(crate) usual_ports: bool,
+}
+
+impl Server {
+    /// Starts it and waits until it serves.
+    pub(crate) async fn start(setup: &Setup<'_>) -> anyhow::Result<Self> {
+        end_leftover(setup.data).await?;
+        let mut command = Command::new(setup.program);
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("DASHBOARD_") && !KEPT.contains(&text.as_ref()) {
+                command.env_remove(&name);
+            }
+        }
+        let [bind, admin] = if setup.usual_ports { [9112, 9113] } else { [0, 0] }.map(usable);
+        let log = File::create(setup.log).with_context(|| setup.log.display().to_string())?;
+        let mut child = command
+            .env_remove("DATABASE_URL")
+            .env("DASHBOARD_DATA_DIR", setup.data)
+            .env("DASHBOARD_BIND", bind)
+            .env("DASHBOARD_ADMIN_BIND", admin)
+            .env("DASHBOARD_WEB_ROOT", setup.web_root)
+            // Not as an argument: those can be read by every user of the machine.
+            .env("DASHBOARD_JWT_HS256_SECRET", setup.secret.expose())
+            .env("DASHBOARD_JWT_ISSUER", ISSUER)
+            .env("DASHBOARD_JWT_CLIENT_IDS", CLIENT_ID)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            // Ctrl-C in the terminal is for us; we stop the server in our own time.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot run {}", setup.program.display()))?;
+        let pid = child.id().context("the server has no process id")?;
+        std::fs::write(setup.data.join(PID_FILE), pid.to_string())?;
+
+        let ready = tokio::time::timeout(START_PATIENCE, listening(&mut child)).await;
+        match ready.unwrap_or_else(|_| bail!("it did not get ready in time")) {
+            Ok(address) => Ok(Self { child, data: setup.data.to_owned(), address }),
+            Err(error) => {
+                process::terminate(pid)?;
+                let _ = tokio::time::timeout(STOP_PATIENCE, child.wait()).await;
+                Err(error.context(format!("the server did not start\n{}", tail(setup.log))))
+            }
+        }
+    }
+
+    /// The address of its database.
+    pub(crate) fn database_url(&self) -> anyhow::Result<String> {
+        private_postgres::running_url(&self.data.join("postgres"))
+            .context("the server's private database does not run")
+    }
+
+    /// Waits until it ends by itself, which it should not.
+    pub(crate) async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
+        Ok(self.child.wait().await?)
+    }
+
+    /// Stops it, and its database with it.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        if let Some(pid) = self.child.id() {
+            process::terminate(pid)?;
+        }
+        let status = tokio::time::timeout(STOP_PATIENCE, self.child.wait())
+            .await
+            .context("the server did not stop in time")??;
+        std::fs::remove_file(self.data.join(PID_FILE))?;
+        if !status.success() {
+            bail!("the server ended with {status}");
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the line that says where it listens, and keeps its output flowing after that.
+async fn listening(child: &mut Child) -> anyhow::Result<String> {
+    let output = child.stdout.take().context("the server's output is piped")?;
+    let mut lines = BufReader::new(output).lines();
+    while let Some(line) = lines.next_line().await? {
+        if let Some((_, addresses)) = line.split_once("dashboard-server listening on ") {
+            let address = addresses.split(',').next().unwrap_or(addresses).trim();
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Ok(address.to_owned());
+        }
+        println!("     {line}");
+    }
+    bail!("it ended ({})", child.wait().await?)
+}
+
+/// Ends the server of a run that was killed before it could do so itself. Our caller holds the data
+/// folder's lock, so no living run owns that server.
+async fn end_leftover(data: &Path) -> anyhow::Result<()> {
+    let note = data.join(PID_FILE);
+    let Ok(text) = std::fs::read_to_string(&note) else { return Ok(()) };
+    if let Ok(pid) = text.trim().parse::<u32>() {
+        // By now the number may belong to any process.
+        if process::command_line(pid).await.is_some_and(|line| line.contains("dashboard-server")) {
+            println!("     Stopping the server that an earlier run left behind.");
+            process::terminate(pid)?;
+            process::gone(&BTreeSet::from([pid]), STOP_PATIENCE).await?;
+        }
+    }
+    std::fs::remove_file(&note).with_context(|| note.display().to_string())
+}
+
+/// That port if it is free, else whichever is.
+fn usable(port: u16) -> String {
+    let port = TcpListener::bind(("127.0.0.1", port)).map_or(0, |_| port);
+    format!("127.0.0.1:{port}")
+}
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines[lines.len().saturating_sub(15)..].join("\n    | ");
+    format!("    | {last}\n    log: {}", log.display())
+}
