@@ -198,16 +198,23 @@ impl<'a> Author<'a> {
     }
 
     async fn wish(&mut self) -> sqlx::Result<Option<String>> {
-        let Some(set) = self.random.pick(&self.catalogue.sets) else { return Ok(None) };
+        let mut names: Vec<&str> =
+            self.catalogue.sets.iter().map(|set| set.name.as_str()).collect();
+        self.random.shuffle(&mut names);
         let wished: Option<String> = sqlx::query_scalar(
             "insert into dashboard.wishlist_items (user_id, title)
-             select $1, $2
-             where not exists (select from dashboard.sets where user_id = $1 and title = $2)
+             select $1, name
+             from unnest($2::text[]) with ordinality as known (name, place)
+             where name not in (
+                     select title from dashboard.sets where user_id = $1
+                     union select title from dashboard.wishlist_items where user_id = $1)
                and (select count(*) from dashboard.wishlist_items where user_id = $1) < $3
+             order by place
+             limit 1
              returning title",
         )
         .bind(self.user)
-        .bind(&set.name)
+        .bind(names)
         .bind(WISHES_MAX)
         .fetch_optional(self.database)
         .await?;

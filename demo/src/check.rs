@@ -162,16 +162,26 @@ async fn take_pictures(browser: &Browser, folder: &Path) -> anyhow::Result<Vec<P
         browser.resize(width, height).await?;
         for (colours, scheme) in SCHEMES {
             browser.colours(scheme).await?;
-            let complete = "document.fonts.status === 'loaded' &&
-                            [...document.images].every(image => image.complete)";
-            // Pictures that never come are part of the picture.
-            let _ = browser.wait_until(complete, PICTURES_PATIENCE).await;
+            settle(browser).await?;
             let file = folder.join(format!("{size}-{colours}.png"));
             browser.screenshot(&file).await?;
             pictures.push(file);
         }
     }
     Ok(pictures)
+}
+
+/// Waits for what is still on its way: pictures, fonts, and colours that change softly.
+async fn settle(browser: &Browser) -> anyhow::Result<()> {
+    let complete = "document.fonts.status === 'loaded' &&
+                    [...document.images].every(image => image.complete)";
+    // Pictures that never come are part of the picture.
+    let _ = browser.wait_until(complete, PICTURES_PATIENCE).await;
+    let still = "document.getAnimations().every(animation =>
+                 animation.playState !== 'running' ||
+                 animation.effect.getComputedTiming().endTime === Infinity)";
+    browser.wait_until(still, PATIENCE).await.context("the page does not come to rest")?;
+    Ok(())
 }
 
 async fn shows(browser: &Browser, test_id: &str, text: &str) -> anyhow::Result<()> {
