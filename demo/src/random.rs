@@ -18,11 +18,6 @@ impl Random {
         usize::try_from(wide >> 64).unwrap_or(0)
     }
 
-    /// One of these, if there is any.
-    pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
-        if items.is_empty() { None } else { items.get(self.below(items.len())) }
-    }
-
     /// Puts them into another order.
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
