@@ -15,6 +15,10 @@ import { useArrivals } from '../ui/use-arrivals'
 export const FIRST_ROWS = 50
 const MORE_ROWS = 100
 
+/** Fixed, so that no column moves when a row comes or goes. */
+const COLUMNS =
+  'md:grid-cols-[minmax(0,4fr)_7rem_minmax(7.5rem,3fr)_7rem_7rem] md:gap-x-3 lg:gap-x-6'
+
 /** MOCs whose parts are partly owned or ordered, least covered first (D-FR-14, D-FR-15). */
 export const PartialParts = memo(function PartialParts({ mocs }: { mocs: PartialPartsMoc[] }) {
   const [limit, setLimit] = useState(FIRST_ROWS)
@@ -39,14 +43,17 @@ export const PartialParts = memo(function PartialParts({ mocs }: { mocs: Partial
         <Empty title="No partial orders - all parts accounted for!" />
       ) : (
         <>
-          {/* Roles are written out: on a phone the table is laid out as cards, and browsers forget
-              a table's roles when its display changes. */}
-          <table role="table" className="block w-full text-left md:table">
+          {/* Roles are written out: rows are laid out as a grid, on a phone as cards, and browsers
+              forget a table's roles when its display changes. */}
+          <table role="table" className="block w-full text-left">
             <caption className="sr-only">
               MOCs with partial parts ordered, least covered first
             </caption>
-            <thead role="rowgroup" className="sr-only md:not-sr-only md:table-header-group">
-              <tr role="row" className="font-control text-muted-foreground text-xs">
+            <thead role="rowgroup" className="sr-only md:not-sr-only md:block">
+              <tr
+                role="row"
+                className={`grid ${COLUMNS} font-control text-muted-foreground text-xs`}
+              >
                 <Heading>MOC</Heading>
                 <Heading>Build status</Heading>
                 <Heading>Coverage</Heading>
@@ -56,7 +63,7 @@ export const PartialParts = memo(function PartialParts({ mocs }: { mocs: Partial
                 </Heading>
               </tr>
             </thead>
-            <tbody role="rowgroup" className="block md:table-row-group">
+            <tbody role="rowgroup" className={`block ${limit > FIRST_ROWS ? 'long-list' : ''}`}>
               {sorted.slice(0, limit).map(moc => (
                 <Row key={moc.id} moc={moc} isNew={arrived(moc.id)} />
               ))}
@@ -84,13 +91,11 @@ export const PartialParts = memo(function PartialParts({ mocs }: { mocs: Partial
 
 function Heading({ children }: { children: React.ReactNode }) {
   return (
-    <th role="columnheader" scope="col" className="px-3 py-2 font-medium first:pl-0 last:pr-0">
+    <th role="columnheader" scope="col" className="py-2 font-medium">
       {children}
     </th>
   )
 }
-
-const CELL = 'block md:table-cell md:px-3 md:py-2 md:align-middle md:first:pl-0 md:last:pr-0'
 
 // A live update replaces the whole list, mostly with equal rows: compare them by what they show.
 const Row = memo(
@@ -99,9 +104,9 @@ const Row = memo(
       <tr
         role="row"
         data-testid="partial-parts-row"
-        className={`grid grid-cols-[1fr_auto] items-center gap-x-3 gap-y-2 border-border border-t py-3.5 first:border-t-0 md:table-row md:first:border-t ${isNew ? 'arrival' : ''}`}
+        className={`grid grid-cols-[minmax(0,1fr)_auto] ${COLUMNS} items-center gap-x-3 gap-y-2 border-border border-t py-3.5 first:border-t-0 md:py-2 md:first:border-t ${isNew ? 'arrival' : ''}`}
       >
-        <td role="cell" className={`${CELL} min-w-0 md:w-[36%]`}>
+        <td role="cell" className="min-w-0">
           <span
             className="line-clamp-2 font-medium leading-snug [overflow-wrap:anywhere]"
             title={moc.title}
@@ -115,20 +120,17 @@ const Row = memo(
             {moc.theme}
           </span>
         </td>
-        <td role="cell" className={`${CELL} justify-self-end`}>
+        <td role="cell" className="justify-self-end md:justify-self-start">
           <BuildStatusBadge status={moc.buildStatus} />
         </td>
-        <td role="cell" className={`${CELL} col-span-2 md:w-[24%]`}>
+        <td role="cell" className="col-span-2 md:col-span-1">
           <Progress percent={moc.coveragePercentage} label={`Parts covered of ${moc.title}`} />
         </td>
-        <td
-          role="cell"
-          className={`${CELL} whitespace-nowrap font-control text-muted-foreground text-sm`}
-        >
+        <td role="cell" className="font-control text-muted-foreground text-sm md:whitespace-nowrap">
           <span className="md:hidden">Updated </span>
           <RelativeTime at={moc.lastUpdatedAt} />
         </td>
-        <td role="cell" className={`${CELL} justify-self-end md:text-right`}>
+        <td role="cell" className="justify-self-end">
           <ButtonLink
             look="quiet"
             href={links.parts(moc.id)}

@@ -28,7 +28,7 @@ export const RecentMocs = memo(function RecentMocs({ mocs }: { mocs: RecentMoc[]
           </ButtonLink>
         </Empty>
       ) : (
-        <ul className="grid @2xl:grid-cols-5 @2xl:gap-y-7">
+        <ul className="grid @xl:grow @xl:grid-cols-5 @xl:content-between @xl:gap-y-7">
           {newest.map(moc => (
             <Book key={moc.id} moc={moc} isNew={arrived(moc.id)} />
           ))}
@@ -42,26 +42,26 @@ function Book({ moc, isNew }: { moc: RecentMoc; isNew: boolean }) {
   return (
     <li
       data-testid="recent-moc"
-      className={`min-w-0 @2xl:border-0 border-border border-b last:border-0 ${isNew ? 'arrival' : ''}`}
+      className={`min-w-0 @xl:border-0 border-border border-b last:border-0 ${isNew ? 'arrival' : ''}`}
     >
       <a
         href={links.moc(moc.id)}
-        className="group flex h-full @2xl:flex-col items-center @2xl:items-stretch gap-4 @2xl:gap-2.5 rounded-md py-3 @2xl:py-0"
+        className="group flex h-full @xl:flex-col items-center @xl:items-stretch gap-4 @xl:gap-2.5 rounded-md py-3 @xl:py-0"
       >
-        <span className="@2xl:shelf-cover w-14 shrink-0 @2xl:w-auto">
-          <span className="@2xl:mx-auto block @2xl:w-[82%] transition-transform duration-300 @2xl:group-hover:-translate-y-1">
+        <span className="@xl:shelf-cover w-14 shrink-0 @xl:w-auto">
+          <span className="@xl:mx-auto block @xl:w-[82%] transition-transform duration-300 @xl:group-hover:-translate-y-1">
             <Cover title={moc.title} theme={moc.theme} url={moc.coverImageUrl} />
           </span>
         </span>
-        <span className="flex min-w-0 grow flex-col @2xl:px-2">
+        <span className="flex min-w-0 grow flex-col @xl:px-2">
           <span
-            className="line-clamp-2 font-medium leading-snug [overflow-wrap:anywhere] group-hover:underline"
+            className="line-clamp-2 @xl:line-clamp-3 @xl:min-h-[2lh] font-medium leading-snug [overflow-wrap:anywhere] group-hover:underline"
             title={moc.title}
           >
             {moc.title}
           </span>
           <span className="truncate text-muted-foreground text-sm">{moc.theme}</span>
-          <span className="mt-1.5 flex @2xl:flex-col flex-wrap items-center @2xl:items-start gap-x-2.5 gap-y-1">
+          <span className="mt-1.5 flex @xl:flex-col flex-wrap items-center @xl:items-start gap-x-2.5 gap-y-1">
             <BuildStatusBadge status={moc.buildStatus} />
             <span className="font-control text-muted-foreground text-xs">
               <RelativeTime at={moc.createdAt} />

@@ -2,9 +2,10 @@ import type { AnchorHTMLAttributes, ButtonHTMLAttributes } from 'react'
 
 type Look = 'primary' | 'outline' | 'quiet'
 
+// Colours glide only under the pointer: when the system turns dark, all must turn at once.
 const BASE =
   'inline-flex min-h-11 shrink-0 cursor-pointer items-center justify-center gap-2 rounded-md whitespace-nowrap px-4 py-2 ' +
-  'font-control text-sm font-medium no-underline transition-colors aria-disabled:cursor-default'
+  'font-control text-sm font-medium no-underline hover:transition-colors aria-disabled:cursor-default'
 
 const LOOKS: Record<Look, string> = {
   primary: 'bg-primary text-primary-foreground hover:bg-primary/88',
