@@ -1,1 +1,204 @@
-//! placeholder
+//! Every pair of situation and input, as a table that is checked in and read by people.
+//!
+//! A change of the machine that moves a pair shows up here as a difference. To accept it, run the
+//! test with `UPDATE_GOLDENS=1` and read what changed.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use client_sdk::machine::{EffectEpoch, FetchFailure, Input, Response, Secret};
+use client_sdk::state::{Code, Status};
+use client_sdk::time::Millis;
+
+use crate::bench::{
+    ACCEPTED, AUTH_FAILED, Bench, HANDSHAKE, error_event, loss, snapshot, status, summary_event,
+};
+
+const GOLDEN: &str = "tests/machine/transitions.md";
+
+/// A situation by its name, and how to get there.
+type Situation = (&'static str, fn() -> Bench);
+/// An input by its name, made for the bench's current socket and request.
+type Cause = (&'static str, fn(&Bench) -> Input);
+
+const SITUATIONS: [Situation; 13] = [
+    ("idle", || Bench::at(Status::Idle)),
+    ("connecting, opening", || Bench::at(Status::Connecting)),
+    ("connecting, opened", || {
+        let mut bench = Bench::at(Status::Connecting);
+        bench.input(opened(&bench));
+        bench
+    }),
+    ("connecting, asked", || {
+        let mut bench = Bench::at(Status::Connecting);
+        bench.open();
+        bench
+    }),
+    ("syncing, fetching", || Bench::at(Status::Syncing)),
+    ("syncing, waiting", || {
+        let mut bench = Bench::at(Status::Syncing);
+        bench.answer_with(status(500));
+        bench
+    }),
+    ("live", || Bench::at(Status::Live)),
+    ("live, revalidating", || {
+        let mut bench = Bench::at(Status::Live);
+        bench.input(Input::Refresh);
+        bench
+    }),
+    ("backoff", || Bench::at(Status::Backoff)),
+    ("degraded, waiting", || {
+        let mut bench = Bench::at(Status::Degraded);
+        bench.answer(10);
+        bench
+    }),
+    ("degraded, polling and trying", || {
+        let mut bench = Bench::at(Status::Degraded);
+        bench.answer(10);
+        bench.input(Input::Refresh);
+        bench.open();
+        bench
+    }),
+    ("authRequired", || Bench::at(Status::AuthRequired)),
+    ("closed", || Bench::at(Status::Closed)),
+];
+
+const CAUSES: [Cause; 30] = [
+    ("start", |_| Input::Start),
+    ("stop", |_| Input::Stop),
+    ("reauthenticate", |_| Input::Reauthenticate),
+    ("refresh", |_| Input::Refresh),
+    ("online", |_| Input::Online),
+    ("offline", |_| Input::Offline),
+    ("visible", |_| Input::Visible),
+    ("deadline", |_| Input::Tick),
+    ("opened", opened),
+    ("handshake", |bench| frame(bench, HANDSHAKE)),
+    ("handshake, malformed", |bench| frame(bench, "0{}")),
+    ("ping", |bench| frame(bench, "2")),
+    ("accepted", |bench| frame(bench, ACCEPTED)),
+    ("refused: AUTH_FAILED", |bench| frame(bench, AUTH_FAILED)),
+    ("refused otherwise", |bench| frame(bench, r#"44/dashboard,{"message":"no"}"#)),
+    ("event", |bench| frame(bench, &summary_event(11))),
+    ("event, stale", |bench| frame(bench, &summary_event(1))),
+    ("event, malformed", |bench| frame(bench, "42/dashboard,[]")),
+    ("told: TOKEN_EXPIRED", |bench| frame(bench, &error_event("TOKEN_EXPIRED", None))),
+    ("told: SERVER_DRAINING", |bench| frame(bench, &error_event("SERVER_DRAINING", Some(500)))),
+    ("told: SNAPSHOT_UNAVAILABLE", |bench| {
+        frame(bench, &error_event("SNAPSHOT_UNAVAILABLE", None))
+    }),
+    ("disconnected by the server", |bench| frame(bench, "41/dashboard,")),
+    ("frame, malformed", |bench| frame(bench, "?")),
+    ("frame, binary", |bench| Input::BinaryFrame { epoch: socket(bench) }),
+    ("socket closed", |bench| Input::Closed { epoch: socket(bench), loss: loss(None) }),
+    ("snapshot", |bench| answer(bench, snapshot("e", 12))),
+    ("snapshot: 304", |bench| answer(bench, status(304))),
+    ("snapshot: 401", |bench| answer(bench, status(401))),
+    ("snapshot: 403", |bench| answer(bench, status(403))),
+    ("snapshot failed", |bench| Input::Snapshot {
+        epoch: request(bench),
+        result: Err(FetchFailure::Network("unreachable".to_owned())),
+    }),
+];
+
+#[test]
+fn every_pair_of_state_and_input_is_as_written() {
+    let mut table = String::from("# What the machine does in each situation\n\n");
+    table.push_str(
+        "Made by `table.rs`. A dash: nothing but a diagnostic. Gate: the answer to something that \
+         was given up, or never asked for.\n",
+    );
+    for (name, arrange) in SITUATIONS {
+        write!(table, "\n## {name}\n\n| input | then | effects |\n|-|-|-|\n").unwrap();
+        for (cause, input) in CAUSES {
+            let (then, effects) = outcome(arrange(), cause, input);
+            writeln!(table, "| {cause} | {then} | {effects} |").unwrap();
+        }
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDEN);
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        fs::write(&path, &table).unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap();
+    for (line, (is, was)) in table.lines().zip(golden.lines()).enumerate() {
+        assert_eq!(is, was, "{GOLDEN}:{}", line + 1);
+    }
+    assert_eq!(table.lines().count(), golden.lines().count());
+}
+
+fn outcome(mut bench: Bench, cause: &str, input: fn(&Bench) -> Input) -> (String, String) {
+    if cause == "deadline" {
+        let Some(due) = bench.machine.next_timeout() else {
+            return ("–".to_owned(), "none is set".to_owned());
+        };
+        bench.now = due;
+    }
+    let before = (bench.state.clone(), bench.socket, bench.fetch.clone());
+    let (sent, told) = (bench.sent.len(), bench.diagnostics.len());
+    let input = input(&bench);
+    bench.input(input);
+    assert!(bench.machine.poll_effect().is_none());
+
+    let mut effects = Vec::new();
+    let codes: Vec<Code> =
+        bench.diagnostics[told..].iter().map(|(_, reason)| reason.code).collect();
+    if codes.contains(&Code::AnswerStale) {
+        return ("gate".to_owned(), String::new());
+    }
+    match (before.1, bench.socket) {
+        (Some(old), Some(new)) if old != new => effects.push("another socket"),
+        (Some(_), None) => effects.push("no socket"),
+        (None, Some(_)) => effects.push("socket"),
+        _ => {}
+    }
+    match (&before.2, &bench.fetch) {
+        (Some((old, _)), Some((new, _))) if old != new => effects.push("another snapshot"),
+        (Some(_), None) => effects.push("no snapshot"),
+        (None, Some(_)) => effects.push("snapshot"),
+        _ => {}
+    }
+    let names: Vec<String> = bench.sent[sent..].iter().map(|text| kind(text).to_owned()).collect();
+    effects.extend(names.iter().map(String::as_str));
+    if bench.state.view != before.0.view {
+        effects.push(if bench.state.view.is_some() { "shows" } else { "forgets" });
+    }
+    let changed = bench.state.status != before.0.status;
+    let then = if changed {
+        let reason = bench.state.reason.as_ref().map(|reason| reason.code.name());
+        [bench.state.status.name(), reason.map_or("", |_| ": "), reason.unwrap_or("")].concat()
+    } else if effects.is_empty() && bench.state == before.0 {
+        "–".to_owned()
+    } else {
+        "stays".to_owned()
+    };
+    // A wait that began must end.
+    if matches!(bench.state.status, Status::Backoff | Status::Degraded | Status::Syncing) {
+        assert!(bench.machine.next_timeout().is_some_and(|due| due > bench.now + Millis(0)));
+    }
+    (then, effects.join(", "))
+}
+
+fn kind(text: &str) -> &'static str {
+    if text == "3" { "PONG" } else { "CONNECT" }
+}
+
+fn opened(bench: &Bench) -> Input {
+    Input::Opened { epoch: socket(bench), token: Some(Secret::new("token")) }
+}
+
+fn frame(bench: &Bench, text: &str) -> Input {
+    Input::Frame { epoch: socket(bench), text: text.to_owned() }
+}
+
+fn answer(bench: &Bench, response: Response) -> Input {
+    Input::Snapshot { epoch: request(bench), result: Ok(response) }
+}
+
+fn socket(bench: &Bench) -> EffectEpoch {
+    bench.socket.unwrap_or(EffectEpoch(0))
+}
+
+fn request(bench: &Bench) -> EffectEpoch {
+    bench.fetch.as_ref().map_or(EffectEpoch(0), |(epoch, _)| *epoch)
+}

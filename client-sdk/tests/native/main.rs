@@ -1,1 +1,6 @@
-//! x
+//! The native driver against a scripted server on real sockets.
+#![cfg(test)]
+#![cfg(not(target_arch = "wasm32"))]
+
+mod life;
+mod server;

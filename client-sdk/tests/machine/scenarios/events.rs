@@ -6,6 +6,7 @@ use client_sdk::machine::{BUFFERED_EVENTS, EXCERPT_CHARS, Input};
 use client_sdk::state::{Code, Level, Status};
 use client_sdk::time::Millis;
 use serde_json::json;
+use shared_types::Revision;
 
 use crate::bench::{Bench, added_event, error_event, event, moc, summary, summary_event};
 
@@ -81,7 +82,7 @@ fn an_event_that_overtook_another_does_not_hide_it() {
     bench.frame(&summary_event(13));
     bench.frame(&added_event(12, 7));
     assert_eq!(bench.recent_titles(), ["MOC 7"]);
-    assert_eq!(bench.state.revision.map(|revision| revision.get()), Some(13));
+    assert_eq!(bench.state.revision.map(Revision::get), Some(13));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use client_sdk::machine::{Input, SETTLE_AFTER};
 use client_sdk::state::{Code, Source, Status};
 use client_sdk::time::Millis;
+use shared_types::Revision;
 
 use crate::bench::{ACCEPTED, Bench, HANDSHAKE, TOKEN, snapshot, status, summary_event};
 
@@ -19,7 +20,7 @@ fn live_only_after_acceptance_and_snapshot() {
     bench.answer(10);
     assert_eq!((bench.state.status, bench.source()), (Status::Live, Source::Live));
     assert_eq!(bench.total(), Some(10));
-    assert_eq!(bench.state.revision.map(|revision| revision.get()), Some(10));
+    assert_eq!(bench.state.revision.map(Revision::get), Some(10));
     assert_eq!(bench.state.as_of, Some(bench.now));
     assert_eq!(bench.reason(), None);
     let lived = [Status::Idle, Status::Connecting, Status::Syncing, Status::Live];

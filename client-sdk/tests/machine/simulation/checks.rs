@@ -1,0 +1,114 @@
+//! What must hold after every step, whatever happened.
+
+use client_sdk::backoff;
+use client_sdk::machine::SETTLE_AFTER;
+use client_sdk::state::{Publication, Source, Status};
+use client_sdk::time::{Millis, Moment};
+
+use super::server::Seen;
+use crate::bench::Bench;
+
+/// Watches a client from outside.
+#[derive(Default)]
+pub(super) struct Checks {
+    last: Option<Publication>,
+    seen: Option<Seen>,
+    live_since: Option<Moment>,
+    /// A snapshot, or a 304, came after the acceptance of the socket that is open.
+    pub(super) is_synchronized: bool,
+    /// The server asked to be left alone at some time, which the law of waiting yields to.
+    pub(super) has_wished: bool,
+    /// Sockets and requests so far, when the session was refused.
+    refused_at: Option<(usize, usize)>,
+}
+
+impl Checks {
+    pub(super) fn after_step(&mut self, bench: &Bench, owner_user: u64) {
+        let state = &bench.state;
+        self.never_back(state);
+        if let Some(view) = &state.view {
+            assert_eq!(u64::from(Seen::of(view).owner) / 1_000, owner_user, "another user's data");
+        }
+        self.never_live_without_a_snapshot(bench);
+        self.waits_by_the_law(bench);
+        self.forgives_only_what_held(bench);
+        self.stays_refused(bench);
+        assert!(state.as_of.is_none_or(|as_of| as_of <= bench.now), "known in the future");
+        assert_eq!(state.view.is_none(), state.source == Source::None);
+        assert_eq!(state.view.is_none(), state.as_of.is_none());
+        self.last = Some(state.clone());
+    }
+
+    /// The session is another one: nothing of the former may be compared.
+    pub(super) fn forget(&mut self) {
+        *self = Self { has_wished: self.has_wished, ..Self::default() };
+    }
+
+    fn never_back(&mut self, state: &Publication) {
+        let seen = state.view.as_ref().map(Seen::of);
+        if let (Some(before), Some(now)) = (&self.seen, &seen)
+            && before.owner == now.owner
+        {
+            assert!(now.summary >= before.summary, "{before:?} -> {now:?}");
+            assert!(now.themes >= before.themes, "{before:?} -> {now:?}");
+            assert!(now.partial >= before.partial, "{before:?} -> {now:?}");
+            if let (Some(before), Some(now)) = (before.recent, now.recent) {
+                assert!(now >= before, "recent MOCs: {before} -> {now}");
+            }
+            let last = self.last.as_ref().and_then(|last| last.revision);
+            assert!(state.revision >= last, "{last:?} -> {:?}", state.revision);
+        }
+        self.seen = seen;
+    }
+
+    fn never_live_without_a_snapshot(&self, bench: &Bench) {
+        let is_live = bench.state.status == Status::Live;
+        assert_eq!(is_live, bench.state.source == Source::Live);
+        if is_live {
+            assert!(self.is_synchronized, "live without a snapshot of this connection");
+            assert!(bench.socket.is_some(), "live without a socket");
+        }
+    }
+
+    fn waits_by_the_law(&self, bench: &Bench) {
+        let is_new = self.last.as_ref().is_none_or(|last| {
+            (last.next_retry_at, last.attempt) != (bench.state.next_retry_at, bench.state.attempt)
+        });
+        let Some(retry_at) = bench.state.next_retry_at.filter(|_| is_new) else {
+            return;
+        };
+        let wait = retry_at.since(bench.now);
+        assert!(wait >= backoff::FLOOR, "waits {wait:?} only");
+        let ceiling = match bench.state.status {
+            Status::Degraded => backoff::CAP,
+            _ => backoff::ceiling(bench.state.attempt),
+        };
+        let ceiling = if self.has_wished { backoff::LONGEST_WISH } else { ceiling };
+        assert!(wait <= ceiling, "waits {wait:?} after {} failures", bench.state.attempt);
+    }
+
+    fn forgives_only_what_held(&mut self, bench: &Bench) {
+        let last = self.last.as_ref();
+        let forgiven = last
+            .is_some_and(|last| bench.state.attempt < last.attempt && last.status == Status::Live);
+        if forgiven {
+            let held = self.live_since.map_or(Millis(0), |since| bench.now.since(since));
+            assert!(held >= SETTLE_AFTER, "forgiven after {held:?} of live");
+        }
+        let is_live = bench.state.status == Status::Live;
+        self.live_since = match (is_live, self.live_since) {
+            (true, None) => Some(bench.now),
+            (true, since) => since,
+            (false, _) => None,
+        };
+    }
+
+    fn stays_refused(&mut self, bench: &Bench) {
+        let asked = (bench.sockets, bench.fetches);
+        if bench.state.status == Status::AuthRequired {
+            assert_eq!(*self.refused_at.get_or_insert(asked), asked, "tried a refused session");
+        } else {
+            assert_eq!(self.refused_at, None, "left authRequired by itself");
+        }
+    }
+}

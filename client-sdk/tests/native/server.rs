@@ -1,0 +1,208 @@
+//! A server that does as a test says: sockets on one path, snapshots on the others.
+
+use std::sync::{Arc, Mutex};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+/// The server; gone when dropped.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    sockets: mpsc::UnboundedReceiver<Socket>,
+    script: Arc<Mutex<Script>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// How the server answers, and what it was asked.
+struct Script {
+    snapshot: Answer,
+    /// What a WebSocket's handshake is answered with, instead of being accepted.
+    refusal: Option<&'static str>,
+    requests: Vec<String>,
+}
+
+/// A snapshot's status line with headers, and its body.
+#[derive(Clone)]
+pub(crate) struct Answer {
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+/// The server's end of a WebSocket.
+pub(crate) struct Socket {
+    /// The request that opened it.
+    pub(crate) request: String,
+    stream: WebSocketStream<TcpStream>,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, sockets) = mpsc::unbounded_channel();
+        let script = Arc::new(Mutex::new(Script {
+            snapshot: snapshot(10),
+            refusal: None,
+            requests: Vec::new(),
+        }));
+        let shared = script.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve(stream, shared.clone(), sender.clone()));
+            }
+        });
+        Self { url, sockets, script, task }
+    }
+
+    pub(crate) fn answer_snapshots(&self, answer: Answer) {
+        self.script.lock().unwrap().snapshot = answer;
+    }
+
+    pub(crate) fn refuse_sockets(&self, head: Option<&'static str>) {
+        self.script.lock().unwrap().refusal = head;
+    }
+
+    /// The heads of the requests for snapshots, in order.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.script.lock().unwrap().requests.clone()
+    }
+
+    /// The next WebSocket that a client opens.
+    pub(crate) async fn socket(&mut self) -> Socket {
+        self.sockets.recv().await.expect("the server runs")
+    }
+
+    /// The next WebSocket, handshaken; with what the client's CONNECT packet was.
+    pub(crate) async fn connected(&mut self) -> (Socket, String) {
+        let mut socket = self.socket().await;
+        socket.send(r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#).await;
+        let connect = socket.receive().await.expect("a CONNECT packet");
+        (socket, connect)
+    }
+
+    /// The next WebSocket, accepted into the namespace.
+    pub(crate) async fn accepted(&mut self) -> Socket {
+        let (mut socket, _) = self.connected().await;
+        socket.send(r#"40/dashboard,{"sid":"s"}"#).await;
+        socket
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Socket {
+    pub(crate) async fn send(&mut self, text: &str) {
+        self.stream.send(Message::text(text)).await.unwrap();
+    }
+
+    pub(crate) async fn send_binary(&mut self, bytes: &[u8]) {
+        self.stream.send(Message::binary(bytes.to_vec())).await.unwrap();
+    }
+
+    /// The next text; none once the client has closed.
+    pub(crate) async fn receive(&mut self) -> Option<String> {
+        loop {
+            match self.stream.next().await {
+                Some(Ok(Message::Text(text))) => return Some(text.as_str().to_owned()),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+}
+
+/// A snapshot whose number of MOCs is its revision.
+pub(crate) fn snapshot(revision: u32) -> Answer {
+    let body = json!({
+        "summary": summary(revision),
+        "themeBreakdown": [],
+        "recentMocs": [],
+        "partialPartsMocs": [],
+    });
+    Answer {
+        head: format!("HTTP/1.1 200 OK\r\nETag: \"e-{revision}\"\r\n"),
+        body: body.to_string(),
+    }
+}
+
+/// An answer without a body.
+pub(crate) fn status(line: &str) -> Answer {
+    Answer { head: format!("HTTP/1.1 {line}\r\n"), body: String::new() }
+}
+
+/// The frame of an event that sets the number of MOCs to its revision.
+pub(crate) fn summary_event(revision: u32) -> String {
+    let name = "dashboard:summaryUpdated";
+    let envelope = json!({
+        "eventId": "0190f5a2-7c1e-7d3a-9b7e-2f1c5d8e4a60",
+        "type": name,
+        "timestamp": "2026-11-23T09:30:00Z",
+        "revision": revision,
+        "payload": summary(revision),
+    });
+    format!("42/dashboard,{}", json!([name, envelope]))
+}
+
+fn summary(total: u32) -> serde_json::Value {
+    json!({
+        "totalMocs": total,
+        "totalWishlistItems": 0,
+        "mocsByBuildStatus": { "ADDED": total, "IN_PROGRESS": 0, "BUILT": 0 },
+        "mocsByCoverageStatus": { "FULL_INVENTORY": 0, "PARTIAL_ORDERED": 0, "NONE": total },
+    })
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    script: Arc<Mutex<Script>>,
+    sockets: mpsc::UnboundedSender<Socket>,
+) {
+    let head = peek_head(&stream).await;
+    if head.starts_with("GET /socket.io/") {
+        let refusal = script.lock().unwrap().refusal;
+        if let Some(refusal) = refusal {
+            let answer = format!("HTTP/1.1 {refusal}\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            return;
+        }
+        let stream = tokio_tungstenite::accept_async(stream).await.unwrap();
+        // The test may be over.
+        let _ = sockets.send(Socket { request: head, stream });
+        return;
+    }
+    let mut read = vec![0; head.len()];
+    stream.read_exact(&mut read).await.unwrap();
+    let answer = {
+        let mut script = script.lock().unwrap();
+        script.requests.push(head);
+        script.snapshot.clone()
+    };
+    let length = answer.body.len();
+    let Answer { head, body } = answer;
+    let text = format!("{head}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    stream.write_all(text.as_bytes()).await.unwrap();
+}
+
+/// The head of the request, left in the stream for whoever reads it next.
+async fn peek_head(stream: &TcpStream) -> String {
+    let mut bytes = vec![0; 16 * 1024];
+    loop {
+        let length = stream.peek(&mut bytes).await.unwrap();
+        let text = String::from_utf8_lossy(&bytes[..length]);
+        if let Some(end) = text.find("\r\n\r\n") {
+            return text[..end + 4].to_owned();
+        }
+        assert!(length > 0, "the client left");
+        tokio::task::yield_now().await;
+    }
+}
