@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The one harness of the end-to-end tests: a real server on a real `PostgreSQL`, and real clients.
+//!
+//! A test starts a [`TestApp`], changes data with [`writer`], and looks through the eyes of a
+//! client: the SDK ([`Screen`]), the bare protocol ([`Wire`]), the official JavaScript client and
+//! server ([`Oracle`]) or Chromium ([`Browser`]). Each `TestApp` has a database of its own, so tests
+//! run in any order and at once. Waiting is always for a condition, with a deadline.
+//!
+//! The harness fails a test by panicking, with a message that says what was awaited and what was
+//! there instead. Only [`Browser`] returns errors, because the demo drives it too.
+
+#![expect(clippy::missing_panics_doc, reason = "a harness fails the test by panicking")]
+
+pub mod browser;
+pub mod writer;
+
+mod app;
+mod database;
+mod oracle;
+mod rest;
+mod screen;
+mod tokens;
+mod waiting;
+mod wire;
+
+pub use app::TestApp;
+pub use browser::Browser;
+pub use database::Database;
+pub use oracle::Oracle;
+pub use rest::{Answer, Credential, Rest};
+pub use screen::Screen;
+pub use tokens::Tokens;
+pub use waiting::{DEADLINE, within};
+pub use wire::{Payload, Received, Refused, Wire};

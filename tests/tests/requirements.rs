@@ -21,11 +21,10 @@ fn every_clause_has_a_row_and_a_test_that_exists() {
             None => faults.push(format!("{clause}: no row")),
             Some(row) if row.tests.is_empty() => faults.push(format!("{clause}: no test named")),
             Some(row) => {
-                let missing = |file: &&str| !root().join(file).exists();
                 let places = row
                     .places
                     .iter()
-                    .filter(missing)
+                    .filter(|file| !root().join(file).exists())
                     .map(|file| format!("{clause}: no such place: {file}"));
                 faults.extend(places);
                 faults.extend(
@@ -79,7 +78,7 @@ impl TestName<'_> {
     }
 }
 
-/// The rows of the table by clause: `| D-FR-1 | what | `places` | `file::test`, … |`.
+/// The rows of the table by clause: clause, what, places, tests as `file::name`.
 fn rows(table: &str) -> BTreeMap<&str, Row<'_>> {
     let cells = |line| str::split(line, '|').map(str::trim).collect::<Vec<_>>();
     table
@@ -102,5 +101,5 @@ fn quoted(cell: &str) -> impl Iterator<Item = &str> {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

@@ -1,0 +1,39 @@
+// The official Socket.IO client. Tells everything that its sockets emit.
+
+import { io } from 'socket.io-client'
+import { serve, tell } from './lines.mjs'
+
+const sockets = new Map()
+
+serve({ connect, state, close, forgetAuth })
+
+/** Opens a socket and names it; `options` are the client's own. */
+function connect({ name, url, options }) {
+  const socket = io(url, { transports: ['websocket'], forceNew: true, ...options })
+  sockets.set(name, socket)
+  socket.on('connect', () => tell('connect', { name, id: socket.id }))
+  socket.on('disconnect', (reason) => tell('disconnect', { name, reason }))
+  socket.on('connect_error', (error) => {
+    const { message, data } = error
+    tell('connect_error', { name, message, data, active: socket.active })
+  })
+  socket.onAny((event, ...args) => tell('event', { name, event, args }))
+  const manager = socket.io
+  manager.on('reconnect_attempt', (attempt) => tell('reconnect_attempt', { name, attempt }))
+  manager.on('close', (reason) => tell('manager_close', { name, reason }))
+}
+
+function state({ name }) {
+  const socket = sockets.get(name)
+  return { connected: socket.connected, active: socket.active, engine: socket.io._readyState }
+}
+
+/** Makes the next connection go out with another token. */
+function forgetAuth({ name, auth }) {
+  sockets.get(name).auth = auth
+}
+
+function close({ name }) {
+  sockets.get(name).close()
+  sockets.delete(name)
+}

@@ -1,0 +1,18 @@
+//! The whole system: real server, real `PostgreSQL`, real clients.
+//!
+//! One program, because linking the server once is what takes the time. A module a topic; the
+//! names of tests that hold a requirement begin with its clause.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod changes;
+mod faults;
+mod isolation;
+mod node_client;
+mod node_server;
+mod operations;
+mod rest;
+mod rust_client;
+mod socket;
+mod virtual_time;
+mod watched;

@@ -1,0 +1,124 @@
+//! What operators see, and how fast it is.
+
+use std::time::{Duration, Instant};
+
+use e2e_tests::writer::{self, NewMoc};
+use e2e_tests::{Credential, Payload, TestApp, Wire, within};
+
+const USER: &str = "operations@example.test";
+
+#[tokio::test]
+async fn d_nfr_4_metrics_tell_of_connections_reasons_and_events() {
+    let app = TestApp::start().await;
+    let mut wire = Wire::join(&app.url(), &app.bearer(USER)).await.unwrap();
+    let gone = Wire::join(&app.url(), &app.bearer(USER)).await.unwrap();
+    Wire::join(&app.url(), &Credential::Nobody).await.unwrap_err();
+    writer::add_moc(app.db(), USER, &NewMoc::new("Lighthouse", "City")).await;
+    for _ in 0..3 {
+        wire.event().await;
+    }
+    app.rest().snapshot(&app.bearer(USER)).await;
+    app.rest().get("/api/dashboard", &Credential::Nobody, &[]).await;
+    drop(gone);
+    let metrics = metrics_until(&app, |metrics| value(metrics, "dashboard_connections") == 1).await;
+    assert_eq!(value(&metrics, "dashboard_connects_total"), 2);
+    assert_eq!(sum(&metrics, "dashboard_refusals_total"), 1);
+    assert_eq!(sum(&metrics, "dashboard_disconnects_total"), 1);
+    for event_type in ["summaryUpdated", "themeBreakdownUpdated", "recentMocAdded"] {
+        let name = format!("dashboard_events_total{{type=\"dashboard:{event_type}\"}}");
+        assert!(value(&metrics, &name) >= 1, "{name}\n{metrics}");
+    }
+    for status in [200, 401] {
+        let name = format!(
+            "dashboard_http_requests_total{{method=\"GET\",route=\"/api/dashboard\",status=\"{status}\"}}"
+        );
+        assert_eq!(value(&metrics, &name), 1, "{name}\n{metrics}");
+    }
+    let timed =
+        "dashboard_http_request_duration_seconds_count{method=\"GET\",route=\"/api/dashboard\"}";
+    assert_eq!(value(&metrics, timed), 2, "{metrics}");
+    assert!(value(&metrics, "dashboard_change_to_emit_seconds_count") >= 1, "{metrics}");
+    assert!(!metrics.contains(USER), "no user in a label");
+}
+
+#[tokio::test]
+async fn d_nfr_4_health_and_readiness_are_on_the_operators_side_only() {
+    let app = TestApp::start().await;
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let answer = app.admin().get(path, &Credential::Nobody, &[]).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        let answer = app.rest().get(path, &Credential::Nobody, &[]).await;
+        assert_eq!(answer.status, 404, "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn d_nfr_3_plain_http_is_served_on_loopback_only() {
+    for flag in ["--bind", "--admin-bind"] {
+        let refused = TestApp::try_start_with(&[flag, "0.0.0.0:0"]).await.err().unwrap();
+        assert!(refused.contains("plain HTTP is served on loopback only"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn d_nfr_1_the_snapshot_of_a_large_collection_comes_in_time() {
+    let app = TestApp::start().await;
+    writer::add_mocs(app.db(), USER, "City", 2_000).await;
+    let (rest, who) = (app.rest(), app.bearer(USER));
+    let mut times = Vec::new();
+    for _ in 0..60 {
+        let begun = Instant::now();
+        rest.snapshot(&who).await;
+        times.push(begun.elapsed());
+    }
+    let p95 = p95(&mut times);
+    assert!(p95 < Duration::from_millis(600), "p95 {p95:?}");
+}
+
+#[tokio::test]
+async fn d_nfr_2_a_change_reaches_the_client_in_time() {
+    let app = TestApp::start().await;
+    let mut wire = Wire::join(&app.url(), &app.bearer(USER)).await.unwrap();
+    let mut times = Vec::new();
+    for wishes in 1..=60 {
+        writer::add_wish(app.db(), USER, "Titanic").await;
+        let committed = Instant::now();
+        let event = wire.event().await;
+        times.push(committed.elapsed());
+        let Payload::Summary(summary) = event.payload else { panic!("{event}") };
+        assert_eq!(summary.total_wishlist_items, wishes);
+    }
+    let p95 = p95(&mut times);
+    assert!(p95 < Duration::from_secs(2), "p95 {p95:?}");
+}
+
+/// Reads the metrics until they fit: a disconnection is counted when its handler has run.
+async fn metrics_until(app: &TestApp, fits: impl Fn(&str) -> bool) -> String {
+    within("metrics", async {
+        loop {
+            let answer = app.admin().get("/metrics", &Credential::Nobody, &[]).await;
+            assert_eq!(answer.status, 200);
+            if fits(&answer.body) {
+                return answer.body;
+            }
+        }
+    })
+    .await
+}
+
+/// The value of the series of exactly that name and labels; 0 if there is none.
+fn value(metrics: &str, series: &str) -> u64 {
+    let found = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    found.map_or(0, |number| number.parse().unwrap())
+}
+
+/// The sum of a metric over its labels.
+fn sum(metrics: &str, name: &str) -> u64 {
+    let series = metrics.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+    series.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+fn p95(times: &mut [Duration]) -> Duration {
+    times.sort();
+    times[times.len() * 95 / 100]
+}
