@@ -117,9 +117,10 @@ fn is_outage(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
-        // Classes: connection, resources, cancelled or shut down, system.
+        // Classes: connection, log-in, no such database, resources, not in the right state,
+        // cancelled or shut down, system. Only the operator can mend these.
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+            ["08", "28", "3D", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
         }),
         _ => false,
     }

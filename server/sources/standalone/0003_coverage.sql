@@ -190,6 +190,8 @@ declare
         from new_rows as n
         join old_rows as o on o.id = n.id
         where o.user_id <> n.user_id
+          -- Counts that were written without a list of parts are the writer's.
+          and exists (select from dashboard.moc_parts as part where part.moc_id = n.id)
     );
 begin
     if moved is not null then

@@ -5,14 +5,15 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Json;
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, RETRY_AFTER,
-    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use shared_types::error::CORRELATION_ID_HEADER;
@@ -29,6 +30,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      img-src 'self' https: data:; connect-src 'self'; object-src 'none'; base-uri 'none'; \
      frame-ancestors 'none'; form-action 'self'",
 );
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const CORRELATION_ID: HeaderName = HeaderName::from_static(CORRELATION_ID_HEADER);
 const CORRELATION_ID_MAX: usize = 128;
 
@@ -87,20 +89,21 @@ fn standardise(mut response: Response, correlation_id: &str) -> Response {
         correlation_id: correlation_id.to_owned(),
         timestamp: clock::timestamp_now(),
     };
-    let allow = response.headers_mut().remove(ALLOW);
-    let mut standard = (status, Json(body)).into_response();
-    let headers = standard.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(allow) = allow {
-        headers.insert(ALLOW, allow);
-    }
+    // The headers stay, such as those that let a page of another origin read the error.
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.insert(CONTENT_TYPE, JSON);
+    parts.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let headers = &mut parts.headers;
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
     }
-    standard
+    // Types of the contract can always be written as JSON.
+    let body = serde_json::to_vec(&body).unwrap_or_default();
+    Response::from_parts(parts, Body::from(body))
 }
 
 /// The error that a response stands for that a library made.

@@ -1,0 +1,199 @@
+//! What each statement leaves in the change log: exactly the users and sections that it changed.
+
+use sqlx::AssertSqlSafe;
+
+use crate::support::{TestDb, with_database};
+
+const A: &str = "00000000-0000-4000-8000-00000000000a";
+const B: &str = "00000000-0000-4000-8000-00000000000b";
+const C: &str = "00000000-0000-4000-8000-00000000000c";
+
+/// A has no parts, B is partly covered; both are Ada's. C is Bob's. Ada has a set and a wish.
+const START: &str = "
+    insert into dashboard.mocs (id, user_id, title, theme, total_parts_count, covered_parts_count)
+    values ('00000000-0000-4000-8000-00000000000a', 'ada', 'A', 'Castle', 0, 0),
+           ('00000000-0000-4000-8000-00000000000b', 'ada', 'B', 'Space', 1000, 500),
+           ('00000000-0000-4000-8000-00000000000c', 'bob', 'C', 'Space', 0, 0);
+    insert into dashboard.sets (user_id, title, theme) values ('ada', 'S', 'Castle');
+    insert into dashboard.wishlist_items (user_id, title) values ('ada', 'W');
+    truncate dashboard.changes";
+
+const SUMMARY: i16 = 1;
+const THEMES: i16 = 2;
+const RECENT: i16 = 4;
+const PARTIAL: i16 = 8;
+const ENTRY: i16 = SUMMARY | THEMES | RECENT;
+
+/// A row of the log: user, sections, whether and which MOC was added.
+type Row = (String, i16, Option<String>);
+
+async fn log(db: &TestDb) -> Vec<Row> {
+    let rows = "
+        with gone as (delete from dashboard.changes returning id, user_id, sections, added_moc)
+        select user_id, sections, added_moc::text from gone order by id";
+    sqlx::query_as(rows).fetch_all(&db.pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn each_statement_notes_what_it_changed_and_nothing_else() {
+    let update =
+        |what: &str, id: &str| format!("update dashboard.mocs set {what} where id = '{id}'");
+    let cases: Vec<(String, Vec<(&str, i16)>)> = vec![
+        // Nothing that is shown.
+        (update("title = title", A), vec![]),
+        (update("title = 'x'", "00000000-0000-4000-8000-0000000000ff"), vec![]),
+        (update("updated_at = now()", A), vec![]),
+        ("update dashboard.sets set title = 'other'".into(), vec![]),
+        ("update dashboard.wishlist_items set title = 'other'".into(), vec![]),
+        ("delete from dashboard.mocs where false".into(), vec![]),
+        // Shown in one place or several.
+        (update("title = 'x'", A), vec![("ada", RECENT)]),
+        (update("title = 'x'", B), vec![("ada", RECENT | PARTIAL)]),
+        (update("theme = 'Space'", A), vec![("ada", THEMES | RECENT)]),
+        (update("theme = 'Castle'", B), vec![("ada", THEMES | RECENT | PARTIAL)]),
+        (update("build_status = 'BUILT'", A), vec![("ada", SUMMARY | RECENT)]),
+        (update("build_status = 'BUILT'", B), vec![("ada", SUMMARY | RECENT | PARTIAL)]),
+        (update("cover_image_url = 'https://a/b'", A), vec![("ada", RECENT)]),
+        (update("created_at = now() - interval '1 year'", A), vec![("ada", RECENT)]),
+        (update("updated_at = now() - interval '1 year'", B), vec![("ada", PARTIAL)]),
+        // Coverage: within a percent something is touched too, for the row says when.
+        (update("covered_parts_count = 501", B), vec![("ada", PARTIAL)]),
+        (update("covered_parts_count = 700", B), vec![("ada", PARTIAL)]),
+        (update("covered_parts_count = 1000", B), vec![("ada", SUMMARY | PARTIAL)]),
+        (update("covered_parts_count = 0", B), vec![("ada", SUMMARY | PARTIAL)]),
+        (update("total_parts_count = 9", A), vec![]),
+        (update("total_parts_count = 9, covered_parts_count = 9", A), vec![("ada", SUMMARY)]),
+        (
+            update("total_parts_count = 9, covered_parts_count = 1", A),
+            vec![("ada", SUMMARY | PARTIAL)],
+        ),
+        // Leaving and entering.
+        (format!("delete from dashboard.mocs where id = '{A}'"), vec![("ada", ENTRY)]),
+        (format!("delete from dashboard.mocs where id = '{B}'"), vec![("ada", ENTRY | PARTIAL)]),
+        (update("user_id = 'bob'", A), vec![("ada", ENTRY), ("bob", ENTRY)]),
+        (update("user_id = 'bob'", B), vec![("ada", ENTRY | PARTIAL), ("bob", ENTRY | PARTIAL)]),
+        (update("id = gen_random_uuid()", A), vec![("ada", ENTRY)]),
+        ("truncate dashboard.mocs cascade".into(), vec![("ada", ENTRY | PARTIAL), ("bob", ENTRY)]),
+        // Sets and wishes.
+        (
+            "insert into dashboard.sets (user_id, title, theme) values ('ada', 'x', 'y')".into(),
+            vec![("ada", THEMES)],
+        ),
+        ("update dashboard.sets set theme = 'Space'".into(), vec![("ada", THEMES)]),
+        (
+            "update dashboard.sets set user_id = 'bob'".into(),
+            vec![("ada", THEMES), ("bob", THEMES)],
+        ),
+        ("delete from dashboard.sets".into(), vec![("ada", THEMES)]),
+        ("truncate dashboard.sets".into(), vec![("ada", THEMES)]),
+        (
+            "insert into dashboard.wishlist_items (user_id, title) values ('bob', 'x')".into(),
+            vec![("bob", SUMMARY)],
+        ),
+        (
+            "update dashboard.wishlist_items set user_id = 'bob'".into(),
+            vec![("ada", SUMMARY), ("bob", SUMMARY)],
+        ),
+        ("delete from dashboard.wishlist_items".into(), vec![("ada", SUMMARY)]),
+        ("truncate dashboard.wishlist_items".into(), vec![("ada", SUMMARY)]),
+        // Many rows, one entry for each user.
+        (
+            "update dashboard.mocs set title = title || '!'".into(),
+            vec![("ada", RECENT | PARTIAL), ("bob", RECENT)],
+        ),
+        (
+            "insert into dashboard.sets (user_id, title, theme)
+          select 'u' || i % 3, 'x', 'y' from generate_series(1, 1000) i"
+                .into(),
+            vec![("u0", THEMES), ("u1", THEMES), ("u2", THEMES)],
+        ),
+    ];
+    with_database(|db| async move {
+        for (statement, expected) in cases {
+            db.run("truncate dashboard.mocs, dashboard.sets, dashboard.wishlist_items cascade")
+                .await;
+            db.run(START).await;
+            db.run(&statement).await;
+            let mut got = log(&db).await;
+            got.sort();
+            let got: Vec<_> =
+                got.iter().map(|(user, sections, _)| (user.as_str(), *sections)).collect();
+            assert_eq!(got, expected, "{statement}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_new_moc_is_named_and_several_are_not() {
+    with_database(|db| async move {
+        let insert = |rows: &str| {
+            format!("insert into dashboard.mocs (id, user_id, title, theme) values {rows}")
+        };
+        let one = |id: &str, user: &str| format!("('{id}', '{user}', 'x', 'y')");
+        db.run(&insert(&one(A, "ada"))).await;
+        assert_eq!(log(&db).await, [("ada".to_owned(), ENTRY, Some(A.to_owned()))]);
+
+        let two_users = [one(B, "ada"), one(C, "bob")].join(", ");
+        db.run(&insert(&two_users)).await;
+        let mut rows = log(&db).await;
+        rows.sort();
+        let expected = [("ada", B), ("bob", C)];
+        let expected = expected.map(|(user, id)| (user.to_owned(), ENTRY, Some(id.to_owned())));
+        assert_eq!(rows, expected);
+
+        db.run("delete from dashboard.mocs").await;
+        log(&db).await;
+        db.run(&insert(&[one(A, "ada"), one(B, "ada")].join(", "))).await;
+        assert_eq!(log(&db).await, [("ada".to_owned(), ENTRY, None)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upsert_that_updates_is_no_new_moc() {
+    with_database(|db| async move {
+        db.run(START).await;
+        let upsert = format!(
+            "insert into dashboard.mocs (id, user_id, title, theme) values ('{A}', 'ada', 'x', 'y')
+             on conflict (id) do update set title = excluded.title"
+        );
+        db.run(&upsert).await;
+        assert_eq!(log(&db).await, [("ada".to_owned(), RECENT, None)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_rolled_back_leaves_nothing() {
+    with_database(|db| async move {
+        db.run("begin; insert into dashboard.wishlist_items (user_id, title) values ('a', 'b'); rollback")
+            .await;
+        assert!(log(&db).await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bad_rows_are_refused_by_the_tables() {
+    let long = "x".repeat(201);
+    let moc = |columns: &str, values: &str| {
+        format!("insert into dashboard.mocs (user_id, {columns}) values ('ada', {values})")
+    };
+    let cases = [
+        moc("title, theme", "'', 'y'"),
+        moc("title, theme", &format!("'{long}', 'y'")),
+        moc("title, theme", "'x', ''"),
+        moc("title, theme, cover_image_url", "'x', 'y', 'javascript:alert(1)'"),
+        moc("title, theme, cover_image_url", "'x', 'y', 'https://a b/'"),
+        moc("title, theme, created_at", "'x', 'y', 'infinity'"),
+        moc("title, theme, total_parts_count", "'x', 'y', -1"),
+    ];
+    with_database(|db| async move {
+        for statement in cases {
+            let result = sqlx::query(AssertSqlSafe(statement.as_str())).execute(&db.pool).await;
+            assert!(result.is_err(), "{statement}");
+        }
+    })
+    .await;
+}

@@ -1,0 +1,172 @@
+//! The database dies, comes back, goes back in time: sockets stay, nothing is missed, nobody lies.
+
+use dashboard_server::{Server, StartError};
+use serde_json::Value;
+use sqlx::Executor;
+
+use crate::support::{
+    TestDb, TestServer, access, admin, config, start, with_database, with_server,
+};
+
+const WISH: &str = "insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x')";
+
+/// Ends the server's connections to the database.
+async fn cut_off(db: &TestDb) {
+    db.run(
+        "select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and application_name = 'dashboard-server'",
+    )
+    .await;
+}
+
+async fn database_name(db: &TestDb) -> String {
+    db.one("select current_database()::text").await
+}
+
+#[tokio::test]
+async fn changes_during_an_outage_arrive_afterwards_on_the_same_socket() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let mut client = server.connect("ada").await;
+        db.run(WISH).await;
+        client.event_at(1).await;
+        let mut writer = db.connection().await;
+        let name = database_name(&db).await;
+        for round in 0..3_u64 {
+            // Nobody new gets in; who is in writes on.
+            admin(&format!("alter database {name} with allow_connections false")).await;
+            writer
+                .execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity
+                     where datname = current_database() and application_name = 'dashboard-server'",
+                )
+                .await
+                .unwrap();
+            writer.execute(WISH).await.unwrap();
+            admin(&format!("alter database {name} with allow_connections true")).await;
+            let event = client.event_at(round + 2).await;
+            assert_eq!(event["payload"]["totalWishlistItems"], round + 2);
+        }
+        let (view, revision) = server.snapshot("ada").await;
+        assert_eq!((view["summary"]["totalWishlistItems"].as_u64(), revision), (Some(4), 4));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_has_missed_nothing_is_left_in_peace() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let mut client = server.connect("ada").await;
+        db.run(WISH).await;
+        client.event_at(1).await;
+        cut_off(&db).await;
+        server.await_metric("dashboard_capture_gaps_total 1").await;
+        db.run(WISH).await;
+        // Not a repetition of revision 1, but the next change.
+        assert_eq!(client.event().await["revision"], 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_database_snapshots_are_503_and_readiness_fails() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let mut client = server.connect("ada").await;
+        let name = database_name(&db).await;
+        admin(&format!("alter database {name} with allow_connections false")).await;
+        cut_off(&db).await;
+        let bearer = format!("Bearer {}", access("ada"));
+        let response = server.get("/api/dashboard", &[("authorization", &bearer)]).await;
+        assert_eq!(response.status(), 503);
+        assert!(response.headers()["retry-after"].to_str().unwrap().parse::<u32>().unwrap() > 0);
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(body["error"]["code"], "INTERNAL_ERROR");
+        assert_eq!(body["error"]["message"], "Unable to load dashboard");
+        let ready = reqwest::get(format!("{}/readyz", server.admin)).await.unwrap();
+        assert_eq!(ready.status(), 503);
+        let healthy = reqwest::get(format!("{}/healthz", server.admin)).await.unwrap();
+        assert_eq!(healthy.status(), 200);
+        admin(&format!("alter database {name} with allow_connections true")).await;
+        db.run(WISH).await;
+        client.event_at(1).await;
+        let ready = reqwest::get(format!("{}/readyz", server.admin)).await.unwrap();
+        assert_eq!(ready.status(), 200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_failed_refresh_is_told_and_made_good() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let mut client = server.connect("ada").await;
+        // The change can be captured but not read.
+        db.run("alter table dashboard.sets rename to sets_away").await;
+        db.run(WISH).await;
+        let event = client.event().await;
+        assert_eq!(event["type"], "dashboard:error");
+        assert_eq!(event["payload"]["code"], "SNAPSHOT_UNAVAILABLE");
+        let bearer = format!("Bearer {}", access("ada"));
+        let response = server.get("/api/dashboard", &[("authorization", &bearer)]).await;
+        assert_eq!(response.status(), 500);
+        db.run("alter table dashboard.sets_away rename to sets").await;
+        // Told once, however often the retry failed.
+        let event = client.event().await;
+        assert_eq!(event["type"], "dashboard:summaryUpdated");
+        assert_eq!(event["payload"]["totalWishlistItems"], 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_log_made_anew_makes_clients_start_over() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let mut client = server.connect("ada").await;
+        db.run("update dashboard.meta set epoch = 'another'").await;
+        cut_off(&db).await;
+        while client.next().await.is_some() {}
+        server.await_metric("dashboard_disconnects_total{reason=\"epoch_changed\"} 1").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_database_that_lost_what_was_shown_makes_its_user_start_over() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let (mut ada, mut bob) = (server.connect("ada").await, server.connect("bob").await);
+        db.run(WISH).await;
+        ada.event_at(1).await;
+        db.run("truncate dashboard.changes").await;
+        cut_off(&db).await;
+        while ada.next().await.is_some() {}
+        db.run("insert into dashboard.wishlist_items (user_id, title) values ('bob', 'x')").await;
+        bob.event_at(1).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn starting_without_a_database_explains_itself() {
+    let mut config = config("postgres://nobody:hunter2@127.0.0.1:1/none");
+    config.database_wait_s = 0;
+    let Err(StartError::Database(error)) = Server::start(config).await else {
+        panic!("a server without a database has started")
+    };
+    let text = error.to_string();
+    assert!(text.contains("127.0.0.1:1/none does not answer"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
+async fn two_nodes_serve_one_user() {
+    with_database(|db: TestDb| async move {
+        let ((one, first), (two, second)) =
+            (start(config(&db.url)).await, start(config(&db.url)).await);
+        let (mut here, mut there) = (first.connect("ada").await, second.connect("ada").await);
+        db.run(WISH).await;
+        assert_eq!(here.event_at(1).await["payload"], there.event_at(1).await["payload"]);
+        one.shutdown().await;
+        db.run(WISH).await;
+        assert_eq!(there.event_at(2).await["payload"]["totalWishlistItems"], 2);
+        two.shutdown().await;
+    })
+    .await;
+}

@@ -1,0 +1,25 @@
+//! The server's parts against a real database, and the whole server over real sockets.
+//!
+//! Needs `DATABASE_URL`: an address on a cluster where databases may be made. Each test makes its
+//! own and drops it.
+
+#[cfg(test)]
+mod capture;
+#[cfg(test)]
+mod compaction;
+#[cfg(test)]
+mod coverage;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod push;
+#[cfg(test)]
+mod revision;
+#[cfg(test)]
+mod schema;
+#[cfg(test)]
+mod snapshot;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,132 @@
+//! A revision counts exactly the changes that the data beside it includes, whatever order
+//! transactions commit in.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dashboard_server::push::cursor::Cursor;
+use dashboard_server::push::query;
+use dashboard_server::push::section::Sections;
+use sqlx::Executor;
+
+use crate::support::with_database;
+
+const WRITERS: usize = 6;
+const ROUNDS: usize = 40;
+
+/// A small generator: the order must be mixed, not secret.
+fn shuffled(seed: u64, length: usize) -> Vec<usize> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut order: Vec<usize> = (0..length).collect();
+    for place in (1..length).rev() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let other = usize::try_from(state >> 33).unwrap() % (place + 1);
+        order.swap(place, other);
+    }
+    order
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn data_and_revision_agree_while_transactions_commit_in_any_order() {
+    with_database(|db| async move {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut readers = Vec::new();
+        for _ in 0..3 {
+            let (pool, stop) = (db.pool.clone(), Arc::clone(&stop));
+            readers.push(tokio::spawn(async move {
+                let (mut last, mut reads) = (0, 0_u32);
+                while !stop.load(Ordering::SeqCst) {
+                    let (tag, view) = query::snapshot(&pool, "ada").await.unwrap();
+                    // Each transaction is one statement that adds one item.
+                    let revision = tag.revision.get();
+                    assert_eq!(u64::from(view.summary.total_wishlist_items), revision);
+                    assert!(revision >= last, "{revision} after {last}");
+                    last = revision;
+                    reads += 1;
+                }
+                reads
+            }));
+        }
+        let mut connections = Vec::new();
+        for _ in 0..WRITERS {
+            connections.push(db.connection().await);
+        }
+        for round in 0..ROUNDS {
+            for connection in &mut connections {
+                connection.execute("begin").await.unwrap();
+                let insert =
+                    "insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x')";
+                connection.execute(insert).await.unwrap();
+            }
+            for place in shuffled(round as u64, WRITERS) {
+                connections[place].execute("commit").await.unwrap();
+            }
+        }
+        stop.store(true, Ordering::SeqCst);
+        for reader in readers {
+            assert!(reader.await.unwrap() > 0);
+        }
+        let (tag, _) = query::snapshot(&db.pool, "ada").await.unwrap();
+        assert_eq!(tag.revision.get(), (WRITERS * ROUNDS) as u64);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refresh_reads_what_its_cursor_did_not_see_and_nothing_else() {
+    with_database(|db| async move {
+        let cursor = async || -> Cursor {
+            db.one::<String>("select pg_current_snapshot()::text").await.parse().unwrap()
+        };
+        db.run("insert into dashboard.sets (user_id, title, theme) values ('ada', 'x', 'y')").await;
+        // In progress at the cursor, committed after it, begun before what is committed below.
+        let mut slow = db.connection().await;
+        slow.execute("begin").await.unwrap();
+        let wish = "insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x')";
+        slow.execute(wish).await.unwrap();
+        db.run("insert into dashboard.mocs (user_id, title, theme) values ('bob', 'x', 'y')").await;
+        let before = cursor().await;
+
+        let read = query::refresh(&db.pool, "ada", &before, Sections::NONE).await.unwrap();
+        assert_eq!((read.sections, read.tag.revision.get()), (Sections::NONE, 1));
+        assert!(read.view.theme_breakdown.is_empty(), "what did not change is not read");
+
+        slow.execute("commit").await.unwrap();
+        let read = query::refresh(&db.pool, "ada", &before, Sections::NONE).await.unwrap();
+        assert_eq!((read.sections, read.tag.revision.get()), (Sections::SUMMARY, 2));
+        assert_eq!(read.view.summary.total_wishlist_items, 1);
+        assert!(read.cursor > before);
+
+        let moc = "insert into dashboard.mocs (user_id, title, theme) values ('ada', 'x', 'y')
+                   returning id";
+        let id: uuid::Uuid = db.one(moc).await;
+        let again = query::refresh(&db.pool, "ada", &read.cursor, Sections::NONE).await.unwrap();
+        assert_eq!(again.added, [Some(id)]);
+        assert!(!again.sections.contains(Sections::PARTIAL));
+        assert_eq!(again.view.recent_mocs.len(), 1);
+
+        let forced = query::refresh(&db.pool, "ada", &again.cursor, Sections::ALL).await.unwrap();
+        assert_eq!(forced.sections, Sections::ALL);
+        assert!(forced.added.is_empty());
+        let (tag, view) = query::snapshot(&db.pool, "ada").await.unwrap();
+        assert_eq!((forced.tag, forced.view), (tag, view));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn revisions_of_many_users_come_in_the_order_asked_for() {
+    with_database(|db| async move {
+        db.run(
+            "insert into dashboard.sets (user_id, title, theme) values ('ada', 'x', 'y');
+             insert into dashboard.sets (user_id, title, theme) values ('ada', 'x', 'y');
+             insert into dashboard.sets (user_id, title, theme) values ('bob', 'x', 'y')",
+        )
+        .await;
+        let users = ["bob", "nobody", "ada"].map(ToOwned::to_owned);
+        let revisions = query::revisions(&db.pool, &users).await.unwrap();
+        let counts: Vec<_> = revisions.iter().map(|revision| revision.get()).collect();
+        assert_eq!(counts, [1, 0, 2]);
+    })
+    .await;
+}

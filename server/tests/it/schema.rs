@@ -1,0 +1,80 @@
+//! What installing does, and that removing leaves nothing (promise 4).
+
+use dashboard_server::database::Database;
+use sqlx::{Connection, PgConnection};
+
+use crate::support::{admin, config, create_database, drop_database, with_database};
+
+/// Everything in a database that is not the system's own and not in the schema `dashboard`.
+const FOREIGN: &str = "
+    select (select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            where n.nspname not in ('dashboard', 'pg_catalog', 'information_schema')
+              and n.nspname not like 'pg_toast%')
+         + (select count(*) from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+            where n.nspname not in ('dashboard', 'pg_catalog', 'information_schema'))
+         + (select count(*) from pg_extension where extname <> 'plpgsql')
+         + (select count(*) from pg_event_trigger)";
+
+#[tokio::test]
+async fn installing_touches_its_own_schema_only_and_dropping_it_leaves_no_trace() {
+    with_database(|db| async move {
+        assert_eq!(db.one::<i64>(FOREIGN).await, 0);
+        db.run("drop schema dashboard cascade").await;
+        assert_eq!(db.one::<i64>(FOREIGN).await, 0);
+        let schemas = "select count(*) from pg_namespace where nspname = 'dashboard'";
+        assert_eq!(db.one::<i64>(schemas).await, 0);
+        // And it can be installed again, as another life of the change log.
+        Database::open(&config(&db.url)).await.unwrap().close().await;
+        assert_eq!(db.one::<i64>("select count(*) from dashboard.meta").await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn starting_again_keeps_epoch_and_data() {
+    with_database(|db| async move {
+        let epoch: String = db.one("select epoch from dashboard.meta").await;
+        db.run("insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x')").await;
+        Database::open(&config(&db.url)).await.unwrap().close().await;
+        assert_eq!(db.one::<String>("select epoch from dashboard.meta").await, epoch);
+        assert_eq!(db.one::<i64>("select count(*) from dashboard.wishlist_items").await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn writers_need_no_rights_on_the_change_log() {
+    with_database(|db| async move {
+        let role = format!("writer_{}", uuid::Uuid::new_v4().simple());
+        db.run(&format!(
+            "create role {role};
+             grant usage on schema dashboard to {role};
+             grant insert on dashboard.wishlist_items, dashboard.mocs to {role};
+             set role {role};
+             insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x');
+             insert into dashboard.mocs (user_id, title, theme) values ('ada', 'x', 'y');
+             reset role;
+             drop owned by {role};
+             drop role {role}"
+        ))
+        .await;
+        assert_eq!(db.one::<i64>("select count(*) from dashboard.changes").await, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_right_is_explained() {
+    let (name, url) = create_database().await;
+    let role = format!("poor_{}", uuid::Uuid::new_v4().simple());
+    admin(&format!("create role {role} login password 'poor'")).await;
+    let mut poor: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
+    poor = poor.username(&role).password("poor");
+    // The cluster may be one that asks no passwords; either way the role may log in.
+    PgConnection::connect_with(&poor).await.unwrap().close().await.unwrap();
+    let url = sqlx::ConnectOptions::to_url_lossy(&poor).to_string();
+    let error = Database::open(&config(&url)).await.unwrap_err().to_string();
+    drop_database(&name).await;
+    admin(&format!("drop role {role}")).await;
+    assert!(error.contains("grant CREATE on the database"), "{error}");
+}

@@ -1,0 +1,275 @@
+//! A database and a server for each test, tokens, and a client that speaks the bare wire.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Parser;
+use dashboard_server::database::Database;
+use dashboard_server::{Config, Secret, Server};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use jsonwebtoken::{EncodingKey, Header, encode};
+use serde_json::{Value, json};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// Far more than anything here takes; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A fresh, migrated database.
+pub(crate) struct TestDb {
+    pub(crate) url: String,
+    pub(crate) pool: PgPool,
+}
+
+/// Runs a test on a fresh, migrated database, and drops it whatever happens.
+pub(crate) async fn with_database<F: Future<Output = ()>>(test: impl FnOnce(TestDb) -> F) {
+    let (name, url) = create_database().await;
+    let database = Database::open(&config(&url)).await.unwrap();
+    database.close().await;
+    let options = PgConnectOptions::from_str(&url).unwrap();
+    let pool = PgPoolOptions::new().max_connections(20).connect_lazy_with(options);
+    let result = AssertUnwindSafe(test(TestDb { url, pool })).catch_unwind().await;
+    drop_database(&name).await;
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Runs a test on a running server.
+pub(crate) async fn with_server<F: Future<Output = ()>>(
+    test: impl FnOnce(TestDb, TestServer) -> F,
+) {
+    with_database(|db| async {
+        let server = start(config(&db.url)).await;
+        let result = AssertUnwindSafe(test(db, server.1)).catch_unwind().await;
+        server.0.shutdown().await;
+        if let Err(panic) = result {
+            std::panic::resume_unwind(panic);
+        }
+    })
+    .await;
+}
+
+/// An empty database without our schema; the caller drops it.
+pub(crate) async fn create_database() -> (String, String) {
+    let name = format!("dash_test_{}", uuid::Uuid::new_v4().simple());
+    admin(&format!("create database {name}")).await;
+    let url = admin_options().database(&name).to_url_lossy();
+    (name, url.to_string())
+}
+
+pub(crate) async fn drop_database(name: &str) {
+    admin(&format!("drop database if exists {name} with (force)")).await;
+}
+
+pub(crate) async fn admin(statement: &str) {
+    let mut connection = PgConnection::connect_with(&admin_options()).await.unwrap();
+    sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    connection.close().await.ok();
+}
+
+fn admin_options() -> PgConnectOptions {
+    let url = std::env::var("DATABASE_URL").expect(
+        "set DATABASE_URL to a PostgreSQL on which databases may be made (cargo xtask test does)",
+    );
+    PgConnectOptions::from_str(&url).unwrap()
+}
+
+/// A configuration for tests: free ports, quick deadlines, whatever the environment holds.
+pub(crate) fn config(url: &str) -> Config {
+    let mut config = Config::parse_from(["dashboard-server"]);
+    config.database_url = Some(Secret::from(url.to_owned()));
+    config.bind = "127.0.0.1:0".parse().unwrap();
+    config.admin_bind = "127.0.0.1:0".parse().unwrap();
+    config.base_path = "/api".to_owned();
+    config.jwt_hs256_secret = Some(Secret::from(SECRET.to_owned()));
+    config.jwt_jwks_url = None;
+    config.jwt_jwks_file = None;
+    config.jwt_issuer = None;
+    config.jwt_client_ids = Vec::new();
+    config.allowed_origins = Vec::new();
+    config.web_root = None;
+    config.poll_interval_ms = 5;
+    config.coalesce_window_ms = 30;
+    config.write_stall_timeout_ms = 1_000;
+    config.connect_timeout_ms = 500;
+    config.database_wait_s = 5;
+    config
+}
+
+pub(crate) struct TestServer {
+    pub(crate) base: String,
+    pub(crate) admin: String,
+}
+
+pub(crate) async fn start(config: Config) -> (Server, TestServer) {
+    let server = Box::pin(Server::start(config)).await.unwrap();
+    let base = format!("{}://{}", server.scheme(), server.addr());
+    let admin = format!("http://{}", server.admin_addr());
+    (server, TestServer { base, admin })
+}
+
+impl TestDb {
+    /// Commits a statement.
+    pub(crate) async fn run(&self, statement: &str) {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&self.pool).await.unwrap();
+    }
+
+    /// The value of a query with one row and one column.
+    pub(crate) async fn one<T>(&self, query: &str) -> T
+    where
+        T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&self.pool).await.unwrap()
+    }
+
+    /// A connection of its own, for transactions.
+    pub(crate) async fn connection(&self) -> PgConnection {
+        PgConnectOptions::from_str(&self.url).unwrap().connect().await.unwrap()
+    }
+}
+
+/// A token; `kind` is `access` or `id`.
+pub(crate) fn token(user: &str, kind: &str, valid_s: i64) -> String {
+    let exp = time::OffsetDateTime::now_utc().unix_timestamp() + valid_s;
+    let claims =
+        json!({ "sub": user, "token_use": kind, "client_id": "app", "aud": "app", "exp": exp });
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+}
+
+pub(crate) fn access(user: &str) -> String {
+    token(user, "access", 600)
+}
+
+impl TestServer {
+    pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        let mut request = reqwest::Client::new().get(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    }
+
+    /// A user's snapshot and its revision.
+    pub(crate) async fn snapshot(&self, user: &str) -> (Value, u64) {
+        let bearer = format!("Bearer {}", access(user));
+        let response = self.get("/api/dashboard", &[("authorization", &bearer)]).await;
+        assert_eq!(response.status(), 200);
+        let tag = response.headers()["etag"].to_str().unwrap().to_owned();
+        let revision = tag.trim_matches('"').split_once('-').unwrap().1.parse().unwrap();
+        (response.json().await.unwrap(), revision)
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        let url = format!("{}/metrics", self.admin);
+        reqwest::get(url).await.unwrap().text().await.unwrap()
+    }
+
+    /// Waits until the metrics hold that line.
+    pub(crate) async fn await_metric(&self, line: &str) {
+        let found = async {
+            while !self.metrics().await.lines().any(|have| have == line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = timeout(PATIENCE, found).await;
+        assert!(waited.is_ok(), "no metric {line} in:\n{}", self.metrics().await);
+    }
+
+    pub(crate) async fn open(&self, headers: &[(&'static str, &str)]) -> Client {
+        let url = self.base.replacen("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket";
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let (stream, _) = Box::pin(connect_async(request)).await.unwrap();
+        let mut client = Client { stream: Box::new(stream) };
+        assert!(client.frame().await.starts_with('0'));
+        client
+    }
+
+    /// A client that has entered the namespace.
+    pub(crate) async fn connect(&self, user: &str) -> Client {
+        let mut client = self.open(&[]).await;
+        client.send(&format!("40/dashboard,{}", json!({ "token": access(user) }))).await;
+        let answer = client.frame().await;
+        assert!(answer.starts_with("40/dashboard,"), "{answer}");
+        client
+    }
+}
+
+/// A client that speaks the bare wire.
+pub(crate) struct Client {
+    stream: Box<WebSocketStream<MaybeTlsStream<TcpStream>>>,
+}
+
+impl Client {
+    pub(crate) async fn send(&mut self, frame: &str) {
+        self.stream.send(Message::text(frame)).await.unwrap();
+    }
+
+    /// The next frame that is not a ping.
+    pub(crate) async fn frame(&mut self) -> String {
+        self.next().await.expect("the connection ended")
+    }
+
+    /// The next frame that is not a ping; none at the end of the connection.
+    pub(crate) async fn next(&mut self) -> Option<String> {
+        loop {
+            let message = timeout(PATIENCE, self.stream.next()).await.expect("nothing came");
+            match message {
+                Some(Ok(Message::Text(text))) if text == "2" => {
+                    self.stream.send(Message::text("3")).await.ok();
+                }
+                Some(Ok(Message::Text(text))) => return Some(text.to_string()),
+                // The last two: cut off without a goodbye.
+                None
+                | Some(
+                    Ok(Message::Close(_))
+                    | Err(WsError::ConnectionClosed | WsError::Io(_) | WsError::Protocol(_)),
+                ) => return None,
+                Some(Ok(_)) => {}
+                Some(Err(error)) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// The next event: its envelope, whose type equals its name.
+    pub(crate) async fn event(&mut self) -> Value {
+        let frame = self.frame().await;
+        let json = frame.strip_prefix("42/dashboard,").unwrap_or_else(|| panic!("{frame}"));
+        let Value::Array(parts) = serde_json::from_str(json).unwrap() else { panic!("{frame}") };
+        let [name, envelope] = <[Value; 2]>::try_from(parts).unwrap();
+        assert_eq!(name, envelope["type"]);
+        envelope
+    }
+
+    /// The events of one refresh: those up to the first of each of these types.
+    pub(crate) async fn events(&mut self, types: &[&str]) -> Vec<Value> {
+        let mut events = Vec::new();
+        for name in types {
+            let event = self.event().await;
+            assert_eq!(event["type"], format!("dashboard:{name}"), "{event}");
+            events.push(event);
+        }
+        events
+    }
+
+    /// Waits for an event of that revision or a later one.
+    pub(crate) async fn event_at(&mut self, revision: u64) -> Value {
+        loop {
+            let event = self.event().await;
+            if event["revision"].as_u64().unwrap() >= revision {
+                return event;
+            }
+        }
+    }
+}
