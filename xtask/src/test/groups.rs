@@ -157,6 +157,8 @@ fn vitest_script(
 
 fn nextest(session: &mut Session, title: &str, run: &mut Command) -> anyhow::Result<Counts> {
     run.args(["--no-fail-fast", "--color", "never", "--status-level", "fail"]);
+    // Deep inside the runtime they say little, and they bury what the assertion said.
+    run.env("RUST_BACKTRACE", "0");
     let outcome = session.builder.steps.attempt(title, run)?;
     Ok(told(&outcome, counts::of_nextest(&outcome.log), title))
 }
