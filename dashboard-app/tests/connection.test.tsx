@@ -2,10 +2,13 @@ import { act, screen, waitFor, within } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
-import { view } from './support/fixtures'
+import { partial, recent, view } from './support/fixtures'
 import { expectAccessible, show, showLive } from './support/show'
 
 const RECONNECTING = 'Reconnecting to real-time updates...'
+
+/** Enough for a check that takes its time for each element. */
+const FEW = { recentMocs: [recent(0)], partialPartsMocs: [partial(0)] }
 
 function status(): [text: string | null, connected: string | null] {
   const element = screen.getByTestId('connection-status')
@@ -97,7 +100,7 @@ describe('degraded mode', () => {
   })
 
   it('has no accessibility faults', async () => {
-    const { say, container } = showLive()
+    const { say, container } = showLive(FEW)
     say({ status: 'degraded', freshness: { source: 'polling' } })
     await expectAccessible(container)
   })
@@ -105,7 +108,7 @@ describe('degraded mode', () => {
 
 describe('expired session', () => {
   it('D-RES-2: asks for a login, and keeps asking', async () => {
-    const { say, container, baseElement } = showLive()
+    const { say, container, baseElement } = showLive(FEW)
     say({ status: 'authRequired' })
     expect(await screen.findByText('Session expired')).toBeTruthy()
     expect(screen.getByText('Please log in again to continue.')).toBeTruthy()
