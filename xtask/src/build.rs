@@ -100,14 +100,18 @@ impl Builder {
         Ok(())
     }
 
-    /// All that any command needs, for a machine that will have no network later.
-    pub(crate) fn everything(&mut self) -> anyhow::Result<()> {
-        self.app()?;
+    /// Brings all that any command needs and builds nothing of ours: for a machine that will have
+    /// no network later.
+    pub(crate) fn install_everything(&mut self) -> anyhow::Result<()> {
+        self.node_modules()?;
         self.oracles()?;
         self.browser()?;
+        tools::openssl(&mut self.steps)?;
+        tools::wasm_target(&mut self.steps)?;
+        tools::wasm_bindgen(&mut self.steps)?;
         tools::wasm_pack(&mut self.steps)?;
-        self.demo()?;
-        self.rust_tests()?;
+        tools::nextest(&mut self.steps)?;
+        self.steps.run("Fetch the Rust crates", &mut cargo(["fetch", "--locked"]))?;
         self.steps.note("Everything is there.");
         Ok(())
     }

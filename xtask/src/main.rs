@@ -73,7 +73,7 @@ enum Task {
     Wasm,
     /// Print what the WASM module and its glue weigh, and fail above the limit.
     Size,
-    /// Install everything that the other commands need.
+    /// Install everything that the other commands need, and build nothing.
     Setup,
 }
 
@@ -101,7 +101,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             builder.wasm()?;
             size::gate()?;
         }
-        Task::Setup => builder.everything()?,
+        Task::Setup => builder.install_everything()?,
     }
     Ok(ExitCode::SUCCESS)
 }
