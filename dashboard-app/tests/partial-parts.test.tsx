@@ -25,14 +25,14 @@ describe('MOCs with partial parts', () => {
     expect(shown).toEqual([1, 5, 42, 80, 99])
   })
 
-  it('D-FR-14: shows thousands step by step, or all at once', async () => {
-    showLive({ partialPartsMocs: crowdedView(2_000).partialPartsMocs })
+  it('D-FR-14: shows a long list step by step, or all at once', async () => {
+    showLive({ partialPartsMocs: crowdedView(400).partialPartsMocs })
     expect(rows()).toHaveLength(50)
-    expect(card().getByText('Showing 50 of 2,000')).toBeTruthy()
+    expect(card().getByText('Showing 50 of 400')).toBeTruthy()
     await userEvent.click(card().getByText('Show more'))
     expect(rows()).toHaveLength(150)
     await userEvent.click(card().getByText('Show all'))
-    expect(rows()).toHaveLength(2_000)
+    expect(rows()).toHaveLength(400)
     expect(card().queryByText('Show more')).toBeNull()
   })
 
