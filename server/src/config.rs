@@ -73,7 +73,8 @@ pub struct Config {
     /// X-Forwarded-Proto: https.
     #[arg(
         long, env = "DASHBOARD_BEHIND_PROXY", num_args = 0..=1, require_equals = true,
-        default_value_t = false, default_missing_value = "true", help_heading = LISTENING
+        default_value_t = false, default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new(), help_heading = LISTENING
     )]
     pub behind_proxy: bool,
 
@@ -238,6 +239,9 @@ pub enum ConfigError {
          front ends TLS"
     )]
     PlainHttp(SocketAddr),
+    /// One is nothing without the other.
+    #[error("DASHBOARD_TLS_CERT and DASHBOARD_TLS_KEY belong together: set both or neither")]
+    HalfTls,
     /// A prefix that no path could begin with.
     #[error("DASHBOARD_BASE_PATH must begin with / and hold only letters, digits, - _ . ~ and /")]
     BasePath,
@@ -261,12 +265,38 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// Takes what is set to nothing for unset, as compose files and shells write it.
+    #[must_use]
+    pub fn without_blanks(mut self) -> Self {
+        let blank = |secret: &Secret| secret.expose().trim().is_empty();
+        self.database_url = self.database_url.filter(|url| !blank(url));
+        self.jwt_hs256_secret = self.jwt_hs256_secret.filter(|secret| !blank(secret));
+        for text in [&mut self.jwt_jwks_url, &mut self.jwt_issuer] {
+            *text = text.take().filter(|text| !text.trim().is_empty());
+        }
+        let paths =
+            [&mut self.jwt_jwks_file, &mut self.tls_cert, &mut self.tls_key, &mut self.web_root];
+        for path in paths {
+            *path = path.take().filter(|path| !path.as_os_str().is_empty());
+        }
+        for list in [&mut self.allowed_origins, &mut self.jwt_client_ids] {
+            list.retain_mut(|item| {
+                *item = item.trim().to_owned();
+                !item.is_empty()
+            });
+        }
+        self
+    }
+
     /// Refuses what would be unsafe or self-contradictory.
     ///
     /// # Errors
     /// The first thing to mend, in words for the operator.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.check_keys()?;
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            return Err(ConfigError::HalfTls);
+        }
         let secured = self.tls_cert.is_some() || self.behind_proxy;
         let open = [self.bind, self.admin_bind].into_iter().find(|at| !at.ip().is_loopback());
         if let (Some(address), false) = (open, secured) {
@@ -436,6 +466,20 @@ mod tests {
     fn refreshes_leave_connections_for_snapshots() {
         let greedy = config(&["--refresh-concurrency", "10"]);
         assert!(matches!(greedy.check(), Err(ConfigError::Concurrency { .. })));
+    }
+
+    #[test]
+    fn blanks_are_as_good_as_nothing() {
+        let mut config = config(&["--allowed-origins", " https://a.example.org ,"]);
+        config.database_url = Some(Secret::from(String::new()));
+        config.jwt_jwks_url = Some(" ".to_owned());
+        config.web_root = Some(PathBuf::new());
+        config.jwt_client_ids = vec![String::new()];
+        let config = config.without_blanks();
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.allowed_origins, ["https://a.example.org"]);
+        assert!(config.database_url.is_none() && config.web_root.is_none());
+        assert!(config.jwt_client_ids.is_empty());
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::config::Config;
 const PRIVATE_DATABASE: &str = "dashboard";
 /// How long a request waits for a free connection before it is told to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The first with 64-bit transaction numbers in SQL.
+const OLDEST_VERSION: i32 = 13;
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A database whose schema is up to date.
@@ -55,6 +57,9 @@ pub enum DatabaseError {
     /// The schema cannot be brought up to date.
     #[error("the schema \"dashboard\" cannot be brought up to date: {0}")]
     Migrate(#[from] MigrateError),
+    /// Too old for what the change log needs.
+    #[error("the database is PostgreSQL {0}; version 13 or later is required")]
+    Version(i32),
     /// The schema cannot be made.
     #[error(
         "the schema \"dashboard\" cannot be made ({0}): grant CREATE on the database, or make the \
@@ -127,6 +132,19 @@ async fn start_private(config: &Config) -> Result<(String, Option<Cluster>), Dat
 
 async fn migrate(options: &PgConnectOptions, wait: Duration) -> Result<(), DatabaseError> {
     let mut connection = connect(options, wait).await?;
+    // What exists already need not be mentioned.
+    sqlx::query("set client_min_messages = warning")
+        .execute(&mut connection)
+        .await
+        .map_err(DatabaseError::Schema)?;
+    let version: i32 =
+        sqlx::query_scalar("select current_setting('server_version_num')::int / 10000")
+            .fetch_one(&mut connection)
+            .await
+            .map_err(DatabaseError::Schema)?;
+    if version < OLDEST_VERSION {
+        return Err(DatabaseError::Version(version));
+    }
     // Asking for a schema that is there already would need the right to make one.
     let exists: bool =
         sqlx::query_scalar("select exists (select from pg_namespace where nspname = 'dashboard')")

@@ -17,6 +17,11 @@ fn main() -> ExitCode {
         eprintln!("dashboard-server: DASHBOARD_LOG is not a filter: {error}");
         return ExitCode::from(2);
     }
+    std::panic::set_hook(Box::new(|panic| {
+        // Where, not what: messages of panics may hold data.
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(location, "panic");
+    }));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -57,6 +57,39 @@ impl Server {
     /// # Errors
     /// See [`StartError`]. Nothing is left running then.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        // Starting takes many steps; callers need not make room for all of them.
+        Box::pin(Self::start_all(config.without_blanks())).await
+    }
+
+    /// Where the API, the sockets and the web root are served.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where metrics and health are served.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// The scheme that browsers reach it by without a proxy.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.app.config.tls_cert.is_some() { "https" } else { "http" }
+    }
+
+    /// Stops: no new connections, sockets closed, requests finished, the private database last.
+    pub async fn shutdown(self) {
+        self.app.stop.cancel();
+        self.app.push.close().await;
+        ended(self.public.await);
+        self.admin_stop.cancel();
+        ended(self.admin.await);
+        self.app.database.close().await;
+    }
+
+    async fn start_all(config: Config) -> Result<Self, StartError> {
         config.check()?;
         if let Some(root) = &config.web_root
             && !root.join("index.html").is_file()
@@ -95,34 +128,6 @@ impl Server {
             admin_address,
             admin_stop,
         })
-    }
-
-    /// Where the API, the sockets and the web root are served.
-    #[must_use]
-    pub fn addr(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Where metrics and health are served.
-    #[must_use]
-    pub fn admin_addr(&self) -> SocketAddr {
-        self.admin_address
-    }
-
-    /// The scheme that browsers reach it by without a proxy.
-    #[must_use]
-    pub fn scheme(&self) -> &'static str {
-        if self.app.config.tls_cert.is_some() { "https" } else { "http" }
-    }
-
-    /// Stops: no new connections, sockets closed, requests finished, the private database last.
-    pub async fn shutdown(self) {
-        self.app.stop.cancel();
-        self.app.push.close().await;
-        ended(self.public.await);
-        self.admin_stop.cancel();
-        ended(self.admin.await);
-        self.app.database.close().await;
     }
 }
 

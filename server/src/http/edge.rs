@@ -23,6 +23,7 @@ use tracing::Instrument;
 use crate::app::App;
 use crate::clock;
 use crate::error::{ApiError, RETRY_AFTER_S};
+use crate::metrics::Metrics;
 
 /// What pages from here may do: run our scripts and modules, talk to us, show pictures.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -49,11 +50,7 @@ pub(crate) async fn edge(State(app): State<Arc<App>>, request: Request, next: Ne
         let response = if insecure {
             ApiError::Forbidden("HTTPS is required").into_response()
         } else {
-            let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-            answer.unwrap_or_else(|_| {
-                app.metrics.panics.inc();
-                ApiError::Panic.into_response()
-            })
+            contain(next.run(request), &app.metrics).await
         };
         let mut response = standardise(response, &correlation_id);
         let headers = response.headers_mut();
@@ -69,6 +66,14 @@ pub(crate) async fn edge(State(app): State<Arc<App>>, request: Request, next: Ne
     .await;
     app.metrics.request(method, &route, response.status().as_u16(), start.elapsed());
     response
+}
+
+/// Makes of a panic an answer like any other.
+async fn contain(answer: impl Future<Output = Response>, metrics: &Metrics) -> Response {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
+        metrics.panics.inc();
+        ApiError::Panic.into_response()
+    })
 }
 
 /// Gives every response that is not a success the standard body, whoever made it, and logs it.
@@ -165,6 +170,35 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(CORRELATION_ID, HeaderValue::from_str(id).unwrap());
         correlation_id(&headers)
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_with_the_standard_body_and_counted() {
+        let metrics = Metrics::new();
+        let response = contain(async { panic!("secret") }, &metrics).await;
+        let response = standardise(response, "c-1");
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+        let body: ErrorBody = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body.error.message, "Unable to load dashboard");
+        assert_eq!(body.correlation_id, "c-1");
+        assert_eq!(metrics.panics.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn errors_that_a_library_made_get_the_standard_body_too() {
+        for (status, code) in
+            [(404, "NOT_FOUND"), (413, "VALIDATION_ERROR"), (500, "INTERNAL_ERROR")]
+        {
+            let plain = StatusCode::from_u16(status).unwrap().into_response();
+            let response = standardise(plain, "c-1");
+            assert_eq!(response.status().as_u16(), status);
+            let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["error"]["code"], code);
+        }
+        let fine = standardise(StatusCode::NOT_MODIFIED.into_response(), "c-1");
+        assert_eq!(fine.status(), StatusCode::NOT_MODIFIED);
     }
 
     #[test]

@@ -58,6 +58,10 @@ impl Door {
         auth: Option<Value>,
     ) -> Result<(), Refused> {
         let connection = connection(socket).ok_or(Refused)?;
+        if connection.reason().is_some() {
+            // It is on its way out, and whoever asks again costs nothing.
+            return Err(Refused);
+        }
         let session = match self.session(&connection, auth).await {
             Ok(session) => session,
             Err(error) => return Err(self.refuse(&connection, error)),
