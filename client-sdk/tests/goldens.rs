@@ -48,6 +48,17 @@ fn every_rejected_golden_is_refused() {
     assert!(seen >= 25, "{seen}");
 }
 
+#[test]
+fn the_browsers_test_reads_the_same_goldens() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/goldens.rs");
+    let carried = fs::read_to_string(path).unwrap();
+    for (name, _) in goldens("").into_iter().chain(goldens("rejected")) {
+        let is_ours =
+            name.ends_with("view") || name.starts_with("view-") || name.starts_with("event-");
+        assert!(!is_ours || carried.contains(&format!("\"{name}\"")), "{name} is missing");
+    }
+}
+
 /// The event as Socket.IO sends it: its name, then the envelope.
 fn array(envelope: &str) -> String {
     let envelope: Value = serde_json::from_str(envelope).unwrap();

@@ -22,6 +22,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::machine::Input;
 
+pub use self::decoder::BrowserDecoder;
 use self::run::Inner;
 use self::settings::Settings;
 

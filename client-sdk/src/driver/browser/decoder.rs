@@ -16,7 +16,7 @@ use crate::decode::{Change, DecodeError, Decoder, Event, Handshake, Refusal};
 
 /// Reads JSON with the browser's parser.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct BrowserDecoder;
+pub struct BrowserDecoder;
 
 /// A value and the name by which it was found, which errors tell.
 struct Found {

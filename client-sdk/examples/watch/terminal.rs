@@ -1,11 +1,4 @@
-//! A live dashboard in the terminal.
-//!
-//! ```text
-//! DASHBOARD_TOKEN=… cargo run -p client-sdk --features native --example watch -- http://127.0.0.1:9112
-//! ```
-//!
-//! The token comes from the environment, because arguments can be read by every user of the
-//! machine. Ctrl-C ends it.
+//! Draws each state anew.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -15,8 +8,9 @@ use client_sdk::{DashboardClient, DashboardState, Options, Source, View};
 /// Moves the cursor to the upper left corner and clears what is below.
 const REDRAW: &str = "\x1b[H\x1b[J";
 
+/// Runs until the client ends, which it does not by itself.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args()
         .nth(1)
         .or_else(|| std::env::var("DASHBOARD_URL").ok())

@@ -1,0 +1,267 @@
+//! A client's life in a page: the socket, the requests, the token, what apps get.
+
+use js_sys::{JSON, Object};
+use wasm_bindgen::JsValue;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use client_sdk::driver::browser::DashboardCore;
+
+use crate::goldens::ACCEPTED;
+use crate::world::{
+    HANDSHAKE, Scene, callback, callback0, dispatch, get, options, set, summary_event, text, turn,
+    view,
+};
+
+#[wasm_bindgen_test]
+async fn it_connects_goes_live_is_lost_and_comes_back() {
+    let scene = Scene::new();
+    assert_eq!(scene.status(), "idle");
+    scene.core.start();
+    assert_eq!(scene.status(), "connecting");
+    turn().await;
+    assert_eq!(scene.world.url(), "ws://server.test/socket.io/?EIO=4&transport=websocket");
+    scene.world.open();
+    scene.frame(HANDSHAKE);
+    assert_eq!(scene.sent(), [r#"40/dashboard,{"token":"secret-token"}"#]);
+    assert_eq!(scene.world.request_count(), 0);
+    scene.frame(r#"40/dashboard,{"sid":"s"}"#);
+    assert_eq!(scene.status(), "syncing");
+    turn().await;
+    assert_eq!(scene.world.request_url(), "http://server.test/api/dashboard");
+    assert_eq!(scene.world.header("authorization").as_deref(), Some("Bearer secret-token"));
+    assert_eq!(scene.world.header("if-none-match"), None);
+    scene.frame(&summary_event(12));
+    scene.world.answer(200, "\"e-11\"", &view(11));
+    scene.until(Scene::is_answered).await;
+    assert_eq!((scene.status().as_str(), scene.total()), ("live", 12.0), "buffered, then applied");
+    scene.frame("2");
+    assert_eq!(scene.sent().last().map(String::as_str), Some("3"));
+
+    scene.world.close(1006);
+    assert_eq!((scene.status().as_str(), scene.reason().as_str()), ("backoff", "SOCKET_CLOSED"));
+    let freshness = get(&scene.core.get_state(), "freshness");
+    assert_eq!(text(&freshness, "source"), "stale");
+    assert!(get(&freshness, "nextRetryAt").as_f64().is_some_and(|at| at > 1.7e12));
+    scene.until(|scene| scene.world.socket_count() == 2).await;
+    assert_eq!(scene.status(), "connecting");
+    scene.accept().await;
+    assert_eq!(scene.world.header("if-none-match").as_deref(), Some("\"e-11\""));
+    scene.world.answer(200, "\"e-13\"", &view(13));
+    scene.until(Scene::is_answered).await;
+    assert_eq!((scene.status().as_str(), scene.total()), ("live", 13.0));
+    assert_eq!(scene.world.open_socket_count(), 1);
+}
+
+#[wasm_bindgen_test]
+async fn apps_get_the_contracts_names_and_values() {
+    let golden = ACCEPTED.iter().find(|(name, _)| *name == "view").unwrap().1;
+    let scene = Scene::new();
+    scene.core.start();
+    turn().await;
+    scene.accept().await;
+    scene.world.answer(200, "\"e-11\"", golden);
+    scene.until(Scene::is_answered).await;
+    let shown = JSON::stringify(&get(&scene.core.get_state(), "view")).unwrap();
+    let expected = JSON::stringify(&JSON::parse(golden).unwrap()).unwrap();
+    assert_eq!(String::from(shown), String::from(expected));
+
+    let freshness = get(&scene.core.get_state(), "freshness");
+    let keys: Vec<String> =
+        Object::keys(&freshness.into()).iter().map(|key| key.as_string().unwrap()).collect();
+    assert_eq!(keys, ["source", "revision", "asOf", "nextRetryAt", "attempt", "reason"]);
+    let freshness = get(&scene.core.get_state(), "freshness");
+    assert_eq!(get(&freshness, "revision").as_f64(), Some(11.0));
+    assert!(get(&freshness, "reason").is_null() && get(&freshness, "nextRetryAt").is_null());
+}
+
+#[wasm_bindgen_test]
+async fn what_did_not_change_is_the_identical_object() {
+    let scene = Scene::new();
+    scene.live(10).await;
+    let before = scene.core.get_state();
+    assert!(Object::is(&before, &scene.core.get_state()));
+    assert!(Object::is(&before, &scene.states.get(scene.states.length() - 1)));
+    scene.frame("garbage");
+    scene.frame(&summary_event(3));
+    assert!(Object::is(&before, &scene.core.get_state()), "nothing changed");
+
+    scene.frame(&summary_event(11));
+    let after = scene.core.get_state();
+    let (old, new) = (get(&before, "view"), get(&after, "view"));
+    assert!(!Object::is(&before, &after) && !Object::is(&old, &new));
+    for (section, is_same) in [
+        ("summary", false),
+        ("themeBreakdown", true),
+        ("recentMocs", true),
+        ("partialPartsMocs", true),
+    ] {
+        assert_eq!(Object::is(&get(&old, section), &get(&new, section)), is_same, "{section}");
+    }
+
+    scene.world.close(1006);
+    let lost = get(&scene.core.get_state(), "view");
+    assert!(Object::is(&new, &lost), "the view is the same, only its freshness is not");
+}
+
+#[wasm_bindgen_test]
+async fn refused_sessions_wait_for_the_app() {
+    let scene = Scene::new();
+    scene.core.start();
+    turn().await;
+    scene.world.open();
+    scene.frame(HANDSHAKE);
+    scene.frame(r#"44/dashboard,{"message":"AUTH_FAILED"}"#);
+    assert_eq!((scene.status().as_str(), scene.reason().as_str()), ("authRequired", "AUTH_FAILED"));
+    assert_eq!(scene.world.open_socket_count(), 0);
+    scene.core.refresh();
+    dispatch("online");
+    turn().await;
+    assert_eq!(scene.world.socket_count(), 1);
+    scene.core.reauthenticate();
+    turn().await;
+    assert_eq!((scene.status().as_str(), scene.world.socket_count()), ("connecting", 2));
+}
+
+#[wasm_bindgen_test]
+async fn the_page_tells_of_the_network() {
+    let scene = Scene::new();
+    scene.live(10).await;
+    dispatch("offline");
+    assert_eq!((scene.status().as_str(), scene.reason().as_str()), ("backoff", "OFFLINE"));
+    dispatch("online");
+    assert_eq!(scene.status(), "connecting");
+    turn().await;
+    scene.accept().await;
+    scene.world.answer(304, "", "");
+    scene.until(Scene::is_answered).await;
+    assert_eq!(scene.status(), "live");
+
+    scene.core.stop();
+    let sockets = scene.world.socket_count();
+    dispatch("offline");
+    dispatch("online");
+    turn().await;
+    assert_eq!((scene.status().as_str(), scene.world.socket_count()), ("closed", sockets));
+}
+
+#[wasm_bindgen_test]
+async fn a_failing_request_is_retried_and_stop_gives_it_up() {
+    let scene = Scene::new();
+    scene.core.start();
+    turn().await;
+    scene.accept().await;
+    scene.world.fail();
+    turn().await;
+    assert_eq!((scene.status().as_str(), scene.reason().as_str()), ("syncing", "SNAPSHOT_FAILED"));
+    scene.until(|scene| scene.world.request_count() == 2).await;
+    scene.core.stop();
+    assert!(scene.world.is_aborted());
+    turn().await;
+    assert_eq!(scene.status(), "closed");
+}
+
+#[wasm_bindgen_test]
+async fn cookies_go_elsewhere_only_if_the_app_says_so() {
+    for (cookies, credentials) in [(false, "same-origin"), (true, "include")] {
+        let options = Object::new();
+        set(&options, "url", &"http://server.test".into());
+        set(&options, "basePath", &"/v1".into());
+        set(&options, "cookies", &cookies.into());
+        let scene = Scene::with(&options);
+        scene.core.start();
+        turn().await;
+        scene.accept().await;
+        assert_eq!(scene.sent(), ["40/dashboard,"], "without a token");
+        assert_eq!(scene.world.request_url(), "http://server.test/v1/dashboard");
+        assert_eq!(scene.world.option("credentials").as_string().as_deref(), Some(credentials));
+        assert_eq!(scene.world.option("redirect").as_string().as_deref(), Some("error"));
+        assert_eq!(scene.world.header("authorization"), None);
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_token_that_cannot_be_had_is_asked_for_again() {
+    let failing = [
+        callback0(|| js_sys::Promise::reject(&"no".into()).into()),
+        callback0(|| wasm_bindgen::throw_str("no")),
+        callback0(|| 7.into()),
+    ];
+    for provider in failing {
+        let options = options();
+        set(&options, "getToken", &provider);
+        let scene = Scene::with(&options);
+        scene.core.start();
+        turn().await;
+        let told = (scene.status(), scene.reason());
+        assert_eq!(told, ("backoff".to_owned(), "TOKEN_UNAVAILABLE".to_owned()));
+        assert_eq!(scene.world.socket_count(), 0);
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_token_that_comes_too_late_opens_nothing() {
+    let options = options();
+    let pending = js_sys::Array::new();
+    let list = pending.clone();
+    set(
+        &options,
+        "getToken",
+        &callback0(move || {
+            let list = list.clone();
+            js_sys::Promise::new(&mut |resolve, _| {
+                list.push(&resolve);
+            })
+            .into()
+        }),
+    );
+    let scene = Scene::with(&options);
+    scene.core.start();
+    turn().await;
+    scene.core.stop();
+    let resolve: js_sys::Function = pending.get(0).into();
+    resolve.call1(&JsValue::UNDEFINED, &"late".into()).unwrap();
+    turn().await;
+    assert_eq!((scene.world.socket_count(), scene.status().as_str()), (0, "closed"));
+}
+
+#[wasm_bindgen_test]
+fn options_that_make_no_sense_are_refused() {
+    let good = options();
+    set(&good, "onState", &callback(drop));
+    set(&good, "onDiagnostic", &callback(drop));
+    assert!(DashboardCore::new(&good).is_ok());
+    for (name, value) in [
+        ("url", JsValue::from("ftp://server.test")),
+        ("url", JsValue::from(7)),
+        ("basePath", JsValue::from(7)),
+        ("getToken", JsValue::from("token")),
+        ("onState", JsValue::UNDEFINED),
+        ("onDiagnostic", JsValue::NULL),
+    ] {
+        let options = Object::assign(&Object::new(), &good);
+        set(&options, name, &value);
+        let error = DashboardCore::new(&options).unwrap_err();
+        assert!(error.is_instance_of_type_error(), "{name}");
+    }
+    assert!(DashboardCore::new(&JsValue::UNDEFINED).is_err());
+}
+
+#[wasm_bindgen_test]
+fn without_a_url_the_page_is_the_server() {
+    let options = options();
+    set(&options, "url", &"".into());
+    set(&options, "onState", &callback(drop));
+    set(&options, "onDiagnostic", &callback(drop));
+    assert!(DashboardCore::new(&options).is_ok());
+}
+
+trait IsTypeError {
+    fn is_instance_of_type_error(&self) -> bool;
+}
+
+impl IsTypeError for JsValue {
+    fn is_instance_of_type_error(&self) -> bool {
+        use wasm_bindgen::JsCast as _;
+        self.is_instance_of::<js_sys::TypeError>()
+    }
+}
