@@ -6,11 +6,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod changes;
+mod chromium;
 mod faults;
 mod isolation;
 mod node_client;
 mod node_server;
 mod operations;
+mod page;
 mod rest;
 mod rust_client;
 mod socket;
