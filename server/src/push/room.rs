@@ -266,9 +266,9 @@ impl Rooms {
             if let Some(message) = make(seen) {
                 self.hand_over(&member, std::slice::from_ref(&message));
             }
+            member.connection.close_soon("token_expired");
             // Leaving the namespace tells the official clients not to come back by themselves.
             member.socket.clone().disconnect().ok();
-            member.connection.close_soon("token_expired");
         }
     }
 

@@ -11,12 +11,12 @@ use crate::support::{
 const WISH: &str = "insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x')";
 
 /// Ends the server's connections to the database.
+const CUT_OFF: &str = "
+    select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and application_name = 'dashboard-server'";
+
 async fn cut_off(db: &TestDb) {
-    db.run(
-        "select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and application_name = 'dashboard-server'",
-    )
-    .await;
+    db.run(CUT_OFF).await;
 }
 
 async fn database_name(db: &TestDb) -> String {
@@ -34,13 +34,7 @@ async fn changes_during_an_outage_arrive_afterwards_on_the_same_socket() {
         for round in 0..3_u64 {
             // Nobody new gets in; who is in writes on.
             admin(&format!("alter database {name} with allow_connections false")).await;
-            writer
-                .execute(
-                    "select pg_terminate_backend(pid) from pg_stat_activity
-                     where datname = current_database() and application_name = 'dashboard-server'",
-                )
-                .await
-                .unwrap();
+            writer.execute(CUT_OFF).await.unwrap();
             writer.execute(WISH).await.unwrap();
             admin(&format!("alter database {name} with allow_connections true")).await;
             let event = client.event_at(round + 2).await;
@@ -72,8 +66,10 @@ async fn without_a_database_snapshots_are_503_and_readiness_fails() {
     with_server(|db: TestDb, server: TestServer| async move {
         let mut client = server.connect("ada").await;
         let name = database_name(&db).await;
+        // Opened while that is still possible.
+        let mut operator = db.connection().await;
         admin(&format!("alter database {name} with allow_connections false")).await;
-        cut_off(&db).await;
+        operator.execute(CUT_OFF).await.unwrap();
         let bearer = format!("Bearer {}", access("ada"));
         let response = server.get("/api/dashboard", &[("authorization", &bearer)]).await;
         assert_eq!(response.status(), 503);
