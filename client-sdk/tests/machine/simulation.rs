@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use world::World;
 
 /// Seeds in an ordinary run; each lives for about 27 virtual minutes.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 150;
 
 #[test]
 fn whatever_happens_the_client_does_not_lie_and_converges() {
@@ -42,7 +42,7 @@ fn whatever_happens_the_client_does_not_lie_and_converges() {
     }
     // A world in which nothing goes wrong would prove nothing.
     for what in world::EVERYTHING {
-        assert!(!ran_all || happened.get(what).is_some_and(|count| *count > 20), "rare: {what}");
+        assert!(!ran_all || happened.get(what).is_some_and(|count| *count > 10), "rare: {what}");
     }
 }
 

@@ -3,7 +3,7 @@
 use client_sdk::backoff;
 use client_sdk::machine::SETTLE_AFTER;
 use client_sdk::state::{Publication, Source, Status};
-use client_sdk::time::{Millis, Moment};
+use client_sdk::time::Moment;
 
 use super::server::Seen;
 use crate::bench::Bench;
@@ -14,10 +14,15 @@ pub(super) struct Checks {
     last: Option<Publication>,
     seen: Option<Seen>,
     live_since: Option<Moment>,
+    /// Sockets so far, and the failures at the opening of the last one.
+    sockets: usize,
+    failures: u32,
     /// A snapshot, or a 304, came after the acceptance of the socket that is open.
     pub(super) is_synchronized: bool,
     /// The server asked to be left alone at some time, which the law of waiting yields to.
     pub(super) has_wished: bool,
+    /// The server said that the session is not accepted.
+    pub(super) is_refused: bool,
     /// Sockets and requests so far, when the session was refused.
     refused_at: Option<(usize, usize)>,
 }
@@ -41,7 +46,8 @@ impl Checks {
 
     /// The session is another one: nothing of the former may be compared.
     pub(super) fn forget(&mut self) {
-        *self = Self { has_wished: self.has_wished, ..Self::default() };
+        let (has_wished, sockets) = (self.has_wished, self.sockets);
+        *self = Self { has_wished, sockets, ..Self::default() };
     }
 
     fn never_back(&mut self, state: &Publication) {
@@ -87,25 +93,29 @@ impl Checks {
         assert!(wait <= ceiling, "waits {wait:?} after {} failures", bench.state.attempt);
     }
 
+    /// Failures are counted until live has held: a new socket starts with as many as there were.
     fn forgives_only_what_held(&mut self, bench: &Bench) {
-        let last = self.last.as_ref();
-        let forgiven = last
-            .is_some_and(|last| bench.state.attempt < last.attempt && last.status == Status::Live);
-        if forgiven {
-            let held = self.live_since.map_or(Millis(0), |since| bench.now.since(since));
-            assert!(held >= SETTLE_AFTER, "forgiven after {held:?} of live");
+        let attempt = bench.state.attempt;
+        if self.sockets != bench.sockets {
+            self.sockets = bench.sockets;
+            self.failures = attempt;
         }
-        let is_live = bench.state.status == Status::Live;
-        self.live_since = match (is_live, self.live_since) {
-            (true, None) => Some(bench.now),
-            (true, since) => since,
-            (false, _) => None,
-        };
+        if bench.state.status != Status::Live {
+            self.live_since = None;
+            return;
+        }
+        let held = bench.now.since(*self.live_since.get_or_insert(bench.now));
+        if attempt != self.failures {
+            assert!(attempt == 0 && held >= SETTLE_AFTER, "{attempt} after {held:?} of live");
+            self.failures = 0;
+        }
     }
 
     fn stays_refused(&mut self, bench: &Bench) {
         let asked = (bench.sockets, bench.fetches);
-        if bench.state.status == Status::AuthRequired {
+        let is_refused = bench.state.status == Status::AuthRequired;
+        assert!(is_refused || !self.is_refused, "a refused session is not taken for refused");
+        if is_refused {
             assert_eq!(*self.refused_at.get_or_insert(asked), asked, "tried a refused session");
         } else {
             assert_eq!(self.refused_at, None, "left authRequired by itself");

@@ -57,6 +57,10 @@ pub(super) struct World {
     joined: Option<EffectEpoch>,
     /// A socket whose packets are lost both ways, without a close.
     dead: Option<EffectEpoch>,
+    /// Frames on their way.
+    in_flight: usize,
+    /// Something was withheld from this socket's client: it may be stale without knowing.
+    is_cheated: bool,
     /// When the last frame of the socket arrives: a stream keeps its order.
     stream_until: Moment,
     seen_socket: Option<EffectEpoch>,
@@ -95,6 +99,8 @@ impl World {
             plans: Vec::new(),
             joined: None,
             dead: None,
+            in_flight: 0,
+            is_cheated: false,
             stream_until: Moment(0),
             seen_socket: None,
             seen_fetch: None,
@@ -175,6 +181,20 @@ impl World {
             _ => {}
         }
         self.checks.after_step(&self.bench, self.server.user);
+        self.live_is_current();
+    }
+
+    /// Where nothing is on its way and nothing was withheld, live means exactly what it says.
+    fn live_is_current(&self) {
+        let is_joined = self.joined.is_some() && self.joined == self.bench.socket;
+        if self.bench.state.status == Status::Live
+            && is_joined
+            && !self.is_cheated
+            && self.in_flight == 0
+        {
+            let view = self.bench.state.view.as_ref().expect("live has a view");
+            assert!(self.server.is_shown_by(view), "live is not current: {view:?}");
+        }
     }
 
     fn open(&mut self, epoch: EffectEpoch) {
@@ -211,12 +231,16 @@ impl World {
                     self.send(epoch, AUTH_FAILED.to_owned());
                 } else {
                     self.joined = Some(epoch);
+                    self.is_cheated = false;
                     self.send(epoch, ACCEPTED.to_owned());
                     self.plan(PING_EVERY, Plan::Ping(epoch));
                 }
             }
             Plan::Frame(epoch, text) => {
+                self.in_flight -= 1;
                 if self.dead != Some(epoch) {
+                    self.checks.is_refused |=
+                        text == AUTH_FAILED && self.bench.socket == Some(epoch);
                     self.give(Input::Frame { epoch, text });
                 }
             }
@@ -229,9 +253,11 @@ impl World {
             Plan::Answer(epoch, result) => {
                 let is_good = matches!(&result, Ok(Response { status: 200 | 304, etag, .. })
                     if etag.is_some() || matches!(&result, Ok(Response { status: 304, .. })));
-                if is_good && self.seen_fetch == Some(epoch) {
+                if self.seen_fetch == Some(epoch) {
                     // Also where it turns out too old; then the client must not be live.
-                    self.checks.is_synchronized = true;
+                    self.checks.is_synchronized |= is_good;
+                    let is_401 = matches!(&result, Ok(Response { status: 401, .. }));
+                    self.checks.is_refused |= is_401;
                 }
                 self.give(Input::Snapshot { epoch, result });
             }
@@ -260,11 +286,13 @@ impl World {
         if let Some(epoch) = self.joined {
             if self.storm(5) {
                 self.count("event reordered");
+                self.is_cheated = true;
                 frames.reverse();
             }
             for frame in frames {
                 if self.storm(4) {
                     self.count("event corrupted");
+                    self.is_cheated = true;
                     let cut = self.random.span(Millis(0), Millis(frame.len() as u64)).0;
                     let cut = usize::try_from(cut).unwrap();
                     self.send(epoch, frame.chars().take(cut).collect());
@@ -392,6 +420,7 @@ impl World {
         } else {
             let source = if self.storm(10) {
                 self.count("snapshot by a lagging replica");
+                self.is_cheated = true;
                 &self.past
             } else {
                 &self.server
@@ -409,6 +438,7 @@ impl World {
 
     /// Frames of one socket arrive in order, as a stream's do.
     fn send(&mut self, epoch: EffectEpoch, text: String) {
+        self.in_flight += 1;
         let arrival = (self.bench.now + self.latency()).max(self.stream_until);
         self.stream_until = arrival;
         let delay = arrival.since(self.bench.now);
