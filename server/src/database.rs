@@ -132,11 +132,6 @@ async fn start_private(config: &Config) -> Result<(String, Option<Cluster>), Dat
 
 async fn migrate(options: &PgConnectOptions, wait: Duration) -> Result<(), DatabaseError> {
     let mut connection = connect(options, wait).await?;
-    // What exists already need not be mentioned.
-    sqlx::query("set client_min_messages = warning")
-        .execute(&mut connection)
-        .await
-        .map_err(DatabaseError::Schema)?;
     let version: i32 =
         sqlx::query_scalar("select current_setting('server_version_num')::int / 10000")
             .fetch_one(&mut connection)
@@ -152,19 +147,31 @@ async fn migrate(options: &PgConnectOptions, wait: Duration) -> Result<(), Datab
             .await
             .map_err(DatabaseError::Schema)?;
     if !exists {
-        sqlx::query("create schema if not exists dashboard")
-            .execute(&mut connection)
-            .await
-            .map_err(DatabaseError::Schema)?;
+        let made =
+            sqlx::query("create schema if not exists dashboard").execute(&mut connection).await;
+        match made {
+            // Another node that starts just now was quicker.
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {}
+            made => made.map(drop).map_err(DatabaseError::Schema)?,
+        }
     }
     let steps = [
         (sqlx::migrate!("./migrations"), "dashboard.migrations"),
         (sqlx::migrate!("./sources/standalone"), "dashboard.source_migrations"),
     ];
-    for (mut migrator, table) in steps {
-        prepare(&mut migrator, table).run(&mut connection).await?;
-    }
     connection.close().await.ok();
+    // A pool of one: the library's future over a bare connection cannot move between threads.
+    let pool = PgPoolOptions::new().max_connections(1).after_connect(|connection, _| {
+        Box::pin(async move {
+            // What exists already need not be mentioned.
+            sqlx::query("set client_min_messages = warning").execute(connection).await.map(drop)
+        })
+    });
+    let pool = pool.connect_lazy_with(options.clone());
+    for (mut migrator, table) in steps {
+        prepare(&mut migrator, table).run(&pool).await?;
+    }
+    pool.close().await;
     Ok(())
 }
 

@@ -85,3 +85,9 @@ fn help_explains_every_flag_with_its_variable() {
     let variables = text.matches("[env: ").count();
     assert_eq!(flags, variables, "{text}");
 }
+
+#[test]
+fn a_server_may_be_started_on_any_thread() {
+    fn is_send(_: &impl Send) {}
+    is_send(&dashboard_server::Server::start(crate::support::config("postgres://h/d")));
+}

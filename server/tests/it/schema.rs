@@ -43,6 +43,24 @@ async fn starting_again_keeps_epoch_and_data() {
 }
 
 #[tokio::test]
+async fn nodes_that_start_at_the_same_time_install_once() {
+    let (name, url) = create_database().await;
+    let nodes = [(); 6].map(|()| {
+        let config = config(&url);
+        tokio::spawn(async move { Box::pin(Database::open(&config)).await })
+    });
+    let mut failures = Vec::new();
+    for node in nodes {
+        match node.await.unwrap() {
+            Ok(database) => database.close().await,
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
+    drop_database(&name).await;
+    assert!(failures.is_empty(), "{failures:?}");
+}
+
+#[tokio::test]
 async fn writers_need_no_rights_on_the_change_log() {
     with_database(|db| async move {
         let role = format!("writer_{}", uuid::Uuid::new_v4().simple());

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    TestDb, TestServer, access, config, start, token, with_database, with_server,
+    CERTIFICATE, TestDb, TestServer, access, config, start, token, with_database, with_server,
 };
 
 const COLLECTION: &str = "
@@ -311,15 +311,18 @@ async fn https_is_served_with_a_certificate() {
         config.tls_key = Some(format!("{keys}/tls-key.pem").into());
         let (server, test) = start(config).await;
         assert!(test.base.starts_with("https://"));
-        let certificate = std::fs::read(format!("{keys}/tls-cert.pem")).unwrap();
         let client = reqwest::Client::builder()
-            .tls_certs_only([reqwest::Certificate::from_pem(&certificate).unwrap()])
+            .tls_certs_only([reqwest::Certificate::from_pem(CERTIFICATE).unwrap()])
             .build()
             .unwrap();
         let url = format!("{}/api/dashboard", test.base);
         let response = client.get(url).bearer_auth(access("ada")).send().await.unwrap();
         assert_eq!(response.status(), 200);
         assert!(response.headers().contains_key("strict-transport-security"));
+        // Sockets too.
+        let mut client = test.connect("ada").await;
+        db.run("insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x')").await;
+        assert_eq!(client.event().await["payload"]["totalWishlistItems"], 1);
         server.shutdown().await;
     })
     .await;

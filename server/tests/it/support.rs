@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
@@ -15,10 +16,18 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+};
 
+/// Of the key beside it; for loopback, and for tests only.
+pub(crate) const CERTIFICATE: &[u8] = include_bytes!("../keys/tls-cert.pem");
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// Far more than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -190,7 +199,9 @@ impl TestServer {
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
-        let (stream, _) = Box::pin(connect_async(request)).await.unwrap();
+        let connector = Some(Connector::Rustls(Arc::new(trusting_the_test_certificate())));
+        let connect = connect_async_tls_with_config(request, None, true, connector);
+        let (stream, _) = Box::pin(connect).await.unwrap();
         let mut client = Client { stream: Box::new(stream) };
         assert!(client.frame().await.starts_with('0'));
         client
@@ -204,6 +215,16 @@ impl TestServer {
         assert!(answer.starts_with("40/dashboard,"), "{answer}");
         client
     }
+}
+
+fn trusting_the_test_certificate() -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(CERTIFICATE).unwrap()).unwrap();
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 /// A client that speaks the bare wire.
