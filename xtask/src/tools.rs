@@ -11,7 +11,8 @@ use crate::workspace::{self, cargo, command, find};
 /// The version that the tests were written against; any installed one is taken first.
 const NEXTEST: &str = "0.9.143";
 const WASM_PACK: &str = "0.15.1";
-const NODE_MAJOR: u32 = 20;
+/// What the bundler and the tests ask for, as package.json says.
+const NODE: (u32, u32) = (20, 19);
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
 /// Checks that Node and npm are there and new enough; these two a person installs.
@@ -20,11 +21,11 @@ const WASM_TARGET: &str = "wasm32-unknown-unknown";
 ///
 /// Says what to install.
 pub(crate) fn node() -> anyhow::Result<String> {
-    let hint = format!("install Node.js {NODE_MAJOR} or newer, with npm, and run this again");
+    let hint =
+        format!("install Node.js {}.{} or newer, with npm, and run this again", NODE.0, NODE.1);
     let version = printed(command("node").arg("--version"))
         .with_context(|| format!("node was not found on PATH; {hint}"))?;
-    let major = version.trim_start_matches('v').split('.').next().and_then(|n| n.parse().ok());
-    if major.is_none_or(|major: u32| major < NODE_MAJOR) {
+    if node_version(&version).is_none_or(|found| found < NODE) {
         bail!("node is {version}, which is too old; {hint}");
     }
     printed(command("npm").arg("--version"))
@@ -181,6 +182,12 @@ fn printed(command: &mut Command) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// `v20.19.4` → (20, 19).
+fn node_version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.trim_start_matches('v').split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
 fn locked_version<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
     let (_, entry) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
     entry.split('"').next()
@@ -189,6 +196,13 @@ fn locked_version<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_of_node_are_compared_as_numbers() {
+        assert_eq!(node_version("v20.19.4"), Some((20, 19)));
+        assert!(node_version("v20.9.0") < Some(NODE) && node_version("v22.1.0") > Some(NODE));
+        assert_eq!(node_version("nightly"), None);
+    }
 
     #[test]
     fn the_locked_version_is_of_exactly_that_crate() {
