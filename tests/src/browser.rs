@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use base64::Engine;
@@ -37,6 +37,7 @@ const FLAGS: [&str; 12] = [
     "--hide-scrollbars",
 ];
 const START_PATIENCE: Duration = Duration::from_mins(1);
+const END_PATIENCE: Duration = Duration::from_secs(5);
 /// Longer than any wait inside a page.
 const SCRIPT_PATIENCE: Duration = Duration::from_mins(5);
 
@@ -243,6 +244,14 @@ impl Browser {
         Ok(lines.filter(|line| line.level == "SEVERE").collect())
     }
 
+    /// Where Linux shows that Chromium's process lives: its number ends the name of the link that
+    /// guards the profile.
+    fn process(&self) -> Option<PathBuf> {
+        let guard = std::fs::read_link(self.profile.join("SingletonLock")).ok()?;
+        let (_, number) = guard.to_str()?.rsplit_once('-')?;
+        Some(Path::new("/proc").join(number))
+    }
+
     /// Sends a command of the `DevTools` protocol.
     pub async fn cdp(&self, command: &str, parameters: Value) -> anyhow::Result<Value> {
         let outcome = self.client.issue_cmd(Extension::cdp(command, &parameters)).await;
@@ -252,6 +261,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        let process = self.process();
         // Ending the session ends Chromium; without it, killing the driver would leave it behind.
         // Blocking and by hand, because this may run while a failed test unwinds.
         let request = format!(
@@ -266,6 +276,11 @@ impl Drop for Browser {
         });
         if let Err(error) = ended {
             eprintln!("a browser could not be ended: {error}");
+        }
+        // It may still be writing to its profile.
+        let begun = Instant::now();
+        while process.as_deref().is_some_and(Path::exists) && begun.elapsed() < END_PATIENCE {
+            std::thread::yield_now();
         }
         let _ = std::fs::remove_dir_all(&self.profile);
     }
