@@ -144,8 +144,6 @@ fn is_version(program: &str, version: &str) -> bool {
 fn install(steps: &mut Steps, name: &str, version: &str, locked: bool) -> anyhow::Result<()> {
     let mut install = cargo(["install", name, "--version"]);
     install.arg(format!("={version}")).arg("--root").arg(workspace::tools());
-    // Optimising a tool takes minutes, and saves it seconds.
-    install.arg("--debug").env("CARGO_PROFILE_DEV_DEBUG", "false");
     // Unoptimised: built in a third of the time, and quick enough for what they do here.
     install.arg("--debug").env("CARGO_PROFILE_DEV_DEBUG", "0");
     // Built elsewhere than the project: its lock and artifacts are not ours.
