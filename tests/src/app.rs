@@ -82,7 +82,8 @@ impl TestApp {
     /// Where the API, the sockets and the web app are, such as `http://127.0.0.1:40123`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.config.tls_cert.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// An HTTP client for it.

@@ -33,20 +33,25 @@ impl Screen {
     /// A dashboard at any server, with tokens from that function.
     #[must_use]
     pub fn open_with(url: &str, token: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        let options = Options::new(url).token(move || {
+            let token = token();
+            async move { token }
+        });
+        Self::open_options(options)
+    }
+
+    /// A dashboard with whatever options; its diagnostics come here.
+    #[must_use]
+    pub fn open_options(options: Options) -> Self {
         let diagnostics = Diagnostics::default();
         let (tell, told) = watch::channel(());
-        let options = Options::new(url)
-            .token(move || {
-                let token = token();
-                async move { token }
-            })
-            .on_diagnostic({
-                let diagnostics = Arc::clone(&diagnostics);
-                move |diagnostic| {
-                    diagnostics.lock().unwrap_or_else(PoisonError::into_inner).push(diagnostic);
-                    tell.send_replace(());
-                }
-            });
+        let options = options.on_diagnostic({
+            let diagnostics = Arc::clone(&diagnostics);
+            move |diagnostic| {
+                diagnostics.lock().unwrap_or_else(PoisonError::into_inner).push(diagnostic);
+                tell.send_replace(());
+            }
+        });
         let client = DashboardClient::start(options).expect("the client starts");
         Self { client, diagnostics, told }
     }

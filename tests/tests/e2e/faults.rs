@@ -2,13 +2,16 @@
 //! not claim to be.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use client_sdk::state::{Code, Source, Status};
 use e2e_tests::writer::{self, NewMoc};
 use e2e_tests::{Screen, TestApp, Wire};
 
 const USER: &str = "faults@example.test";
+/// Short enough to wait for, long enough to sign in with on a busy machine.
+const SHORT_SESSION: Duration = Duration::from_secs(4);
 
 #[tokio::test]
 async fn d_res_3_after_a_restart_the_sdk_refetches_and_converges() {
@@ -60,6 +63,39 @@ async fn d_res_2_a_session_that_is_refused_is_not_retried() {
     good.store(true, Ordering::Relaxed);
     screen.client.reauthenticate();
     screen.until_it_shows(&app.rest(), &app.bearer(USER)).await;
+}
+
+#[tokio::test]
+async fn a_session_that_runs_out_is_renewed_without_asking_anyone() {
+    let app = TestApp::start().await;
+    let tokens = app.tokens.clone();
+    let asked = AtomicU32::new(0);
+    // The socket's and the first snapshot's token run out soon; later ones do not.
+    let screen = Screen::open_with(&app.url(), move || {
+        let short = asked.fetch_add(1, Ordering::Relaxed) < 2;
+        tokens.access_for(USER, if short { SHORT_SESSION } else { Duration::from_hours(1) })
+    });
+    screen.until_status(Status::Live).await;
+    screen.until_told(Code::TokenExpired).await;
+    screen.until_it_shows(&app.rest(), &app.bearer(USER)).await;
+    writer::add_wish(app.db(), USER, "Titanic").await;
+    screen.until_it_shows(&app.rest(), &app.bearer(USER)).await;
+    assert_eq!(screen.count(Code::AuthFailed) + screen.count(Code::Unauthorized), 0);
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_read_is_told_and_made_good() {
+    let app = TestApp::start().await;
+    let screen = Screen::open(&app, USER);
+    screen.until_it_shows(&app.rest(), &app.bearer(USER)).await;
+    sqlx::query("alter table dashboard.sets rename to hidden").execute(app.db()).await.unwrap();
+    writer::add_moc(app.db(), USER, &NewMoc::new("Unseen", "City")).await;
+    screen.until_told(Code::SnapshotUnavailable).await;
+    let state = screen.client.state();
+    assert_ne!(state.freshness.source, Source::Live, "what may be old is not called live");
+    sqlx::query("alter table dashboard.hidden rename to sets").execute(app.db()).await.unwrap();
+    let view = screen.until_it_shows(&app.rest(), &app.bearer(USER)).await;
+    assert_eq!(view.recent_mocs[0].title.as_str(), "Unseen");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The official JavaScript client, `socket.io-client`, against our server.
 
+use std::time::Duration;
+
 use e2e_tests::writer::{self, NewMoc};
 use e2e_tests::{Oracle, Received, TestApp};
 use serde_json::{Value, json};
@@ -92,6 +94,29 @@ async fn d_ws_5_d_ws_6_receives_every_type_of_event_in_its_envelope() {
 }
 
 #[tokio::test]
+async fn d_ws_6_errors_are_events_too() {
+    let app = TestApp::start().await;
+    let mut client = Oracle::client().await;
+    let token = app.tokens.access(USER);
+    connect(&mut client, &app, "a", json!({ "auth": { "token": token } })).await;
+    client.until("connect", |_| true).await;
+    // The data of the summary cannot be read: clients are told that they may be stale.
+    hide(&app, "wishlist_items", "hidden").await;
+    writer::add_moc(app.db(), USER, &NewMoc::new("Unseen", "City")).await;
+    let unavailable = envelope(&mut client, EventType::Error).await;
+    assert_eq!(unavailable["payload"]["code"], "SNAPSHOT_UNAVAILABLE");
+    hide(&app, "hidden", "wishlist_items").await;
+    let summary = envelope(&mut client, EventType::SummaryUpdated).await;
+    assert_eq!(summary["payload"]["totalMocs"], 1, "told as soon as it can be read again");
+    // The session runs out: the client learns why, and is disconnected.
+    let token = app.tokens.access_for(USER, Duration::from_secs(4));
+    connect(&mut client, &app, "b", json!({ "auth": { "token": token } })).await;
+    let expired = envelope(&mut client, EventType::Error).await;
+    assert_eq!(expired["payload"]["code"], "TOKEN_EXPIRED");
+    client.until("disconnect", |event| event["name"] == "b").await;
+}
+
+#[tokio::test]
 async fn reconnects_after_the_server_was_restarted() {
     let mut app = TestApp::start().await;
     let mut client = Oracle::client().await;
@@ -107,6 +132,11 @@ async fn reconnects_after_the_server_was_restarted() {
     client.until("connect", |_| true).await;
     writer::add_wish(app.db(), USER, "Titanic").await;
     envelope(&mut client, EventType::SummaryUpdated).await;
+}
+
+async fn hide(app: &TestApp, table: &str, name: &str) {
+    let statement = format!("alter table dashboard.{table} rename to {name}");
+    sqlx::query(sqlx::AssertSqlSafe(statement)).execute(app.db()).await.unwrap();
 }
 
 async fn connect(client: &mut Oracle, app: &TestApp, name: &str, options: Value) {

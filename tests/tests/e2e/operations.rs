@@ -1,9 +1,16 @@
 //! What operators see, and how fast it is.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use client_sdk::driver::native::Options;
+use client_sdk::state::{DashboardState, Status};
 use e2e_tests::writer::{self, NewMoc};
-use e2e_tests::{Credential, Payload, TestApp, Wire, within};
+use e2e_tests::{Credential, Payload, Screen, TestApp, Wire, within};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 
 const USER: &str = "operations@example.test";
 
@@ -58,6 +65,39 @@ async fn d_nfr_3_plain_http_is_served_on_loopback_only() {
         let refused = TestApp::try_start_with(&[flag, "0.0.0.0:0"]).await.err().unwrap();
         assert!(refused.contains("plain HTTP is served on loopback only"), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn d_nfr_3_the_sdk_speaks_https_and_wss_to_a_server_with_a_certificate() {
+    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/tests/keys");
+    let (certificate, key) = (keys.join("tls-cert.pem"), keys.join("tls-key.pem"));
+    let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let app = TestApp::start_with(&["--tls-cert", certificate, "--tls-key", key]).await;
+    let mut trusted = RootCertStore::empty();
+    trusted.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(trusted)
+        .with_no_client_auth();
+    let tokens = app.tokens.clone();
+    let options = Options::new(app.url()).tls(Arc::new(tls)).token(move || {
+        let token = tokens.access(USER);
+        async move { token }
+    });
+    let screen = Screen::open_options(options);
+    screen.until_status(Status::Live).await;
+    writer::add_wish(app.db(), USER, "Titanic").await;
+    let wished = |state: &DashboardState| {
+        state.view.as_ref().is_some_and(|view| view.summary.total_wishlist_items == 1)
+    };
+    let state = screen.until("the change, pushed", wished).await;
+    assert_eq!(state.status, Status::Live);
+    // Whoever does not know the certificate does not talk to this server.
+    let stranger = Screen::open(&app, USER);
+    let state = stranger.until("a refusal", |state| state.freshness.attempt > 0).await;
+    assert_eq!(state.view, None);
 }
 
 #[tokio::test]

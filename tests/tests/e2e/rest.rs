@@ -176,6 +176,18 @@ async fn d_api_7_unknown_addresses_and_methods_have_the_standard_body() {
 }
 
 #[tokio::test]
+async fn d_api_7_a_failure_inside_is_500_with_a_constant_text() {
+    let app = TestApp::start().await;
+    sqlx::query("alter table dashboard.sets rename to hidden").execute(app.db()).await.unwrap();
+    let answer = app.rest().get(SNAPSHOT, &app.bearer(USER), &[]).await;
+    assert_eq!(answer.status, 500);
+    let error = answer.error();
+    assert_eq!(error.error.code, ErrorCode::InternalError);
+    assert_eq!(error.error.message, "Unable to load dashboard");
+    assert!(!answer.body.contains("sets"), "{}", answer.body);
+}
+
+#[tokio::test]
 async fn an_unchanged_snapshot_is_not_sent_again() {
     let app = TestApp::start().await;
     writer::add_wish(app.db(), USER, "Titanic").await;
