@@ -11,7 +11,7 @@
 //!
 //! Every effect that will be answered bears an [`EffectEpoch`], and one gate drops the answers to
 //! effects that were given up. Which socket and which request exist follows from the state alone
-//! ([`State`](phases::State)), so there is never a second one of either.
+//! (`phases::State`), so there is never a second one of either.
 
 mod attempt;
 mod core;

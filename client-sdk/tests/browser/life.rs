@@ -142,6 +142,7 @@ async fn the_page_tells_of_the_network() {
     dispatch("online");
     turn().await;
     assert_eq!((scene.status().as_str(), scene.world.socket_count()), ("closed", sockets));
+    assert_eq!(scene.world.error_count(), 0, "a listener was left behind");
 }
 
 #[wasm_bindgen_test]

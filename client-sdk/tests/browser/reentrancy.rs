@@ -92,6 +92,36 @@ async fn a_callback_may_call_the_client_again() {
 }
 
 #[wasm_bindgen_test]
+async fn a_callback_is_never_called_within_itself() {
+    let options = options();
+    let scene: Rc<RefCell<Option<Rc<Scene>>>> = Rc::default();
+    let (depth, seen) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(Vec::new())));
+    let (client, inner_depth, inner_seen) = (scene.clone(), depth.clone(), seen.clone());
+    set(
+        &options,
+        "onState",
+        &callback(move |state| {
+            inner_depth.set(inner_depth.get() + 1);
+            let status = text(&state, "status");
+            inner_seen.borrow_mut().push((inner_depth.get(), status.clone()));
+            let client = client.borrow().clone();
+            if let Some(scene) = client.filter(|_| status == "connecting") {
+                scene.core.stop();
+            }
+            inner_depth.set(inner_depth.get() - 1);
+        }),
+    );
+    *scene.borrow_mut() = Some(Rc::new(Scene::with(&options)));
+    let client = scene.borrow().clone().unwrap();
+    client.core.start();
+    turn().await;
+    let expected = [(1, "connecting".to_owned()), (1, "closed".to_owned())];
+    assert_eq!(*seen.borrow(), expected);
+    // The callback and the scene hold each other.
+    scene.borrow_mut().take();
+}
+
+#[wasm_bindgen_test]
 async fn a_callback_may_free_its_client() {
     let (options, hook) = hooked();
     let scene = Rc::new(Scene::with(&options));
@@ -118,9 +148,9 @@ async fn a_callback_may_free_its_client() {
 async fn freeing_twice_and_calling_afterwards_is_nothing() {
     let scene = Scene::new();
     scene.live(10).await;
-    scene.core.free();
-    scene.core.free();
     let told = scene.states.length();
+    scene.core.free();
+    scene.core.free();
     scene.core.start();
     scene.core.stop();
     scene.core.refresh();
@@ -129,6 +159,7 @@ async fn freeing_twice_and_calling_afterwards_is_nothing() {
     turn().await;
     assert_eq!((scene.world.socket_count(), scene.world.open_socket_count()), (1, 0));
     assert_eq!(scene.states.length(), told, "the app hears no more");
+    assert_eq!(scene.world.error_count(), 0);
     assert_eq!(scene.status(), "closed");
 }
 

@@ -18,6 +18,9 @@ export class World {
   constructor() {
     this.sockets = []
     this.requests = []
+    this.errors = 0
+    this.onError = () => { this.errors += 1 }
+    globalThis.addEventListener('error', this.onError)
     const world = this
     globalThis.WebSocket = class {
       constructor(url) {
@@ -36,7 +39,11 @@ export class World {
   }
   get socket() { return this.sockets[this.sockets.length - 1] }
   get request() { return this.requests[this.requests.length - 1] }
-  leave() { Object.assign(globalThis, real) }
+  leave() {
+    globalThis.removeEventListener('error', this.onError)
+    Object.assign(globalThis, real)
+  }
+  errorCount() { return this.errors }
   socketCount() { return this.sockets.length }
   openSocketCount() { return this.sockets.filter((socket) => !socket.isClosed).length }
   requestCount() { return this.requests.length }
@@ -63,6 +70,9 @@ extern "C" {
     pub(crate) fn new() -> World;
     #[wasm_bindgen(method)]
     pub(crate) fn leave(this: &World);
+    /// Exceptions that nobody caught.
+    #[wasm_bindgen(method, js_name = errorCount)]
+    pub(crate) fn error_count(this: &World) -> u32;
     #[wasm_bindgen(method, js_name = socketCount)]
     pub(crate) fn socket_count(this: &World) -> u32;
     #[wasm_bindgen(method, js_name = openSocketCount)]
