@@ -40,7 +40,8 @@ async fn serve(files: ServeDir, page: ServeFile, request: Request) -> Response {
     let request = http::Request::from_parts(parts, axum::body::Body::empty());
     let Ok(mut response) = files.oneshot(request).await.map(IntoResponse::into_response);
     if response.status() == http::StatusCode::NOT_FOUND {
-        if !navigates {
+        // A built file that is gone belongs to an older build: a page in its place would be kept.
+        if !navigates || hashed {
             return ApiError::NotFound.into_response();
         }
         let Ok(found) = page.oneshot(again).await.map(IntoResponse::into_response);

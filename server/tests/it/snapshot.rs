@@ -252,8 +252,10 @@ async fn the_web_root_is_served_beside_the_api() {
         assert_eq!(script.headers()["content-type"], "text/javascript");
         assert!(script.headers()["cache-control"].to_str().unwrap().contains("immutable"));
         // A missing script must not come back as a page.
-        let (status, _) = error(&test, "/assets/gone.js", &[("accept", "*/*")]).await;
-        assert_eq!(status, 404);
+        for accept in ["*/*", "text/html,*/*"] {
+            let (status, _) = error(&test, "/assets/gone.js", &[("accept", accept)]).await;
+            assert_eq!(status, 404, "{accept}");
+        }
         let (status, _) = error(&test, "/../Cargo.toml", &[]).await;
         assert_eq!(status, 404);
         // The API is not shadowed.
