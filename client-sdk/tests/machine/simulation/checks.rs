@@ -46,8 +46,8 @@ impl Checks {
 
     /// The session is another one: nothing of the former may be compared.
     pub(super) fn forget(&mut self) {
-        let (has_wished, sockets) = (self.has_wished, self.sockets);
-        *self = Self { has_wished, sockets, ..Self::default() };
+        let (sockets, has_wished) = (self.sockets, self.has_wished);
+        *self = Self { sockets, has_wished, ..Self::default() };
     }
 
     fn never_back(&mut self, state: &Publication) {
