@@ -133,7 +133,7 @@ fn is_uuid(text: &str) -> bool {
 }
 
 /// `YYYY-MM-DDTHH:MM:SS[.f{1,9}]Z`, each field in its range; calendars are left to those who show
-/// dates. No leap seconds: neither PostgreSQL nor JavaScript knows them.
+/// dates. No leap seconds: neither `PostgreSQL` nor JavaScript knows them.
 fn is_utc_timestamp(text: &str) -> bool {
     let bytes = text.as_bytes();
     if !(20..=30).contains(&bytes.len()) || bytes[bytes.len() - 1] != b'Z' {
