@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use client_sdk::{
     Code, DashboardClient, DashboardState, Diagnostic, Options, Source, StartError, Status,
@@ -11,9 +10,7 @@ use client_sdk::{
 };
 use futures_util::StreamExt as _;
 
-use crate::server::{Server, snapshot, status, summary_event};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::server::{PATIENCE, Server, snapshot, status, summary_event};
 
 /// Waits until the state is as wished.
 async fn until(

@@ -1,6 +1,7 @@
 //! A server that does as a test says: sockets on one path, snapshots on the others.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
@@ -9,6 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+
+/// How long a test waits for what must come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The server; gone when dropped.
 pub(crate) struct Server {
@@ -112,7 +116,8 @@ impl Socket {
     /// The next text; none once the client has closed.
     pub(crate) async fn receive(&mut self) -> Option<String> {
         loop {
-            match self.stream.next().await {
+            let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;
+            match next.expect("a message, or the end") {
                 Some(Ok(Message::Text(text))) => return Some(text.as_str().to_owned()),
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
                 Some(Ok(_)) => {}
