@@ -12,7 +12,7 @@ create table dashboard.meta (
 );
 
 insert into dashboard.meta (epoch, folded)
-values (replace(gen_random_uuid()::text, '-', ''), pg_current_snapshot());
+values (left(replace(gen_random_uuid()::text, '-', ''), 16), pg_current_snapshot());
 
 -- At most one row per user and statement. `sections` is a bit mask of what the statement changed:
 -- 1 summary, 2 theme breakdown, 4 recent list, 8 partial-parts table.
@@ -49,3 +49,15 @@ create table dashboard.compactions (
     taken_at timestamptz primary key default clock_timestamp(),
     snapshot pg_snapshot not null
 );
+
+-- The epoch that clients see. A database that is restored or failed over may have lost changes
+-- that clients have seen, and then counts on from a lower number; the stored name comes back with
+-- the backup. So two things are added that do not: the identity of the table, which a restored dump
+-- makes anew, and the timeline, which a promoted standby and a recovery to a point in time begin.
+create function dashboard.epoch() returns text
+language sql stable as $$
+    select epoch
+        || '_' || to_hex('dashboard.changes'::regclass::oid::bigint)
+        || '_' || ltrim(left(pg_walfile_name(pg_current_wal_lsn()), 8), '0')
+    from dashboard.meta
+$$;

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CACHE_CONTROL};
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, StatusCode};
 use tower::ServiceExt;
 use tower_http::services::{ServeDir, ServeFile};
 
@@ -39,7 +39,8 @@ async fn serve(files: ServeDir, page: ServeFile, request: Request) -> Response {
     let again = http::Request::from_parts(parts.clone(), axum::body::Body::empty());
     let request = http::Request::from_parts(parts, axum::body::Body::empty());
     let Ok(mut response) = files.oneshot(request).await.map(IntoResponse::into_response);
-    if response.status() == http::StatusCode::NOT_FOUND {
+    // A name that no file system could hold is an error to the library; to us it is not there.
+    if response.status() == StatusCode::NOT_FOUND || response.status().is_server_error() {
         // A built file that is gone belongs to an older build: a page in its place would be kept.
         if !navigates || hashed {
             return ApiError::NotFound.into_response();

@@ -124,10 +124,13 @@ impl Capture {
         for setting in ["set enable_seqscan = off", "set jit = off"] {
             sqlx::query(setting).execute(&mut connection).await?;
         }
-        let row = sqlx::query(POSITION).fetch_one(&mut connection).await?;
-        if row.try_get(2)? {
+        if sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(&mut connection).await? {
             return Err(CaptureError::Standby);
         }
+        for statement in FORGET_FUTURE {
+            sqlx::query(statement).execute(&mut connection).await?;
+        }
+        let row = sqlx::query(POSITION).fetch_one(&mut connection).await?;
         let position = Position { epoch: row.try_get(0)?, cursor: cursor(&row, 1)? };
         Ok((connection, position))
     }
@@ -202,7 +205,17 @@ impl Capture {
 }
 
 const POSITION: &str = "
-    select epoch, pg_current_snapshot()::text, pg_is_in_recovery() from dashboard.meta";
+    select dashboard.epoch(), pg_current_snapshot()::text";
+
+/// What a dump from an older cluster brings along: transactions that are yet to come here. They
+/// would look unread for ever.
+const FORGET_FUTURE: [&str; 3] = [
+    "delete from dashboard.changes where xid >= pg_snapshot_xmax(pg_current_snapshot())",
+    "delete from dashboard.compactions
+     where pg_snapshot_xmax(snapshot) > pg_snapshot_xmax(pg_current_snapshot())",
+    "update dashboard.meta set folded = pg_current_snapshot()
+     where pg_snapshot_xmax(folded) > pg_snapshot_xmax(pg_current_snapshot())",
+];
 
 const POLL: &str = "
     with here as materialized (select pg_current_snapshot()::text as snapshot)

@@ -25,8 +25,9 @@ pub struct Message {
 
 /// The events that a refresh gives rise to.
 ///
-/// New MOCs are sent one by one, oldest first (D-FR-11), if nothing else happened to the recent
-/// list and they are its head; in every other case the whole list is sent.
+/// A new MOC is sent by itself (D-FR-11) if nothing else happened to the recent list and it is the
+/// head; in every other case the whole list is sent. Also of two new ones: a client whose snapshot
+/// fell between their commits has the second already, and would put the first above it.
 ///
 /// # Errors
 /// If a value cannot be written as JSON, which no type of the contract allows.
@@ -42,11 +43,7 @@ pub fn messages(refresh: &Refresh) -> Result<Vec<Message>, serde_json::Error> {
     }
     if refresh.sections.contains(Sections::RECENT) {
         match only_added(&refresh.added, &view.recent_mocs) {
-            Some(added) => {
-                for moc in added.iter().rev() {
-                    push(message(EventType::RecentMocAdded, revision, moc))?;
-                }
-            }
+            Some(moc) => push(message(EventType::RecentMocAdded, revision, moc))?,
             None => push(message(EventType::RecentMocsUpdated, revision, &view.recent_mocs))?,
         }
     }
@@ -83,14 +80,10 @@ fn encode<T: Serialize>(
     Ok(Message { event_type, body: serde_json::value::to_raw_value(&event)? })
 }
 
-/// The head of the list, if it is exactly what was added and nothing else changed.
-fn only_added<'a>(added: &[Option<Uuid>], recent: &'a [RecentMoc]) -> Option<&'a [RecentMoc]> {
-    let head = recent.get(..added.len()).filter(|head| !head.is_empty())?;
-    let mut ids = added.iter().map(|id| id.map(clock::id)).collect::<Option<Vec<_>>>()?;
-    let mut shown: Vec<_> = head.iter().map(|moc| moc.id.clone()).collect();
-    ids.sort_unstable();
-    shown.sort_unstable();
-    (ids == shown).then_some(head)
+/// The head of the list, if it is the one MOC that was added and nothing else changed.
+fn only_added<'a>(added: &[Option<Uuid>], recent: &'a [RecentMoc]) -> Option<&'a RecentMoc> {
+    let [Some(added)] = added else { return None };
+    recent.first().filter(|head| head.id == clock::id(*added))
 }
 
 #[cfg(test)]
@@ -181,21 +174,22 @@ mod tests {
     }
 
     #[test]
-    fn new_mocs_at_the_head_are_sent_one_by_one_oldest_first() {
-        let added = vec![Some(uuid(2)), Some(uuid(3))];
-        let events = sent(&refresh(Sections::RECENT, added, &[3, 2, 1]));
-        let ids: Vec<_> = events.iter().map(|(_, body)| body["payload"]["id"].clone()).collect();
-        assert!(events.iter().all(|(event_type, _)| *event_type == EventType::RecentMocAdded));
-        assert_eq!(ids, [clock::id(uuid(2)).as_str(), clock::id(uuid(3)).as_str()]);
+    fn a_new_moc_at_the_head_is_sent_by_itself() {
+        let events = sent(&refresh(Sections::RECENT, vec![Some(uuid(3))], &[3, 2, 1]));
+        let [(event_type, body)] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!(*event_type, EventType::RecentMocAdded);
+        assert_eq!(body["payload"]["id"], clock::id(uuid(3)).as_str());
     }
 
     #[test]
     fn anything_else_sends_the_whole_list() {
-        let cases: [(Vec<Option<Uuid>>, &[u128]); 6] = [
+        let cases: [(Vec<Option<Uuid>>, &[u128]); 7] = [
             // Something besides the insertion touched the list.
             (vec![Some(uuid(3)), None], &[3, 2, 1]),
             // A new MOC with an old date is not at the head.
             (vec![Some(uuid(1))], &[3, 2, 1]),
+            // A client may have the later of two and not the earlier.
+            (vec![Some(uuid(2)), Some(uuid(3))], &[3, 2, 1]),
             // One of the new MOCs is gone again.
             (vec![Some(uuid(3)), Some(uuid(4))], &[3, 2, 1]),
             // More were added than the list holds.

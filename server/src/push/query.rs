@@ -74,7 +74,7 @@ pub async fn snapshot(
 /// # Errors
 /// See [`QueryError`].
 pub async fn tag(db: impl PgExecutor<'_>, user: &str) -> Result<SnapshotTag, QueryError> {
-    let row = sqlx::query(TAG).bind(user).fetch_one(db).await?;
+    let row = sqlx::query(TAG.as_str()).bind(user).fetch_one(db).await?;
     make_tag(row.try_get(0)?, row.try_get(1)?)
 }
 
@@ -88,6 +88,17 @@ pub async fn revisions(
 ) -> Result<Vec<Revision>, QueryError> {
     let rows: Vec<i64> = sqlx::query_scalar(REVISIONS).bind(users).fetch_all(db).await?;
     rows.into_iter().map(revision).collect()
+}
+
+/// Begins a new epoch: what clients hold cannot be compared with the log any more. Returns it.
+///
+/// # Errors
+/// See [`QueryError`].
+pub async fn renew_epoch(db: &sqlx::PgPool) -> Result<String, QueryError> {
+    const RENEW: &str =
+        "update dashboard.meta set epoch = left(replace(gen_random_uuid()::text, '-', ''), 16)";
+    sqlx::query(RENEW).execute(db).await?;
+    Ok(sqlx::query_scalar("select dashboard.epoch()").fetch_one(db).await?)
 }
 
 /// Reads what changed for a user since a cursor, and in any case the `forced` sections.
@@ -113,6 +124,8 @@ pub async fn refresh(
     let head = head.ok_or(NO_HEAD)?;
     let sections = Sections::from_bits(head.try_get("sections")?);
     let added: Option<Vec<Option<Uuid>>> = head.try_get("added")?;
+    // Asked for without regard to the log: what the log says is then not all that happened.
+    let added = added.filter(|_| !forced.contains(Sections::RECENT));
     let cursor = parse_cursor(head, "current_snapshot")?;
     let folded = parse_cursor(head, "folded")?;
     let (tag, view) = reader.finish()?;
@@ -128,11 +141,17 @@ const PARTIAL: i16 = 5;
 
 const NO_HEAD: QueryError = QueryError::Value("dashboard.meta is empty");
 
-const TAG: &str = "
-    select m.epoch,
-           coalesce((select base from dashboard.revisions where user_id = $1), 0)
-               + (select count(*) from dashboard.changes where user_id = $1)
-    from dashboard.meta as m";
+/// The epoch of a user's tags: no two users share one, so that a browser whose session changes hands
+/// never takes the former user's copy for current.
+const EPOCH: &str = "dashboard.epoch() || '_' || to_hex(hashtextextended($1, 0))";
+
+static TAG: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {EPOCH},
+                coalesce((select base from dashboard.revisions where user_id = $1), 0)
+                    + (select count(*) from dashboard.changes where user_id = $1)"
+    )
+});
 
 const REVISIONS: &str = "
     select coalesce((select base from dashboard.revisions as r where r.user_id = u.id), 0)
@@ -141,19 +160,19 @@ const REVISIONS: &str = "
     order by u.place";
 
 static SNAPSHOT: LazyLock<String> = LazyLock::new(|| {
-    let head = "
-        select 0::int2 as kind,
+    let head = format!(
+        "select 0::int2 as kind,
                coalesce((select base from dashboard.revisions where user_id = $1), 0)
                    + (select count(*) from dashboard.changes where user_id = $1) as n,
-               null::uuid as id, m.epoch as title, null::text as theme, null::text as build,
-               null::text as coverage, null::text as cover, null::timestamptz as at
-        from dashboard.meta as m";
+               null::uuid as id, {EPOCH} as title, null::text as theme, null::text as build,
+               null::text as coverage, null::text as cover, null::timestamptz as at"
+    );
     format!("{head} {}", sections_sql("", ""))
 });
 
 static REFRESH: LazyLock<String> = LazyLock::new(|| {
-    let head = "
-        with log as materialized (
+    let head = format!(
+        "with log as materialized (
             select count(*) as total,
                    coalesce(bit_or(sections) filter (where late), 0::int2) | $3::int2 as sections,
                    array_agg(added_moc order by id) filter (where late and sections & 4 <> 0)
@@ -168,11 +187,12 @@ static REFRESH: LazyLock<String> = LazyLock::new(|| {
         select 0::int2 as kind,
                coalesce((select base from dashboard.revisions where user_id = $1), 0)
                    + log.total as n,
-               null::uuid as id, m.epoch as title, null::text as theme, null::text as build,
+               null::uuid as id, {EPOCH} as title, null::text as theme, null::text as build,
                null::text as coverage, null::text as cover, null::timestamptz as at,
                log.sections, log.added, pg_current_snapshot()::text as current_snapshot,
                m.folded::text as folded
-        from dashboard.meta as m cross join log";
+        from dashboard.meta as m cross join log"
+    );
     format!("{head} {}", sections_sql(", null, null, null, null", "(select sections from log)"))
 });
 

@@ -125,6 +125,7 @@ impl Refresher {
         }
         self.coalescer.start_over(&position.cursor, now);
         self.position = position;
+        let mut lost = false;
         for chunk in rooms.occupants().chunks(COMPARE_CHUNK) {
             let users: Vec<_> = chunk.iter().map(|o| o.user.as_str().to_owned()).collect();
             let revisions = match query::revisions(&self.reader.pool, &users).await {
@@ -136,13 +137,28 @@ impl Refresher {
             };
             for (occupant, revision) in chunk.iter().zip(revisions) {
                 if revision.is_some() && revision < occupant.seen {
-                    // The database has lost what a client has seen.
-                    rooms.close_user(&occupant.user, "revision_lost");
+                    lost = true;
                 } else if revision.is_none() || revision != occupant.sent {
                     self.mark_everything(&occupant.user, now);
                 }
             }
         }
+        if lost {
+            self.renew_epoch().await;
+        }
+    }
+
+    /// The database has lost what clients have seen: revisions mean nothing any more, and a client
+    /// that came back would wait for one that may never come.
+    async fn renew_epoch(&mut self) {
+        match query::renew_epoch(&self.reader.pool).await {
+            Ok(epoch) => {
+                tracing::warn!("the database has lost changes; all sockets have to start over");
+                self.position.epoch = epoch;
+            }
+            Err(error) => tracing::error!(%error, "a new epoch could not be begun"),
+        }
+        self.reader.rooms.close_all("revision_lost");
     }
 
     fn ended(&mut self, ended: Result<(Id, Outcome), JoinError>) {

@@ -226,14 +226,6 @@ impl Rooms {
         }
     }
 
-    /// Ends the sockets of a user, who has to start over with a fresh snapshot.
-    pub(crate) fn close_user(&self, user: &UserId, reason: &'static str) {
-        let members = lock(&self.by_user).get(user).map(|room| room.members.clone());
-        for member in members.unwrap_or_default() {
-            member.connection.close_soon(reason);
-        }
-    }
-
     /// Ends every connection.
     pub(crate) fn close_all(&self, reason: &'static str) {
         let connections: Vec<_> = lock(&self.connections).values().cloned().collect();

@@ -125,16 +125,42 @@ async fn a_change_log_made_anew_makes_clients_start_over() {
 }
 
 #[tokio::test]
-async fn a_database_that_lost_what_was_shown_makes_its_user_start_over() {
+async fn a_database_that_lost_what_was_shown_begins_a_new_epoch() {
     with_server(|db: TestDb, server: TestServer| async move {
         let (mut ada, mut bob) = (server.connect("ada").await, server.connect("bob").await);
         db.run(WISH).await;
         ada.event_at(1).await;
+        let epoch: String = db.one("select dashboard.epoch()").await;
         db.run("truncate dashboard.changes").await;
         cut_off(&db).await;
         while ada.next().await.is_some() {}
-        db.run("insert into dashboard.wishlist_items (user_id, title) values ('bob', 'x')").await;
-        bob.event_at(1).await;
+        while bob.next().await.is_some() {}
+        // A client that comes back must not wait for a revision that it has seen before.
+        assert_ne!(db.one::<String>("select dashboard.epoch()").await, epoch);
+        // Once: the log can be relied on again.
+        let mut again = server.connect("ada").await;
+        cut_off(&db).await;
+        db.run(WISH).await;
+        again.event_at(1).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_log_from_an_older_cluster_is_not_read_for_ever() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        db.run(
+            "insert into dashboard.changes (user_id, sections, xid) values ('ada', 1, '1000000000');
+             update dashboard.meta set folded = '1000000000:1000000000:'",
+        )
+        .await;
+        cut_off(&db).await;
+        let sane = "select (select count(*) from dashboard.changes) = 0
+                        and (select pg_snapshot_xmax(folded) < '1000000000' from dashboard.meta)";
+        while !db.one::<bool>(sane).await {}
+        let mut ada = server.connect("ada").await;
+        db.run(WISH).await;
+        assert_eq!(ada.event_at(1).await["payload"]["totalWishlistItems"], 1);
     })
     .await;
 }
