@@ -241,7 +241,13 @@ impl<D: Decoder> Machine<D> {
                 match signal::read_frame(&self.decoder, NAMESPACE, &text) {
                     signal::Read::Signal(signal) => self.core.step(signal, now),
                     signal::Read::Nothing => {}
-                    signal::Read::Skipped(reason) => self.core.tell(Level::Warn, reason),
+                    signal::Read::Skipped(reason) => {
+                        // An event of a type that is news to us changes nothing that we show.
+                        if reason.code != Code::EventUnknown {
+                            self.core.suspect(now);
+                        }
+                        self.core.tell(Level::Warn, reason);
+                    }
                 }
             }
             Input::BinaryFrame { epoch } if self.core.admits_socket(epoch) => {

@@ -27,6 +27,8 @@ pub(super) struct Core {
     pub(super) failures: u32,
     /// Whether an expired token was already answered with an immediate attempt.
     pub(super) token_renewed: bool,
+    /// Whether a message was skipped that may have held what the view now lacks.
+    pub(super) suspicious: bool,
     /// Why the view is not live.
     pub(super) reason: Option<Reason>,
     pub(super) random: Random,
@@ -47,6 +49,7 @@ impl Core {
             polled: false,
             failures: 0,
             token_renewed: false,
+            suspicious: false,
             reason: None,
             random: Random::new(seed),
             effects: VecDeque::new(),

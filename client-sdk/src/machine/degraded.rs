@@ -108,7 +108,9 @@ impl Core {
                 self.polled = self.show(tag, *view, now) != SnapshotOutcome::Older;
             }
             Fetched::Unchanged => {
-                self.polled = self.shown.is_some();
+                // Of a snapshot that events have overtaken it proves only that a replica lags.
+                let tag = self.shown.as_ref().map(|shown| shown.tag().revision);
+                self.polled = tag.is_some() && tag >= self.shown_revision();
                 if self.polled {
                     self.as_of = Some(now);
                 }

@@ -12,6 +12,9 @@ use crate::reducer::SnapshotOutcome;
 use crate::state::{Code, Reason};
 use crate::time::{Millis, Moment};
 
+/// A skipped message is followed by a request within the wait after so many failures: 8 s.
+const AS_IF_FAILED: u32 = 4;
+
 impl Core {
     pub(super) fn enter_live(&mut self, link: Link, now: Moment) -> State {
         self.because(Code::Synchronized, "the view is the server's");
@@ -125,8 +128,24 @@ impl Core {
     }
 
     fn revalidate_later(&mut self, now: Moment) -> Fetch {
+        if std::mem::take(&mut self.suspicious) {
+            return self.fetch_later(AS_IF_FAILED, None, now);
+        }
         let until = now + backoff::around(REVALIDATE_EVERY, &mut self.random);
         Fetch::Waiting(Pause { until, not_before: now })
+    }
+
+    /// A message was skipped, and with it perhaps a change: the view is compared with the server's
+    /// soon. Not at once, as a fault of the server's reaches all of its clients at the same time.
+    pub(super) fn suspect(&mut self, now: Moment) {
+        let soon = now + backoff::delay(AS_IF_FAILED, &mut self.random);
+        match &mut self.state {
+            State::Live(Live { revalidation: Fetch::Waiting(pause), .. }) => {
+                pause.until = pause.until.min(soon.max(pause.not_before));
+            }
+            // What is on its way may be older than what was skipped.
+            _ => self.suspicious = true,
+        }
     }
 
     /// The server could not read what it should have pushed: the view may be stale, so it is not

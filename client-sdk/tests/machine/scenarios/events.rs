@@ -107,6 +107,25 @@ fn too_many_buffered_events_are_made_up_by_a_newer_snapshot() {
 }
 
 #[test]
+fn what_a_skipped_event_may_have_held_is_fetched_soon() {
+    for state in [Status::Live, Status::Syncing] {
+        let mut bench = Bench::at(state);
+        bench.frame(r#"42/dashboard,["dashboard:new",{"type":"dashboard:new"}]"#);
+        bench.frame(r#"42/dashboard,["dashboard:summaryUpdated",{"revision":99}]"#);
+        if state == Status::Syncing {
+            bench.answer(10);
+        }
+        assert_eq!((bench.state.status, bench.fetch.is_none()), (Status::Live, true));
+        bench.pass(Millis::seconds(8));
+        assert!(bench.fetch.is_some(), "the view is compared with the server's");
+        bench.answer(99);
+        assert_eq!(bench.total(), Some(99));
+        bench.pass(Millis::seconds(8));
+        assert_eq!(bench.fetch, None, "once");
+    }
+}
+
+#[test]
 fn malformed_and_unknown_messages_are_logged_and_skipped() {
     let bad = [
         ("", Code::FrameMalformed),
