@@ -1,9 +1,9 @@
 //! What orders snapshots and events: the revision, and the epoch in which it counts.
 //!
 //! A revision is per user, only grows, and is read in the same SQL statement as the data, so a
-//! larger revision always means newer data. It restarts only when the change log is rebuilt (a
-//! reinstall, a restored backup); the epoch changes then, and a client starts over from the
-//! snapshot.
+//! larger revision always means newer data. It restarts only when the change log is another (a
+//! reinstall, a restored backup, a promoted standby); the epoch changes then, and a client starts
+//! over from the snapshot.
 
 use std::fmt;
 use std::str::FromStr;
