@@ -126,7 +126,7 @@ impl<'a> Author<'a> {
     /// Orders a share of the lots that a MOC lacks.
     async fn order(&self, which: &'static str, share: f64) -> sqlx::Result<Option<String>> {
         let find = format!(
-            "select id, title from dashboard.mocs
+            "select id, title from dashboard.moc_details
              where user_id = $1 and covered_parts_count < total_parts_count and {which}
              order by coverage_percentage desc, created_at desc limit 1"
         );
@@ -166,12 +166,14 @@ impl<'a> Author<'a> {
         .bind(share)
         .fetch_one(&mut *transaction)
         .await?;
-        let percent: i32 =
-            sqlx::query_scalar("select coverage_percentage from dashboard.mocs where id = $1")
-                .bind(id)
-                .fetch_one(&mut *transaction)
-                .await?;
+        // Coverage is counted at commit.
         transaction.commit().await?;
+        let percent: i32 = sqlx::query_scalar(
+            "select coverage_percentage from dashboard.moc_details where id = $1",
+        )
+        .bind(id)
+        .fetch_one(self.database)
+        .await?;
         Ok(Some(format!("parts        {ordered} ordered for “{title}”: {percent} % covered")))
     }
 
@@ -181,7 +183,7 @@ impl<'a> Author<'a> {
             "update dashboard.mocs set build_status = case build_status
                  when 'ADDED' then 'IN_PROGRESS' else 'BUILT' end::dashboard.build_status
              where id = (
-                 select id from dashboard.mocs
+                 select id from dashboard.moc_details
                  where user_id = $1 and build_status <> 'BUILT'
                    and parts_coverage_status = 'FULL_INVENTORY'
                  order by updated_at limit 1)

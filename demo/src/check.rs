@@ -123,7 +123,7 @@ async fn expectations(database: &PgPool) -> anyhow::Result<Vec<(&'static str, St
         ),
         (
             "partial-parts-table",
-            one("select title from dashboard.mocs
+            one("select title from dashboard.moc_details
                  where user_id = $1 and parts_coverage_status = 'PARTIAL_ORDERED'
                  order by coverage_percentage, id limit 1")
             .await?,

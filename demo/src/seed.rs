@@ -123,16 +123,22 @@ async fn write_shelves(
     Ok(())
 }
 
-/// Last, because counting the coverage counts as a change.
+/// Last, because counting the coverage counts as a change: it is counted here, not at commit.
 async fn age_mocs(
     transaction: &mut Transaction<'_, Postgres>,
     Collection { mocs, .. }: &Collection<'_>,
 ) -> sqlx::Result<()> {
+    sqlx::query("set constraints dashboard.recount immediate").execute(&mut **transaction).await?;
     sqlx::query(
-        "update dashboard.mocs
-         set updated_at = now() - make_interval(secs => touched)
-         from unnest($1::uuid[], $2::float8[]) as planned (id, touched)
-         where mocs.id = planned.id",
+        "with planned as (
+             select id, now() - make_interval(secs => touched) as at
+             from unnest($1::uuid[], $2::float8[]) as planned (id, touched)
+         ), coverage as (
+             update dashboard.moc_coverage as c set updated_at = planned.at
+             from planned where c.moc_id = planned.id
+         )
+         update dashboard.mocs as m set updated_at = planned.at
+         from planned where m.id = planned.id",
     )
     .bind(mocs.iter().map(|planned| planned.id).collect::<Vec<_>>())
     .bind(mocs.iter().map(|planned| planned.touched).collect::<Vec<_>>())

@@ -16,25 +16,6 @@ create table dashboard.mocs (
         octet_length(cover_image_url) <= 2048
         and cover_image_url ~ '^https?://[^/[:space:][:cntrl:]][^[:space:][:cntrl:]]*$'
     ),
-    covered_parts_count integer not null default 0 check (covered_parts_count >= 0),
-    total_parts_count integer not null default 0 check (total_parts_count >= 0),
-    -- Rounded down, but a MOC that is partly covered never reads as 0 or 100.
-    coverage_percentage integer not null generated always as (
-        case
-            when total_parts_count = 0 or covered_parts_count = 0 then 0
-            when covered_parts_count >= total_parts_count then 100
-            else greatest(1, covered_parts_count::bigint * 100 / total_parts_count)::integer
-        end
-    ) stored,
-    parts_coverage_status dashboard.coverage_status not null generated always as (
-        case
-            when total_parts_count = 0 or covered_parts_count = 0
-                then 'NONE'::dashboard.coverage_status
-            when covered_parts_count >= total_parts_count
-                then 'FULL_INVENTORY'::dashboard.coverage_status
-            else 'PARTIAL_ORDERED'::dashboard.coverage_status
-        end
-    ) stored,
     created_at timestamptz not null default now()
         check (created_at between '1900-01-01Z' and '9999-12-31Z'),
     updated_at timestamptz not null default now()
@@ -43,9 +24,56 @@ create table dashboard.mocs (
 
 -- The recent list in order, and the counts without a visit to the table.
 create index mocs_recent on dashboard.mocs (user_id, created_at desc, id desc)
-    include (build_status, parts_coverage_status, theme);
-create index mocs_partial on dashboard.mocs (user_id, updated_at desc)
+    include (build_status, theme);
+
+-- How far a MOC's parts are there, kept by triggers (0003_coverage.sql): a row for each MOC that has
+-- parts. A MOC without a row has none, and its coverage is NONE.
+--
+-- A table of its own, so that counting never locks what an application writes. For the same reason
+-- it has no foreign key: the check of one locks the row in `mocs`.
+create table dashboard.moc_coverage (
+    moc_id uuid primary key,
+    -- The owner, as in `mocs`.
+    user_id text not null,
+    covered_parts_count integer not null check (covered_parts_count >= 0),
+    total_parts_count integer not null check (total_parts_count > 0),
+    -- Rounded down, but a MOC that is partly covered never reads as 0 or 100.
+    coverage_percentage integer not null generated always as (
+        case
+            when covered_parts_count = 0 then 0
+            when covered_parts_count >= total_parts_count then 100
+            else greatest(1, covered_parts_count::bigint * 100 / total_parts_count)::integer
+        end
+    ) stored,
+    parts_coverage_status dashboard.coverage_status not null generated always as (
+        case
+            when covered_parts_count = 0 then 'NONE'::dashboard.coverage_status
+            when covered_parts_count >= total_parts_count
+                then 'FULL_INVENTORY'::dashboard.coverage_status
+            else 'PARTIAL_ORDERED'::dashboard.coverage_status
+        end
+    ) stored,
+    -- When the counts last changed.
+    updated_at timestamptz not null default now()
+        check (updated_at between '1900-01-01Z' and '9999-12-31Z')
+);
+
+create index moc_coverage_by_user on dashboard.moc_coverage (user_id, moc_id)
+    include (parts_coverage_status);
+create index moc_coverage_partial on dashboard.moc_coverage (user_id, moc_id)
     where parts_coverage_status = 'PARTIAL_ORDERED';
+
+-- For people and programs that look: MOCs with their coverage.
+create view dashboard.moc_details as
+    select m.id, m.user_id, m.title, m.theme, m.build_status, m.cover_image_url,
+           coalesce(c.covered_parts_count, 0) as covered_parts_count,
+           coalesce(c.total_parts_count, 0) as total_parts_count,
+           coalesce(c.coverage_percentage, 0) as coverage_percentage,
+           coalesce(c.parts_coverage_status, 'NONE') as parts_coverage_status,
+           m.created_at,
+           greatest(m.updated_at, c.updated_at) as updated_at
+    from dashboard.mocs as m
+    left join dashboard.moc_coverage as c on c.moc_id = m.id and c.user_id = m.user_id;
 
 create table dashboard.moc_parts (
     moc_id uuid not null references dashboard.mocs (id) on delete cascade,

@@ -213,10 +213,12 @@ fn sections_sql(padding: &str, mask: &str) -> String {
     let partial = gate(Sections::PARTIAL);
     format!(
         "union all
-        select 1::int2, count(*), null, null, theme, build_status::text,
-               parts_coverage_status::text, null, null {padding}
-        from dashboard.mocs where user_id = $1 {cells}
-        group by theme, build_status, parts_coverage_status
+        select 1::int2, count(*), null, null, m.theme, m.build_status::text,
+               coalesce(c.parts_coverage_status, 'NONE')::text, null, null {padding}
+        from dashboard.mocs as m
+        left join dashboard.moc_coverage as c on c.moc_id = m.id and c.user_id = m.user_id
+        where m.user_id = $1 {cells}
+        group by m.theme, m.build_status, coalesce(c.parts_coverage_status, 'NONE')
         union all
         select 2::int2, count(*), null, null, theme, null, null, null, null {padding}
         from dashboard.sets where user_id = $1 {sets}
@@ -231,10 +233,11 @@ fn sections_sql(padding: &str, mask: &str) -> String {
          order by created_at desc, id desc
          limit 10)
         union all
-        select 5::int2, coverage_percentage, id, title, theme, build_status::text, null, null,
-               updated_at {padding}
-        from dashboard.mocs
-        where user_id = $1 and parts_coverage_status = 'PARTIAL_ORDERED' {partial}"
+        select 5::int2, c.coverage_percentage, m.id, m.title, m.theme, m.build_status::text, null,
+               null, greatest(m.updated_at, c.updated_at) {padding}
+        from dashboard.mocs as m
+        join dashboard.moc_coverage as c on c.moc_id = m.id and c.user_id = m.user_id
+        where m.user_id = $1 and c.parts_coverage_status = 'PARTIAL_ORDERED' {partial}"
     )
 }
 
