@@ -144,5 +144,6 @@ async fn age_mocs(
     .bind(mocs.iter().map(|planned| planned.touched).collect::<Vec<_>>())
     .execute(&mut **transaction)
     .await?;
+    sqlx::query("set constraints dashboard.recount deferred").execute(&mut **transaction).await?;
     Ok(())
 }
