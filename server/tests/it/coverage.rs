@@ -309,7 +309,7 @@ async fn many_writers_at_once_leave_right_counts() {
 }
 
 /// Two transactions, A and B, and what they do in turn. A step that waits for the other would wait
-/// for ever, and a step that PostgreSQL ends for a deadlock fails.
+/// for ever, and a step that the database ends for a deadlock fails.
 async fn interleave(setup: &str, steps: &[(char, &str)]) {
     with_database(|db| async move {
         moc(&db, MOC, "ada").await;
