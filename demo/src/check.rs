@@ -34,6 +34,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let stage = Stage::set(Setting::check(arguments), &Catalogue::load()?).await?;
     tell(&format!("the server is ready at {}", stage.dashboard_url()));
 
+    // Pictures of an earlier run must not pass for this one's.
+    std::fs::remove_dir_all(arguments.output.join("screenshots")).ok();
     let seen = look(&stage, &arguments.output, &tell).await;
     // Listed while all are there; afterwards each of them must be gone.
     let children = process::descendants().await?;

@@ -94,7 +94,7 @@ async fn present(arguments: &Arguments) -> anyhow::Result<()> {
     };
     println!("\nStopping …");
     stage.strike().await?;
-    println!("Everything is stopped. The data is kept in {}.", arguments.data.display());
+    println!("Everything is stopped. The next demo begins afresh.");
     outcome
 }
 

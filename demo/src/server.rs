@@ -8,6 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use private_postgres::{Cluster, Options};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -45,6 +46,7 @@ impl Server {
     /// Starts it and waits until it serves.
     pub(crate) async fn start(setup: &Setup<'_>) -> anyhow::Result<Self> {
         end_leftover(setup.data).await?;
+        begin_afresh(setup.data.join("postgres")).await?;
         let mut command = Command::new(setup.program);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
@@ -111,6 +113,20 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Drops what an earlier run left: the collection is planted anew in any case, and the schema of an
+/// earlier version of the server may be another. The cluster is kept, as making one takes longer.
+async fn begin_afresh(cluster: PathBuf) -> anyhow::Result<()> {
+    if !cluster.join("cluster/PG_VERSION").exists() {
+        return Ok(());
+    }
+    let dropped = tokio::task::spawn_blocking(move || {
+        let cluster = Cluster::start(&Options::new(cluster), &mut |_| {})?;
+        cluster.execute("drop database if exists dashboard")?;
+        cluster.stop()
+    });
+    dropped.await?.context("cannot drop what an earlier demo left")
 }
 
 /// Waits for the line that says where it listens, and keeps its output flowing after that.

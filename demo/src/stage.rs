@@ -33,7 +33,7 @@ pub(crate) struct Stage {
 }
 
 impl Setting {
-    /// For somebody who looks at it: the usual ports, data that stays.
+    /// For somebody who looks at it: the usual ports.
     pub(crate) fn run(arguments: &Arguments) -> Self {
         Self {
             server: arguments.server.clone(),
@@ -100,7 +100,7 @@ impl Stage {
     /// Fails when the server ends by itself.
     pub(crate) async fn server_ended(&mut self) -> anyhow::Result<()> {
         let status = self.server.ended().await?;
-        Err(anyhow!("the server ended by itself ({status}); its log is in target/demo/server.log"))
+        Err(anyhow!("the server ended by itself ({status}); see server.log beside the screenshots"))
     }
 
     /// Stops everything.

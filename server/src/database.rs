@@ -55,7 +55,10 @@ pub enum DatabaseError {
     )]
     Private(#[from] private_postgres::Error),
     /// The schema cannot be brought up to date.
-    #[error("the schema \"dashboard\" cannot be brought up to date: {0}")]
+    #[error(
+        "the schema \"dashboard\" cannot be brought up to date: {0}; if another version of this server \
+         made it, run that version or a later one, or start with an empty database"
+    )]
     Migrate(#[from] MigrateError),
     /// Too old for what the change log needs.
     #[error("the database is PostgreSQL {0}; version 13 or later is required")]

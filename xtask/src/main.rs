@@ -41,8 +41,8 @@ struct Cli {
 enum Task {
     /// Build everything and show it: a realistic collection, changed by SQL every few seconds.
     ///
-    /// The server runs on a private database (data in .data/demo, kept between runs). Ctrl-C stops
-    /// everything.
+    /// The server runs on a private database (data in .data/demo) and begins afresh each time.
+    /// Ctrl-C stops everything.
     Demo {
         /// Do the same headless: look at the page in Chromium, measure, save screenshots, exit.
         #[arg(long)]
