@@ -151,8 +151,8 @@ impl Shown {
         }
     }
 
-    /// Two MOCs that were added in one transaction come as two events of one revision, hence "not
-    /// older" where whole sections demand "newer"; the id tells the second from a duplicate.
+    /// The contract lets several additions bear one revision (our server sends the whole list then),
+    /// hence "not older" where whole sections demand "newer"; the id tells a duplicate.
     fn add_recent(&mut self, moc: RecentMoc, revision: Revision) -> ChangeOutcome {
         let section = &self.recent_mocs;
         if revision < section.revision || section.value.iter().any(|shown| shown.id == moc.id) {
