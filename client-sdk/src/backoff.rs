@@ -47,11 +47,21 @@ pub fn wish(asked: Millis) -> Millis {
     asked.clamp(FLOOR, LONGEST_WISH)
 }
 
-/// What a `Retry-After` header asks for. Only the form in seconds is understood, which is the one
-/// that our server and common proxies send; a date is left to the law of waiting.
-#[must_use]
-pub fn retry_after(header: &str) -> Option<Millis> {
-    header.trim().parse::<u32>().ok().map(|seconds| wish(Millis::seconds(seconds.into())))
+/// What a `Retry-After` header asks for, in either of its forms: seconds, or a date, which the
+/// driver's `date` reads (ms since 1970). What is neither is left to the law of waiting.
+pub fn retry_after(
+    header: &str,
+    now: u64,
+    date: impl FnOnce(&str) -> Option<u64>,
+) -> Option<Millis> {
+    let header = header.trim();
+    if let Ok(seconds) = header.parse::<u32>() {
+        return Some(wish(Millis::seconds(seconds.into())));
+    }
+    // Platforms read dates into the oddest numbers; a date of HTTP begins with its day's name.
+    let is_date = header.starts_with(|first: char| first.is_ascii_alphabetic());
+    let date = if is_date { date(header) } else { None };
+    date.map(|at| wish(Millis(at.saturating_sub(now))))
 }
 
 #[cfg(test)]
@@ -88,11 +98,16 @@ mod tests {
 
     #[test]
     fn wishes_are_kept_within_reason() {
-        assert_eq!(retry_after(" 7 "), Some(Millis::seconds(7)));
-        assert_eq!(retry_after("0"), Some(FLOOR));
-        assert_eq!(retry_after("86400"), Some(LONGEST_WISH));
-        for odd in ["", "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "99999999999999999999"] {
-            assert_eq!(retry_after(odd), None, "{odd}");
+        let read = |header| retry_after(header, 10_000, |_| panic!("no date: {header}"));
+        assert_eq!(read(" 7 "), Some(Millis::seconds(7)));
+        assert_eq!(read("0"), Some(FLOOR));
+        assert_eq!(read("86400"), Some(LONGEST_WISH));
+        for odd in ["", "-1", "1.5", "99999999999999999999"] {
+            assert_eq!(read(odd), None, "{odd}");
         }
+        let dated = |at| retry_after("Wed, 21 Oct 2026 07:28:00 GMT", 10_000, |_| at);
+        assert_eq!(dated(Some(12_500)), Some(Millis(2_500)));
+        assert_eq!(dated(Some(9_000)), Some(FLOOR), "in the past");
+        assert_eq!(dated(None), None);
     }
 }

@@ -17,6 +17,7 @@ mod attempt;
 mod core;
 mod degraded;
 mod live;
+mod memory;
 mod phases;
 mod resting;
 mod signal;
@@ -27,6 +28,7 @@ use std::fmt;
 use shared_types::event::NAMESPACE;
 
 use crate::decode::Decoder;
+use crate::last_view::LastView;
 use crate::state::{Code, Level, Publication, Reason};
 use crate::time::{Millis, Moment};
 
@@ -44,6 +46,8 @@ pub const SETTLE_AFTER: Millis = Millis::seconds(5);
 pub const POLL_EVERY: Millis = Millis::seconds(30);
 /// How often a live client makes sure that it missed nothing, give or take a tenth.
 pub const REVALIDATE_EVERY: Millis = Millis::seconds(300);
+/// How often a view that changes is kept for the next life of the client.
+pub const SAVE_EVERY: Millis = Millis::seconds(2);
 /// How much of a skipped frame a diagnostic bears, in characters.
 pub const EXCERPT_CHARS: usize = 500;
 
@@ -128,6 +132,13 @@ pub enum Input {
         /// The answer, whatever its status.
         result: Result<Response, FetchFailure>,
     },
+    /// The last view was looked up.
+    LastView {
+        /// Which request.
+        epoch: EffectEpoch,
+        /// The record that was kept, if there is one of this user's.
+        record: Option<String>,
+    },
 }
 
 /// Why a socket is no more.
@@ -147,8 +158,8 @@ pub struct Response {
     pub status: u16,
     /// Header `ETag`.
     pub etag: Option<String>,
-    /// Header `Retry-After`.
-    pub retry_after: Option<String>,
+    /// Header `Retry-After`: how long the server wants to be left alone.
+    pub retry_after: Option<Millis>,
     /// The body; not looked at except with 200.
     pub body: String,
 }
@@ -196,6 +207,16 @@ pub enum Effect {
         /// Which request.
         epoch: EffectEpoch,
     },
+    /// Look up the record of the last view; answered by `LastView`. Where none is kept, it need
+    /// not be answered.
+    LoadLastView {
+        /// Names the request.
+        epoch: EffectEpoch,
+    },
+    /// Keep this view ([`LastView::to_record`]) in the place of any other.
+    SaveLastView(Box<LastView>),
+    /// Keep no view, and none that is still being written.
+    DropLastView,
     /// Tell the app; only ever asked for when something changed.
     State(Box<Publication>),
     /// Tell the app's developers.
@@ -261,8 +282,13 @@ impl<D: Decoder> Machine<D> {
                 let fetched = signal::read_answer(&self.decoder, result);
                 self.core.step(signal::Signal::Fetched(fetched), now);
             }
+            Input::LastView { epoch, record } if self.core.admits_last_view(epoch) => {
+                let read = record.map(|text| LastView::from_record(&self.decoder, &text, now));
+                self.core.recall(read);
+            }
             // The gate: an answer to something that was given up.
-            Input::Opened { .. }
+            Input::LastView { .. }
+            | Input::Opened { .. }
             | Input::Frame { .. }
             | Input::BinaryFrame { .. }
             | Input::Closed { .. }
@@ -272,6 +298,7 @@ impl<D: Decoder> Machine<D> {
             }
         }
         self.core.publish();
+        self.core.save(now);
     }
 
     /// The next thing to do, in order; none when all is done.

@@ -42,6 +42,17 @@ impl View {
     }
 }
 
+impl From<DashboardView> for View {
+    fn from(view: DashboardView) -> Self {
+        Self {
+            summary: Arc::new(view.summary),
+            theme_breakdown: Arc::new(view.theme_breakdown),
+            recent_mocs: Arc::new(view.recent_mocs),
+            partial_parts_mocs: Arc::new(view.partial_parts_mocs),
+        }
+    }
+}
+
 /// A view with the revision of each of its sections.
 #[derive(Clone, Debug)]
 pub struct Shown {
@@ -92,6 +103,22 @@ impl Shown {
         }
     }
 
+    /// What a first snapshot shows in the place of a view that had no authority: sections that
+    /// are equal keep their identity.
+    #[must_use]
+    pub fn in_place_of(last: View, tag: SnapshotTag, view: DashboardView) -> Self {
+        let revision = tag.revision;
+        let mut shown = Self {
+            summary: Section { value: last.summary, revision },
+            theme_breakdown: Section { value: last.theme_breakdown, revision },
+            recent_mocs: Section { value: last.recent_mocs, revision },
+            partial_parts_mocs: Section { value: last.partial_parts_mocs, revision },
+            tag: tag.clone(),
+        };
+        shown.replace(tag, view);
+        shown
+    }
+
     /// The sections.
     #[must_use]
     pub fn view(&self) -> View {
@@ -132,12 +159,16 @@ impl Shown {
         if tag.revision < self.revision() {
             return SnapshotOutcome::Older;
         }
+        self.replace(tag, view);
+        SnapshotOutcome::Applied
+    }
+
+    fn replace(&mut self, tag: SnapshotTag, view: DashboardView) {
         self.summary.set(view.summary, tag.revision);
         self.theme_breakdown.set(view.theme_breakdown, tag.revision);
         self.recent_mocs.set(view.recent_mocs, tag.revision);
         self.partial_parts_mocs.set(view.partial_parts_mocs, tag.revision);
         self.tag = tag;
-        SnapshotOutcome::Applied
     }
 
     /// Takes an event, unless its section is as new already.

@@ -249,6 +249,16 @@ macro_rules! codes {
                     $(Self::$name => $text,)+
                 }
             }
+
+            /// Whether the client has given up until the app acts. All other codes are transient:
+            /// the client goes on by itself (D-RES-2, D-RES-3).
+            #[must_use]
+            pub const fn is_terminal(self) -> bool {
+                matches!(
+                    self,
+                    Self::AuthFailed | Self::Unauthorized | Self::Forbidden | Self::Stopped
+                )
+            }
         }
     };
 }
@@ -326,6 +336,8 @@ codes! {
     InputIgnored = "INPUT_IGNORED",
     /// An answer belongs to something that was given up.
     AnswerStale = "ANSWER_STALE",
+    /// The last view could not be kept, or what was kept cannot be shown.
+    LastViewFailed = "LAST_VIEW_FAILED",
     /// The app's callback threw.
     CallbackFailed = "CALLBACK_FAILED",
 }
@@ -339,8 +351,9 @@ mod tests {
     fn moments_become_dates() {
         let mut clock = Clock::new(0, 1_700_000_000_000);
         let now = clock.read(1_000, 1_700_000_001_000);
+        assert_eq!(now, Moment(1_700_000_001_000));
         let mut publication = Publication::idle();
-        publication.as_of = Some(Moment(400));
+        publication.as_of = Some(Moment(1_700_000_000_400));
         publication.next_retry_at = Some(now + Millis(250));
         let state = DashboardState::new(&publication, &clock);
         assert_eq!(state.freshness.as_of, Some(1_700_000_000_400));

@@ -21,7 +21,7 @@ impl Millis {
     }
 }
 
-/// A point on the driver's time line, in milliseconds since an arbitrary start; never goes back.
+/// A point on the driver's time line, in milliseconds since about 1970; never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub u64);
 
@@ -47,11 +47,14 @@ impl Add<Millis> for Moment {
 /// The time line follows the monotonic clock and takes a forward jump of the wall clock for
 /// sleep. Where the clock was merely set forward, the harm is one reconnection; where sleep went
 /// unnoticed, a dead connection would be called live.
+///
+/// It begins where the wall clock stands, so that a moment that was written down in an earlier
+/// life of the client can be compared with those of this one.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     steady: u64,
     wall: u64,
-    slept: u64,
+    now: u64,
 }
 
 impl Clock {
@@ -59,7 +62,7 @@ impl Clock {
     /// start, `wall` in ms since 1970.
     #[must_use]
     pub const fn new(steady: u64, wall: u64) -> Self {
-        Self { steady, wall, slept: 0 }
+        Self { steady, wall, now: wall }
     }
 
     /// The moment of these readings.
@@ -67,9 +70,8 @@ impl Clock {
         let steady = steady.max(self.steady);
         let ran = steady - self.steady;
         let passed = wall.saturating_sub(self.wall);
-        if passed > ran.saturating_add(SLEEP_SUSPECTED) {
-            self.slept = self.slept.saturating_add(passed - ran);
-        }
+        let has_slept = passed > ran.saturating_add(SLEEP_SUSPECTED);
+        self.now = self.now.saturating_add(if has_slept { passed } else { ran });
         self.steady = steady;
         self.wall = wall;
         self.now()
@@ -78,7 +80,7 @@ impl Clock {
     /// The moment of the last reading.
     #[must_use]
     pub const fn now(&self) -> Moment {
-        Moment(self.steady.saturating_add(self.slept))
+        Moment(self.now)
     }
 
     /// That moment, past or future, in ms since 1970.
@@ -97,24 +99,26 @@ mod tests {
     #[test]
     fn sleep_passes_although_the_steady_clock_stood_still() {
         let mut clock = Clock::new(5_000, 1_000_000);
-        assert_eq!(clock.read(5_100, 1_000_100), Moment(5_100));
-        assert_eq!(clock.read(5_200, 1_600_200), Moment(605_200), "ten minutes of sleep");
-        assert_eq!(clock.read(5_300, 1_600_300), Moment(605_300));
+        assert_eq!(clock.read(5_100, 1_000_100), Moment(1_000_100));
+        assert_eq!(clock.read(5_200, 1_600_200), Moment(1_600_200), "ten minutes of sleep");
+        assert_eq!(clock.read(5_300, 1_600_300), Moment(1_600_300));
     }
 
     #[test]
     fn a_clock_set_back_or_slewed_does_not_move_the_time_line() {
         let mut clock = Clock::new(0, 1_000_000);
-        assert_eq!(clock.read(10, 3_000), Moment(10), "set back by a quarter of an hour");
-        assert_eq!(clock.read(20, 3_900), Moment(20), "slewed by less than a second");
-        assert_eq!(clock.read(15, 3_900), Moment(20), "never back");
+        assert_eq!(clock.read(10, 3_000), Moment(1_000_010), "set back by a quarter of an hour");
+        assert_eq!(clock.read(20, 3_900), Moment(1_000_020), "slewed by less than a second");
+        assert_eq!(clock.read(15, 3_900), Moment(1_000_020), "never back");
     }
 
     #[test]
     fn moments_map_to_the_wall() {
         let mut clock = Clock::new(0, 1_000_000);
         clock.read(500, 1_000_500);
-        assert_eq!(clock.wall(Moment(100)), 1_000_100);
-        assert_eq!(clock.wall(Moment(900)), 1_000_900);
+        assert_eq!(clock.wall(Moment(1_000_100)), 1_000_100);
+        assert_eq!(clock.wall(Moment(1_000_900)), 1_000_900);
+        clock.read(600, 500_000);
+        assert_eq!(clock.wall(Moment(1_000_100)), 499_500, "half a second ago by a clock set back");
     }
 }

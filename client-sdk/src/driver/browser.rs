@@ -28,8 +28,9 @@ use self::settings::Settings;
 
 /// A dashboard client in a browser.
 ///
-/// Options: `{ url, basePath?, getToken?, cookies?, onState, onDiagnostic }`. An empty `url` means
-/// the page's own origin.
+/// Options: `{ url, basePath?, getToken?, cookies?, onState, onDiagnostic, lastView? }`. An empty
+/// `url` means the page's own origin. `lastView` keeps one text between two lives of the client:
+/// `{ load(): Promise<string | null>, save(record: string): void, drop(): void }`.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct DashboardCore {

@@ -15,11 +15,15 @@
 //! # }
 //! ```
 
+mod clock;
 mod fetch;
+mod journal;
+mod last_view;
 mod options;
 mod run;
 mod socket;
 
+use std::fmt;
 use std::sync::Arc;
 
 use futures_util::{Stream, stream};
@@ -29,15 +33,17 @@ use tokio::sync::{mpsc, watch};
 use crate::decode::json::JsonDecoder;
 use crate::endpoint::{Endpoints, InvalidUrl};
 use crate::machine::Input;
-use crate::state::DashboardState;
+use crate::state::{DashboardState, Diagnostic};
 
+use self::journal::Journal;
+pub use self::journal::KEPT_DIAGNOSTICS;
 pub use self::options::{IntoToken, Options, TokenUnavailable};
 
 /// A running client. Dropping it stops it.
-#[derive(Debug)]
 pub struct DashboardClient {
     commands: mpsc::UnboundedSender<Input>,
     states: watch::Receiver<Arc<DashboardState>>,
+    journal: Arc<Journal>,
 }
 
 /// Why a client could not be started.
@@ -77,10 +83,12 @@ impl DashboardClient {
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let (commands, inbox) = mpsc::unbounded_channel();
-        let driver = run::Driver::new(options, endpoints, tls, http, JsonDecoder);
+        let journal = Arc::new(Journal::new(options.on_diagnostic.clone()));
+        let driver =
+            run::Driver::new(options, endpoints, tls, http, Arc::clone(&journal), JsonDecoder);
         let states = driver.states();
         runtime.spawn(driver.run(inbox));
-        let client = Self { commands, states };
+        let client = Self { commands, states, journal };
         client.command(Input::Start);
         Ok(client)
     }
@@ -108,6 +116,13 @@ impl DashboardClient {
         })
     }
 
+    /// The last [`KEPT_DIAGNOSTICS`] diagnostics, oldest first: every change of state and every
+    /// skipped message, each with its reason. Bears no token; fit for a bug report.
+    #[must_use]
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        self.journal.entries()
+    }
+
     /// Says that there is a new session, perhaps another user's: nothing that was shown is kept.
     /// The only way out of [`Status::AuthRequired`](crate::state::Status::AuthRequired).
     pub fn reauthenticate(&self) {
@@ -132,6 +147,14 @@ impl DashboardClient {
     fn command(&self, input: Input) {
         // The driver ends only after this sender is gone, or with the runtime; then nobody cares.
         let _ = self.commands.send(input);
+    }
+}
+
+impl fmt::Debug for DashboardClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DashboardClient")
+            .field("status", &self.state().status)
+            .finish_non_exhaustive()
     }
 }
 

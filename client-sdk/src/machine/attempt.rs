@@ -3,7 +3,7 @@
 use shared_types::event::NAMESPACE;
 
 use super::core::Core;
-use super::phases::{Attempt, Link, Stage, State};
+use super::phases::{Attempt, Link, Stage, State, Terminal};
 use super::signal::{Signal, excerpt};
 use super::{Effect, Loss, Secret};
 use crate::codec;
@@ -49,7 +49,7 @@ impl Core {
             | Signal::Lost(_) => match self.advance(attempt, signal, now) {
                 Outcome::Pending(attempt) => State::Connecting(attempt),
                 Outcome::Accepted(link) => self.synchronize(link, now),
-                Outcome::Refused => self.require_auth(Code::AuthFailed, REFUSED),
+                Outcome::Refused => self.require_auth(Terminal::AuthFailed),
                 Outcome::Failed(why, wish) => self.lose(why, wish, now),
                 Outcome::Ignored(attempt, signal) => {
                     self.ignore(State::Connecting(attempt), &signal)
@@ -126,7 +126,7 @@ impl Core {
     /// A refusal of an accepted connection.
     pub(super) fn refused_late(&mut self, refusal: &crate::decode::Refusal, now: Moment) -> State {
         if refusal.is_auth_failed() {
-            return self.require_auth(Code::AuthFailed, REFUSED);
+            return self.require_auth(Terminal::AuthFailed);
         }
         let why = ["the server refused: ", &excerpt(&refusal.message)].concat();
         self.lose(Reason::new(Code::ConnectRefused, why), None, now)
@@ -137,6 +137,3 @@ impl Core {
         self.tell(Level::Warn, reason.clone());
     }
 }
-
-/// The sentence of `AUTH_FAILED`.
-const REFUSED: &str = "the server refused the session";

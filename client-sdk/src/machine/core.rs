@@ -6,7 +6,8 @@ use std::mem;
 
 use shared_types::{DashboardView, SnapshotTag};
 
-use super::phases::{Attempt, Degraded, Fetch, Pause, Retry, Stage, State};
+use super::memory::Memory;
+use super::phases::{Attempt, Degraded, Fetch, Pause, Retry, Stage, State, Terminal};
 use super::signal::{Fetched, Signal};
 use super::{CONNECT_TIMEOUT, Effect, EffectEpoch, FETCH_TIMEOUT, POLL_EVERY};
 use crate::backoff;
@@ -19,6 +20,8 @@ use crate::time::{Millis, Moment};
 pub(super) struct Core {
     pub(super) state: State,
     pub(super) shown: Option<Shown>,
+    /// What is remembered from one life of the client to the next.
+    pub(super) memory: Memory,
     /// When the view was last known to be the server's.
     pub(super) as_of: Option<Moment>,
     /// Whether the last poll succeeded.
@@ -45,6 +48,7 @@ impl Core {
         Self {
             state: State::Idle,
             shown: None,
+            memory: Memory::default(),
             as_of: None,
             polled: false,
             failures: 0,
@@ -69,7 +73,7 @@ impl Core {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Moment> {
-        self.state.deadline()
+        self.state.deadline().into_iter().chain(self.next_save()).min()
     }
 
     /// Lets everything happen that was due by now. What one deadline starts is due later, so this
@@ -158,17 +162,23 @@ impl Core {
         State::Connecting(attempt)
     }
 
-    /// One more failure; waits as the law says, or as the server wishes.
+    /// One more failure; waits as the law says, and no shorter than the server wishes.
     pub(super) fn lose(&mut self, why: Reason, wish: Option<Millis>, now: Moment) -> State {
         self.failures = self.failures.saturating_add(1);
-        self.wait(why, wish, now)
+        let pause = self.pause(wish, now);
+        self.wait(why, pause, now)
     }
 
-    /// Waits for the next attempt without counting a failure.
-    pub(super) fn wait(&mut self, why: Reason, wish: Option<Millis>, now: Moment) -> State {
+    /// Comes back when the server said, which is not counted as a failure.
+    pub(super) fn come_back(&mut self, why: Reason, wish: Option<Millis>, now: Moment) -> State {
+        // To the moment: the server spreads its clients' return.
+        let pause = wish.map_or_else(|| self.pause(None, now), |wish| pause_as_wished(wish, now));
+        self.wait(why, pause, now)
+    }
+
+    fn wait(&mut self, why: Reason, pause: Pause, now: Moment) -> State {
         self.reason = Some(why.clone());
         self.why = why;
-        let pause = self.pause(wish, now);
         if self.failures >= backoff::DEGRADED_AFTER {
             let poll = self.next_poll(now);
             return State::Degraded(Degraded { retry: Retry::Waiting(pause), poll });
@@ -176,25 +186,40 @@ impl Core {
         State::Backoff(pause)
     }
 
-    pub(super) fn require_auth(&mut self, code: Code, message: &str) -> State {
-        if code == Code::Forbidden {
+    /// The only way to `authRequired`.
+    pub(super) fn require_auth(&mut self, why: Terminal) -> State {
+        if why == Terminal::Forbidden {
             // What this session may not read, it may not go on showing.
             self.forget();
         }
-        self.reason = Some(Reason::new(code, message));
-        self.why = Reason::new(code, message);
+        self.drop_last_view();
+        let reason = Reason::new(why.code(), why.message());
+        self.reason = Some(reason.clone());
+        self.why = reason;
         State::AuthRequired
     }
 
+    /// The only way to `closed`.
     pub(super) fn close(&mut self) -> State {
         self.forget();
-        self.why = Reason::new(Code::Stopped, "the app stopped the client");
+        self.drop_last_view();
+        self.because(Terminal::Stopped.code(), Terminal::Stopped.message());
         State::Closed
     }
 
-    pub(super) fn begin(&mut self, code: Code, message: &str, now: Moment) -> State {
+    /// The app starts the client: what was shown last is looked up while it connects.
+    pub(super) fn begin(&mut self, now: Moment) -> State {
         self.forget();
-        self.connect(Reason::new(code, message), now)
+        self.look_up_last_view();
+        self.connect(Reason::new(Code::Started, "the app started the client"), now)
+    }
+
+    /// The session is a new one, perhaps another user's: what is shown may not be theirs, and its
+    /// tag could match theirs by chance, so both go, and what is kept with them.
+    pub(super) fn begin_anew(&mut self, now: Moment) -> State {
+        self.forget();
+        self.drop_last_view();
+        self.connect(Reason::new(Code::Reauthenticated, "the app has a new session"), now)
     }
 
     pub(super) fn because(&mut self, code: Code, message: &str) {
@@ -220,15 +245,12 @@ impl Core {
 
     /// A pause before the next attempt at a socket.
     pub(super) fn pause(&mut self, wish: Option<Millis>, now: Moment) -> Pause {
-        if let Some(wish) = wish {
-            return pause_as_wished(wish, now);
-        }
         let delay = if self.failures >= backoff::DEGRADED_AFTER {
             backoff::slow_delay(&mut self.random)
         } else {
             backoff::delay(self.failures, &mut self.random)
         };
-        Pause { until: now + delay, not_before: now }
+        pause_at_least(wish, delay, now)
     }
 
     /// A pause before the next attempt at a snapshot.
@@ -238,11 +260,8 @@ impl Core {
         wish: Option<Millis>,
         now: Moment,
     ) -> Fetch {
-        let Some(wish) = wish else {
-            let until = now + backoff::delay(failures, &mut self.random);
-            return Fetch::Waiting(Pause { until, not_before: now });
-        };
-        Fetch::Waiting(pause_as_wished(wish, now))
+        let delay = backoff::delay(failures, &mut self.random);
+        Fetch::Waiting(pause_at_least(wish, delay, now))
     }
 
     /// The next poll: a period after whatever request was the last one, so that a socket that
@@ -265,20 +284,24 @@ impl Core {
         let outcome = if let Some(shown) = &mut self.shown {
             shown.snapshot(tag, view)
         } else {
-            self.shown = Some(Shown::new(tag, view));
+            self.shown = Some(match self.memory.last.take() {
+                Some(last) => Shown::in_place_of(last.view, tag, view),
+                None => Shown::new(tag, view),
+            });
             SnapshotOutcome::Applied
         };
         if outcome == SnapshotOutcome::Older {
             let why = "a snapshot older than what is shown was not applied";
             self.tell(Level::Warn, Reason::new(Code::SnapshotStale, why));
         } else {
-            self.as_of = Some(now);
+            self.confirm(now);
         }
         outcome
     }
 
     fn forget(&mut self) {
         self.shown = None;
+        self.memory = Memory::default();
         self.as_of = None;
         self.polled = false;
         self.failures = 0;
@@ -295,6 +318,7 @@ impl Core {
             status => status,
         };
         let source = match (&self.shown, status) {
+            (None, _) if self.memory.last.is_some() => Source::Stale,
             (None, _) => Source::None,
             (Some(_), Status::Live) => Source::Live,
             (Some(_), Status::Degraded) if self.polled => Source::Polling,
@@ -318,12 +342,14 @@ impl Core {
             State::Syncing(syncing) => self.failures.max(syncing.fetch_failures),
             _ => self.failures,
         };
+        let (view, last) = (self.shown.as_ref(), self.memory.last.as_ref());
         Publication {
-            view: self.shown.as_ref().map(Shown::view),
+            view: view
+                .map_or_else(|| last.map(|last| last.view.clone()), |shown| Some(shown.view())),
             status,
             source,
-            revision: self.shown.as_ref().map(Shown::revision),
-            as_of: self.as_of,
+            revision: view.map(Shown::revision).or(last.map(|last| last.revision)),
+            as_of: self.as_of.or(last.map(|last| last.as_of)),
             next_retry_at: waits,
             attempt,
             reason: self.reason.clone(),
@@ -336,6 +362,13 @@ impl Fetch {
     pub(super) fn timed_out() -> Fetched {
         Fetched::failed(Code::SnapshotTimeout, "the snapshot took too long")
     }
+}
+
+/// The wish is a lower bound only: a `Retry-After: 0`, or a date that a wrong clock takes for past,
+/// must not turn the law of waiting off.
+fn pause_at_least(wish: Option<Millis>, delay: Millis, now: Moment) -> Pause {
+    let not_before = wish.map_or(now, |wish| now + backoff::wish(wish));
+    Pause { until: not_before.max(now + delay), not_before }
 }
 
 fn pause_as_wished(wish: Millis, now: Moment) -> Pause {

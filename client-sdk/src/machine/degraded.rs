@@ -3,11 +3,11 @@
 use super::POLL_EVERY;
 use super::attempt::Outcome;
 use super::core::Core;
-use super::phases::{Degraded, Fetch, Pause, Retry, State};
+use super::phases::{Degraded, Fetch, Pause, Retry, State, Terminal};
 use super::signal::{Fetched, Signal};
 use crate::backoff;
 use crate::reducer::SnapshotOutcome;
-use crate::state::{Code, Reason};
+use crate::state::Reason;
 use crate::time::{Millis, Moment};
 
 impl Core {
@@ -46,9 +46,7 @@ impl Core {
         let retry = match self.advance(attempt, signal, now) {
             Outcome::Pending(attempt) => Retry::Trying(attempt),
             Outcome::Accepted(link) => return self.synchronize(link, now),
-            Outcome::Refused => {
-                return self.require_auth(Code::AuthFailed, "the server refused the session");
-            }
+            Outcome::Refused => return self.require_auth(Terminal::AuthFailed),
             Outcome::Failed(reason, wish) => self.retry_later(reason, wish, now),
             Outcome::Ignored(attempt, signal) => {
                 let retry = Retry::Trying(attempt);
@@ -112,12 +110,10 @@ impl Core {
                 let tag = self.shown.as_ref().map(|shown| shown.tag().revision);
                 self.polled = tag.is_some() && tag >= self.shown_revision();
                 if self.polled {
-                    self.as_of = Some(now);
+                    self.confirm(now);
                 }
             }
-            Fetched::Refused(code) => {
-                return self.require_auth(code, "the server refused the session");
-            }
+            Fetched::Refused(why) => return self.require_auth(why),
             Fetched::Failed { reason, wish: asked } => {
                 self.polled = false;
                 self.warn(&reason);

@@ -108,10 +108,10 @@ impl Core {
             },
             // Events that came meanwhile are newer than the answer, and nothing was missed before.
             Fetched::Unchanged => {
-                self.as_of = Some(now);
+                self.confirm(now);
                 self.revalidated(live, now)
             }
-            Fetched::Refused(code) => self.require_auth(code, "the server refused the session"),
+            Fetched::Refused(why) => self.require_auth(why),
             Fetched::Failed { reason, wish } => {
                 self.warn(&reason);
                 live.fetch_failures = live.fetch_failures.saturating_add(1);

@@ -7,7 +7,7 @@ use shared_types::Revision;
 
 use super::{BUFFERED_EVENTS, EffectEpoch, Secret};
 use crate::decode::Change;
-use crate::state::Status;
+use crate::state::{Code, Status};
 use crate::time::{Millis, Moment};
 
 /// Where the client is; see the table in the crate's documentation.
@@ -90,6 +90,40 @@ impl State {
                 };
                 Some(retry.min(degraded.poll.deadline()))
             }
+        }
+    }
+}
+
+/// Why the client gives up until the app acts. What is not among these is transient, and tried
+/// again by the law of waiting; the two never mix, because only these lead to `authRequired` and
+/// `closed` (D-RES-2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Terminal {
+    /// The socket said `AUTH_FAILED`.
+    AuthFailed,
+    /// REST said 401.
+    Unauthorized,
+    /// REST said 403.
+    Forbidden,
+    /// The app said stop.
+    Stopped,
+}
+
+impl Terminal {
+    pub(super) const fn code(self) -> Code {
+        match self {
+            Self::AuthFailed => Code::AuthFailed,
+            Self::Unauthorized => Code::Unauthorized,
+            Self::Forbidden => Code::Forbidden,
+            Self::Stopped => Code::Stopped,
+        }
+    }
+
+    pub(super) const fn message(self) -> &'static str {
+        match self {
+            Self::AuthFailed | Self::Unauthorized => "the server refused the session",
+            Self::Forbidden => "this session may not read this dashboard",
+            Self::Stopped => "the app stopped the client",
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::time::Moment;
 impl Core {
     pub(super) fn idle(&mut self, signal: &Signal, now: Moment) -> State {
         match signal {
-            Signal::Start => self.begin(Code::Started, "the app started the client", now),
+            Signal::Start => self.begin(now),
             Signal::Stop => self.close(),
             // There is no session yet, and nothing to refresh.
             Signal::Reauthenticate
@@ -38,7 +38,7 @@ impl Core {
 
     pub(super) fn closed(&mut self, signal: &Signal, now: Moment) -> State {
         match signal {
-            Signal::Start => self.begin(Code::Started, "the app started the client", now),
+            Signal::Start => self.begin(now),
             // Stopped already, and stays so until the app starts it.
             Signal::Stop
             | Signal::Reauthenticate
@@ -117,11 +117,5 @@ impl Core {
             | Signal::Fetched(_) => return self.ignore(State::Backoff(pause), signal),
         };
         self.connect(Reason::new(code, "trying again"), now)
-    }
-
-    /// The session is a new one, perhaps another user's: what is shown may not be theirs, and its
-    /// tag could match theirs by chance, so both go.
-    pub(super) fn begin_anew(&mut self, now: Moment) -> State {
-        self.begin(Code::Reauthenticated, "the app has a new session", now)
     }
 }

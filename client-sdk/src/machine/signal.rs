@@ -2,8 +2,8 @@
 
 use shared_types::{DashboardView, ErrorEvent, Revision, SnapshotTag};
 
+use super::phases::Terminal;
 use super::{EXCERPT_CHARS, FetchFailure, Loss, Response, Secret};
-use crate::backoff;
 use crate::codec::{self, Packet};
 use crate::decode::{Change, DecodeError, Decoder, Event, Handshake, Refusal};
 use crate::state::{Code, Reason};
@@ -69,7 +69,7 @@ pub(super) enum Fetched {
     /// 304.
     Unchanged,
     /// 401 or 403: more requests would not help.
-    Refused(Code),
+    Refused(Terminal),
     Failed {
         reason: Reason,
         wish: Option<Millis>,
@@ -131,14 +131,14 @@ pub(super) fn read_answer<D: Decoder>(
     match response.status {
         200 => read_snapshot(decoder, &response),
         304 => Fetched::Unchanged,
-        401 => Fetched::Refused(Code::Unauthorized),
-        403 => Fetched::Refused(Code::Forbidden),
+        401 => Fetched::Refused(Terminal::Unauthorized),
+        403 => Fetched::Refused(Terminal::Forbidden),
         status => Fetched::Failed {
             reason: Reason::new(
                 Code::SnapshotFailed,
                 ["the snapshot was answered with HTTP ", &status.to_string()].concat(),
             ),
-            wish: response.retry_after.as_deref().and_then(backoff::retry_after),
+            wish: response.retry_after,
         },
     }
 }

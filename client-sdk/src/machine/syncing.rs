@@ -91,7 +91,7 @@ impl Core {
             // lagging replica answered, and what was missed is still missing.
             Fetched::Unchanged => match self.shown.as_ref().map(|shown| shown.tag().revision) {
                 Some(revision) if Some(revision) >= self.shown_revision() => {
-                    self.as_of = Some(now);
+                    self.confirm(now);
                     self.go_live(syncing, revision, now)
                 }
                 Some(_) => self.fetch_again(syncing, stale(), None, now),
@@ -101,7 +101,7 @@ impl Core {
                     self.fetch_again(syncing, reason, None, now)
                 }
             },
-            Fetched::Refused(code) => self.require_auth(code, "the server refused the session"),
+            Fetched::Refused(why) => self.require_auth(why),
             Fetched::Failed { reason, wish } => self.fetch_again(syncing, reason, wish, now),
         }
     }
@@ -144,7 +144,7 @@ impl Core {
     pub(super) fn change(&mut self, revision: Revision, change: Change, now: Moment) {
         let outcome = self.shown.as_mut().map(|shown| shown.change(revision, change));
         if outcome == Some(ChangeOutcome::Applied) {
-            self.as_of = Some(now);
+            self.confirm(now);
         } else {
             let why = ["skipped an event of revision ", &revision.get().to_string()].concat();
             self.tell(Level::Debug, Reason::new(Code::EventStale, why));
@@ -168,7 +168,7 @@ impl Core {
     pub(super) fn drain(&mut self, told: &ErrorEvent, is_settled: bool, now: Moment) -> State {
         let reason = Reason::new(Code::ServerDraining, "the server is about to stop");
         let wish = told.reconnect_after_ms.map(|ms| Millis(ms.into()));
-        if is_settled { self.wait(reason, wish, now) } else { self.lose(reason, wish, now) }
+        if is_settled { self.come_back(reason, wish, now) } else { self.lose(reason, wish, now) }
     }
 
     pub(super) fn shown_revision(&self) -> Option<Revision> {

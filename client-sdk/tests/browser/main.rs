@@ -4,6 +4,7 @@
 
 mod decoder;
 mod goldens;
+mod last_view;
 mod life;
 mod reentrancy;
 mod world;

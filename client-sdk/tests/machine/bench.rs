@@ -1,6 +1,7 @@
 //! A machine on a workbench: the test plays the network, and time passes when the test says so.
 
 use client_sdk::decode::json::JsonDecoder;
+use client_sdk::last_view::LastView;
 use client_sdk::machine::{
     Effect, EffectEpoch, FetchFailure, Input, Loss, Machine, Response, Secret,
 };
@@ -22,6 +23,9 @@ pub(crate) struct Bench {
     pub(crate) socket: Option<EffectEpoch>,
     /// The request on its way, with its `If-None-Match`.
     pub(crate) fetch: Option<(EffectEpoch, Option<String>)>,
+    /// The request for the last view, and the view that is kept.
+    pub(crate) recall: Option<EffectEpoch>,
+    pub(crate) kept: Option<LastView>,
     pub(crate) sockets: usize,
     pub(crate) fetches: usize,
     pub(crate) sent: Vec<String>,
@@ -42,6 +46,8 @@ impl Bench {
             now: Moment(1_000),
             socket: None,
             fetch: None,
+            recall: None,
+            kept: None,
             sockets: 0,
             fetches: 0,
             sent: Vec::new(),
@@ -118,6 +124,9 @@ impl Bench {
                 let aborted = self.fetch.take().map(|(asked, _)| asked);
                 assert_eq!(aborted, Some(epoch), "aborted another request");
             }
+            Effect::LoadLastView { epoch } => self.recall = Some(epoch),
+            Effect::SaveLastView(last) => self.kept = Some(*last),
+            Effect::DropLastView => self.kept = None,
             Effect::State(state) => {
                 assert_ne!(*state, self.state, "published without a change");
                 if self.statuses.last() != Some(&state.status) {

@@ -1,7 +1,9 @@
-//! Every pair of situation and input, as a table that is checked in and read by people.
+//! Every pair of situation and input, as tables that are checked in and read by people: all of them
+//! in `transitions.md`, the gist of them in `docs/protocol.md`.
 //!
-//! A change of the machine that moves a pair shows up here as a difference. To accept it, run the
-//! test with `UPDATE_GOLDENS=1` and read what changed.
+//! A pair that is missing in the machine does not compile. A change of the machine that moves a
+//! pair shows up here as a difference. To accept it, run the tests with `UPDATE_GOLDENS=1` and read
+//! what changed.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,6 +18,17 @@ use crate::bench::{
 };
 
 const GOLDEN: &str = "tests/machine/transitions.md";
+const PROTOCOL: &str = "../docs/protocol.md";
+/// What stands around the table in the protocol's page.
+const MARKS: [&str; 2] = ["<!-- the table begins -->\n", "<!-- the table ends -->\n"];
+
+/// What an earlier life left behind.
+const RECORD: &str = concat!(
+    "1 900 7\n{\"summary\":{\"totalMocs\":7,\"totalWishlistItems\":0,",
+    "\"mocsByBuildStatus\":{\"ADDED\":7,\"IN_PROGRESS\":0,\"BUILT\":0},",
+    "\"mocsByCoverageStatus\":{\"FULL_INVENTORY\":0,\"PARTIAL_ORDERED\":0,\"NONE\":7}},",
+    "\"themeBreakdown\":[],\"recentMocs\":[],\"partialPartsMocs\":[]}",
+);
 
 /// A situation by its name, and how to get there.
 type Situation = (&'static str, fn() -> Bench);
@@ -64,7 +77,7 @@ const SITUATIONS: [Situation; 13] = [
     ("closed", || Bench::at(Status::Closed)),
 ];
 
-const CAUSES: [Cause; 30] = [
+const CAUSES: [Cause; 32] = [
     ("start", |_| Input::Start),
     ("stop", |_| Input::Stop),
     ("reauthenticate", |_| Input::Reauthenticate),
@@ -96,6 +109,11 @@ const CAUSES: [Cause; 30] = [
     ("snapshot: 304", |bench| answer(bench, status(304))),
     ("snapshot: 401", |bench| answer(bench, status(401))),
     ("snapshot: 403", |bench| answer(bench, status(403))),
+    ("snapshot: 503", |bench| answer(bench, status(503))),
+    ("last view", |bench| Input::LastView {
+        epoch: bench.recall.unwrap_or(EffectEpoch(0)),
+        record: Some(RECORD.to_owned()),
+    }),
     ("snapshot failed", |bench| Input::Snapshot {
         epoch: request(bench),
         result: Err(FetchFailure::Network("unreachable".to_owned())),
@@ -127,6 +145,51 @@ fn every_pair_of_state_and_input_is_as_written() {
     assert_eq!(table.lines().count(), golden.lines().count());
 }
 
+/// The situations that stand for their state in the protocol's page.
+const GIST: [&str; 8] = [
+    "idle",
+    "connecting, asked",
+    "syncing, fetching",
+    "live",
+    "backoff",
+    "degraded, polling and trying",
+    "authRequired",
+    "closed",
+];
+
+#[test]
+fn the_protocols_page_shows_the_same_table() {
+    let mut table = String::from("| input |");
+    for name in GIST {
+        write!(table, " {} |", name.split(',').next().unwrap()).unwrap();
+    }
+    table.push_str("\n|-|-|-|-|-|-|-|-|-|\n");
+    for (cause, input) in CAUSES {
+        write!(table, "| {cause} |").unwrap();
+        for name in GIST {
+            let (_, arrange) = SITUATIONS.iter().find(|(known, _)| *known == name).unwrap();
+            let (then, effects) = outcome(arrange(), cause, input);
+            let state = then.split(':').next().unwrap();
+            let cell = match (state, effects.as_str()) {
+                ("–" | "gate", _) => "·".to_owned(),
+                ("stays", effects) => effects.to_owned(),
+                (state, _) => format!("**{state}**"),
+            };
+            write!(table, " {cell} |").unwrap();
+        }
+        table.push('\n');
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PROTOCOL);
+    let page = fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(MARKS[0]).expect("the table has no beginning");
+    let (shown, after) = rest.split_once(MARKS[1]).expect("the table has no end");
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        fs::write(&path, [before, MARKS[0], &table, MARKS[1], after].concat()).unwrap();
+    } else {
+        assert_eq!(shown, table, "{PROTOCOL} is stale");
+    }
+}
+
 fn outcome(mut bench: Bench, cause: &str, input: fn(&Bench) -> Input) -> (String, String) {
     if cause == "deadline" {
         let Some(due) = bench.machine.next_timeout() else {
@@ -148,14 +211,16 @@ fn outcome(mut bench: Bench, cause: &str, input: fn(&Bench) -> Input) -> (String
     }
     match (before.1, bench.socket) {
         (Some(old), Some(new)) if old != new => effects.push("another socket"),
-        (Some(_), None) => effects.push("no socket"),
-        (None, Some(_)) => effects.push("socket"),
+        (Some(_), None) => effects.push("the socket ends"),
+        (None, Some(_)) => effects.push("a socket opens"),
         _ => {}
     }
     match (&before.2, &bench.fetch) {
-        (Some((old, _)), Some((new, _))) if old != new => effects.push("another snapshot"),
-        (Some(_), None) => effects.push("no snapshot"),
-        (None, Some(_)) => effects.push("snapshot"),
+        (Some((old, _)), Some((new, _))) if old != new => {
+            effects.push("another snapshot is asked for");
+        }
+        (Some(_), None) => effects.push("the request ends"),
+        (None, Some(_)) => effects.push("a snapshot is asked for"),
         _ => {}
     }
     let names: Vec<String> = bench.sent[sent..].iter().map(|text| kind(text).to_owned()).collect();
@@ -164,6 +229,11 @@ fn outcome(mut bench: Bench, cause: &str, input: fn(&Bench) -> Input) -> (String
         effects.push(if bench.state.view.is_some() { "shows" } else { "forgets" });
     }
     let changed = bench.state.status != before.0.status;
+    // Terminal reasons and the states that nothing but the app ends go together, always.
+    if let Some(reason) = bench.state.reason.as_ref().filter(|_| changed) {
+        let rests = matches!(bench.state.status, Status::AuthRequired | Status::Closed);
+        assert_eq!(reason.code.is_terminal(), rests, "{reason:?} in {:?}", bench.state.status);
+    }
     let then = if changed {
         let reason = bench.state.reason.as_ref().map(|reason| reason.code.name());
         [bench.state.status.name(), reason.map_or("", |_| ": "), reason.unwrap_or("")].concat()

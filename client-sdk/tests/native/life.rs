@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use client_sdk::driver::native::KEPT_DIAGNOSTICS;
 use client_sdk::{
     Code, DashboardClient, DashboardState, Diagnostic, Options, Source, StartError, Status,
     TokenUnavailable,
@@ -13,7 +14,7 @@ use futures_util::StreamExt as _;
 use crate::server::{PATIENCE, Server, snapshot, status, summary_event};
 
 /// Waits until the state is as wished.
-async fn until(
+pub(crate) async fn until(
     client: &DashboardClient,
     wished: impl Fn(&DashboardState) -> bool,
 ) -> Arc<DashboardState> {
@@ -25,15 +26,15 @@ async fn until(
     state.expect("the client runs").clone()
 }
 
-async fn until_status(client: &DashboardClient, status: Status) -> Arc<DashboardState> {
+pub(crate) async fn until_status(client: &DashboardClient, status: Status) -> Arc<DashboardState> {
     until(client, |state| state.status == status).await
 }
 
-fn total(state: &DashboardState) -> Option<u32> {
+pub(crate) fn total(state: &DashboardState) -> Option<u32> {
     state.view.as_ref().map(|view| view.summary.total_mocs)
 }
 
-fn options(server: &Server) -> Options {
+pub(crate) fn options(server: &Server) -> Options {
     Options::new(&server.url).token(|| async { "secret-token" })
 }
 
@@ -271,4 +272,23 @@ async fn what_cannot_work_is_told_at_once() {
 fn unix_ms() -> u128 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.unwrap().as_millis()
+}
+
+#[tokio::test]
+async fn the_last_diagnostics_are_at_hand() {
+    let mut server = Server::start().await;
+    let client = DashboardClient::start(options(&server)).unwrap();
+    let mut socket = server.accepted().await;
+    until_status(&client, Status::Live).await;
+    for number in 0..KEPT_DIAGNOSTICS {
+        socket.send(&format!("garbage {number}")).await;
+    }
+    socket.send(&summary_event(11)).await;
+    until(&client, |state| total(state) == Some(11)).await;
+    let told = client.diagnostics();
+    assert_eq!(told.len(), KEPT_DIAGNOSTICS);
+    let newest = told.last().unwrap();
+    assert_eq!(newest.code, Code::FrameMalformed);
+    assert!(newest.message.ends_with(&format!("garbage {}", KEPT_DIAGNOSTICS - 1)), "{newest:?}");
+    assert!(told.is_sorted_by_key(|entry| entry.at));
 }

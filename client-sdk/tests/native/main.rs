@@ -2,5 +2,6 @@
 #![cfg(test)]
 #![cfg(not(target_arch = "wasm32"))]
 
+mod last_view;
 mod life;
 mod server;

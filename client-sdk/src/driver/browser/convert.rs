@@ -6,12 +6,10 @@
 use std::sync::Arc;
 
 use js_sys::{JSON, Object, Reflect};
-use shared_types::{
-    BuildStatus, CoverImageUrl, DashboardSummary, PartialPartsMoc, RecentMoc, ThemeStats,
-};
+use shared_types::{DashboardSummary, PartialPartsMoc, RecentMoc, ThemeStats};
 use wasm_bindgen::JsValue;
 
-use crate::codec::push_escaped;
+use crate::encode::ToJson;
 use crate::reducer::View;
 use crate::state::{DashboardState, Diagnostic, Freshness};
 
@@ -109,15 +107,15 @@ impl<T> Default for Kept<T> {
     }
 }
 
-impl<T: Section> Kept<T> {
+impl<T: ToJson> Kept<T> {
     /// Whether the section is another one than the one that is kept.
     fn update(&mut self, section: &Arc<T>) -> bool {
         if self.0.as_ref().is_some_and(|(kept, _)| Arc::ptr_eq(kept, section)) {
             return false;
         }
         let mut json = String::new();
-        section.write(&mut json);
-        // What the writers below write is JSON.
+        section.write_json(&mut json);
+        // What is written there is JSON.
         let value = JSON::parse(&json).unwrap_or(JsValue::NULL);
         self.0 = Some((section.clone(), value));
         true
@@ -125,96 +123,5 @@ impl<T: Section> Kept<T> {
 
     fn value(&self) -> JsValue {
         self.0.as_ref().map_or(JsValue::NULL, |(_, value)| value.clone())
-    }
-}
-
-/// What can be written as JSON, with the names of the contract.
-trait Section {
-    fn write(&self, json: &mut String);
-}
-
-impl Section for DashboardSummary {
-    fn write(&self, json: &mut String) {
-        let (build, coverage) = (&self.mocs_by_build_status, &self.mocs_by_coverage_status);
-        for (before, count) in [
-            ("{\"totalMocs\":", self.total_mocs),
-            (",\"totalWishlistItems\":", self.total_wishlist_items),
-            (",\"mocsByBuildStatus\":{\"ADDED\":", build.added),
-            (",\"IN_PROGRESS\":", build.in_progress),
-            (",\"BUILT\":", build.built),
-            ("},\"mocsByCoverageStatus\":{\"FULL_INVENTORY\":", coverage.full_inventory),
-            (",\"PARTIAL_ORDERED\":", coverage.partial_ordered),
-            (",\"NONE\":", coverage.none),
-        ] {
-            json.push_str(before);
-            json.push_str(&count.to_string());
-        }
-        json.push_str("}}");
-    }
-}
-
-impl Section for ThemeStats {
-    fn write(&self, json: &mut String) {
-        text(json, "{\"theme\":", self.theme.as_str());
-        json.push_str(",\"mocCount\":");
-        json.push_str(&self.moc_count.to_string());
-        json.push_str(",\"setCount\":");
-        json.push_str(&self.set_count.to_string());
-        json.push('}');
-    }
-}
-
-impl Section for RecentMoc {
-    fn write(&self, json: &mut String) {
-        text(json, "{\"id\":", self.id.as_str());
-        text(json, ",\"title\":", self.title.as_str());
-        text(json, ",\"theme\":", self.theme.as_str());
-        text(json, ",\"buildStatus\":", build_status(self.build_status));
-        match self.cover_image_url.as_ref().map(CoverImageUrl::as_str) {
-            Some(url) => text(json, ",\"coverImageUrl\":", url),
-            None => json.push_str(",\"coverImageUrl\":null"),
-        }
-        text(json, ",\"createdAt\":", self.created_at.as_str());
-        json.push('}');
-    }
-}
-
-impl Section for PartialPartsMoc {
-    fn write(&self, json: &mut String) {
-        text(json, "{\"id\":", self.id.as_str());
-        text(json, ",\"title\":", self.title.as_str());
-        text(json, ",\"theme\":", self.theme.as_str());
-        text(json, ",\"buildStatus\":", build_status(self.build_status));
-        json.push_str(",\"coveragePercentage\":");
-        json.push_str(&self.coverage_percentage.get().to_string());
-        text(json, ",\"lastUpdatedAt\":", self.last_updated_at.as_str());
-        json.push('}');
-    }
-}
-
-impl<T: Section> Section for Vec<T> {
-    fn write(&self, json: &mut String) {
-        let mut before = '[';
-        for item in self {
-            json.push(before);
-            item.write(json);
-            before = ',';
-        }
-        json.push_str(if self.is_empty() { "[]" } else { "]" });
-    }
-}
-
-fn text(json: &mut String, before: &str, value: &str) {
-    json.push_str(before);
-    json.push('"');
-    push_escaped(json, value);
-    json.push('"');
-}
-
-const fn build_status(status: BuildStatus) -> &'static str {
-    match status {
-        BuildStatus::Added => "ADDED",
-        BuildStatus::InProgress => "IN_PROGRESS",
-        BuildStatus::Built => "BUILT",
     }
 }

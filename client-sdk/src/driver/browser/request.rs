@@ -1,6 +1,6 @@
 //! One request for the snapshot, from the moment that its token is known to its last byte.
 
-use js_sys::Promise;
+use js_sys::{Date, Promise};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{
@@ -9,6 +9,8 @@ use web_sys::{
 
 use super::callbacks::message_of;
 use super::promise::settle;
+use super::run::{wall_clock, whole};
+use crate::backoff;
 use crate::machine::{FetchFailure, Response, Secret};
 
 #[wasm_bindgen]
@@ -76,7 +78,8 @@ fn read(response: &web_sys::Response, answer: impl FnOnce(Answer) + 'static) {
     let mut made = Response {
         status: response.status(),
         etag: header("ETag"),
-        retry_after: header("Retry-After"),
+        retry_after: header("Retry-After")
+            .and_then(|header| backoff::retry_after(&header, wall_clock(), date)),
         body: String::new(),
     };
     if made.status != 200 {
@@ -94,6 +97,11 @@ fn read(response: &web_sys::Response, answer: impl FnOnce(Answer) + 'static) {
         }),
         Err(thrown) => answer(Err(failed(&thrown))),
     }
+}
+
+/// In ms since 1970.
+fn date(text: &str) -> Option<u64> {
+    Some(Date::parse(text)).filter(|date| !date.is_nan()).map(whole)
 }
 
 fn failed(thrown: &JsValue) -> FetchFailure {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use gloo_timers::callback::Timeout;
+use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -12,6 +13,7 @@ use super::callbacks::{ask_token, message_of};
 use super::convert::{self, Converter};
 use super::decoder::BrowserDecoder;
 use super::page::Page;
+use super::promise::settle;
 use super::request::Request;
 use super::settings::Settings;
 use super::socket::{self, Socket};
@@ -145,6 +147,17 @@ impl Inner {
                 });
             }
             Effect::AbortFetch { epoch } => drop(take(&self.request, epoch)),
+            Effect::LoadLastView { epoch } => self.load_last_view(epoch),
+            Effect::SaveLastView(last) => {
+                if let Some(store) = &self.settings.last_view {
+                    self.kept(store.save(&last.to_record(&self.clock.get())));
+                }
+            }
+            Effect::DropLastView => {
+                if let Some(store) = &self.settings.last_view {
+                    self.kept(store.drop_kept());
+                }
+            }
             Effect::State(publication) => {
                 let state = DashboardState::new(&publication, &self.clock.get());
                 let state = self.converter.borrow_mut().state(&state);
@@ -215,6 +228,28 @@ impl Inner {
         }
     }
 
+    fn load_last_view(self: &Rc<Self>, epoch: EffectEpoch) {
+        let Some(store) = &self.settings.last_view else { return };
+        let weak = Rc::downgrade(self);
+        let promise = store
+            .load()
+            .map_or_else(|thrown| Promise::reject(&thrown), |value| Promise::resolve(&value));
+        settle(&promise, move |settled| {
+            let Some(inner) = weak.upgrade() else { return };
+            let record = inner.kept(settled).and_then(|value| value.as_string());
+            inner.input(Input::LastView { epoch, record });
+        });
+    }
+
+    /// A store that fails costs a view after the next start, and nothing now.
+    fn kept<T>(&self, done: Result<T, JsValue>) -> Option<T> {
+        done.map_err(|thrown| {
+            let message = ["the last view's store threw: ", &message_of(&thrown)].concat();
+            self.tell(Level::Warn, Reason::new(Code::LastViewFailed, message));
+        })
+        .ok()
+    }
+
     fn read_clock(&self) -> Moment {
         let mut clock = self.clock.get();
         let now = clock.read(whole(steady_clock()), wall_clock());
@@ -260,7 +295,7 @@ fn teller(inner: Weak<Inner>) -> impl Fn(Input) + Clone + 'static {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
-fn wall_clock() -> u64 {
+pub(super) fn wall_clock() -> u64 {
     whole(js_sys::Date::now())
 }
 
@@ -271,6 +306,6 @@ fn seed() -> u64 {
 
 #[expect(clippy::cast_possible_truncation, reason = "milliseconds in whole numbers are wanted")]
 #[expect(clippy::cast_sign_loss, reason = "a negative reading saturates to zero")]
-fn whole(milliseconds: f64) -> u64 {
+pub(super) fn whole(milliseconds: f64) -> u64 {
     milliseconds as u64
 }

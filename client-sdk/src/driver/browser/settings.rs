@@ -1,7 +1,8 @@
 //! What the app tells the client, read from a JavaScript object.
 
 use js_sys::{Function, Reflect, TypeError};
-use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
 
 use crate::endpoint::Endpoints;
 
@@ -13,6 +14,25 @@ pub(super) struct Settings {
     pub(super) cookies: bool,
     pub(super) on_state: Function,
     pub(super) on_diagnostic: Function,
+    /// `{ load, save, drop }`, where the app wants the last view to be kept.
+    pub(super) last_view: Option<LastViewStore>,
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// Keeps one record, in the order in which it is told to.
+    #[derive(Debug)]
+    pub(super) type LastViewStore;
+
+    /// A promise of the record as a text, or of null.
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn load(this: &LastViewStore) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn save(this: &LastViewStore, record: &str) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = drop)]
+    pub(super) fn drop_kept(this: &LastViewStore) -> Result<(), JsValue>;
 }
 
 impl Settings {
@@ -33,6 +53,9 @@ impl Settings {
                 .ok_or_else(|| error("onState must be a function"))?,
             on_diagnostic: function(options, "onDiagnostic")?
                 .ok_or_else(|| error("onDiagnostic must be a function"))?,
+            last_view: Some(get(options, "lastView")?)
+                .filter(JsValue::is_object)
+                .map(JsCast::unchecked_into),
         })
     }
 }

@@ -1,10 +1,15 @@
 //! One request for the snapshot, from asking for the token to the last byte.
 
+use std::time::UNIX_EPOCH;
+
 use reqwest::header::{AUTHORIZATION, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH, RETRY_AFTER};
 use tokio::sync::mpsc;
 
+use super::clock::{millis, wall_clock};
 use super::options::TokenProvider;
+use crate::backoff;
 use crate::machine::{EffectEpoch, FetchFailure, Input, Response};
+use crate::time::Millis;
 
 /// The largest body that is read; a view of 10,000 partial rows is about 3 MB.
 const LARGEST_BODY: usize = 32 << 20;
@@ -46,11 +51,20 @@ impl Fetch {
         Ok(Response {
             status: answer.status().as_u16(),
             etag: text(headers, &ETAG),
-            retry_after: text(headers, &RETRY_AFTER),
+            retry_after: retry_after(headers),
             // What is not UTF-8 is not JSON either, and is refused as such.
             body: String::from_utf8_lossy(&body).into_owned(),
         })
     }
+}
+
+/// How long the server wants to be left alone.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Millis> {
+    let date = |text: &str| {
+        let date = httpdate::parse_http_date(text).ok()?;
+        date.duration_since(UNIX_EPOCH).ok().map(millis)
+    };
+    backoff::retry_after(&text(headers, &RETRY_AFTER)?, wall_clock(), date)
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {

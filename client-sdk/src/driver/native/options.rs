@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::last_view::Kept;
 use crate::machine::Secret;
 use crate::state::Diagnostic;
 
@@ -16,6 +18,7 @@ pub struct Options {
     pub(super) token: TokenProvider,
     pub(super) on_diagnostic: Arc<dyn Fn(Diagnostic) + Send + Sync>,
     pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(super) last_view: Option<Kept>,
 }
 
 /// The app could not give a token now; another attempt is made later. Bears no cause, because
@@ -50,6 +53,7 @@ impl Options {
             token: Arc::new(|| Box::pin(async { Ok(None) })),
             on_diagnostic: Arc::new(drop),
             tls: None,
+            last_view: None,
         }
     }
 
@@ -79,6 +83,24 @@ impl Options {
     #[must_use]
     pub fn on_diagnostic(mut self, receive: impl Fn(Diagnostic) + Send + Sync + 'static) -> Self {
         self.on_diagnostic = Arc::new(receive);
+        self
+    }
+
+    /// Keeps the last view in a file, and shows it at once after the next start, as stale and with
+    /// its age, until there is a newer one.
+    ///
+    /// `user` tells whose session it is, by whatever id the program knows; it is asked at every start,
+    /// [`reauthenticate`](super::DashboardClient::reauthenticate) and write, and must not block.
+    /// Another user's view is never shown, and none is kept for `None`. The file, readable by its
+    /// owner only, is removed by [`stop`](super::DashboardClient::stop), by `reauthenticate`, and
+    /// when the session is refused; dropping the client leaves it.
+    #[must_use]
+    pub fn last_view(
+        mut self,
+        file: impl Into<PathBuf>,
+        user: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.last_view = Some(Kept { path: file.into(), user: Arc::new(user) });
         self
     }
 

@@ -1,19 +1,22 @@
 //! The loop that joins the machine to its socket, its requests and the time.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::clock::{millis, seed, steady_clock, wall_clock};
+use super::journal::Journal;
+use super::last_view::Keeper;
 use super::options::Options;
 use super::{fetch, socket};
 use crate::decode::Decoder;
 use crate::driver::LONGEST_NAP;
 use crate::endpoint::Endpoints;
 use crate::machine::{Effect, EffectEpoch, Input, Machine};
-use crate::state::{DashboardState, Diagnostic, Publication};
+use crate::state::{DashboardState, Diagnostic, Publication, Reason};
 use crate::time::{Clock, Millis, Moment};
 
 /// How many inputs of sockets and requests may wait for the machine.
@@ -30,6 +33,9 @@ pub(super) struct Driver<D> {
     states: watch::Sender<Arc<DashboardState>>,
     socket: Option<(EffectEpoch, mpsc::UnboundedSender<String>)>,
     fetch: Option<(EffectEpoch, AbortHandle)>,
+    journal: Arc<Journal>,
+    /// None where the program wants no view to be kept.
+    keeper: Option<Keeper>,
 }
 
 impl<D: Decoder + Send + 'static> Driver<D> {
@@ -38,6 +44,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
         endpoints: Endpoints,
         tls: Arc<rustls::ClientConfig>,
         http: reqwest::Client,
+        journal: Arc<Journal>,
         decoder: D,
     ) -> Self {
         let started = steady_clock();
@@ -54,6 +61,8 @@ impl<D: Decoder + Send + 'static> Driver<D> {
             states: watch::Sender::new(Arc::new(idle)),
             socket: None,
             fetch: None,
+            journal,
+            keeper: None,
         }
     }
 
@@ -64,6 +73,11 @@ impl<D: Decoder + Send + 'static> Driver<D> {
     /// Runs until the client is dropped.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Input>) {
         let (answers, mut inbox) = mpsc::channel(INBOX);
+        self.keeper = self
+            .options
+            .last_view
+            .clone()
+            .map(|kept| Keeper::start(kept, answers.clone(), Arc::clone(&self.journal)));
         loop {
             let input = tokio::select! {
                 command = commands.recv() => match command {
@@ -75,10 +89,15 @@ impl<D: Decoder + Send + 'static> Driver<D> {
             };
             self.handle(input, &answers);
         }
+        // The program ends, which is no reason to forget: only its own word is.
+        self.keeper = None;
         self.handle(Input::Stop, &answers);
     }
 
     fn handle(&mut self, input: Input, answers: &mpsc::Sender<Input>) {
+        if let (Input::Start | Input::Reauthenticate, Some(keeper)) = (&input, &mut self.keeper) {
+            keeper.new_session();
+        }
         let now = self.read_clock();
         self.machine.handle(input, now);
         while let Some(effect) = self.machine.poll_effect() {
@@ -126,15 +145,29 @@ impl<D: Decoder + Send + 'static> Driver<D> {
                     task.abort();
                 }
             }
+            Effect::LoadLastView { epoch } => {
+                if let Some(keeper) = &self.keeper {
+                    keeper.load(epoch);
+                }
+            }
+            Effect::SaveLastView(last) => {
+                if let Some(keeper) = &self.keeper {
+                    keeper.save(&last, &self.clock);
+                }
+            }
+            Effect::DropLastView => {
+                if let Some(keeper) = &self.keeper {
+                    keeper.drop_kept();
+                }
+            }
             Effect::State(publication) => {
                 let state = DashboardState::new(&publication, &self.clock);
                 self.states.send_replace(Arc::new(state));
             }
             Effect::Diagnostic { level, reason } => {
                 let at = self.clock.wall(self.clock.now());
-                let diagnostic =
-                    Diagnostic { at, level, code: reason.code, message: reason.message };
-                (self.options.on_diagnostic)(diagnostic);
+                let Reason { code, message } = reason;
+                self.journal.tell(Diagnostic { at, level, code, message });
             }
         }
     }
@@ -150,26 +183,4 @@ impl<D: Decoder + Send + 'static> Driver<D> {
         let Millis(nap) = due.min(LONGEST_NAP);
         Duration::from_millis(nap)
     }
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the steady clock")]
-fn steady_clock() -> Instant {
-    Instant::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
-fn wall_clock() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
-}
-
-/// The standard library's hasher is seeded by the platform, which is randomness enough to spread
-/// retries, and needs no further library.
-#[expect(clippy::disallowed_methods, reason = "the one place that draws randomness")]
-fn seed() -> u64 {
-    use std::hash::{BuildHasher as _, RandomState};
-    RandomState::new().hash_one(wall_clock())
 }

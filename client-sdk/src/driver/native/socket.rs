@@ -11,8 +11,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
+use super::fetch::retry_after;
 use super::options::TokenProvider;
-use crate::backoff;
 use crate::machine::{EffectEpoch, Input, Loss};
 use crate::state::{Code, Reason};
 
@@ -128,10 +128,7 @@ fn broken(error: &Error) -> Loss {
 /// A handshake that was answered with another status than 101 may say when to come back.
 fn failed(error: &Error) -> Loss {
     let retry_after = match error {
-        Error::Http(response) => {
-            let header = response.headers().get("retry-after");
-            header.and_then(|value| value.to_str().ok()).and_then(backoff::retry_after)
-        }
+        Error::Http(response) => retry_after(response.headers()),
         _ => None,
     };
     Loss { reason: Reason::new(Code::SocketFailed, error.to_string()), retry_after }

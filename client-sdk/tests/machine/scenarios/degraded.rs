@@ -161,7 +161,8 @@ fn a_poll_that_hangs_is_given_up() {
 #[test]
 fn a_busy_server_is_polled_when_it_wishes() {
     let mut bench = Bench::at(Status::Degraded);
-    let busy = client_sdk::machine::Response { retry_after: Some("90".to_owned()), ..status(503) };
+    let busy =
+        client_sdk::machine::Response { retry_after: Some(Millis::seconds(90)), ..status(503) };
     bench.answer_with(busy);
     let start = bench.now;
     bench.input(Input::Refresh);

@@ -118,7 +118,7 @@ fn not_modified_without_a_snapshot_is_a_mistake() {
 fn a_busy_server_is_asked_again_when_it_wishes() {
     for code in [429, 503] {
         let mut bench = Bench::at(Status::Syncing);
-        bench.answer_with(Response { retry_after: Some("17".to_owned()), ..status(code) });
+        bench.answer_with(Response { retry_after: Some(Millis::seconds(17)), ..status(code) });
         bench.input(Input::Refresh);
         assert_eq!(until_asked(&mut bench), Millis::seconds(17));
     }

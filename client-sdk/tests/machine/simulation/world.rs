@@ -408,7 +408,7 @@ impl World {
             Err(FetchFailure::Network("unreachable".to_owned()))
         } else if self.storm(6) {
             self.count("snapshot 503");
-            let retry_after = self.one_in(2).then(|| "3".to_owned());
+            let retry_after = self.one_in(2).then(|| Millis::seconds(3));
             self.checks.has_wished |= retry_after.is_some();
             Ok(Response { retry_after, ..status(503) })
         } else if self.storm(5) {

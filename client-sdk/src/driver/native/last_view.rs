@@ -1,0 +1,179 @@
+//! The file that keeps the last view, written by one task, in the order of the driver's wishes: what
+//! is dropped stays dropped, whatever was still being written.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::clock::wall_clock;
+use super::journal::Journal;
+use crate::codec::push_escaped;
+use crate::last_view::LastView;
+use crate::machine::{EffectEpoch, Input};
+use crate::state::{Code, Diagnostic, Level};
+use crate::time::Clock;
+
+/// Where the last view is kept, and whose it is.
+#[derive(Clone)]
+pub(super) struct Kept {
+    pub(super) path: PathBuf,
+    pub(super) user: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+}
+
+/// The driver's hand on the task.
+pub(super) struct Keeper {
+    user: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Whose session this is; nothing is loaded or kept for nobody.
+    session: Option<String>,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+enum Order {
+    Load { epoch: EffectEpoch, user: String },
+    Save { user: String, record: String },
+    Drop,
+}
+
+impl Keeper {
+    pub(super) fn start(kept: Kept, answers: mpsc::Sender<Input>, journal: Arc<Journal>) -> Self {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        tokio::spawn(obey(kept.path, inbox, answers, journal));
+        Self { user: kept.user, session: None, orders }
+    }
+
+    /// A session begins: whose it is, is asked now.
+    pub(super) fn new_session(&mut self) {
+        self.session = (self.user)();
+    }
+
+    pub(super) fn load(&self, epoch: EffectEpoch) {
+        if let Some(user) = self.session.clone() {
+            self.order(Order::Load { epoch, user });
+        }
+    }
+
+    /// Where the program's user is another one by now, what is shown is not theirs, and not kept.
+    pub(super) fn save(&self, last: &LastView, clock: &Clock) {
+        let user = (self.user)();
+        if let Some(user) = user.filter(|user| self.session.as_ref() == Some(user)) {
+            self.order(Order::Save { user, record: last.to_record(clock) });
+        }
+    }
+
+    pub(super) fn drop_kept(&self) {
+        self.order(Order::Drop);
+    }
+
+    fn order(&self, order: Order) {
+        // The task ends with its runtime only.
+        let _ = self.orders.send(order);
+    }
+}
+
+async fn obey(
+    path: PathBuf,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    answers: mpsc::Sender<Input>,
+    journal: Arc<Journal>,
+) {
+    while let Some(order) = orders.recv().await {
+        let (path, journal) = (path.clone(), Arc::clone(&journal));
+        let work = tokio::task::spawn_blocking(move || {
+            let done = match order {
+                Order::Load { epoch, user } => {
+                    load(&path, &user).map(|record| Some((epoch, record)))
+                }
+                Order::Save { user, record } => save(&path, &user, &record).map(|()| None),
+                Order::Drop => remove(&path).map(|()| None),
+            };
+            done.unwrap_or_else(|error| {
+                let message = format!("the file of the last view: {error}");
+                let (level, code) = (Level::Warn, Code::LastViewFailed);
+                journal.tell(Diagnostic { at: wall_clock(), level, code, message });
+                None
+            })
+        });
+        if let Ok(Some((epoch, record))) = work.await {
+            // The driver is gone: nobody waits for the answer.
+            let _ = answers.send(Input::LastView { epoch, record }).await;
+        }
+    }
+}
+
+/// The record in the file, if it is that user's. Another user's is removed on the way.
+fn load(path: &Path, user: &str) -> io::Result<Option<String>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match text.split_once('\n') {
+        Some((owner, record)) if owner == escaped(user) => Ok(Some(record.to_owned())),
+        _ => remove(path).map(|()| None),
+    }
+}
+
+/// Whole or not at all: written beside, then moved into its place.
+fn save(path: &Path, user: &str, record: &str) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&beside)?;
+    file.write_all([&escaped(user), "\n", record].concat().as_bytes())?;
+    drop(file);
+    fs::rename(&beside, path)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// In one line, whatever the id holds.
+fn escaped(user: &str) -> String {
+    let mut line = String::new();
+    push_escaped(&mut line, user);
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::time::Moment;
+
+    #[test]
+    fn a_view_is_kept_only_while_the_session_is_the_users() {
+        let user = Arc::new(Mutex::new(None));
+        let asked = Arc::clone(&user);
+        let (orders, mut inbox) = mpsc::unbounded_channel();
+        let ask = Arc::new(move || asked.lock().unwrap().clone());
+        let mut keeper = Keeper { user: ask, session: None, orders };
+        let last = LastView {
+            view: shared_types::DashboardView::default().into(),
+            revision: shared_types::Revision::default(),
+            as_of: Moment(5),
+        };
+        let mut save = |session: Option<&str>, now: Option<&str>| {
+            *user.lock().unwrap() = session.map(str::to_owned);
+            keeper.new_session();
+            *user.lock().unwrap() = now.map(str::to_owned);
+            keeper.save(&last, &Clock::new(0, 10));
+            matches!(inbox.try_recv(), Ok(Order::Save { user, .. }) if Some(user.as_str()) == session)
+        };
+        assert!(save(Some("amber"), Some("amber")));
+        assert!(!save(Some("amber"), Some("birch")), "what is shown is not theirs");
+        assert!(!save(Some("amber"), None));
+        assert!(!save(None, Some("birch")));
+        assert!(!save(None, None));
+    }
+}
