@@ -22,6 +22,7 @@ mod phases;
 mod resting;
 mod signal;
 mod syncing;
+mod waiting;
 
 use std::fmt;
 

@@ -7,7 +7,9 @@ use std::mem;
 use shared_types::{DashboardView, SnapshotTag};
 
 use super::memory::Memory;
-use super::phases::{Attempt, Degraded, Fetch, Pause, Retry, Stage, State, Terminal};
+use super::phases::{
+    Asked, Attempt, Backoff, Degraded, Fetch, Pause, Retry, Stage, State, Terminal,
+};
 use super::signal::{Fetched, Signal};
 use super::{CONNECT_TIMEOUT, Effect, EffectEpoch, FETCH_TIMEOUT, POLL_EVERY};
 use crate::backoff;
@@ -123,7 +125,7 @@ impl Core {
             State::Connecting(attempt) => self.connecting(attempt, signal, now),
             State::Syncing(syncing) => self.syncing(syncing, signal, now),
             State::Live(live) => self.live(live, signal, now),
-            State::Backoff(pause) => self.backoff(pause, &signal, now),
+            State::Backoff(backoff) => self.backoff(backoff, signal, now),
             State::Degraded(degraded) => self.degraded(degraded, signal, now),
             State::AuthRequired => self.auth_required(&signal, now),
             State::Closed => self.closed(&signal, now),
@@ -183,7 +185,8 @@ impl Core {
             let poll = self.next_poll(now);
             return State::Degraded(Degraded { retry: Retry::Waiting(pause), poll });
         }
-        State::Backoff(pause)
+        let peek = self.shown.is_none().then(|| self.new_request(now));
+        State::Backoff(Backoff { pause, peek })
     }
 
     /// The only way to `authRequired`.
@@ -239,8 +242,12 @@ impl Core {
     }
 
     pub(super) fn new_fetch(&mut self, now: Moment) -> Fetch {
+        Fetch::Asked(self.new_request(now))
+    }
+
+    fn new_request(&mut self, now: Moment) -> Asked {
         self.last_fetch = Some(now);
-        Fetch::Asked { epoch: self.new_epoch(), deadline: now + FETCH_TIMEOUT }
+        Asked { epoch: self.new_epoch(), deadline: now + FETCH_TIMEOUT }
     }
 
     /// A pause before the next attempt at a socket.
@@ -265,11 +272,13 @@ impl Core {
     }
 
     /// The next poll: a period after whatever request was the last one, so that a socket that
-    /// comes and goes does not make the client poll more often.
+    /// comes and goes does not make the client poll more often; at once where nothing is shown.
     pub(super) fn next_poll(&mut self, now: Moment) -> Fetch {
         let period = backoff::around(POLL_EVERY, &mut self.random);
         match self.last_fetch.map(|last| last + period) {
-            Some(until) if until > now => Fetch::Waiting(Pause { until, not_before: now }),
+            Some(until) if until > now && self.shown.is_some() => {
+                Fetch::Waiting(Pause { until, not_before: now })
+            }
             _ => self.new_fetch(now),
         }
     }
@@ -325,11 +334,11 @@ impl Core {
             (Some(_), _) => Source::Stale,
         };
         let waits = match &self.state {
-            State::Backoff(pause)
+            State::Backoff(Backoff { pause, .. })
             | State::Degraded(Degraded { retry: Retry::Waiting(pause), .. }) => Some(pause.until),
             State::Syncing(syncing) => match &syncing.fetch {
                 Fetch::Waiting(pause) => Some(pause.until),
-                Fetch::Asked { .. } => None,
+                Fetch::Asked(_) => None,
             },
             State::Degraded(Degraded { retry: Retry::Trying(_), .. })
             | State::Idle

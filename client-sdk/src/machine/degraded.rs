@@ -60,7 +60,7 @@ impl Core {
         if degraded.poll.deadline() <= now {
             match degraded.poll {
                 Fetch::Waiting(_) => degraded.poll = self.new_fetch(now),
-                Fetch::Asked { .. } => return self.polled(degraded, Fetch::timed_out(), now),
+                Fetch::Asked(_) => return self.polled(degraded, Fetch::timed_out(), now),
             }
         }
         match &degraded.retry {

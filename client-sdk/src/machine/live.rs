@@ -40,7 +40,7 @@ impl Core {
                     live.revalidation = self.new_fetch(now);
                     State::Live(live)
                 }
-                Fetch::Waiting(_) | Fetch::Asked { .. } => self.ignore(State::Live(live), &signal),
+                Fetch::Waiting(_) | Fetch::Asked(_) => self.ignore(State::Live(live), &signal),
             },
             Signal::Due => self.live_due(live, now),
             Signal::Ping => {
@@ -85,7 +85,7 @@ impl Core {
                 live.revalidation = self.new_fetch(now);
                 State::Live(live)
             }
-            Fetch::Asked { .. } => self.live_fetched(live, Fetch::timed_out(), now),
+            Fetch::Asked(_) => self.live_fetched(live, Fetch::timed_out(), now),
         }
     }
 

@@ -17,7 +17,7 @@ pub(super) enum State {
     Connecting(Attempt),
     Syncing(Syncing),
     Live(Live),
-    Backoff(Pause),
+    Backoff(Backoff),
     Degraded(Degraded),
     AuthRequired,
     Closed,
@@ -60,14 +60,11 @@ impl State {
             Self::Syncing(syncing) => &syncing.fetch,
             Self::Live(live) => &live.revalidation,
             Self::Degraded(degraded) => &degraded.poll,
-            Self::Idle
-            | Self::Connecting(_)
-            | Self::Backoff(_)
-            | Self::AuthRequired
-            | Self::Closed => return None,
+            Self::Backoff(backoff) => return backoff.peek.as_ref().map(|peek| peek.epoch),
+            Self::Idle | Self::Connecting(_) | Self::AuthRequired | Self::Closed => return None,
         };
         match fetch {
-            Fetch::Asked { epoch, .. } => Some(*epoch),
+            Fetch::Asked(asked) => Some(asked.epoch),
             Fetch::Waiting(_) => None,
         }
     }
@@ -77,7 +74,10 @@ impl State {
         match self {
             Self::Idle | Self::AuthRequired | Self::Closed => None,
             Self::Connecting(attempt) => Some(attempt.deadline),
-            Self::Backoff(pause) => Some(pause.until),
+            Self::Backoff(backoff) => {
+                let peek = backoff.peek.as_ref().map(|peek| peek.deadline);
+                peek.into_iter().chain([backoff.pause.until]).min()
+            }
             Self::Syncing(syncing) => Some(syncing.link.silent_until.min(syncing.fetch.deadline())),
             Self::Live(live) => {
                 let link = live.link.silent_until.min(live.revalidation.deadline());
@@ -171,18 +171,34 @@ impl Link {
     }
 }
 
+/// Between two attempts at a socket.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    pub(super) pause: Pause,
+    /// Where there is nothing to show yet, REST is asked meanwhile: something behind a proxy that
+    /// passes no sockets is better than nothing until the fifth failure.
+    pub(super) peek: Option<Asked>,
+}
+
 /// A request for the snapshot: on its way, or due later.
 #[derive(Debug)]
 pub(super) enum Fetch {
     Waiting(Pause),
-    Asked { epoch: EffectEpoch, deadline: Moment },
+    Asked(Asked),
+}
+
+/// A request that is on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) epoch: EffectEpoch,
+    pub(super) deadline: Moment,
 }
 
 impl Fetch {
     pub(super) fn deadline(&self) -> Moment {
         match self {
             Self::Waiting(pause) => pause.until,
-            Self::Asked { deadline, .. } => *deadline,
+            Self::Asked(asked) => asked.deadline,
         }
     }
 }

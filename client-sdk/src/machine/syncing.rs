@@ -28,7 +28,7 @@ impl Core {
                     syncing.fetch = self.new_fetch(now);
                     State::Syncing(syncing)
                 }
-                Fetch::Waiting(_) | Fetch::Asked { .. } => {
+                Fetch::Waiting(_) | Fetch::Asked(_) => {
                     self.ignore(State::Syncing(syncing), &signal)
                 }
             },
@@ -74,7 +74,7 @@ impl Core {
                 syncing.fetch = self.new_fetch(now);
                 State::Syncing(syncing)
             }
-            Fetch::Asked { .. } => self.syncing_fetched(syncing, Fetch::timed_out(), now),
+            Fetch::Asked(_) => self.syncing_fetched(syncing, Fetch::timed_out(), now),
         }
     }
 

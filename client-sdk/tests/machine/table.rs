@@ -35,7 +35,7 @@ type Situation = (&'static str, fn() -> Bench);
 /// An input by its name, made for the bench's current socket and request.
 type Cause = (&'static str, fn(&Bench) -> Input);
 
-const SITUATIONS: [Situation; 13] = [
+const SITUATIONS: [Situation; 14] = [
     ("idle", || Bench::at(Status::Idle)),
     ("connecting, opening", || Bench::at(Status::Connecting)),
     ("connecting, opened", || {
@@ -60,7 +60,12 @@ const SITUATIONS: [Situation; 13] = [
         bench.input(Input::Refresh);
         bench
     }),
-    ("backoff", || Bench::at(Status::Backoff)),
+    ("backoff, with a view", || {
+        let mut bench = Bench::at(Status::Live);
+        bench.lose();
+        bench
+    }),
+    ("backoff, without a view", || Bench::at(Status::Backoff)),
     ("degraded, waiting", || {
         let mut bench = Bench::at(Status::Degraded);
         bench.answer(10);
@@ -151,7 +156,7 @@ const GIST: [&str; 8] = [
     "connecting, asked",
     "syncing, fetching",
     "live",
-    "backoff",
+    "backoff, without a view",
     "degraded, polling and trying",
     "authRequired",
     "closed",

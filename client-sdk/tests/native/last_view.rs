@@ -49,6 +49,15 @@ fn kept_for(server: &Server, folder: &Folder, user: &'static str) -> Options {
     options(server).last_view(folder.file(), move || Some(user.to_owned()))
 }
 
+async fn until_told_of_failure(client: &DashboardClient) {
+    let told = tokio::time::timeout(PATIENCE, async {
+        while !client.diagnostics().iter().any(|entry| entry.code == Code::LastViewFailed) {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(told.await.is_ok(), "{:?}", client.diagnostics());
+}
+
 #[tokio::test]
 async fn it_is_shown_after_the_next_start_until_the_snapshot_comes() {
     let folder = Folder::new("next-start");
@@ -152,12 +161,7 @@ async fn a_file_that_cannot_be_read_or_written_is_told_and_costs_nothing() {
     let client = DashboardClient::start(kept_for(&server, &folder, "amber")).unwrap();
     let _socket = server.accepted().await;
     until_status(&client, Status::Live).await;
-    let told = tokio::time::timeout(PATIENCE, async {
-        while !client.diagnostics().iter().any(|entry| entry.code == Code::LastViewFailed) {
-            tokio::task::yield_now().await;
-        }
-    });
-    assert!(told.await.is_ok(), "{:?}", client.diagnostics());
+    until_told_of_failure(&client).await;
 }
 
 #[tokio::test]
@@ -170,6 +174,5 @@ async fn a_damaged_file_is_told_and_not_shown() {
     assert_eq!(client.state().view, None);
     socket.send(r#"40/dashboard,{"sid":"s"}"#).await;
     until_status(&client, Status::Live).await;
-    let told = client.diagnostics();
-    assert!(told.iter().any(|entry| entry.code == Code::LastViewFailed), "{told:?}");
+    until_told_of_failure(&client).await;
 }

@@ -1,11 +1,11 @@
 //! Lost connections: how they are noticed, how long is waited, what comes before live.
 
 use client_sdk::backoff;
-use client_sdk::machine::{CONNECT_TIMEOUT, Input};
-use client_sdk::state::{Code, Source, Status};
+use client_sdk::machine::{CONNECT_TIMEOUT, FETCH_TIMEOUT, Input, Loss, Response};
+use client_sdk::state::{Code, Reason, Source, Status};
 use client_sdk::time::Millis;
 
-use crate::bench::{ACCEPTED, Bench, error_event, loss, summary_event};
+use crate::bench::{ACCEPTED, Bench, error_event, loss, snapshot, status, summary_event};
 
 #[test]
 fn after_a_loss_the_snapshot_comes_before_live() {
@@ -108,7 +108,8 @@ fn every_way_of_losing_the_connection_is_retried() {
             }
             bench.frame(frame);
             assert_eq!(bench.state.status, Status::Backoff, "{frame} while {state:?}");
-            assert_eq!((bench.socket, bench.fetch.clone()), (None, None));
+            assert_eq!(bench.socket, None);
+            assert_eq!(bench.fetch.is_some(), state != Status::Live, "asked where none is shown");
             bench.pass_until_socket();
         }
     }
@@ -203,4 +204,64 @@ fn answers_of_an_earlier_socket_are_dropped() {
     assert_eq!(bench.diagnostics.len(), before + 5);
     bench.answer(11);
     assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(11)));
+}
+
+#[test]
+fn where_nothing_is_shown_rest_is_asked_while_waiting() {
+    let mut bench = Bench::at(Status::Connecting);
+    bench.lose();
+    assert_eq!((bench.state.status, bench.source()), (Status::Backoff, Source::None));
+    bench.answer(10);
+    assert_eq!(
+        (bench.state.status, bench.source(), bench.total()),
+        (Status::Backoff, Source::Stale, Some(10))
+    );
+    assert_eq!(bench.reason(), Some(Code::SocketClosed));
+    bench.pass_until_socket();
+    bench.lose();
+    assert_eq!(bench.fetch, None, "once there is something to show, it is left at that");
+    bench.pass_until_socket();
+    bench.accept();
+    assert_eq!(bench.condition(), Some("\"e-10\""));
+    bench.answer_with(status(304));
+    assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(10)));
+}
+
+#[test]
+fn what_is_asked_while_waiting_is_given_up_for_the_attempt() {
+    let mut bench = Bench::at(Status::Connecting);
+    bench.lose();
+    let (former, _) = bench.fetch.clone().unwrap();
+    bench.pass_until_socket();
+    assert_eq!((bench.state.status, bench.fetch.clone()), (Status::Connecting, None));
+    bench.input(Input::Snapshot { epoch: former, result: Ok(snapshot("e", 9)) });
+    assert_eq!((bench.total(), bench.told(Code::AnswerStale)), (None, 1));
+}
+
+#[test]
+fn a_refusal_while_waiting_is_final_and_a_wish_is_kept() {
+    for (code, reason) in [(401, Code::Unauthorized), (403, Code::Forbidden)] {
+        let mut bench = Bench::at(Status::Connecting);
+        bench.lose();
+        bench.answer_with(status(code));
+        assert_eq!((bench.state.status, bench.reason()), (Status::AuthRequired, Some(reason)));
+        bench.pass(Millis::seconds(600));
+        assert_eq!((bench.sockets, bench.fetches), (1, 1));
+    }
+    let mut bench = Bench::at(Status::Connecting);
+    bench.lose();
+    bench.answer_with(Response { retry_after: Some(Millis::seconds(40)), ..status(503) });
+    bench.input(Input::Visible);
+    assert_eq!(bench.pass_until_socket(), Millis::seconds(40));
+}
+
+#[test]
+fn a_request_that_hangs_while_waiting_does_not_hold_the_attempt_back() {
+    let mut bench = Bench::at(Status::Connecting);
+    let reason = Reason::new(Code::SocketFailed, "busy");
+    let loss = Loss { reason, retry_after: Some(Millis::seconds(60)) };
+    bench.input(Input::Closed { epoch: bench.socket.unwrap(), loss });
+    bench.pass(FETCH_TIMEOUT);
+    assert_eq!((bench.fetch.clone(), bench.told(Code::SnapshotTimeout)), (None, 1));
+    assert_eq!(bench.pass_until_socket(), Millis::seconds(50));
 }
