@@ -16,5 +16,6 @@ mod page;
 mod rest;
 mod rust_client;
 mod socket;
+mod tls;
 mod virtual_time;
 mod watched;
