@@ -133,8 +133,8 @@ impl Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS), ts(rename = "StateReason"))]
 pub struct Reason {
-    /// For programs; see [`Code`].
-    #[cfg_attr(feature = "codegen", ts(type = "string"))]
+    /// For programs.
+    #[cfg_attr(feature = "codegen", ts(type = "ReasonCode"))]
     pub code: Code,
     /// For people.
     pub message: String,
@@ -157,8 +157,8 @@ pub struct Diagnostic {
     pub at: u64,
     /// How much it matters.
     pub level: Level,
-    /// For programs; see [`Code`].
-    #[cfg_attr(feature = "codegen", ts(type = "string"))]
+    /// For programs.
+    #[cfg_attr(feature = "codegen", ts(type = "ReasonCode"))]
     pub code: Code,
     /// For people. Bears at most 500 characters of what was received, and never a token.
     pub message: String,
@@ -231,11 +231,11 @@ impl Publication {
 }
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
+    ($(#[doc = $doc:literal] $name:ident = $text:literal,)+) => {
         /// Why a state changed, or what a diagnostic is about.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code {
-            $($(#[$doc])* $name,)+
+            $(#[doc = $doc] $name,)+
         }
 
         impl Code {
@@ -258,6 +258,15 @@ macro_rules! codes {
                     self,
                     Self::AuthFailed | Self::Unauthorized | Self::Forbidden | Self::Stopped
                 )
+            }
+
+            /// What it means, for the types that other languages get.
+            #[cfg(feature = "codegen")]
+            #[must_use]
+            pub const fn docs(self) -> &'static str {
+                match self {
+                    $(Self::$name => $doc,)+
+                }
             }
         }
     };

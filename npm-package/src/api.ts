@@ -2,6 +2,8 @@
 import type { DashboardState, Diagnostic } from './types.js'
 
 export type {
+  CoreCode,
+  CoreTerminalCode,
   DashboardState,
   DashboardStatus,
   DashboardView,
@@ -9,7 +11,10 @@ export type {
   DiagnosticLevel,
   Freshness,
   FreshnessSource,
+  PackageCode,
   Reason,
+  ReasonCode,
+  TerminalCode,
 } from './types.js'
 
 /** How a client finds its server and proves who is asking. Pass `getToken`, `cookies` or both. */
@@ -32,6 +37,36 @@ export interface DashboardClientOptions {
    * `null` silences them.
    */
   logger?: DashboardLogger | null | undefined
+  /**
+   * Keeps the last view on the device, so that the next visit shows it at once, as `stale` with
+   * its age, while the connection is being made. Default: nothing is kept.
+   */
+  lastView?: LastViewOptions | undefined
+}
+
+/** Whose last view is kept, and where. */
+export interface LastViewOptions {
+  /**
+   * The id of the user that is logged in; `null` while none is, or none is known yet. What was
+   * kept for another user is dropped and never shown; without a user nothing is kept.
+   */
+  userId: () => string | null
+  /** Default: one slot in IndexedDB for each server. */
+  store?: LastViewStore | undefined
+}
+
+/** A place for one last view. What it throws becomes a diagnostic and harms nothing else. */
+export interface LastViewStore {
+  load(): Promise<LastViewEntry | null>
+  save(entry: LastViewEntry): Promise<void>
+  drop(): Promise<void>
+}
+
+/** A view that was kept. It is one user's data: keep it where only that user can read it. */
+export interface LastViewEntry {
+  userId: string
+  /** Opaque text. */
+  record: string
 }
 
 /** A place for log entries, shaped like `console`. A level that is absent is not logged. */
@@ -42,18 +77,26 @@ export interface DashboardLogger {
   error?(message: string, entry: Diagnostic): void
 }
 
+/** Hears of a state, and of the one that it heard of before: at first, the one at `subscribe`. */
+export type DashboardListener = (state: DashboardState, previous: DashboardState) => void
+
 /** Keeps one user's dashboard current. All methods return at once and may be called at any time. */
 export interface DashboardClient {
   /** Begins. Does nothing when already begun. */
   start(): void
-  /** Ends: closes the connection and forgets the view. `start()` begins afresh. */
+  /** Ends: closes the connection, forgets the view, drops the last view. `start()` begins afresh. */
   stop(): void
   /** Leaves `authRequired`: tries again with a fresh token or a fresh cookie. */
   reauthenticate(): void
   /** Asks for the newest state now, or retries now instead of at the next due time. */
   refresh(): void
   /** Calls `listener` after each change of state, until the returned function is called. */
-  subscribe(listener: (state: DashboardState) => void): () => void
+  subscribe(listener: DashboardListener): () => void
   /** The state now: the same object until something changes. */
   getState(): DashboardState
+  /**
+   * What happened lately, whatever the logger shows: the last 200 entries, oldest first. Plain
+   * data without tokens, to be pasted into a bug report.
+   */
+  diagnostics(): Diagnostic[]
 }

@@ -5,14 +5,20 @@
  * what it cannot do: wait for its own module to load, check what apps pass in, and keep apps'
  * callbacks from harming it or each other.
  */
-import type { DashboardClient, DashboardClientOptions } from './api.js'
-import type { Core, CoreConstructor, CoreLoader } from './core.js'
+import type { DashboardClient, DashboardClientOptions, DashboardListener } from './api.js'
+import type { Core, CoreConstructor, CoreLastView, CoreLoader } from './core.js'
+import { indexedDbStore } from './indexed-db.js'
+import { LastView } from './last-view.js'
 import { type CheckedOptions, checkOptions } from './options.js'
 import { IDLE, LOADING, loadFailure, NO_WEBSOCKET, withoutView } from './state.js'
-import type { DashboardState, Diagnostic, DiagnosticLevel } from './types.js'
+import { textOf } from './text.js'
+import type { DashboardState, Diagnostic, DiagnosticLevel, ReasonCode } from './types.js'
 
 /** Waits between attempts to load the module: they double from the first to the last. */
 const LOAD_RETRY_MS = { first: 1_000, last: 30_000 }
+
+/** How many diagnostics are kept: some hours of ordinary life, or the story of one outage. */
+const DIAGNOSTICS_KEPT = 200
 
 /** Returns `createDashboardClient` for one way of loading the module. */
 export function clientFactory(load: CoreLoader) {
@@ -24,7 +30,9 @@ export function clientFactory(load: CoreLoader) {
 class Client implements DashboardClient {
   readonly #options: CheckedOptions
   readonly #load: CoreLoader
+  readonly #lastView: LastView | null
   readonly #listeners = new Set<(state: DashboardState) => void>()
+  readonly #diagnostics: Diagnostic[] = []
   #state: DashboardState = IDLE
   #core: Core | null = null
   /** Counts starts and stops: what was begun in an earlier life is dropped by its number. */
@@ -35,6 +43,7 @@ class Client implements DashboardClient {
   constructor(options: CheckedOptions, load: CoreLoader) {
     this.#options = options
     this.#load = load
+    this.#lastView = this.#keeper()
   }
 
   // Arrow properties, so that `const { start, stop } = client` works as people expect.
@@ -51,6 +60,8 @@ class Client implements DashboardClient {
   }
 
   stop = (): void => {
+    // Also where nothing was started: an app that stops its client at logout means all of it.
+    this.#lastView?.drop()
     if (!this.#started) return
     this.#started = false
     this.#life += 1
@@ -61,6 +72,8 @@ class Client implements DashboardClient {
       core.stop()
       // Later, because `stop` may be called by a listener while the core is still on the stack.
       queueMicrotask(() => core.free())
+    } else {
+      this.#report('info', 'STOPPED', 'The app stopped the client before it had begun.')
     }
     this.#publish(withoutView('closed', null))
   }
@@ -77,12 +90,17 @@ class Client implements DashboardClient {
     }
   }
 
-  subscribe = (listener: (state: DashboardState) => void): (() => void) => {
+  subscribe = (listener: DashboardListener): (() => void) => {
     if (typeof listener !== 'function') {
       throw new TypeError('subscribe expects a function. It is called with each new state.')
     }
-    // Wrapped, so that a function subscribed twice is two subscriptions.
-    const subscription = (state: DashboardState) => listener(state)
+    // Wrapped, so that a function subscribed twice is two subscriptions, each with what it heard.
+    let heard = this.#state
+    const subscription = (state: DashboardState) => {
+      const previous = heard
+      heard = state
+      listener(state, previous)
+    }
     this.#listeners.add(subscription)
     return () => {
       this.#listeners.delete(subscription)
@@ -91,8 +109,11 @@ class Client implements DashboardClient {
 
   getState = (): DashboardState => this.#state
 
+  diagnostics = (): Diagnostic[] => [...this.#diagnostics]
+
   #loadThenBegin(failedBefore: number): void {
     const life = this.#life
+    this.#report('info', LOADING.code, LOADING.message)
     this.#publish(withoutView('connecting', LOADING, failedBefore))
     if (life !== this.#life) return
     this.#load().then(
@@ -113,6 +134,7 @@ class Client implements DashboardClient {
         basePath,
         cookies,
         ...(getToken && { getToken }),
+        ...(this.#lastView && { lastView: this.#lastViewOf(this.#lastView, life) }),
         onState: state => {
           if (life === this.#life) this.#publish(state)
         },
@@ -123,7 +145,7 @@ class Client implements DashboardClient {
       // The core refuses nothing that passed the check, so this is a fault of the package.
       this.#core = null
       this.#started = false
-      const message = `The client could not begin. (${text(error)})`
+      const message = `The client could not begin. (${textOf(error)})`
       this.#report('error', 'CORE_FAILED', message)
       this.#publish(withoutView('closed', { code: 'CORE_FAILED', message }))
     }
@@ -161,23 +183,41 @@ class Client implements DashboardClient {
     try {
       callback(state)
     } catch (error) {
-      this.#report('error', 'CALLBACK_THREW', `${name} threw: ${text(error)}`)
+      this.#report('error', 'CALLBACK_THREW', `${name} threw: ${textOf(error)}`)
     }
   }
 
-  #report(level: DiagnosticLevel, code: string, message: string): void {
+  #keeper(): LastView | null {
+    const { lastView, url } = this.#options
+    const store = lastView && (lastView.store ?? indexedDbStore(url))
+    if (lastView === null || store === null) return null
+    const fail = (message: string) => this.#report('warn', 'LAST_VIEW_FAILED', message)
+    return new LastView(lastView.userId, store, fail)
+  }
+
+  /** A core that was stopped has no say any more, lest it save what has been dropped. */
+  #lastViewOf(keeper: LastView, life: number): CoreLastView {
+    return {
+      load: () => (life === this.#life ? keeper.load() : Promise.resolve(null)),
+      save: record => {
+        if (life === this.#life) keeper.save(record)
+      },
+      drop: () => {
+        if (life === this.#life) keeper.drop()
+      },
+    }
+  }
+
+  #report(level: DiagnosticLevel, code: ReasonCode, message: string): void {
     this.#log({ at: Date.now(), level, code, message })
   }
 
   #log(entry: Diagnostic): void {
+    if (this.#diagnostics.push(entry) > DIAGNOSTICS_KEPT) this.#diagnostics.shift()
     try {
       this.#options.logger[entry.level]?.(`[dashboard-sdk] ${entry.code}: ${entry.message}`, entry)
     } catch {
       // There is nowhere left to tell it.
     }
   }
-}
-
-function text(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
 }

@@ -7,8 +7,19 @@ export interface CoreOptions {
   basePath: string
   getToken?: () => Promise<string | null>
   cookies: boolean
+  lastView?: CoreLastView
   onState: (state: DashboardState) => void
   onDiagnostic: (entry: Diagnostic) => void
+}
+
+/** Where the core leaves its last view. `save` and `drop` return at once; none of them throws. */
+export interface CoreLastView {
+  /** Asked once after each start; its answer is shown as stale until the first snapshot. */
+  load: () => Promise<string | null>
+  /** Called at most every 2 s while the view changes. */
+  save: (record: string) => void
+  /** Called on stop, on reauthenticate and when the session is refused. */
+  drop: () => void
 }
 
 /** The class `DashboardCore` of the WebAssembly module. */

@@ -1,4 +1,9 @@
-import type { DashboardClientOptions, DashboardLogger } from './api.js'
+import type {
+  DashboardClientOptions,
+  DashboardLogger,
+  LastViewOptions,
+  LastViewStore,
+} from './api.js'
 
 /** Options after the check: complete and normalised. */
 export interface CheckedOptions {
@@ -8,9 +13,10 @@ export interface CheckedOptions {
   getToken: (() => Promise<string | null>) | null
   onAuthRequired: NonNullable<DashboardClientOptions['onAuthRequired']> | null
   logger: DashboardLogger
+  lastView: LastViewOptions | null
 }
 
-const KNOWN = ['url', 'basePath', 'getToken', 'cookies', 'onAuthRequired', 'logger']
+const KNOWN = ['url', 'basePath', 'getToken', 'cookies', 'onAuthRequired', 'logger', 'lastView']
 
 /** Refuses what cannot work, with a message that says what to do. */
 export function checkOptions(options: DashboardClientOptions): CheckedOptions {
@@ -47,6 +53,7 @@ export function checkOptions(options: DashboardClientOptions): CheckedOptions {
     getToken: getToken && checkedToken(getToken),
     onAuthRequired,
     logger: checkLogger(options.logger),
+    lastView: checkLastView(options.lastView ?? null),
   }
 }
 
@@ -116,4 +123,31 @@ function checkLogger(logger: DashboardClientOptions['logger']): DashboardLogger 
     throw problem(`expects logger to be like console, not ${describe(logger)}.`)
   }
   return logger
+}
+
+function checkLastView(lastView: LastViewOptions | null): LastViewOptions | null {
+  if (lastView === null) return null
+  if (typeof lastView !== 'object') {
+    throw problem(
+      `expects lastView to be an object, not ${describe(lastView)}. ` +
+        'Pass { userId: () => id }, so that nobody is shown the view of another user.',
+    )
+  }
+  const { userId, store } = lastView
+  if (typeof userId !== 'function') {
+    throw problem(
+      `expects lastView.userId to be a function, not ${describe(userId)}. ` +
+        'Pass () => id, or () => null while nobody is logged in.',
+    )
+  }
+  if (store === undefined) return { userId }
+  for (const method of ['load', 'save', 'drop'] satisfies (keyof LastViewStore)[]) {
+    if (typeof store?.[method] !== 'function') {
+      throw problem(
+        `expects lastView.store to have the methods load, save and drop; ${method} is missing. ` +
+          'Leave the store out to use IndexedDB.',
+      )
+    }
+  }
+  return { userId, store }
 }

@@ -1,3 +1,4 @@
+import { textOf } from './text.js'
 import type { DashboardState, Reason } from './types.js'
 
 /** Before anything has begun; also what a server renders. */
@@ -30,7 +31,7 @@ export function withoutView(
 
 /** What went wrong while the module was loaded, and what usually helps. */
 export function loadFailure(error: unknown): Reason {
-  const text = (error instanceof Error ? error.message : String(error)).slice(0, 300)
+  const text = textOf(error)
   const blocked = /unsafe-eval|content security policy|embedder/i.test(text)
   const hint = blocked
     ? "The page's Content-Security-Policy needs 'wasm-unsafe-eval' in script-src."

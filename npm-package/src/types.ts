@@ -5,7 +5,10 @@
  * exactly what crosses the network. This is the one place that imports the generated files.
  */
 
+export type { PackageCode, ReasonCode, TerminalCode } from './codes.js'
 export type {
+  CoreCode,
+  CoreTerminalCode,
   DashboardState,
   DashboardStatus,
   Diagnostic,

@@ -1,33 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import type { DashboardLogger } from '../src/api.js'
 import { clientFactory } from '../src/client.js'
 import { type CoreConstructor, once } from '../src/core.js'
 import { withoutView } from '../src/state.js'
-import type { DashboardState, Diagnostic } from '../src/types.js'
+import type { DashboardState } from '../src/types.js'
 import { CoreDouble, live, loadDouble } from './double.js'
-
-const OPTIONS = { url: 'https://moc.example.org', cookies: true }
-
-function recorder() {
-  const entries: Diagnostic[] = []
-  const keep = (_message: string, entry: Diagnostic) => void entries.push(entry)
-  const logger: DashboardLogger = { debug: keep, info: keep, warn: keep, error: keep }
-  return { entries, logger }
-}
-
-function latest(): CoreDouble {
-  const core = CoreDouble.made.at(-1)
-  if (core === undefined) throw new Error('no core was made')
-  return core
-}
-
-async function started(options: object = {}) {
-  const client = clientFactory(loadDouble)({ ...OPTIONS, ...options })
-  client.start()
-  await vi.waitFor(() => expect(CoreDouble.made).toHaveLength(1))
-  return { client, core: latest() }
-}
+import { deferred, latest, OPTIONS, recorder, started } from './support.js'
 
 beforeEach(() => {
   CoreDouble.made = []
@@ -73,15 +51,12 @@ describe('life of a client', () => {
   })
 
   it('makes no core when stopped before the module is there', async () => {
-    let arrive: (core: CoreConstructor) => void = () => {}
-    const loading = new Promise<CoreConstructor>(resolve => {
-      arrive = resolve
-    })
-    const client = clientFactory(() => loading)(OPTIONS)
+    const loading = deferred<CoreConstructor>()
+    const client = clientFactory(() => loading.promise)(OPTIONS)
     client.start()
     client.stop()
-    arrive(CoreDouble)
-    await loading
+    loading.resolve(CoreDouble)
+    await loading.promise
     expect(CoreDouble.made).toHaveLength(0)
     expect(client.getState().status).toBe('closed')
   })
@@ -109,6 +84,30 @@ describe('life of a client', () => {
     client.start()
     await vi.waitFor(() => expect(CoreDouble.made).toHaveLength(2))
     expect(client.getState()).toMatchObject({ status: 'connecting', view: null })
+  })
+
+  it('may be started again by the listener that hears of the stop', async () => {
+    const { client, core } = await started()
+    const unsubscribe = client.subscribe(state => {
+      if (state.status !== 'closed') return
+      unsubscribe()
+      client.start()
+    })
+    client.stop()
+    await vi.waitFor(() => expect(CoreDouble.made).toHaveLength(2))
+    expect(core.calls).toEqual(['start', 'stop', 'free'])
+    latest().say(live())
+    expect(client.getState().status).toBe('live')
+  })
+
+  it('takes every call after stop without effect', async () => {
+    const { client, core } = await started()
+    client.stop()
+    client.stop()
+    client.refresh()
+    client.reauthenticate()
+    await vi.waitFor(() => expect(core.calls).toEqual(['start', 'stop', 'free']))
+    expect(client.getState()).toMatchObject({ status: 'closed', view: null })
   })
 
   it('frees the core only after a listener that stops it has returned', async () => {
@@ -181,6 +180,62 @@ describe('listeners', () => {
         message: expect.stringContaining('RangeError: oops'),
       }),
     ])
+  })
+
+  it('may throw anything', async () => {
+    const { entries, logger } = recorder()
+    const { client, core } = await started({ logger })
+    const things = [Object.create(null), Symbol('oops'), undefined, 'x'.repeat(1_000)]
+    for (const thing of things) {
+      client.subscribe(() => {
+        throw thing
+      })
+    }
+    core.say(live())
+    expect(entries.map(entry => entry.code)).toEqual(things.map(() => 'CALLBACK_THREW'))
+    for (const { message } of entries) expect(message.length).toBeLessThan(400)
+  })
+
+  it('hear of the state that they heard of before', async () => {
+    const { client, core } = await started()
+    const heard: string[] = []
+    client.subscribe((state, previous) => heard.push(`${previous.status} -> ${state.status}`))
+    core.say(live())
+    client.stop()
+    expect(heard).toEqual(['connecting -> live', 'live -> closed'])
+  })
+
+  it('that are two subscriptions of one function are ended one by one', async () => {
+    const { client, core } = await started()
+    const heard = vi.fn()
+    const unsubscribe = client.subscribe(heard)
+    client.subscribe(heard)
+    core.say(live())
+    unsubscribe()
+    core.say(live())
+    expect(heard).toHaveBeenCalledTimes(3)
+  })
+
+  it('that end another one keep it from hearing of the same state', async () => {
+    const { client, core } = await started()
+    const heard = vi.fn()
+    client.subscribe(() => unsubscribe())
+    const unsubscribe = client.subscribe(heard)
+    core.say(live())
+    expect(heard).not.toHaveBeenCalled()
+  })
+
+  it('that come while a state is told hear of the next one', async () => {
+    const { client, core } = await started()
+    const heard = vi.fn()
+    const unsubscribe = client.subscribe(() => {
+      unsubscribe()
+      client.subscribe(heard)
+    })
+    core.say(live())
+    expect(heard).not.toHaveBeenCalled()
+    core.say(live())
+    expect(heard).toHaveBeenCalledOnce()
   })
 
   it('never hear of a state that a listener before them has ended', async () => {
@@ -320,30 +375,5 @@ describe('where a client cannot work', () => {
     await vi.waitFor(() => expect(client.getState().status).toBe('closed'))
     expect(client.getState().freshness.reason?.message).toContain('no window')
     expect(entries).toMatchObject([{ code: 'CORE_FAILED' }])
-  })
-})
-
-describe('logging (D-WS-8)', () => {
-  it('goes to the console by default, warnings and errors only', async () => {
-    const warn = vi.spyOn(console, 'warn').mockImplementation(() => {})
-    const info = vi.spyOn(console, 'info').mockImplementation(() => {})
-    const { core } = await started()
-    core.options.onDiagnostic({ at: 1, level: 'info', code: 'LIVE', message: 'm' })
-    core.options.onDiagnostic({ at: 1, level: 'warn', code: 'UNKNOWN_EVENT', message: 'm' })
-    expect(info).not.toHaveBeenCalled()
-    expect(warn).toHaveBeenCalledWith('[dashboard-sdk] UNKNOWN_EVENT: m', expect.anything())
-  })
-
-  it('survives a logger that throws', async () => {
-    const logger = {
-      error() {
-        throw new Error('log full')
-      },
-    }
-    const { client, core } = await started({ logger })
-    client.subscribe(() => {
-      throw new Error('oops')
-    })
-    expect(() => core.say(live())).not.toThrow()
   })
 })

@@ -21,6 +21,20 @@ describe('options', () => {
     [{ url: URL_OK, cookies: true, onAuthRequired: 1 }, /onAuthRequired to be a function/],
     [{ url: URL_OK, cookies: true, logger: 'debug' }, /logger to be like console/],
     [{ url: URL_OK, cookies: true, token: 'x' }, /has no option "token"\. It has: url/],
+    [
+      { url: URL_OK, cookies: true, lastView: true },
+      /lastView to be an object.*userId: \(\) => id/,
+    ],
+    [{ url: URL_OK, cookies: true, lastView: {} }, /lastView\.userId to be a function/],
+    [{ url: URL_OK, cookies: true, lastView: { userId: 'ann' } }, /\(\) => null while nobody/],
+    [
+      { url: URL_OK, cookies: true, lastView: { userId: () => 'ann', store: { load() {} } } },
+      /store to have the methods load, save and drop; save is missing/,
+    ],
+    [
+      { url: URL_OK, cookies: true, lastView: { userId: () => 'ann', store: null } },
+      /load is missing\. Leave the store out/,
+    ],
   ])('%j is refused with what to do', (options, message) => {
     expect(() => checkOptions(options as never)).toThrow(TypeError)
     expect(() => checkOptions(options as never)).toThrow(message)

@@ -1,0 +1,20 @@
+import type { CoreCode, CoreTerminalCode } from './generated/state.js'
+
+/** What this package adds to the core's codes: all that happens before and around the core. */
+export type PackageCode =
+  /** The WebAssembly module is on its way. */
+  | 'MODULE_LOADING'
+  /** The WebAssembly module could not be loaded; it is tried again. */
+  | 'MODULE_LOAD_FAILED'
+  /** This runtime has no WebSocket, so the client stays closed. */
+  | 'WEBSOCKET_UNAVAILABLE'
+  /** The core could not begin: a fault of this package. */
+  | 'CORE_FAILED'
+  /** A callback of the app threw. */
+  | 'CALLBACK_THREW'
+
+/** Why a state is as it is, or what a diagnostic is about. */
+export type ReasonCode = CoreCode | PackageCode
+
+/** The codes after which nothing more happens until the app acts; all others pass by themselves. */
+export type TerminalCode = CoreTerminalCode | 'WEBSOCKET_UNAVAILABLE' | 'CORE_FAILED'

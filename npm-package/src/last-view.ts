@@ -1,0 +1,107 @@
+/**
+ * Keeps the last view for the core: whose it is, in which order, and what happens when it fails.
+ *
+ * The core says when to load, save and drop, and knows no users. What is kept here must never be
+ * shown to another user than the one it was saved for, and nothing may be left after a drop.
+ */
+import type { LastViewEntry, LastViewOptions, LastViewStore } from './api.js'
+import type { CoreLastView } from './core.js'
+import { textOf } from './text.js'
+
+export class LastView implements CoreLastView {
+  readonly #userId: LastViewOptions['userId']
+  readonly #store: LastViewStore
+  readonly #fail: (message: string) => void
+  /** The end of all that was asked of the store: one thing after another, so a drop is last. */
+  #tail: Promise<unknown> = Promise.resolve()
+  /** What is to be saved next: the newest only, where the store is slower than the core. */
+  #next: LastViewEntry | null = null
+  /** Whose views the core has shown since it began, as far as the app has told. */
+  #owner: string | null = null
+  /** Whether the app named another user meanwhile: whose view is shown is no longer known. */
+  #isMixed = false
+  #drops = 0
+  #isFailing = false
+
+  constructor(
+    userId: LastViewOptions['userId'],
+    store: LastViewStore,
+    fail: (message: string) => void,
+  ) {
+    this.#userId = userId
+    this.#store = store
+    this.#fail = fail
+  }
+
+  load = async (): Promise<string | null> => {
+    const user = this.#user()
+    this.#owner = user
+    this.#isMixed = false
+    if (user === null) return null
+    const drops = this.#drops
+    const entry = await this.#inTurn('read', () => this.#store.load())
+    if (entry === undefined || entry === null || drops !== this.#drops) return null
+    if (entry.userId === user && this.#user() === user) return entry.record
+    this.drop()
+    return null
+  }
+
+  save = (record: string): void => {
+    const user = this.#user()
+    this.#owner ??= user
+    if (this.#owner === null || this.#isMixed) return
+    if (user !== this.#owner) {
+      this.drop()
+      this.#isMixed = true
+      return
+    }
+    const isWaiting = this.#next !== null
+    this.#next = { userId: user, record }
+    if (isWaiting) return
+    const drops = this.#drops
+    void this.#inTurn('saved', async () => {
+      // What waits after a drop is not this one's to save: its turn comes after the drop's.
+      if (this.#next === null || drops !== this.#drops) return
+      const entry = this.#next
+      this.#next = null
+      await this.#store.save(entry)
+    })
+  }
+
+  drop = (): void => {
+    this.#drops += 1
+    this.#next = null
+    this.#owner = null
+    this.#isMixed = false
+    void this.#inTurn('dropped', () => this.#store.drop())
+  }
+
+  #inTurn<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
+    const done = this.#tail.then(work).then(
+      result => {
+        this.#isFailing = false
+        return result
+      },
+      (error: unknown) => {
+        // A full disk would fail every two seconds: the first time says it all.
+        if (!this.#isFailing) this.#fail(`The last view could not be ${what}: ${textOf(error)}`)
+        this.#isFailing = true
+        return undefined
+      },
+    )
+    this.#tail = done
+    return done
+  }
+
+  #user(): string | null {
+    try {
+      const user: unknown = this.#userId()
+      if (user === null || (typeof user === 'string' && user !== '')) return user
+      throw new TypeError('it must return the id of the user, or null')
+    } catch (error) {
+      if (!this.#isFailing) this.#fail(`lastView.userId failed: ${textOf(error)}`)
+      this.#isFailing = true
+      return null
+    }
+  }
+}
