@@ -18,6 +18,7 @@ import {
 } from 'react'
 
 import type { DashboardClient } from './api.js'
+import { hold } from './lease.js'
 import { IDLE } from './state.js'
 import type { DashboardState } from './types.js'
 
@@ -30,12 +31,12 @@ export interface DashboardProviderProps {
 
 const Context = createContext<DashboardClient | null>(null)
 
-/** Starts the client when mounted, stops it when unmounted, and hands it to the hooks below. */
+/**
+ * Hands the client to the hooks below. Starts it when mounted, and stops it when the last of its
+ * providers has been unmounted for good.
+ */
 export function DashboardProvider({ client, children }: DashboardProviderProps): ReactNode {
-  useEffect(() => {
-    client.start()
-    return () => client.stop()
-  }, [client])
+  useEffect(() => hold(client), [client])
   return createElement(Context.Provider, { value: client }, children)
 }
 

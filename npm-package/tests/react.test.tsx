@@ -1,7 +1,6 @@
 // @vitest-environment jsdom
 import { act, cleanup, render, renderHook } from '@testing-library/react'
 import { type ReactNode, StrictMode } from 'react'
-import { renderToString } from 'react-dom/server'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import type { DashboardClient } from '../src/api.js'
@@ -18,15 +17,10 @@ function core(): CoreDouble {
   return CoreDouble.made.at(-1) as CoreDouble
 }
 
-async function mounted<T>(hook: () => T, strict = false) {
+async function mounted<T>(hook: () => T) {
   const client = create()
-  const Strict = strict ? StrictMode : ({ children }: { children?: ReactNode }) => children
   function Wrapper({ children }: { children: ReactNode }) {
-    return (
-      <Strict>
-        <DashboardProvider client={client}>{children}</DashboardProvider>
-      </Strict>
-    )
+    return <DashboardProvider client={client}>{children}</DashboardProvider>
   }
   const rendered = renderHook(hook, { wrapper: Wrapper })
   await vi.waitFor(() => expect(CoreDouble.made.length).toBeGreaterThan(0))
@@ -47,16 +41,9 @@ describe('useDashboard', () => {
     expect(result.current).toBe(client.getState())
     expect(result.current.view).toBe(VIEW)
     unmount()
+    await Promise.resolve()
     expect(client.getState().status).toBe('closed')
     await vi.waitFor(() => expect(core().calls).toEqual(['start', 'stop', 'free']))
-  })
-
-  it('ends with one running core under StrictMode', async () => {
-    const { result } = await mounted(() => useDashboard(), true)
-    act(() => core().say(live()))
-    expect(result.current.status).toBe('live')
-    const running = CoreDouble.made.filter(made => !made.calls.includes('stop'))
-    expect(running).toHaveLength(1)
   })
 
   it('renders again only when the selection changes', async () => {
@@ -110,21 +97,6 @@ describe('useDashboard', () => {
     expect(seen.at(-1)).toEqual(['live', 'live'])
   })
 
-  it('renders on a server as idle, and starts nothing there', () => {
-    const client = create()
-    function Status() {
-      return <p>{useDashboard(state => state.status)}</p>
-    }
-    const html = renderToString(
-      <DashboardProvider client={client}>
-        <Status />
-      </DashboardProvider>,
-    )
-    expect(html).toBe('<p>idle</p>')
-    expect(client.getState().status).toBe('idle')
-    expect(CoreDouble.made).toHaveLength(0)
-  })
-
   it('says what is missing outside of a provider', () => {
     vi.spyOn(console, 'error').mockImplementation(() => {})
     expect(() => renderHook(() => useDashboard())).toThrow(/inside <DashboardProvider/)
@@ -133,6 +105,71 @@ describe('useDashboard', () => {
   it('hands out the client', async () => {
     const { client, result } = await mounted(() => useDashboardClient())
     expect(result.current).toBe(client)
+  })
+})
+
+describe('DashboardProvider', () => {
+  /** Lets pass what a client does after the last provider is gone. */
+  const later = () => act(async () => {})
+
+  it('opens one connection under StrictMode, and never closes it in between', async () => {
+    const client = create()
+    const stop = vi.spyOn(client, 'stop')
+    const { unmount } = render(
+      <StrictMode>
+        <DashboardProvider client={client} />
+      </StrictMode>,
+    )
+    await vi.waitFor(() => expect(CoreDouble.made).toHaveLength(1))
+    await later()
+    expect(CoreDouble.made).toHaveLength(1)
+    expect(stop).not.toHaveBeenCalled()
+    expect(core().calls).toEqual(['start'])
+    unmount()
+    await later()
+    expect(stop).toHaveBeenCalledOnce()
+    expect(client.getState().status).toBe('closed')
+  })
+
+  it('keeps the connection when it is replaced by another one in one go', async () => {
+    const client = create()
+    const { rerender } = render(<DashboardProvider key="a" client={client} />)
+    await vi.waitFor(() => expect(CoreDouble.made).toHaveLength(1))
+    rerender(<DashboardProvider key="b" client={client} />)
+    await later()
+    expect(core().calls).toEqual(['start'])
+    expect(CoreDouble.made).toHaveLength(1)
+  })
+
+  it('stops a client only with the last of its providers', async () => {
+    const client = create()
+    const first = render(<DashboardProvider client={client} />)
+    const second = render(<DashboardProvider client={client} />)
+    await vi.waitFor(() => expect(CoreDouble.made).toHaveLength(1))
+    first.unmount()
+    await later()
+    expect(core().calls).toEqual(['start'])
+    second.unmount()
+    await later()
+    expect(core().calls).toContain('stop')
+  })
+
+  it('begins afresh when it is mounted again later', async () => {
+    const client = create()
+    render(<DashboardProvider client={client} />).unmount()
+    await later()
+    expect(client.getState().status).toBe('closed')
+    render(<DashboardProvider client={client} />)
+    expect(client.getState().status).toBe('connecting')
+  })
+
+  it('goes over from one client to another', async () => {
+    const [before, after] = [create(), create()]
+    const { rerender } = render(<DashboardProvider client={before} />)
+    rerender(<DashboardProvider client={after} />)
+    await later()
+    expect(before.getState().status).toBe('closed')
+    expect(after.getState().status).toBe('connecting')
   })
 })
 
