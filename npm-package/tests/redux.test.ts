@@ -1,0 +1,140 @@
+import { configureStore } from '@reduxjs/toolkit'
+import { createApi, fakeBaseQuery } from '@reduxjs/toolkit/query'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+
+import { clientFactory } from '../src/client.js'
+import { hold } from '../src/lease.js'
+import { dashboardQuery } from '../src/redux.js'
+import type { DashboardState } from '../src/types.js'
+import { CoreDouble, live, loadDouble, VIEW } from './double.js'
+import { latest, OPTIONS, settle } from './support.js'
+
+beforeEach(() => {
+  CoreDouble.made = []
+  vi.stubGlobal('WebSocket', class {})
+})
+
+afterEach(() => {
+  vi.unstubAllGlobals()
+})
+
+function setUp() {
+  const client = clientFactory(loadDouble)(OPTIONS)
+  const api = createApi({
+    baseQuery: fakeBaseQuery(),
+    keepUnusedDataFor: 0,
+    endpoints: build => ({
+      dashboard: build.query<DashboardState, void>({ ...dashboardQuery(client) }),
+    }),
+  })
+  // With the checks that Redux Toolkit makes by default: state is plain and is never mutated.
+  const store = configureStore({
+    reducer: { [api.reducerPath]: api.reducer },
+    middleware: defaults => defaults().concat(api.middleware),
+  })
+  const cached = () => api.endpoints.dashboard.select()(store.getState())
+  const subscribe = () => store.dispatch(api.endpoints.dashboard.initiate())
+  return { client, store, cached, subscribe }
+}
+
+async function following() {
+  const scene = setUp()
+  const subscription = scene.subscribe()
+  await vi.waitFor(() => expect(CoreDouble.made).toHaveLength(1))
+  await settle()
+  return { ...scene, subscription, core: latest() }
+}
+
+describe('an endpoint of Redux Toolkit Query', () => {
+  it('starts nothing until it has a subscriber', async () => {
+    const { client, cached } = setUp()
+    await settle()
+    expect(client.getState().status).toBe('idle')
+    expect(cached().isUninitialized).toBe(true)
+  })
+
+  it('is a state at once, and follows the client', async () => {
+    const { client, cached, core } = await following()
+    expect(cached().data).toBe(client.getState())
+    expect(cached().data?.status).toBe('connecting')
+    core.say(live())
+    expect(cached().data).toBe(client.getState())
+    expect(cached().data?.view?.summary.totalMocs).toBe(3)
+  })
+
+  it('keeps the identity of sections that did not change', async () => {
+    const { cached, core } = await following()
+    core.say(live())
+    const before = cached().data?.view
+    core.say(live({ ...VIEW, summary: { ...VIEW.summary, totalMocs: 4 } }, 2))
+    const after = cached().data?.view
+    expect(after?.summary.totalMocs).toBe(4)
+    expect(after?.summary).not.toBe(before?.summary)
+    expect(after?.themeBreakdown).toBe(before?.themeBreakdown)
+    expect(after?.recentMocs).toBe(before?.recentMocs)
+    expect(after?.partialPartsMocs).toBe(before?.partialPartsMocs)
+  })
+
+  it('dispatches nothing where nothing changed', async () => {
+    const { store, core } = await following()
+    core.say(live())
+    const dispatched = vi.fn()
+    store.subscribe(dispatched)
+    core.say(core.state)
+    expect(dispatched).not.toHaveBeenCalled()
+  })
+
+  it('passes the checks of Redux Toolkit: plain, and never mutated', async () => {
+    const complaints = vi.spyOn(console, 'error').mockImplementation(() => {})
+    const { core, subscription } = await following()
+    core.say(live())
+    core.say(live(VIEW, 2))
+    subscription.unsubscribe()
+    await settle()
+    expect(complaints).not.toHaveBeenCalled()
+  })
+
+  it('is one connection for many subscribers, closed with the cache entry', async () => {
+    const { client, core, subscribe, subscription, cached } = await following()
+    const second = subscribe()
+    core.say(live())
+    subscription.unsubscribe()
+    await settle()
+    expect(CoreDouble.made).toHaveLength(1)
+    expect(core.calls).toEqual(['start'])
+    second.unsubscribe()
+    await vi.waitFor(() => expect(core.calls).toEqual(['start', 'stop', 'free']))
+    expect(client.getState().status).toBe('closed')
+    expect(cached().isUninitialized).toBe(true)
+  })
+
+  it('begins afresh with the next subscriber', async () => {
+    const { subscription, subscribe, cached } = await following()
+    subscription.unsubscribe()
+    await vi.waitFor(() => expect(latest().calls).toContain('stop'))
+    subscribe()
+    await vi.waitFor(() => expect(CoreDouble.made).toHaveLength(2))
+    await settle()
+    latest().say(live())
+    expect(cached().data?.status).toBe('live')
+  })
+
+  it('leaves the client running for whoever else holds it', async () => {
+    const { client, subscription, core } = await following()
+    const letGo = hold(client)
+    subscription.unsubscribe()
+    await settle()
+    expect(core.calls).toEqual(['start'])
+    letGo()
+    await vi.waitFor(() => expect(core.calls).toContain('stop'))
+  })
+
+  it('asks the client to refresh on refetch, and keeps its data meanwhile', async () => {
+    const { subscription, core, cached } = await following()
+    core.say(live())
+    const before = cached().data
+    await subscription.refetch()
+    expect(core.calls).toEqual(['start', 'refresh'])
+    expect(cached().data).toBe(before)
+  })
+})
