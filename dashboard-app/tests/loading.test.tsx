@@ -17,11 +17,13 @@ describe('first load', () => {
     await expectAccessible(container)
   })
 
-  it('starts the client with the page, and stops it with the page', () => {
+  it('starts the client with the page, and stops it with the page', async () => {
     const { client, unmount } = show()
-    // StrictMode mounts twice.
-    expect(client.calls).toEqual(['start', 'stop', 'start'])
+    await Promise.resolve()
+    // StrictMode mounts twice, which must not stop what has just been started.
+    expect(client.calls).toEqual(['start', 'start'])
     unmount()
+    await Promise.resolve()
     expect(client.calls.at(-1)).toBe('stop')
   })
 
@@ -38,7 +40,7 @@ describe('first load', () => {
     const { say } = show()
     say({ status: 'syncing' })
     expect(screen.queryByText(FAILED)).toBeNull()
-    const reason = { code: 'SNAPSHOT_FAILED', message: 'the server answered 500' }
+    const reason = { code: 'SNAPSHOT_FAILED', message: 'the server answered 500' } as const
     say({ status: 'syncing', freshness: { reason } })
     expect(screen.getByText(FAILED)).toBeTruthy()
   })

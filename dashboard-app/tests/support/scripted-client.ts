@@ -1,4 +1,4 @@
-import type { DashboardClient, DashboardState } from '@moc/dashboard-sdk'
+import type { DashboardClient, DashboardListener, DashboardState } from '@moc/dashboard-sdk'
 
 const IDLE: DashboardState = {
   view: null,
@@ -16,7 +16,7 @@ const IDLE: DashboardState = {
 /** A client that says what the test wants, and records what it is asked. */
 export class ScriptedClient implements DashboardClient {
   readonly calls: string[] = []
-  readonly #listeners = new Set<(state: DashboardState) => void>()
+  readonly #listeners = new Set<DashboardListener>()
   #state: DashboardState = IDLE
 
   start = (): void => void this.calls.push('start')
@@ -24,8 +24,9 @@ export class ScriptedClient implements DashboardClient {
   reauthenticate = (): void => void this.calls.push('reauthenticate')
   refresh = (): void => void this.calls.push('refresh')
   getState = (): DashboardState => this.#state
+  diagnostics = (): [] => []
 
-  subscribe = (listener: (state: DashboardState) => void): (() => void) => {
+  subscribe = (listener: DashboardListener): (() => void) => {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
@@ -37,12 +38,13 @@ export class ScriptedClient implements DashboardClient {
     freshness?: Partial<DashboardState['freshness']>
   }): void {
     const { freshness, ...rest } = change
+    const previous = this.#state
     this.#state = {
-      ...this.#state,
+      ...previous,
       ...rest,
-      freshness: { ...this.#state.freshness, ...freshness },
+      freshness: { ...previous.freshness, ...freshness },
     }
-    for (const listener of this.#listeners) listener(this.#state)
+    for (const listener of this.#listeners) listener(this.#state, previous)
   }
 
   /** Shows a view as live. */
