@@ -79,7 +79,9 @@ class Client implements DashboardClient {
   }
 
   reauthenticate = (): void => {
-    this.#core?.reauthenticate()
+    // Without a core there is nothing to go on with, but what was kept is of the old session.
+    if (this.#core === null) this.#lastView?.drop()
+    else this.#core.reauthenticate()
   }
 
   refresh = (): void => {

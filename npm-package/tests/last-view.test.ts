@@ -304,9 +304,10 @@ describe('a client with a last view', () => {
     expect(await old.load()).toBeNull()
   })
 
-  it('drops it also where the core never was: a logout is a logout', async () => {
+  it.each(['stop', 'reauthenticate'] as const)('drops it on %s also without a core', async act => {
     slot.kept = { userId: 'ann', record: 'her view' }
-    clientFactory(loadDouble)({ ...OPTIONS, lastView: { userId: () => user, store: slot } }).stop()
+    const lastView = { userId: () => user, store: slot }
+    clientFactory(loadDouble)({ ...OPTIONS, lastView })[act]()
     await settle()
     expect(slot.kept).toBeNull()
   })
