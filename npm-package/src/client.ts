@@ -135,7 +135,7 @@ class Client implements DashboardClient {
         url,
         basePath,
         cookies,
-        ...(getToken && { getToken }),
+        ...(getToken && { getToken: () => this.#ask(getToken) }),
         ...(this.#lastView && { lastView: this.#lastViewOf(this.#lastView, life) }),
         onState: state => {
           if (life === this.#life) this.#publish(state)
@@ -186,6 +186,16 @@ class Client implements DashboardClient {
       callback(state)
     } catch (error) {
       this.#report('error', 'CALLBACK_THREW', `${name} threw: ${textOf(error)}`)
+    }
+  }
+
+  /** The core only learns that there is no token; why tells the app's developers what to mend. */
+  async #ask(getToken: () => Promise<string | null>): Promise<string | null> {
+    try {
+      return await getToken()
+    } catch (error) {
+      this.#report('warn', 'TOKEN_UNAVAILABLE', `getToken failed: ${textOf(error)}`)
+      throw error
     }
   }
 

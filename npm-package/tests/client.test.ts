@@ -134,6 +134,28 @@ describe('life of a client', () => {
     expect(await core.options.getToken?.()).toBe('second')
   })
 
+  it('says why there is no token, without quoting one', async () => {
+    const token = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl'
+    const getToken = vi
+      .fn()
+      .mockImplementationOnce(() => {
+        throw new Error(`not a session: ${token}!`)
+      })
+      .mockReturnValueOnce({ token })
+    const { entries, logger } = recorder()
+    const { core } = await started({ cookies: false, getToken, logger })
+    await expect(core.options.getToken?.()).rejects.toThrow('not a session')
+    await expect(core.options.getToken?.()).rejects.toThrow('must return a string')
+    expect(entries).toMatchObject([
+      {
+        level: 'warn',
+        code: 'TOKEN_UNAVAILABLE',
+        message: 'getToken failed: Error: not a session: (token)!',
+      },
+      { code: 'TOKEN_UNAVAILABLE', message: expect.stringContaining('not a value of type object') },
+    ])
+  })
+
   it('passes refresh and reauthenticate on', async () => {
     const { client, core } = await started()
     client.refresh()
