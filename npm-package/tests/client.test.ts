@@ -347,6 +347,34 @@ describe('a module that does not load', () => {
     expect(client.getState().status).toBe('closed')
   })
 
+  it('is loaded at once, and once, for the listener that hears of it and refreshes', async () => {
+    vi.useFakeTimers()
+    const load = vi.fn(loadDouble).mockRejectedValueOnce(new Error('404'))
+    const client = clientFactory(load)({ ...OPTIONS, logger: null })
+    client.subscribe(({ status }) => {
+      if (status === 'backoff') client.refresh()
+    })
+    client.start()
+    await vi.advanceTimersByTimeAsync(0)
+    expect(client.getState()).toBe(latest().state)
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(load).toHaveBeenCalledTimes(2)
+    expect(CoreDouble.made).toHaveLength(1)
+  })
+
+  it('is loaded no more for the listener that hears of it and stops', async () => {
+    vi.useFakeTimers()
+    const load = vi.fn(() => Promise.reject(new Error('404')))
+    const client = clientFactory(load)({ ...OPTIONS, logger: null })
+    client.subscribe(({ status }) => {
+      if (status === 'backoff') client.stop()
+    })
+    client.start()
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(load).toHaveBeenCalledOnce()
+    expect(client.getState().status).toBe('closed')
+  })
+
   it('waits longer each time, at most 30 s', async () => {
     vi.useFakeTimers()
     const load = vi.fn(() => Promise.reject(new Error('404')))

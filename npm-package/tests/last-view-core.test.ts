@@ -1,5 +1,5 @@
 /** The last view from one visit to the next: the built package with its real core. */
-import { createDashboardClient, type DashboardClient } from '@moc/dashboard-sdk'
+import { createDashboardClient, type DashboardClient, type LastViewStore } from '@moc/dashboard-sdk'
 import { IDBFactory } from 'fake-indexeddb'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
@@ -62,12 +62,12 @@ afterEach(async () => {
 })
 
 /** A page that is opened; it is left without a word, as pages are. */
-function visit(): DashboardClient {
+function visit(store?: LastViewStore): DashboardClient {
   const client = createDashboardClient({
     url: SERVER,
     cookies: true,
     logger: null,
-    lastView: { userId: () => user },
+    lastView: { userId: () => user, store },
   })
   clients.push(client)
   client.start()
@@ -131,6 +131,16 @@ describe('the last view', () => {
     const client = visit()
     await vi.waitFor(() => expect(client.getState().status).toBe('authRequired'))
     await vi.waitFor(async () => expect(await kept()).toBeNull())
+  })
+
+  it('holds nothing up where the store never answers', async () => {
+    const never = () => new Promise<never>(() => {})
+    const store = { load: never, save: never, drop: never }
+    const client = visit(store)
+    await vi.waitFor(() => expect(client.getState().status).toBe('live'))
+    client.stop()
+    client.start()
+    await vi.waitFor(() => expect(client.getState().status).toBe('live'))
   })
 
   it('that the core did not write is told and not shown', async () => {
