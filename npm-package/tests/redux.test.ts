@@ -1,8 +1,9 @@
-import { configureStore } from '@reduxjs/toolkit'
+import { configureStore, type Middleware, type UnknownAction } from '@reduxjs/toolkit'
 import { createApi, fakeBaseQuery } from '@reduxjs/toolkit/query'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import { clientFactory } from '../src/client.js'
+import type { CoreLoader } from '../src/core.js'
 import { hold } from '../src/lease.js'
 import { dashboardQuery } from '../src/redux.js'
 import type { DashboardState } from '../src/types.js'
@@ -18,8 +19,8 @@ afterEach(() => {
   vi.unstubAllGlobals()
 })
 
-function setUp() {
-  const client = clientFactory(loadDouble)(OPTIONS)
+function setUp(load: CoreLoader = loadDouble) {
+  const client = clientFactory(load)(OPTIONS)
   const api = createApi({
     baseQuery: fakeBaseQuery(),
     keepUnusedDataFor: 0,
@@ -27,14 +28,19 @@ function setUp() {
       dashboard: build.query<DashboardState, void>({ ...dashboardQuery(client) }),
     }),
   })
+  const patches: unknown[] = []
+  const record: Middleware = () => next => action => {
+    if ((action as UnknownAction).type.endsWith('/queryResultPatched')) patches.push(action)
+    return next(action)
+  }
   // With the checks that Redux Toolkit makes by default: state is plain and is never mutated.
   const store = configureStore({
     reducer: { [api.reducerPath]: api.reducer },
-    middleware: defaults => defaults().concat(api.middleware),
+    middleware: defaults => defaults().concat(api.middleware, record),
   })
   const cached = () => api.endpoints.dashboard.select()(store.getState())
   const subscribe = () => store.dispatch(api.endpoints.dashboard.initiate())
-  return { client, store, cached, subscribe }
+  return { client, store, cached, subscribe, patches }
 }
 
 async function following() {
@@ -76,12 +82,34 @@ describe('an endpoint of Redux Toolkit Query', () => {
   })
 
   it('dispatches nothing where nothing changed', async () => {
-    const { store, core } = await following()
+    const { patches, core } = await following()
     core.say(live())
-    const dispatched = vi.fn()
-    store.subscribe(dispatched)
+    const before = patches.length
     core.say(core.state)
-    expect(dispatched).not.toHaveBeenCalled()
+    expect(patches).toHaveLength(before)
+    core.say(live())
+    expect(patches).toHaveLength(before + 1)
+  })
+
+  it('does not write again what the query has brought', async () => {
+    const { client, subscribe, cached, patches } = setUp(() => new Promise(() => {}))
+    await subscribe()
+    await settle()
+    expect(cached().data?.freshness.reason?.code).toBe('MODULE_LOADING')
+    expect(patches).toEqual([])
+    client.stop()
+    expect(patches).toHaveLength(1)
+  })
+
+  it('listens no more once its cache entry is removed', async () => {
+    const scene = setUp()
+    const unsubscribe = vi.fn()
+    vi.spyOn(scene.client, 'subscribe').mockReturnValue(unsubscribe)
+    const subscription = scene.subscribe()
+    await settle()
+    expect(unsubscribe).not.toHaveBeenCalled()
+    subscription.unsubscribe()
+    await vi.waitFor(() => expect(unsubscribe).toHaveBeenCalledOnce())
   })
 
   it('passes the checks of Redux Toolkit: plain, and never mutated', async () => {
