@@ -1,10 +1,11 @@
 import { defineConfig } from 'vitest/config'
 
-/** The packed package in fresh projects: needs `dist/` and a browser, and takes its time. */
+/** The packed package in fresh projects: needs `dist/`, the tools and a browser; takes its time. */
 export default defineConfig({
   test: {
     include: ['tests/package/*.test.ts'],
-    testTimeout: 120_000,
-    hookTimeout: 300_000,
+    globalSetup: 'tests/package/setup.ts',
+    testTimeout: 60_000,
+    hookTimeout: 180_000,
   },
 })

@@ -34,6 +34,14 @@ impl Builder {
         })
     }
 
+    /// The bundlers, compilers and checkers that the packed npm package is tried with.
+    pub(crate) fn package_tools(&mut self) -> anyhow::Result<()> {
+        self.once("npm packages that the npm package is tried with", |this| {
+            let folder = "npm-package/tests/package/tools";
+            this.npm_ci("npm-ci-package-tools", folder, &["package.json"])
+        })
+    }
+
     /// The WASM module with its glue, in npm-package/wasm.
     pub(crate) fn wasm(&mut self) -> anyhow::Result<()> {
         self.once("WASM module", |this| {
@@ -105,6 +113,7 @@ impl Builder {
     pub(crate) fn install_everything(&mut self) -> anyhow::Result<()> {
         self.node_modules()?;
         self.oracles()?;
+        self.package_tools()?;
         self.browser()?;
         tools::openssl(&mut self.steps)?;
         tools::wasm_target(&mut self.steps)?;

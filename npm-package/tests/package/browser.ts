@@ -1,62 +1,67 @@
-import { execFile, execFileSync } from 'node:child_process'
-import { createReadStream, existsSync } from 'node:fs'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { promisify } from 'node:util'
+import { createInterface } from 'node:readline'
 
-const TYPES: Record<string, string> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript',
-  '.css': 'text/css',
-  '.wasm': 'application/wasm',
-}
+const FLAGS =
+  '--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run ' +
+  '--disable-background-networking --disable-component-update --disable-sync ' +
+  '--remote-debugging-port=0 --enable-logging=stderr'
 
-/** What the page may do: as `dashboard-server` says it, so no inline scripts and no `eval`. */
-const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
+/** One headless Chromium in which pages are opened. */
+export class Browser {
+  /** What the browser and its pages printed: for the message of a test that fails. */
+  readonly console: string[] = []
+  readonly #process: ChildProcess
+  readonly #profile: string
+  readonly #debugger: Promise<string>
 
-/** Serves a folder on loopback under a strict Content-Security-Policy. */
-export async function serve(folder: string): Promise<{ url: string; close: () => void }> {
-  const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost')
-    const file = path.join(folder, pathname === '/' ? 'index.html' : path.normalize(pathname))
-    const type = TYPES[path.extname(file)]
-    if (type === undefined || !existsSync(file)) {
-      response.writeHead(404).end()
-      return
+  private constructor(profile: string) {
+    this.#profile = profile
+    const flags = [...FLAGS.split(' '), `--user-data-dir=${profile}`, 'about:blank']
+    this.#process = spawn(chromium(), flags, { stdio: ['ignore', 'ignore', 'pipe'] })
+    this.#debugger = new Promise((resolve, reject) => {
+      this.#process.once('exit', () => reject(new Error(`Chromium ended:\n${this.#said()}`)))
+      const stderr = this.#process.stderr as NodeJS.ReadableStream
+      createInterface({ input: stderr }).on('line', line => {
+        this.console.push(line)
+        const address = /DevTools listening on ws:\/\/([^/]+)/.exec(line)?.[1]
+        if (address !== undefined) resolve(`http://${address}`)
+      })
+    })
+    // Whoever opens a page hears of it.
+    this.#debugger.catch(() => {})
+  }
+
+  static async start(): Promise<Browser> {
+    return new Browser(await mkdtemp(path.join(tmpdir(), 'dashboard-sdk-browser-')))
+  }
+
+  /** Opens a page; how it fares is for the page to tell. */
+  async open(url: string): Promise<void> {
+    const address = `${await this.#debugger}/json/new?${encodeURIComponent(url)}`
+    const response = await fetch(address, { method: 'PUT' })
+    if (!response.ok) throw new Error(`Chromium opened no page: ${response.status}`)
+  }
+
+  /** What pages wrote to their consoles. */
+  get messages(): string[] {
+    return this.console.filter(line => line.includes(':CONSOLE'))
+  }
+
+  async close(): Promise<void> {
+    if (this.#process.exitCode === null) {
+      const gone = once(this.#process, 'exit')
+      this.#process.kill()
+      await gone
     }
-    response.writeHead(200, { 'content-type': type, 'content-security-policy': POLICY })
-    createReadStream(file).pipe(response)
-  })
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  return { url: `http://127.0.0.1:${port}/`, close: () => server.close() }
-}
+    await rm(this.#profile, { recursive: true, force: true, maxRetries: 5 })
+  }
 
-/** Opens a page in headless Chromium and returns its DOM after some seconds of its own time. */
-export async function domOf(url: string): Promise<string> {
-  const profile = await mkdtemp(path.join(tmpdir(), 'dashboard-sdk-browser-'))
-  const flags =
-    '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run ' +
-    '--disable-background-networking --disable-component-update --disable-sync'
-  try {
-    const { stdout } = await promisify(execFile)(
-      chromium(),
-      [
-        ...flags.split(' '),
-        `--user-data-dir=${profile}`,
-        '--virtual-time-budget=8000',
-        '--timeout=60000',
-        '--dump-dom',
-        url,
-      ],
-      { timeout: 90_000 },
-    )
-    return stdout
-  } finally {
-    await rm(profile, { recursive: true, force: true })
+  #said(): string {
+    return this.console.slice(-20).join('\n')
   }
 }
 

@@ -1,36 +1,27 @@
-import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { promisify } from 'node:util'
 
-const run = promisify(execFile)
-const root = path.join(import.meta.dirname, '../..')
-const require = createRequire(import.meta.url)
+import { exec } from './tool.js'
 
-/** A fresh project outside of this repository, into which the packed package is installed. */
-export interface Project {
-  folder: string
-  write(name: string, text: string): Promise<void>
-  /** Runs a program of the project; fails with what it printed. */
-  exec(program: string, ...args: string[]): Promise<string>
-  remove(): Promise<void>
+const here = createRequire(import.meta.url)
+export const packageFolder = path.join(import.meta.dirname, '../..')
+
+/** What is read of the package's own package.json. */
+export interface Manifest {
+  name: string
+  exports: Record<string, unknown>
+  peerDependencies: Record<string, string>
 }
 
-/** Packs the package as it would be published; the files that went in, and where it is. */
-export async function pack(folder: string): Promise<{ tarball: string; files: string[] }> {
-  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], {
-    cwd: root,
-  })
-  const listing: unknown = JSON.parse(stdout)
-  // npm 12 will answer with an object by name instead of a list.
-  const [packed] = Object.values(listing as Record<string, Packed>)
-  if (packed === undefined) throw new Error(`npm pack said: ${stdout}`)
-  return {
-    tarball: path.join(folder, packed.filename),
-    files: packed.files.map(file => file.path),
-  }
+export async function manifest(): Promise<Manifest> {
+  return JSON.parse(await readFile(path.join(packageFolder, 'package.json'), 'utf8')) as Manifest
+}
+
+/** What apps write to import the package's parts: one for each entry of `exports` that is code. */
+export function importable({ name, exports }: Manifest): string[] {
+  const code = Object.keys(exports).filter(subpath => !subpath.endsWith('.json'))
+  return code.map(subpath => path.posix.join(name, subpath))
 }
 
 interface Packed {
@@ -38,43 +29,54 @@ interface Packed {
   files: { path: string }[]
 }
 
-/** Installs a tarball and, in the versions that this repository uses, what it is tried with. */
-export async function install(tarball: string, tools: string[]): Promise<Project> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'dashboard-sdk-project-'))
-  const dependencies: Record<string, string> = { '@moc/dashboard-sdk': `file:${tarball}` }
-  for (const tool of tools) dependencies[tool] = await versionHere(tool)
-  const manifest = { name: 'project', private: true, type: 'module', dependencies }
-  await writeFile(path.join(folder, 'package.json'), JSON.stringify(manifest))
+/** Packs the package as it would be published; the files that went in, and where it is. */
+export async function pack(folder: string): Promise<{ tarball: string; files: string[] }> {
+  const options = ['--json', '--loglevel=error', '--pack-destination', folder]
+  const said = await exec(packageFolder, 'npm', 'pack', ...options)
+  const listing: unknown = JSON.parse(said)
+  // npm 12 will answer with an object by name instead of a list.
+  const [packed] = Object.values(listing as Record<string, Packed>)
+  if (packed === undefined) throw new Error(`npm pack said: ${said}`)
+  return {
+    tarball: path.join(folder, packed.filename),
+    files: packed.files.map(file => file.path),
+  }
+}
 
-  async function exec(program: string, ...args: string[]): Promise<string> {
-    try {
-      return (await run(program, args, { cwd: folder, env: ownEnvironment() })).stdout
-    } catch (error) {
-      const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string }
-      throw new Error(`${program} ${args.join(' ')} failed:\n${stdout}${stderr}`, { cause: error })
-    }
+/**
+ * A fresh project outside of this repository, with the packed package in it. The tools that it is
+ * tried with stay outside: they read the project and bring nothing into it.
+ */
+export class Project {
+  constructor(readonly folder: string) {}
+
+  /** Installs the tarball, and companions in the versions that this repository uses. */
+  async install(tarball: string, companions: string[]): Promise<void> {
+    const { name } = await manifest()
+    const dependencies: Record<string, string> = { [name]: `file:${tarball}` }
+    for (const companion of companions) dependencies[companion] = await versionHere(companion)
+    const project = { name: 'project', private: true, type: 'module', dependencies }
+    await this.write('package.json', JSON.stringify(project))
+    const options = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error']
+    await this.exec('npm', 'install', ...options)
   }
 
-  await exec('npm', 'install', '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error')
-  return {
-    folder,
-    exec,
-    async write(name, text) {
-      const file = path.join(folder, name)
-      await mkdir(path.dirname(file), { recursive: true })
-      await writeFile(file, text)
-    },
-    remove: () => rm(folder, { recursive: true, force: true }),
+  path(...names: string[]): string {
+    return path.join(this.folder, ...names)
+  }
+
+  async write(name: string, text: string): Promise<void> {
+    await mkdir(path.dirname(this.path(name)), { recursive: true })
+    await writeFile(this.path(name), text)
+  }
+
+  /** Runs a program in the project; see there. */
+  exec(program: string, ...args: string[]): Promise<string> {
+    return exec(this.folder, program, ...args)
   }
 }
 
 async function versionHere(name: string): Promise<string> {
-  const manifest = await readFile(require.resolve(`${name}/package.json`), 'utf8')
-  return (JSON.parse(manifest) as { version: string }).version
-}
-
-/** Without what this test runner or npm set, which would change how tools behave. */
-function ownEnvironment(): NodeJS.ProcessEnv {
-  const strange = /^(NODE_ENV|NODE_OPTIONS|VITEST.*|VITE_.*|npm_(?!config_registry).*)$/
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !strange.test(name)))
+  const text = await readFile(here.resolve(`${name}/package.json`), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
 }

@@ -104,6 +104,7 @@ fn app(session: &mut Session) -> anyhow::Result<Counts> {
 
 fn package(session: &mut Session) -> anyhow::Result<Counts> {
     session.builder.sdk()?;
+    session.builder.package_tools()?;
     session.builder.browser()?;
     vitest_script(session, "npm-package", "test:package", "Test the packed npm package")
 }

@@ -1,0 +1,154 @@
+/** The package in pages, bundled by tools without plugins, in Chromium. */
+import path from 'node:path'
+
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+
+import { Backend, type Report, WISHES } from './backend.js'
+import { Browser } from './browser.js'
+import { BUNDLERS, type Built, webpack } from './bundlers.js'
+import { html, PLAIN, REACT } from './page.js'
+import { manifest, Project } from './project.js'
+import { serve } from './site.js'
+import { server } from './tool.js'
+
+const project = new Project(inject('packed').project)
+const [plain, react] = [project.path('apps/plain'), project.path('apps/react')]
+let backend: Backend
+let browser: Browser
+
+beforeAll(async () => {
+  for (const [app, script] of [
+    ['plain', PLAIN],
+    ['react', REACT],
+  ]) {
+    await project.write(`apps/${app}/main.js`, script as string)
+    const index = html('<script type="module" src="/main.js"></script>')
+    await project.write(`apps/${app}/index.html`, index)
+  }
+  backend = await Backend.start()
+  browser = await Browser.start()
+})
+
+afterAll(async () => {
+  await browser?.close()
+  await backend?.close()
+})
+
+beforeEach(({ onTestFailed }) => {
+  onTestFailed(() => console.error(['Pages said:', ...browser.messages].join('\n')))
+})
+
+describe.each(BUNDLERS)('$name', ({ name, build }) => {
+  let built: Built
+
+  beforeAll(async () => {
+    built = await build(plain)
+  })
+
+  it('puts the client alone into the script of an app that imports it alone', async () => {
+    const { name: own, exports } = await manifest()
+    const inside = project.path('node_modules', own)
+    expect(built.sources).toContain(path.join(inside, 'dist/entry/browser.js'))
+
+    const installed = built.sources.filter(source => source.includes('/node_modules/'))
+    expect(installed.filter(source => !source.startsWith(`${inside}/dist/`))).toEqual([])
+    const others = targets(exports).filter(target => !target.endsWith('/entry/browser.js'))
+    expect(installed.filter(source => others.includes(path.relative(inside, source)))).toEqual([])
+  })
+
+  it('emits the module as one file beside the script', () => {
+    expect(built.files.filter(file => file.endsWith('.wasm'))).toHaveLength(1)
+  })
+
+  it('is live under a strict Content-Security-Policy, and loads the module on start', async () => {
+    const page = `${name}, strict`
+    const last = await told(built.folder, page, isCurrent, policy("'wasm-unsafe-eval'"))
+    expect(backend.reports(page).find(({ status }) => status === 'made')?.modules).toEqual([])
+    expect(last.modules).toHaveLength(1)
+  })
+
+  it('says which directive is missing where the policy forbids WebAssembly', async () => {
+    const page = `${name}, forbidden`
+    const { status, message } = await told(built.folder, page, isNotLoaded, policy())
+    expect(status).toBe('backoff')
+    expect(message).toContain("Content-Security-Policy needs 'wasm-unsafe-eval' in script-src")
+  })
+})
+
+describe('development', () => {
+  it.each(['vite7', 'vite8'])('is live on the server of %s, moved by it', async vite => {
+    const last = await toldByServer(vite, plain, `${vite}, plain`)
+    expect(last.modules).toEqual([])
+  })
+
+  it('is live when webpack builds for development', async () => {
+    const { name, build } = webpack('development')
+    const { folder, files } = await build(plain)
+    expect(files.filter(file => file.endsWith('.wasm'))).toEqual([])
+    expect(await told(folder, name, isCurrent)).toMatchObject({ modules: [] })
+  })
+})
+
+describe('a React app in StrictMode', () => {
+  it.each(BUNDLERS.filter(({ name }) => /Vite 8|webpack/.test(name)))(
+    'is live when built by $name',
+    async ({ name, build }) => {
+      const { folder } = await build(react)
+      await told(folder, `${name}, React`, isCurrent, policy("'wasm-unsafe-eval'"))
+    },
+  )
+
+  it('is live on the server of Vite 8', () => toldByServer('vite8', react, 'vite8, React'))
+})
+
+/** Live, with what only the snapshot and the event after it tell together. */
+function isCurrent({ status, wishes }: Report): boolean {
+  return status === 'live' && wishes === WISHES
+}
+
+function isNotLoaded({ reason }: Report): boolean {
+  return reason === 'MODULE_LOAD_FAILED'
+}
+
+/** What the page must be allowed: its own files and the backend; and more scripts, if any. */
+function policy(...scripts: string[]): string {
+  const { host } = new URL(backend.origin)
+  return (
+    `default-src 'self'; script-src ${["'self'", ...scripts].join(' ')}; ` +
+    `connect-src 'self' http://${host} ws://${host}`
+  )
+}
+
+/** Opens the page in a folder, and waits until it says something that fits. */
+async function told(
+  folder: string,
+  name: string,
+  fits: (report: Report) => boolean,
+  policy?: string,
+): Promise<Report> {
+  const site = await serve(folder, policy)
+  try {
+    await browser.open(`${site.url}?${new URLSearchParams({ backend: backend.origin, name })}`)
+    return await backend.until(name, fits)
+  } finally {
+    site.close()
+  }
+}
+
+/** The same with Vite's development server, until the page is live. */
+async function toldByServer(vite: string, app: string, name: string): Promise<Report> {
+  const cache = path.join(app, `.cache-${vite}`)
+  const [{ url }, running] = await server<{ url: string }>('vite.mjs', vite, 'serve', app, cache)
+  try {
+    await browser.open(`${url}?${new URLSearchParams({ backend: backend.origin, name })}`)
+    return await backend.until(name, isCurrent)
+  } finally {
+    running.stdin?.end()
+  }
+}
+
+/** Every file that `exports` names, below the package's folder. */
+function targets(exports: unknown): string[] {
+  if (typeof exports === 'string') return [path.normalize(exports)]
+  return Object.values(exports as Record<string, unknown>).flatMap(targets)
+}
