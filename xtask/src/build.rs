@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use crate::stamp::Stamp;
 use crate::steps::Steps;
 use crate::workspace::{self, cargo, npm};
-use crate::{tools, wasm};
+use crate::{reach, tools, wasm};
 
 /// Builds the parts in the order in which they need each other. Every method may be called often;
 /// the work is done once, and a failure is remembered.
@@ -70,7 +70,7 @@ impl Builder {
 
     /// Chromium and its driver.
     pub(crate) fn browser(&mut self) -> anyhow::Result<()> {
-        self.once("browser", |this| tools::browser(&mut this.steps).map(drop))
+        self.once("browser", |this| tools::browser(&mut this.steps))
     }
 
     /// The server and the demo.
@@ -119,6 +119,7 @@ impl Builder {
         tools::wasm_target(&mut self.steps)?;
         tools::wasm_bindgen(&mut self.steps)?;
         tools::wasm_pack(&mut self.steps)?;
+        reach::link(&mut self.steps)?;
         tools::nextest(&mut self.steps)?;
         self.steps.run("Fetch the Rust crates", &mut cargo(["fetch", "--locked"]))?;
         self.steps.note("Everything is there.");

@@ -8,6 +8,7 @@
 mod build;
 mod demo;
 mod psql;
+mod reach;
 mod size;
 mod stamp;
 mod steps;
@@ -74,6 +75,9 @@ enum Task {
     /// Print what the WASM module and its glue weigh, and fail above the limit.
     Size,
     /// Install everything that the other commands need, and build nothing.
+    ///
+    /// Links wasm-pack and what it calls into cargo's folder of programs, so that
+    /// `wasm-pack test --headless --chrome client-sdk` works in any shell.
     Setup,
 }
 

@@ -102,23 +102,17 @@ pub(crate) fn nextest(steps: &mut Steps) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// Says what to install.
-pub(crate) fn browser(steps: &mut Steps) -> anyhow::Result<Browser> {
-    let found = || {
+pub(crate) fn browser(steps: &mut Steps) -> anyhow::Result<()> {
+    let is_there = || {
         let browsers = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-        browsers.iter().find_map(|name| find(name))?;
-        Some(Browser { driver: find("chromedriver")? })
+        browsers.iter().any(|name| find(name).is_some()) && find("chromedriver").is_some()
     };
-    if let Some(browser) = found() {
-        return Ok(browser);
+    if is_there() {
+        return Ok(());
     }
     apt(steps, &["chromium", "chromium-driver"], "Chromium and a ChromeDriver of its version")?;
-    found().context("Chromium was installed but is not on PATH")
-}
-
-/// A browser that can be driven.
-pub(crate) struct Browser {
-    /// The program that speaks `WebDriver`.
-    pub(crate) driver: PathBuf,
+    anyhow::ensure!(is_there(), "Chromium was installed but is not on PATH");
+    Ok(())
 }
 
 /// What `rust_socketio`, an oracle in the tests, links to. The product itself has no use for it.

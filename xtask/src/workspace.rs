@@ -56,7 +56,16 @@ pub(crate) fn npm<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Co
 
 /// The first program of that name among our tools and on `PATH`.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    std::env::split_paths(&search_path())
+    find_in(&search_path(), program)
+}
+
+/// The first program of that name on the machine's `PATH`: what a person's shell would start.
+pub(crate) fn find_on_machine(program: &str) -> Option<PathBuf> {
+    find_in(&std::env::var_os("PATH")?, program)
+}
+
+fn find_in(folders: &OsStr, program: &str) -> Option<PathBuf> {
+    std::env::split_paths(folders)
         .map(|folder| folder.join(program))
         .find(|candidate| candidate.is_file())
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::counts::{self, Counts};
-use super::session::{BROWSER_TIMEOUT, Session};
+use super::session::Session;
 use crate::build::PRODUCT;
 use crate::steps::Outcome;
 use crate::workspace::{self, cargo, command, npm};
@@ -30,6 +30,9 @@ pub(super) const GROUPS: [Group; 11] = [
     Group { name: "e2e", what: "the whole system, official clients, Chromium", run: end_to_end },
     Group { name: "size", what: "the WASM module and its glue stay below the limit", run: size },
 ];
+
+/// What people type to test the SDK in a browser; it has to be enough as it is.
+const BROWSER_TESTS: &str = "wasm-pack test --headless --chrome client-sdk";
 
 fn format(session: &mut Session) -> anyhow::Result<Counts> {
     let rust = check(session, "Check the format of Rust", &mut cargo(["fmt", "--all", "--check"]))?;
@@ -79,11 +82,10 @@ fn wasm(session: &mut Session) -> anyhow::Result<Counts> {
     tools::wasm_target(steps)?;
     tools::wasm_bindgen(steps)?;
     tools::wasm_pack(steps)?;
-    let browser = tools::browser(steps)?;
-    let mut tests = command("wasm-pack");
-    tests.args(["test", "--headless", "--chrome", "--chromedriver"]).arg(browser.driver);
-    tests.args(["--mode", "no-install", "client-sdk"]);
-    tests.env("WASM_BINDGEN_TEST_TIMEOUT", BROWSER_TIMEOUT.as_secs().to_string());
+    tools::browser(steps)?;
+    let mut words = BROWSER_TESTS.split_whitespace();
+    let mut tests = command(words.next().unwrap_or_default());
+    tests.args(words);
     let title = "Run the SDK's tests in Chromium";
     let outcome = session.builder.steps.attempt(title, &mut tests)?;
     Ok(told(&outcome, counts::of_libtest(&outcome.log), title))
@@ -177,4 +179,18 @@ fn told(outcome: &Outcome, counts: Counts, title: &str) -> Counts {
         println!("{}", outcome.excerpt());
     }
     counts.or_runner_failed(outcome.success, title)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_for_qa_knows_every_group_and_the_command_for_browsers() {
+        let page = std::fs::read_to_string(workspace::path("docs/qa.md")).unwrap();
+        assert!(page.lines().any(|line| line.trim() == BROWSER_TESTS));
+        for group in &GROUPS {
+            assert!(page.contains(&format!("| `{}` |", group.name)), "{} is missing", group.name);
+        }
+    }
 }

@@ -1,7 +1,5 @@
 //! What the groups of one run share: the builder, and one database.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use private_postgres::{Cluster, Options};
 
@@ -44,6 +42,3 @@ impl Session {
         }
     }
 }
-
-/// Longer than any test may take; a hung one is ended by its own runner long before.
-pub(super) const BROWSER_TIMEOUT: Duration = Duration::from_mins(10);
