@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     include: ['tests/package/*.test.ts'],
     globalSetup: 'tests/package/setup.ts',
-    testTimeout: 60_000,
-    hookTimeout: 180_000,
+    testTimeout: 120_000,
+    hookTimeout: 300_000,
   },
 })

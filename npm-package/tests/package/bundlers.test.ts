@@ -9,7 +9,7 @@ import { BUNDLERS, type Built, webpack } from './bundlers.js'
 import { html, PLAIN, REACT } from './page.js'
 import { manifest, Project } from './project.js'
 import { serve } from './site.js'
-import { server } from './tool.js'
+import { serverTool } from './tool.js'
 
 const project = new Project(inject('packed').project)
 const [plain, react] = [project.path('apps/plain'), project.path('apps/react')]
@@ -138,12 +138,12 @@ async function told(
 /** The same with Vite's development server, until the page is live. */
 async function toldByServer(vite: string, app: string, name: string): Promise<Report> {
   const cache = path.join(app, `.cache-${vite}`)
-  const [{ url }, running] = await server<{ url: string }>('vite.mjs', vite, 'serve', app, cache)
+  const { url, stop } = await serverTool('vite.mjs', vite, 'serve', app, cache)
   try {
     await browser.open(`${url}?${new URLSearchParams({ backend: backend.origin, name })}`)
     return await backend.until(name, isCurrent)
   } finally {
-    running.stdin?.end()
+    await stop()
   }
 }
 

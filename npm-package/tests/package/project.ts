@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 
-import { exec } from './tool.js'
+import { exec, tools } from './tool.js'
 
 const here = createRequire(import.meta.url)
 export const packageFolder = path.join(import.meta.dirname, '../..')
@@ -77,6 +77,15 @@ export class Project {
 }
 
 async function versionHere(name: string): Promise<string> {
-  const text = await readFile(here.resolve(`${name}/package.json`), 'utf8')
+  const manifest = `${name}/package.json`
+  const text = await readFile(find(here, manifest) ?? tools.resolve(manifest), 'utf8')
   return (JSON.parse(text) as { version: string }).version
+}
+
+function find(require: NodeJS.Require, name: string): string | undefined {
+  try {
+    return require.resolve(name)
+  } catch {
+    return undefined
+  }
 }

@@ -1,5 +1,5 @@
 /** Runs programs: those of a project, and the tools that it is tried with. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
@@ -29,23 +29,42 @@ export async function tool<T>(script: string, ...args: string[]): Promise<T> {
   return JSON.parse(await exec(toolsFolder, process.execPath, script, ...args)) as T
 }
 
-/** Starts one of the scripts in `tools/` that goes on after its answer, until its input ends. */
-export async function server<T>(script: string, ...args: string[]): Promise<[T, ChildProcess]> {
+/** What goes on after its answer: a server, at that address. */
+export interface Running {
+  url: string
+  /** Ends it, and waits until it has ended. */
+  stop(): Promise<void>
+}
+
+/** Starts one of the scripts in `tools/` that serve until their input ends. */
+export async function serverTool(script: string, ...args: string[]): Promise<Running> {
   const options = { cwd: toolsFolder, env: ownEnvironment() }
   const child = spawn(process.execPath, [script, ...args], { ...options, stdio: 'pipe' })
+  const ended = new Promise<void>(resolve => child.once('exit', () => resolve()))
   let complaints = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     complaints += text
   })
   const answer = await new Promise<string>((resolve, reject) => {
-    createInterface({ input: child.stdout }).once('line', resolve)
-    child.once('exit', () => reject(new Error(`${script} ended:\n${complaints}`)))
+    // Some servers have more to say; the answer is the line that is an object.
+    createInterface({ input: child.stdout }).on('line', line => {
+      if (line.startsWith('{')) resolve(line)
+    })
+    ended.then(() => reject(new Error(`${script} ended:\n${complaints}`)))
   })
-  return [JSON.parse(answer) as T, child]
+  const { url } = JSON.parse(answer) as { url: string }
+  return {
+    url,
+    stop() {
+      child.stdin.end()
+      return ended
+    },
+  }
 }
 
-/** Without what this test runner or npm set, which would change how tools behave. */
+/** Without what this test runner or npm set, which would change how tools behave, and in private. */
 function ownEnvironment(): NodeJS.ProcessEnv {
   const strange = /^(NODE_ENV|NODE_OPTIONS|VITEST.*|VITE_.*|npm_(?!config_registry).*)$/
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !strange.test(name)))
+  const inherited = Object.entries(process.env).filter(([name]) => !strange.test(name))
+  return { ...Object.fromEntries(inherited), NEXT_TELEMETRY_DISABLED: '1' }
 }
