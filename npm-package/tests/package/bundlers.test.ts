@@ -76,8 +76,11 @@ describe.each(BUNDLERS)('$name', ({ name, build }) => {
 })
 
 describe('development', () => {
-  it.each(['vite7', 'vite8'])('is live on the server of %s, moved by it', async vite => {
-    const last = await toldByServer(vite, plain, `${vite}, plain`)
+  it.each([
+    ['Vite 7', 'vite7'],
+    ['Vite 8', 'vite8'],
+  ])('is live on the server of %s, which moves dependencies', async (name, vite) => {
+    const last = await toldByServer(vite, plain, `${name}, development`)
     expect(last.modules).toEqual([])
   })
 
