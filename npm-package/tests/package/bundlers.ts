@@ -18,12 +18,15 @@ export interface Built {
 /** Builds the app in a folder for production, without a plugin; complaints are failures. */
 export interface Bundler {
   name: string
+  /** What the file of the module is called afterwards. */
+  module: RegExp
   build(app: string): Promise<Built>
 }
 
 function vite(name: string, alias: string): Bundler {
   return {
     name,
+    module: /^assets\/dashboard_core_bg-[\w-]{8}\.wasm$/,
     async build(app) {
       const folder = path.join(app, 'out', alias)
       return {
@@ -37,6 +40,7 @@ function vite(name: string, alias: string): Bundler {
 export function webpack(mode: 'production' | 'development'): Bundler {
   return {
     name: `webpack 5, mode ${mode}`,
+    module: /^[0-9a-f]{16,}\.wasm$/,
     async build(app) {
       const folder = path.join(app, 'out', `webpack-${mode}`)
       await page(folder, '<script defer src="/main.js"></script>')
@@ -47,6 +51,7 @@ export function webpack(mode: 'production' | 'development'): Bundler {
 
 const esbuild: Bundler = {
   name: 'esbuild, with the module copied by hand',
+  module: /^wasm\/dashboard_core_bg\.wasm$/,
   async build(app) {
     const folder = path.join(app, 'out/esbuild')
     await page(folder, '<script type="module" src="/js/main.js"></script>')
