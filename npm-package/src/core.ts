@@ -38,6 +38,11 @@ export type CoreConstructor = new (options: CoreOptions) => Core
 /** Loads the WebAssembly module; may be called again after a failure. */
 export type CoreLoader = () => Promise<CoreConstructor>
 
+let lastLoad: Promise<unknown> = Promise.resolve()
+
+/** Settles with the last load. The test kit awaits it, as loading takes real time, not virtual. */
+export const loadSettled = (): Promise<unknown> => lastLoad.catch(() => {})
+
 /** Calls `load` at most once at a time, and never again after it has succeeded. */
 export function once(load: CoreLoader): CoreLoader {
   let loading: Promise<CoreConstructor> | null = null
@@ -46,6 +51,7 @@ export function once(load: CoreLoader): CoreLoader {
       loading = null
       throw error
     })
+    lastLoad = loading
     return loading
   }
 }

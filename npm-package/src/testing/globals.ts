@@ -1,0 +1,87 @@
+/** Stands in for the global `WebSocket` and `fetch`, for as long as a fake server is installed. */
+
+/** A fake server, seen from the network. */
+export interface Site {
+  /** Whether the address is the site's. Everything else goes where it went before. */
+  owns(url: URL): boolean
+  connect(url: URL): object
+  fetch(init: { headers: Headers; signal: AbortSignal | null }): Promise<Response>
+}
+
+type Name = 'WebSocket' | 'fetch'
+
+const sites = new Set<Site>()
+const replaced = new Map<Name, { before: PropertyDescriptor | undefined; standIn: unknown }>()
+
+/** Sends the site's requests to it, until the returned function is called. */
+export function plugIn(site: Site): () => void {
+  const taken = sites.size === 0
+  sites.add(site)
+  if (taken) {
+    replace('WebSocket', webSocket(globalThis.WebSocket))
+    replace('fetch', fetchFunction(globalThis.fetch))
+  }
+  return function unplug() {
+    if (!sites.delete(site) || sites.size > 0) return
+    restore('WebSocket')
+    restore('fetch')
+  }
+}
+
+function replace(name: Name, standIn: unknown): void {
+  replaced.set(name, { before: Object.getOwnPropertyDescriptor(globalThis, name), standIn })
+  const value = { value: standIn, configurable: true, enumerable: true, writable: true }
+  Object.defineProperty(globalThis, name, value)
+}
+
+function restore(name: Name): void {
+  const { before, standIn } = replaced.get(name) ?? {}
+  replaced.delete(name)
+  // Where another tool has wrapped the stand-in meanwhile, it stays: it passes everything on.
+  if (globalThis[name] !== standIn) return
+  if (before === undefined) Reflect.deleteProperty(globalThis, name)
+  else Object.defineProperty(globalThis, name, before)
+}
+
+function siteOf(address: unknown): { site: Site; url: URL } | null {
+  const base = (globalThis as { location?: { href?: string } }).location?.href
+  if (!URL.canParse(String(address), base)) return null
+  const url = new URL(String(address), base)
+  const site = [...sites].find(site => site.owns(url))
+  return site === undefined ? null : { site, url }
+}
+
+class NoWebSocket {
+  static readonly CONNECTING = 0
+  static readonly OPEN = 1
+  static readonly CLOSING = 2
+  static readonly CLOSED = 3
+
+  constructor(url: unknown) {
+    throw new Error(`There is no WebSocket here but the fake server's, and ${url} is not its.`)
+  }
+}
+
+function webSocket(before: typeof WebSocket | undefined): unknown {
+  return new Proxy<new (...args: never[]) => object>(before ?? NoWebSocket, {
+    construct(target, args: unknown[]) {
+      const found = siteOf(args[0])
+      return found === null
+        ? Reflect.construct(target, args)
+        : (found.site.connect(found.url) as object)
+    },
+  })
+}
+
+function fetchFunction(before: typeof fetch | undefined): typeof fetch {
+  return function fetch(input, init) {
+    const request = input as { url?: string; headers?: Headers; signal?: AbortSignal }
+    const found = siteOf(request.url ?? input)
+    if (found !== null) {
+      const headers = new Headers(init?.headers ?? request.headers)
+      return found.site.fetch({ headers, signal: init?.signal ?? request.signal ?? null })
+    }
+    if (before !== undefined) return before.call(globalThis, input, init)
+    return Promise.reject(new TypeError(`There is no fetch here but the fake server's.`))
+  }
+}

@@ -1,0 +1,241 @@
+import type { DashboardState, DashboardView, EventPayloads, EventType } from '../types.js'
+import { makeView } from './builders.js'
+import { Connections } from './connections.js'
+import { Events, eventsOf, frameOf, type Told } from './events.js'
+import { plugIn } from './globals.js'
+import { Sessions, type Token } from './sessions.js'
+import { Snapshots } from './snapshots.js'
+import { type Act, type Condition, Passage, type VirtualTime, type WatchedClient } from './time.js'
+import { Network } from './wire.js'
+
+/** How a fake server is made. All is optional. */
+export interface FakeServerOptions {
+  /** Origin, as the client has it in `url`. Default: `https://dashboard.test`. */
+  url?: string | URL
+  /** As the client has it. Default: `/api`. */
+  basePath?: string
+  /** The user's collection. Default: `makeView()`. */
+  view?: DashboardView
+  /** The fake timers in use: `vi` or `jest`. Without it, time is real. */
+  time?: VirtualTime
+  /** `act` of Testing Library or React, where components are tested. */
+  act?: Act
+  /** How long each message takes in one direction, in ms. Default: 0. */
+  latency?: number
+  /** Which sessions are accepted; a token, or null for a cookie. Default: all. */
+  accepts?: (token: Token) => boolean
+}
+
+/** Makes a server that does nothing before `install()`. */
+export function createFakeServer(options: FakeServerOptions = {}): FakeServer {
+  return new FakeServer(options)
+}
+
+/**
+ * A scripted server for the real client: it speaks the wire protocol where `WebSocket` and `fetch`
+ * would reach it, and nothing leaves the process.
+ */
+export class FakeServer {
+  /** Origin; hand it to the client. */
+  readonly url: string
+  /** What happens to sockets: accept, refuse, hang, deny, drop. */
+  readonly connections: Connections
+  /** What happens to requests for the snapshot: serve, fail, hang. */
+  readonly snapshots: Snapshots
+  /** What happens to events: deliver, lose, duplicate, corrupt, reorder. */
+  readonly events: Events
+  readonly #options: FakeServerOptions
+  readonly #network = new Network()
+  readonly #passage: Passage
+  readonly #sessions: Sessions
+  #view: DashboardView
+  #revision = 1
+  #epochs = 1
+  #unplug: (() => void) | null = null
+
+  /** @internal */
+  constructor(options: FakeServerOptions) {
+    this.#options = options
+    this.url = new URL(options.url ?? 'https://dashboard.test').origin
+    this.#view = options.view ?? makeView()
+    this.#passage = new Passage(options.time, options.act)
+    this.#network.latency = options.latency ?? 0
+    this.#sessions = new Sessions(options.accepts)
+    this.connections = new Connections(this.#network, this.#sessions)
+    this.events = new Events(frame => this.connections.send(frame))
+    const server = this
+    this.snapshots = new Snapshots(this.#network, this.#sessions, {
+      get view() {
+        return server.#view
+      },
+      get etag() {
+        return `"epoch${server.#epochs}-${server.#revision}"`
+      },
+    })
+  }
+
+  // Arrow properties, so that `beforeEach(server.install)` works as people expect.
+
+  /**
+   * Takes the place of `WebSocket` and `fetch` for this server's addresses; requests for others
+   * pass on. Returns what undoes it. Install before the client starts.
+   */
+  install = (): (() => void) => {
+    const base = (this.#options.basePath ?? '/api').replace(/\/+$/, '')
+    this.#unplug ??= plugIn({
+      owns: url =>
+        url.origin.replace(/^ws/, 'http') === this.url &&
+        [`${base}/dashboard`, '/socket.io/'].includes(url.pathname),
+      connect: url => this.connections.connect(url.href),
+      fetch: init => this.snapshots.fetch(init),
+    })
+    return this.uninstall
+  }
+
+  /** Puts back what was there, cuts every connection, and forgets script, records and changes. */
+  uninstall = (): void => {
+    this.#unplug?.()
+    this.#unplug = null
+    this.connections.reset()
+    this.#network.cutAll()
+    this.heal()
+    this.snapshots.reset()
+    this.events.reset()
+    this.#sessions.reset()
+    this.#network.latency = this.#options.latency ?? 0
+    this.#view = this.#options.view ?? makeView()
+    this.#revision = 1
+    this.#epochs = 1
+  }
+
+  // The data.
+
+  /** The collection as the server has it now. */
+  get view(): DashboardView {
+    return this.#view
+  }
+
+  /** How many changes it has seen. */
+  get revision(): number {
+    return this.#revision
+  }
+
+  /**
+   * Changes sections of the view, and sends the events that the real server would: one for each
+   * section that differs, `recentMocAdded` for one new MOC at the head.
+   */
+  update(change: Partial<DashboardView> | ((view: DashboardView) => Partial<DashboardView>)): void {
+    const before = this.#view
+    const after = { ...before, ...(typeof change === 'function' ? change(before) : change) }
+    const told = eventsOf(before, after)
+    if (told.length === 0) return
+    this.#view = after
+    this.#revision += 1
+    for (const event of told) this.events.emit(this.#revision, event)
+  }
+
+  /** As after a restored backup: other data, counting begins anew, and no event tells of it. */
+  restoreBackup(view: DashboardView): void {
+    this.#view = view
+    this.#revision = 1
+    this.#epochs += 1
+  }
+
+  /** Sends one event as it stands, whatever the view is. */
+  emit<Type extends EventType>(
+    type: Type,
+    payload: EventPayloads[Type],
+    { revision = this.#revision }: { revision?: number } = {},
+  ): void {
+    this.events.emit(revision, [type, payload] as Told)
+  }
+
+  /** Sends a text as it stands to every accepted socket, for what no server should send. */
+  send(frame: string): void {
+    this.connections.send(frame)
+  }
+
+  // Faults of the whole.
+
+  /** Nothing gets through in either direction, and nobody is told: the client has to notice. */
+  blackHole(): void {
+    this.#network.swallows = true
+  }
+
+  /** How long each message takes from now on, in ms. */
+  set latency(ms: number) {
+    this.#network.latency = ms
+  }
+
+  get latency(): number {
+    return this.#network.latency
+  }
+
+  /** Announces its end and closes the sockets, as for a deployment. */
+  drain({ reconnectAfterMs = 1_000 }: { reconnectAfterMs?: number } = {}): void {
+    const message = 'Server is restarting'
+    this.#tell({ code: 'SERVER_DRAINING', message, reconnectAfterMs })
+  }
+
+  /**
+   * The tokens seen so far are accepted no more, and sockets are told so; a fresh one is. Cookies
+   * cannot be told apart: for those, see `endSession`.
+   */
+  expireTokens(): void {
+    this.#sessions.expireSeen()
+    this.#tell({ code: 'TOKEN_EXPIRED', message: 'The token has expired' })
+  }
+
+  /** Refuses every session, on sockets and in answers, until `heal()`: a login is needed. */
+  endSession(): void {
+    this.#sessions.ended = true
+    this.#tell({ code: 'TOKEN_EXPIRED', message: 'The token has expired' })
+  }
+
+  /** Ends all faults: from now on everything works as it should. */
+  heal(): void {
+    this.#sessions.ended = false
+    this.connections.heal()
+    this.snapshots.heal()
+    this.events.heal()
+    this.#network.swallows = false
+  }
+
+  // What was seen.
+
+  /** The tokens of all sockets and requests, in order; null for those with a cookie. */
+  get tokens(): readonly Token[] {
+    return this.#sessions.tokens
+  }
+
+  // Time.
+
+  /**
+   * Lets time pass, in virtual ms. With none, only what needs no time: messages on their way
+   * arrive, promises settle.
+   */
+  async advance(ms = 0): Promise<void> {
+    await this.#passage.advance(ms)
+  }
+
+  /**
+   * Lets time pass until the client is as wanted, and not longer. Resolves to the state that was.
+   *
+   * @param within how long to wait, in virtual ms; ten minutes unless told otherwise. Then it
+   * fails, with what the client said on the way.
+   */
+  async until(
+    client: WatchedClient,
+    condition: Condition,
+    { within }: { within?: number } = {},
+  ): Promise<DashboardState> {
+    return this.#passage.until(client, condition, within)
+  }
+
+  /** Errors are not lost or reordered: they are about the connection, which then ends. */
+  #tell(error: EventPayloads['dashboard:error']): void {
+    this.connections.send(frameOf(this.#revision, ['dashboard:error', error]))
+    this.connections.send('41/dashboard,')
+    this.connections.drop(1000)
+  }
+}

@@ -1,0 +1,180 @@
+import type { DashboardView, ErrorBody, ErrorCode } from '../types.js'
+import { makeId } from './builders.js'
+import { Script, type Times } from './script.js'
+import type { Sessions, Token } from './sessions.js'
+import type { Network } from './wire.js'
+
+/** An answer that is given as it stands. */
+export interface RawAnswer extends Times {
+  /** HTTP status. Default: 200. */
+  status?: number
+  headers?: Record<string, string>
+  /** The body; a text such as an HTML page is as good as any. */
+  body?: string
+}
+
+/** How a failed answer looks. */
+export interface FailedAnswer extends Times {
+  /** Header `Retry-After`, in seconds. */
+  retryAfter?: number
+  /** In place of the server's standard error body: a proxy's page in HTML, say. */
+  body?: string
+}
+
+/** A request for the snapshot. */
+export interface SnapshotRequest {
+  /** When, in ms since 1970. */
+  readonly at: number
+  /** The token that it bore; null for a cookie. */
+  readonly token: Token
+  /** The header `If-None-Match`, or null. */
+  readonly ifNoneMatch: string | null
+  /** The answer's status; null where there is none yet, or never was. */
+  readonly status: number | null
+}
+
+type Step =
+  | { kind: 'serve' | 'hang' | 'networkError' }
+  | { kind: 'answer'; status: number; headers: Record<string, string>; body: string | null }
+
+/** What the snapshots are read from. */
+interface Source {
+  readonly view: DashboardView
+  readonly etag: string
+}
+
+const CODES: Record<number, [ErrorCode, message: string]> = {
+  400: ['VALIDATION_ERROR', 'The request is not valid'],
+  401: ['UNAUTHORIZED', 'Authentication required'],
+  403: ['FORBIDDEN', 'Access denied'],
+  404: ['NOT_FOUND', 'Not found'],
+  429: ['RATE_LIMITED', 'Too many requests'],
+}
+
+/** What happens to requests for the snapshot, and what happened to them. */
+export class Snapshots {
+  readonly #script = new Script<Step>({ kind: 'serve' })
+  readonly #network: Network
+  readonly #sessions: Sessions
+  readonly #source: Source
+  #requests: { -readonly [Key in keyof SnapshotRequest]: SnapshotRequest[Key] }[] = []
+
+  /** @internal */
+  constructor(network: Network, sessions: Sessions, source: Source) {
+    this.#network = network
+    this.#sessions = sessions
+    this.#source = source
+  }
+
+  /** Answers with the view, or 304. This is what happens unless scripted otherwise. */
+  serve({ times }: Times = {}): void {
+    this.#script.set({ kind: 'serve' }, times)
+  }
+
+  /** Answers with an error: 401 and 403 refuse the session, all others are retried. */
+  fail(status: number, { retryAfter, body, times }: FailedAnswer = {}): void {
+    const headers = retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) }
+    this.#script.set(failure(status, headers, body), times)
+  }
+
+  /** Answers with anything: a page in HTML where a login is wanted, JSON without sense. */
+  answer({ status = 200, headers = {}, body = '', times }: RawAnswer): void {
+    this.#script.set({ kind: 'answer', status, headers, body }, times)
+  }
+
+  /** Never answers. The client gives up after ten seconds. */
+  hang({ times }: Times = {}): void {
+    this.#script.set({ kind: 'hang' }, times)
+  }
+
+  /** Requests fail as they do without a network. */
+  networkError({ times }: Times = {}): void {
+    this.#script.set({ kind: 'networkError' }, times)
+  }
+
+  /** All requests, oldest first. */
+  get requests(): readonly SnapshotRequest[] {
+    return this.#requests
+  }
+
+  /** @internal */
+  async fetch(init: { headers: Headers; signal: AbortSignal | null }): Promise<Response> {
+    const bearer = init.headers.get('Authorization')
+    const token = bearer === null ? null : bearer.replace(/^Bearer /, '')
+    const ifNoneMatch = init.headers.get('If-None-Match')
+    const request = { at: Date.now(), token, ifNoneMatch, status: null as number | null }
+    this.#requests.push(request)
+    this.#sessions.note(token)
+    const step = this.#script.take()
+    const response = await this.#answered(init.signal, step.kind === 'hang', () => {
+      if (step.kind === 'networkError') throw new TypeError('Failed to fetch')
+      return step.kind === 'answer' ? responseOf(step) : this.#served(token, ifNoneMatch)
+    })
+    request.status = response.status
+    return response
+  }
+
+  /** @internal */
+  heal(): void {
+    this.#script.reset()
+  }
+
+  /** @internal */
+  reset(): void {
+    this.heal()
+    this.#requests = []
+  }
+
+  /** The answer, made when the request has arrived and taken back over the same network. */
+  #answered(signal: AbortSignal | null, hangs: boolean, make: () => Response): Promise<Response> {
+    const wire = this.#network.wire()
+    return new Promise<Response>((resolve, reject) => {
+      const giveUp = () => reject(new DOMException('The request was aborted.', 'AbortError'))
+      if (signal?.aborted) giveUp()
+      signal?.addEventListener('abort', giveUp)
+      if (hangs) return
+      wire.push(() => {
+        try {
+          const response = make()
+          wire.push(() => resolve(response))
+        } catch (error) {
+          reject(error)
+        }
+      })
+    }).finally(() => wire.cut())
+  }
+
+  #served(token: Token, ifNoneMatch: string | null): Response {
+    const { view, etag } = this.#source
+    if (!this.#sessions.accepts(token)) return responseOf(failure(401))
+    const headers = { ETag: etag, 'Cache-Control': 'private, no-cache' }
+    if (ifNoneMatch === etag) {
+      return responseOf({ kind: 'answer', status: 304, headers, body: null })
+    }
+    const type = { 'Content-Type': 'application/json' }
+    const body = JSON.stringify(view)
+    return responseOf({ kind: 'answer', status: 200, headers: { ...headers, ...type }, body })
+  }
+}
+
+function failure(status: number, headers: Record<string, string> = {}, text?: string) {
+  const correlationId = makeId()
+  const [code, message] = CODES[status] ?? ['INTERNAL_ERROR', 'Unable to load dashboard']
+  const standard: ErrorBody = {
+    success: false,
+    error: { code, message },
+    correlationId,
+    timestamp: new Date().toISOString(),
+  }
+  const type = text === undefined ? 'application/json' : 'text/html'
+  return {
+    kind: 'answer' as const,
+    status,
+    headers: { 'Content-Type': type, 'X-Correlation-Id': correlationId, ...headers },
+    body: text ?? JSON.stringify(standard),
+  }
+}
+
+function responseOf({ status, headers, body }: Extract<Step, { kind: 'answer' }>): Response {
+  return new Response(body, { status, headers })
+}
