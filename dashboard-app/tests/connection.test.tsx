@@ -1,8 +1,7 @@
-import { act, screen, waitFor, within } from '@testing-library/react'
-import userEvent from '@testing-library/user-event'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { screen, within } from '@testing-library/react'
+import { describe, expect, it } from 'vitest'
 
-import { partial, recent, view } from './support/fixtures'
+import { partial, recent } from './support/fixtures'
 import { expectAccessible, show, showLive } from './support/show'
 
 const RECONNECTING = 'Reconnecting to real-time updates...'
@@ -19,140 +18,225 @@ function banner(): HTMLElement | null {
   return screen.queryByTestId('degraded-mode-banner')
 }
 
-afterEach(() => {
-  vi.useRealTimers()
-})
+/** The app behind a proxy that lets requests through, but no WebSockets any more. */
+async function showDegraded(change: Parameters<typeof showLive>[0] = {}) {
+  const shown = await showLive(change)
+  // Live for long enough that nothing of the past counts.
+  await shown.server.advance(6_000)
+  shown.server.connections.refuse()
+  shown.server.connections.drop()
+  await shown.until('degraded')
+  return shown
+}
 
 describe('connection status', () => {
-  it('D-FR-5: says that updates are live only while they are', () => {
-    const { say, live } = show()
-    for (const state of ['connecting', 'syncing', 'backoff', 'degraded'] as const) {
-      say({ status: state, view: view() })
+  it('D-FR-5: says that updates are live only while they are', async () => {
+    const { server, until } = show()
+    expect(status()).toEqual([RECONNECTING, 'false'])
+    server.snapshots.hang({ times: 1 })
+    await until('syncing')
+    expect(status()).toEqual([RECONNECTING, 'false'])
+    await until('live')
+    expect(status()).toEqual(['Real-time updates active', 'true'])
+    server.connections.hang()
+    server.connections.drop()
+    for (const next of ['backoff', 'connecting', 'degraded'] as const) {
+      await until(next)
       expect(status()).toEqual([RECONNECTING, 'false'])
     }
-    live()
+    server.heal()
+    await until('live')
     expect(status()).toEqual(['Real-time updates active', 'true'])
   })
 
-  it('never claims to reconnect when nothing is being tried', () => {
-    const { say } = showLive()
-    say({ status: 'authRequired' })
+  it('never claims to reconnect when nothing is being tried', async () => {
+    const { server, client, until } = await showLive()
+    server.endSession()
+    await until('authRequired')
     expect(status()).toEqual(['Real-time updates paused: session expired', 'false'])
-    say({ status: 'closed' })
+    client.stop()
+    await server.advance()
     expect(status()).toEqual(['Real-time updates stopped', 'false'])
   })
 
-  it('says how old the view is while it is not live', () => {
-    vi.useFakeTimers({ now: 1_800_000_000_000 })
-    const { say } = showLive()
+  it('says how old the view is while it is not live', async () => {
+    const { server } = await showLive()
     expect(screen.queryByText(/^As of/)).toBeNull()
-    say({ status: 'backoff', freshness: { source: 'stale' } })
-    act(() => vi.advanceTimersByTime(42_000))
-    expect(screen.getByText(/^As of/).textContent).toBe('As of 42 seconds ago')
+    server.connections.hang()
+    server.connections.drop()
+    await server.advance(30_000)
+    expect(screen.getByText(/^As of/).textContent).toBe('As of 30 seconds ago')
+  })
+
+  it('notices a network that swallows everything', async () => {
+    const { server, until } = await showLive()
+    server.blackHole()
+    await until('backoff')
+    expect(status()).toEqual([RECONNECTING, 'false'])
+    expect(screen.getByText(/^As of/).textContent).toMatch(/^As of 4\d seconds ago$/)
+    expect(screen.getByTestId('recent-mocs-card')).toBeTruthy()
+  })
+
+  it('is not shaken by messages without sense', async () => {
+    const { server, until, container } = await showLive()
+    const before = container.innerHTML
+    server.send('42/dashboard,["dashboard:weather",{"sun":true}]')
+    server.send('<html>')
+    server.events.corrupt({ times: 1 })
+    server.update(({ summary }) => ({ summary: { ...summary, totalMocs: 140 } }))
+    await server.advance()
+    expect(container.innerHTML).toBe(before)
+    expect(status()).toEqual(['Real-time updates active', 'true'])
+    await until(({ view }) => view?.summary.totalMocs === 140)
+    expect(screen.getByTestId('total-mocs-count').textContent).toBe('140')
+  })
+
+  it('holds one connection, also under StrictMode', async () => {
+    const { server, unmount } = await showLive()
+    expect(server.connections.attempts).toHaveLength(1)
+    unmount()
+    await server.advance(60_000)
+    expect(server.connections.open).toBe(0)
+    expect(server.connections.attempts).toHaveLength(1)
   })
 })
 
 describe('degraded mode', () => {
-  it('D-RES-4: shows a banner with the age of the data', () => {
-    vi.useFakeTimers({ now: 1_800_000_000_000 })
-    const { say } = showLive()
-    expect(banner()).toBeNull()
-    say({ status: 'degraded', freshness: { source: 'polling' } })
+  it('D-RES-4: shows a banner with the age of the data', async () => {
+    const { server, client } = await showDegraded()
     const shown = within(banner() as HTMLElement)
     expect(shown.getByText('Limited connectivity')).toBeTruthy()
     shown.getByText('Real-time updates unavailable. Data refreshes every 30 seconds.')
-    act(() => vi.advanceTimersByTime(90_000))
+    server.snapshots.fail(503)
+    const { asOf } = client.getState().freshness
+    await server.advance((asOf as number) + 90_000 - Date.now())
     expect(shown.getByText(/^Last updated:/).textContent).toBe('Last updated: 1 minute ago')
+    server.snapshots.serve()
+    await server.advance(33_000)
+    expect(shown.getByText(/^Last updated:/).textContent).toMatch(/now$|seconds? ago$/)
+  })
+
+  it('D-RES-4: polls every 30 seconds, and shows what it finds', async () => {
+    const { server, change } = await showDegraded()
+    const before = server.snapshots.requests.length
+    await change(({ summary }) => ({ summary: { ...summary, totalMocs: 140 } }))
+    expect(screen.getByTestId('total-mocs-count').textContent).toBe('139')
+    await server.advance(34_000)
+    expect(screen.getByTestId('total-mocs-count').textContent).toBe('140')
+    await server.advance(300_000)
+    const statuses = server.snapshots.requests.slice(before).map(request => request.status)
+    expect(statuses.filter(status => status === 200)).toHaveLength(1)
+    expect(statuses.filter(status => status === 304).length).toBeGreaterThan(7)
+    expect(banner()).not.toBeNull()
   })
 
   it('D-RES-4: refreshes when asked, once at a time', async () => {
-    const { say, client } = showLive()
-    say({ status: 'degraded', freshness: { source: 'polling' } })
+    const { server, user } = await showDegraded()
+    const requests = () => server.snapshots.requests.length
+    const before = requests()
     const button = screen.getByRole('button', { name: 'Refresh now' })
-    await userEvent.click(button)
-    await userEvent.click(button)
-    expect(client.calls.filter(call => call === 'refresh')).toHaveLength(1)
-    say({ freshness: { asOf: Date.now() + 1 } })
-    await userEvent.click(button)
-    expect(client.calls.filter(call => call === 'refresh')).toHaveLength(2)
+    server.latency = 50
+    await user.click(button)
+    await user.click(button)
+    expect(button.getAttribute('aria-disabled')).toBe('true')
+    await server.advance(200)
+    expect(requests()).toBe(before + 1)
+    expect(button.getAttribute('aria-disabled')).toBe('false')
+    await user.click(button)
+    await server.advance(200)
+    expect(requests()).toBe(before + 2)
   })
 
   it('D-RES-4: keeps the banner until live, then tells of the recovery', async () => {
-    const { say, live } = showLive()
-    say({ status: 'degraded' })
-    for (const state of ['connecting', 'syncing'] as const) {
-      say({ status: state })
-      expect(banner()).not.toBeNull()
-      expect(screen.queryByText('Connection restored')).toBeNull()
-    }
-    live()
+    const { server, until } = await showDegraded()
+    server.snapshots.hang()
+    server.connections.accept()
+    await until(() => server.connections.open === 1)
+    await server.advance(5_000)
+    expect(banner()).not.toBeNull()
+    expect(screen.queryByText('Connection restored')).toBeNull()
+    server.snapshots.serve()
+    await until('live')
     expect(banner()).toBeNull()
-    expect(await screen.findByText('Connection restored')).toBeTruthy()
+    expect(screen.getByText('Connection restored')).toBeTruthy()
+    await server.advance(10_000)
+    expect(screen.queryByText('Connection restored')).toBeNull()
   })
 
-  it('D-RES-3: makes no fuss about a short loss', () => {
-    const { say, live } = showLive()
-    say({ status: 'backoff' })
-    say({ status: 'connecting' })
-    live()
+  it('D-RES-3: makes no fuss about a short loss', async () => {
+    const { server, until } = await showLive()
+    server.connections.drop()
+    await until('backoff')
+    await until('live')
     expect(banner()).toBeNull()
     expect(screen.queryByText('Connection restored')).toBeNull()
   })
 
   it('has no accessibility faults', async () => {
-    const { say, container } = showLive(FEW)
-    say({ status: 'degraded', freshness: { source: 'polling' } })
+    const { container } = await showDegraded(FEW)
     await expectAccessible(container)
   })
 })
 
 describe('expired session', () => {
   it('D-RES-2: asks for a login, and keeps asking', async () => {
-    const { say, container, baseElement } = showLive(FEW)
-    say({ status: 'authRequired' })
-    expect(await screen.findByText('Session expired')).toBeTruthy()
+    const { server, until, container, baseElement } = await showLive(FEW)
+    server.endSession()
+    await until('authRequired')
+    await server.advance(3_600_000)
+    expect(screen.getByText('Session expired')).toBeTruthy()
     expect(screen.getByText('Please log in again to continue.')).toBeTruthy()
     expect(screen.getByRole('link', { name: 'Log in' }).getAttribute('href')).toBe('/login')
-    await expectAccessible(container)
     expect(baseElement.textContent).not.toContain(RECONNECTING)
+    await expectAccessible(container)
   })
 
   it('D-RES-2: leads to the login address of the install', async () => {
-    const { say } = show('https://id.example.org/login')
-    say({ status: 'authRequired', view: view() })
-    const link = await screen.findByRole('link', { name: 'Log in' })
+    const { server, until } = show(undefined, 'https://id.example.org/login')
+    await until('live')
+    server.endSession()
+    await until('authRequired')
+    const link = screen.getByRole('link', { name: 'Log in' })
     expect(link.getAttribute('href')).toBe('https://id.example.org/login')
   })
 
   it('D-RES-2: can be dismissed, and comes back with the next refusal', async () => {
-    const { say } = showLive()
-    say({ status: 'authRequired' })
-    await userEvent.click(await screen.findByRole('button', { name: 'Dismiss' }))
-    await waitFor(() => expect(screen.queryByText('Session expired')).toBeNull())
-    say({ status: 'connecting' })
-    say({ status: 'authRequired' })
-    expect(await screen.findByText('Session expired')).toBeTruthy()
+    const { server, client, until, user } = await showLive()
+    server.endSession()
+    await until('authRequired')
+    await user.click(screen.getByRole('button', { name: 'Dismiss' }))
+    await server.advance(1_000)
+    expect(screen.queryByText('Session expired')).toBeNull()
+    client.reauthenticate()
+    await until('connecting')
+    await until('authRequired')
+    expect(screen.getAllByText('Session expired')).not.toHaveLength(0)
   })
 
-  it('D-RES-2: ends the degraded banner, as nothing is polled any more', () => {
-    const { say } = showLive()
-    say({ status: 'degraded' })
-    say({ status: 'authRequired' })
+  it('D-RES-2: ends the degraded banner, as nothing is polled any more', async () => {
+    const { server, until } = await showDegraded()
+    server.snapshots.fail(401)
+    await until('authRequired')
     expect(banner()).toBeNull()
   })
 
   it('D-RES-2: goes away when the session is back', async () => {
-    const { say, live } = showLive()
-    say({ status: 'authRequired' })
-    await screen.findByText('Session expired')
-    live()
-    await waitFor(() => expect(screen.queryByText('Session expired')).toBeNull())
+    const { server, client, until } = await showLive()
+    server.endSession()
+    await until('authRequired')
+    screen.getByText('Session expired')
+    server.heal()
+    client.reauthenticate()
+    await until('live')
+    await server.advance(1_000)
+    expect(screen.queryByText('Session expired')).toBeNull()
   })
 
   it('fills the page where there is nothing to show', async () => {
-    const { say, container } = show()
-    say({ status: 'authRequired' })
-    const panel = within(await screen.findByTestId('dashboard-login-needed'))
+    const { server, until, container } = show()
+    server.connections.deny()
+    await until('authRequired')
+    const panel = within(screen.getByTestId('dashboard-login-needed'))
     expect(panel.getByRole('link', { name: 'Log in' }).getAttribute('href')).toBe('/login')
     await expectAccessible(container)
   })

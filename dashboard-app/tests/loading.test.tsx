@@ -1,70 +1,86 @@
 import { screen } from '@testing-library/react'
-import userEvent from '@testing-library/user-event'
 import { describe, expect, it } from 'vitest'
 
-import { view } from './support/fixtures'
 import { expectAccessible, show, showLive } from './support/show'
 
 const FAILED = 'Failed to load dashboard. Please try again.'
 
 describe('first load', () => {
   it('shows the shapes of the cards to come', async () => {
-    const { say, container } = show()
+    const { server, container } = show()
+    server.connections.hang()
     expect(screen.getByTestId('dashboard-loading')).toBeTruthy()
-    say({ status: 'connecting' })
+    await server.advance(5_000)
     expect(screen.getByText('Loading your dashboard')).toBeTruthy()
     expect(screen.queryByText(FAILED)).toBeNull()
     await expectAccessible(container)
   })
 
-  it('starts the client with the page, and stops it with the page', async () => {
-    const { client, unmount } = show()
-    await Promise.resolve()
-    // StrictMode mounts twice, which must not stop what has just been started.
-    expect(client.calls).toEqual(['start', 'start'])
-    unmount()
-    await Promise.resolve()
-    expect(client.calls.at(-1)).toBe('stop')
+  it('goes on loading while a slow snapshot is on its way', async () => {
+    const { server, until } = show()
+    server.latency = 1_500
+    await server.advance(7_000)
+    expect(screen.getByTestId('dashboard-loading')).toBeTruthy()
+    await until('live')
+    expect(screen.getByTestId('recent-mocs-card')).toBeTruthy()
   })
 
   it.each(['backoff', 'degraded'] as const)('tells of a failure in %s', async status => {
-    const { say, container, client } = show()
-    say({ status, freshness: { attempt: 1 } })
+    const { server, until, user, container } = show()
+    server.connections.refuse()
+    server.snapshots.networkError()
+    await until(status)
     expect(screen.getByText(FAILED)).toBeTruthy()
+    const before = server.connections.attempts.length
+    await user.click(screen.getByRole('button', { name: 'Try again' }))
+    await server.advance()
+    expect(server.connections.attempts).toHaveLength(before + 1)
     await expectAccessible(container)
-    await userEvent.click(screen.getByRole('button', { name: 'Try again' }))
-    expect(client.calls.slice(-2)).toEqual(['start', 'refresh'])
   })
 
-  it('tells of a snapshot that failed while the socket lives', () => {
-    const { say } = show()
-    say({ status: 'syncing' })
+  it.each([
+    ['that failed', { status: 500 }],
+    ['that is a login page', { body: '<!doctype html><h1>Wi-Fi</h1>' }],
+  ])('tells of a snapshot %s while the socket lives', async (_name, answer) => {
+    const { server, until } = show()
+    server.snapshots.answer(answer)
+    await until(({ freshness }) => (freshness.reason?.code ?? '').startsWith('SNAPSHOT_'))
+    expect(server.connections.open).toBe(1)
+    expect(screen.getByText(FAILED)).toBeTruthy()
+    server.snapshots.serve()
+    await until('live')
     expect(screen.queryByText(FAILED)).toBeNull()
-    const reason = { code: 'SNAPSHOT_FAILED', message: 'the server answered 500' } as const
-    say({ status: 'syncing', freshness: { reason } })
-    expect(screen.getByText(FAILED)).toBeTruthy()
   })
 
-  it('does not flicker between failure and loading while it retries', () => {
-    const { say } = show()
-    say({ status: 'backoff' })
-    say({ status: 'connecting' })
+  it('does not flicker between failure and loading while it retries', async () => {
+    const { server, until } = show()
+    server.connections.refuse({ times: 1 })
+    server.connections.hang({ times: 1 })
+    await until('backoff')
+    await until('connecting')
+    await server.advance(5_000)
     expect(screen.getByText(FAILED)).toBeTruthy()
-    say({ status: 'live', view: view() })
+    await until('live')
     expect(screen.queryByText(FAILED)).toBeNull()
     expect(screen.getByTestId('recent-mocs-card')).toBeTruthy()
   })
 
-  it('keeps showing the view when the connection is lost', () => {
-    const { say } = showLive()
-    say({ status: 'backoff', freshness: { source: 'stale', attempt: 3 } })
+  it('keeps showing the view when the connection is lost', async () => {
+    const { server } = await showLive()
+    server.connections.refuse()
+    server.snapshots.networkError()
+    server.connections.drop()
+    await server.advance(300_000)
     expect(screen.queryByText(FAILED)).toBeNull()
     expect(screen.getByTestId('recent-mocs-card')).toBeTruthy()
   })
 
-  it('forgets the former view with the client', () => {
-    const { say } = showLive()
-    say({ status: 'connecting', view: null })
+  it('forgets the former view with the client', async () => {
+    const { server, client } = await showLive()
+    server.connections.hang()
+    client.stop()
+    client.start()
+    await server.advance()
     expect(screen.queryByTestId('recent-mocs-card')).toBeNull()
     expect(screen.getByTestId('dashboard-loading')).toBeTruthy()
   })

@@ -1,5 +1,4 @@
 import { screen, within } from '@testing-library/react'
-import userEvent from '@testing-library/user-event'
 import { describe, expect, it } from 'vitest'
 
 import { ago, crowdedView, id, partial, view } from './support/fixtures'
@@ -14,9 +13,9 @@ function rows(): HTMLElement[] {
 }
 
 describe('MOCs with partial parts', () => {
-  it('D-FR-14: shows every one, least covered first', () => {
+  it('D-FR-14: shows every one, least covered first', async () => {
     const shares = [80, 5, 99, 42, 1]
-    showLive({
+    await showLive({
       partialPartsMocs: shares.map((coveragePercentage, n) => partial(n, { coveragePercentage })),
     })
     const shown = card()
@@ -26,19 +25,19 @@ describe('MOCs with partial parts', () => {
   })
 
   it('D-FR-14: shows a long list step by step, or all at once', async () => {
-    showLive({ partialPartsMocs: crowdedView(400).partialPartsMocs })
+    const { user } = await showLive({ partialPartsMocs: crowdedView(400).partialPartsMocs })
     expect(rows()).toHaveLength(50)
     expect(card().getByText('Showing 50 of 400')).toBeTruthy()
-    await userEvent.click(card().getByText('Show more'))
+    await user.click(card().getByText('Show more'))
     expect(rows()).toHaveLength(150)
-    await userEvent.click(card().getByText('Show all'))
+    await user.click(card().getByText('Show all'))
     expect(rows()).toHaveLength(400)
     expect(card().queryByText('Show more')).toBeNull()
   })
 
-  it('D-FR-15: shows title, theme, build status, coverage, last update and a link', () => {
+  it('D-FR-15: shows title, theme, build status, coverage, last update and a link', async () => {
     const updated = ago(3 * 24 * 60 + 5)
-    showLive({
+    await showLive({
       partialPartsMocs: [partial(0, { coveragePercentage: 37, lastUpdatedAt: updated })],
     })
     const [row] = rows() as [HTMLElement]
@@ -57,18 +56,18 @@ describe('MOCs with partial parts', () => {
     expect(link.getAttribute('href')).toBe(`/instructions/${id(1_000)}#parts`)
   })
 
-  it('D-FR-16: takes its rows from the first view', () => {
-    showLive()
+  it('D-FR-16: takes its rows from the first view', async () => {
+    await showLive()
     expect(rows()).toHaveLength(7)
     expect(rows().some(row => row.classList.contains('arrival'))).toBe(false)
   })
 
-  it('D-FR-17: adds, updates and removes rows', () => {
-    const { live } = showLive()
+  it('D-FR-17: adds, updates and removes rows', async () => {
+    const { change } = await showLive()
     const [, second, ...rest] = view().partialPartsMocs as [never, ReturnType<typeof partial>]
     const changed = { ...second, coveragePercentage: 98, title: 'Almost there' }
     const added = partial(500, { title: 'Just ordered', coveragePercentage: 3 })
-    live(view({ partialPartsMocs: [added, changed, ...rest] }))
+    await change({ partialPartsMocs: [added, changed, ...rest] })
     expect(rows()).toHaveLength(7)
     const [top] = rows() as [HTMLElement]
     expect(within(top).getByText('Just ordered')).toBeTruthy()
@@ -77,15 +76,15 @@ describe('MOCs with partial parts', () => {
     expect(card().queryByText('7%')).toBeNull()
   })
 
-  it('D-FR-17: says so when the last row has left', () => {
-    const { live } = showLive()
-    live(view({ partialPartsMocs: [] }))
+  it('D-FR-17: says so when the last row has left', async () => {
+    const { change } = await showLive()
+    await change({ partialPartsMocs: [] })
     expect(card().getByText('No partial orders - all parts accounted for!')).toBeTruthy()
     expect(card().queryByRole('table')).toBeNull()
   })
 
   it('stays a table to assistive technology however it is laid out', async () => {
-    const { container } = showLive()
+    const { container } = await showLive()
     expect(card().getByRole('table', { name: /MOCs with partial parts ordered/ })).toBeTruthy()
     expect(card().getAllByRole('columnheader')).toHaveLength(5)
     expect(card().getAllByRole('row')).toHaveLength(8)

@@ -13,9 +13,9 @@ function first(): HTMLElement {
 }
 
 describe('recently added MOCs', () => {
-  it('D-FR-9: shows title, theme, build status, cover and date', () => {
+  it('D-FR-9: shows title, theme, build status, cover and date', async () => {
     const url = 'https://pictures.example.org/a.jpg'
-    showLive({
+    await showLive({
       recentMocs: [recent(1, { coverImageUrl: url, createdAt: ago(125), buildStatus: 'BUILT' })],
     })
     const row = within(first())
@@ -32,41 +32,43 @@ describe('recently added MOCs', () => {
     expect(row.getByRole('link').getAttribute('href')).toBe(`/instructions/${id(1)}`)
   })
 
-  it('D-FR-9: shows the newest ten, newest first', () => {
+  it('D-FR-9: shows the newest ten, newest first', async () => {
     const mocs = Array.from({ length: 12 }, (_, n) =>
       recent(n, { title: `MOC ${n}`, createdAt: ago(100 - n) }),
     )
-    showLive({ recentMocs: mocs })
+    await showLive({ recentMocs: mocs })
     const titles = card()
       .getAllByText(/^MOC \d+$/)
       .map(title => title.textContent)
     expect(titles).toEqual([11, 10, 9, 8, 7, 6, 5, 4, 3, 2].map(n => `MOC ${n}`))
   })
 
-  it('D-FR-9: binds a book where there is no picture', () => {
-    showLive({ recentMocs: [recent(0, { title: '“Ünder” the sea', coverImageUrl: null })] })
+  it('D-FR-9: binds a book where there is no picture', async () => {
+    await showLive({ recentMocs: [recent(0, { title: '“Ünder” the sea', coverImageUrl: null })] })
     expect(first().querySelector('img')).toBeNull()
     expect(within(first()).getByTestId('cover-fallback').textContent).toBe('Ü')
   })
 
-  it('D-FR-9: binds a book where the picture does not load', () => {
-    showLive({ recentMocs: [recent(0, { coverImageUrl: 'https://pictures.example.org/gone' })] })
+  it('D-FR-9: binds a book where the picture does not load', async () => {
+    await showLive({
+      recentMocs: [recent(0, { coverImageUrl: 'https://pictures.example.org/gone' })],
+    })
     fireEvent.error(first().querySelector('img') as HTMLImageElement)
     expect(first().querySelector('img')).toBeNull()
     expect(within(first()).getByTestId('cover-fallback').textContent).toBe('N')
   })
 
-  it('D-FR-10: takes its rows from the first view', () => {
-    showLive()
+  it('D-FR-10: takes its rows from the first view', async () => {
+    await showLive()
     expect(card().getAllByTestId('recent-moc')).toHaveLength(10)
     expect(first().classList).not.toContain('arrival')
   })
 
-  it('D-FR-11: puts a new MOC first, points at it, and lets the last one go', () => {
-    const { live } = showLive()
+  it('D-FR-11: puts a new MOC first, points at it, and lets the last one go', async () => {
+    const { change } = await showLive()
     const before = view().recentMocs
     const added = recent(77, { title: 'Brand new', createdAt: ago(0) })
-    live(view({ recentMocs: [added, ...before].slice(0, 10) }))
+    await change({ recentMocs: [added, ...before].slice(0, 10) })
     expect(within(first()).getByText('Brand new')).toBeTruthy()
     expect(within(first()).getByText('just now')).toBeTruthy()
     expect(first().classList).toContain('arrival')
@@ -74,8 +76,8 @@ describe('recently added MOCs', () => {
     expect(card().queryByText('Classic Space Survey Rover')).toBeNull()
   })
 
-  it('says so when there is no MOC', () => {
-    showLive({ recentMocs: [] })
+  it('says so when there is no MOC', async () => {
+    await showLive({ recentMocs: [] })
     expect(card().getByText('No MOCs yet')).toBeTruthy()
     expect(card().getByText('Start building your collection!')).toBeTruthy()
   })

@@ -14,8 +14,8 @@ function shownFor(label: string): string | null | undefined {
 }
 
 describe('collection summary', () => {
-  it('D-FR-1: shows the number of MOCs and of wishlist items', () => {
-    showLive({
+  it('D-FR-1: shows the number of MOCs and of wishlist items', async () => {
+    await showLive({
       summary: { ...view().summary, totalMocs: 1_234, totalWishlistItems: 42 },
     })
     expect(screen.getByTestId('total-mocs-count').textContent).toBe('1,234')
@@ -25,31 +25,31 @@ describe('collection summary', () => {
     expect(shownFor('Wishlist items')).toBe('42')
   })
 
-  it('D-FR-2: shows MOCs by build status', () => {
-    showLive()
+  it('D-FR-2: shows MOCs by build status', async () => {
+    await showLive()
     expect(shownFor('Added')).toBe('58')
     expect(shownFor('In progress')).toBe('23')
     expect(shownFor('Built')).toBe('58')
   })
 
-  it('D-FR-3: shows MOCs by parts coverage', () => {
-    showLive()
+  it('D-FR-3: shows MOCs by parts coverage', async () => {
+    await showLive()
     expect(shownFor('Full inventory')).toBe('71')
     expect(shownFor('Partly ordered')).toBe('7')
     expect(shownFor('None')).toBe('61')
   })
 
-  it('D-FR-4: takes its first values from the first view', () => {
-    const { say } = show()
+  it('D-FR-4: takes its first values from the first view', async () => {
+    const { until } = show()
     expect(screen.queryByTestId('collection-summary-card')).toBeNull()
-    say({ status: 'syncing', view: view() })
+    await until('live')
     expect(screen.getByTestId('total-mocs-count').textContent).toBe('139')
   })
 
-  it('D-FR-5: follows a change, and points at the figure that changed', () => {
-    const { live } = showLive()
+  it('D-FR-5: follows a change, and points at the figure that changed', async () => {
+    const { change } = await showLive()
     const { summary } = view()
-    live(view({ summary: { ...summary, totalMocs: 140 } }))
+    await change({ summary: { ...summary, totalMocs: 140 } })
     const total = screen.getByTestId('total-mocs-count')
     expect(total.textContent).toBe('140')
     expect(total.querySelector('.fresh-ink')).not.toBeNull()
@@ -57,8 +57,7 @@ describe('collection summary', () => {
   })
 
   it('shows zeros to a user without data', async () => {
-    const { live, container } = show()
-    live(emptyView())
+    const { container } = await showLive(emptyView())
     expect(screen.getByTestId('total-mocs-count').textContent).toBe('0')
     expect(shownFor('None')).toBe('0')
     await expectAccessible(container)

@@ -1,8 +1,7 @@
 import { screen, within } from '@testing-library/react'
-import userEvent from '@testing-library/user-event'
 import { describe, expect, it } from 'vitest'
 
-import { themes, view } from './support/fixtures'
+import { themes } from './support/fixtures'
 import { showLive } from './support/show'
 
 function card() {
@@ -16,8 +15,8 @@ function rows(): string[] {
 }
 
 describe('theme breakdown', () => {
-  it('D-FR-6: shows MOCs and sets of each theme', () => {
-    showLive({
+  it('D-FR-6: shows MOCs and sets of each theme', async () => {
+    await showLive({
       themeBreakdown: [
         { theme: 'Castle', mocCount: 27, setCount: 1 },
         { theme: 'Space', mocCount: 1, setCount: 1_024 },
@@ -26,8 +25,8 @@ describe('theme breakdown', () => {
     expect(rows()).toEqual(['Castle27 MOCs · 1 set', 'Space1 MOC · 1,024 sets'])
   })
 
-  it('D-FR-6: puts most MOCs first', () => {
-    showLive({
+  it('D-FR-6: puts most MOCs first', async () => {
+    await showLive({
       themeBreakdown: [
         { theme: 'Trains', mocCount: 1, setCount: 90 },
         { theme: 'Zoo', mocCount: 5, setCount: 0 },
@@ -39,32 +38,32 @@ describe('theme breakdown', () => {
   })
 
   it('D-FR-6: shows ten themes, and the others when asked', async () => {
-    showLive({ themeBreakdown: themes(23) })
+    const { user } = await showLive({ themeBreakdown: themes(23) })
     expect(rows()).toHaveLength(10)
-    await userEvent.click(card().getByRole('button', { name: 'Show more' }))
+    await user.click(card().getByRole('button', { name: 'Show more' }))
     expect(rows()).toHaveLength(23)
-    await userEvent.click(card().getByRole('button', { name: 'Show fewer' }))
+    await user.click(card().getByRole('button', { name: 'Show fewer' }))
     expect(rows()).toHaveLength(10)
   })
 
-  it('D-FR-6: offers no more where there are no more', () => {
-    showLive({ themeBreakdown: themes(10) })
+  it('D-FR-6: offers no more where there are no more', async () => {
+    await showLive({ themeBreakdown: themes(10) })
     expect(card().queryByRole('button')).toBeNull()
   })
 
-  it('D-FR-7: takes its rows from the first view', () => {
-    showLive()
+  it('D-FR-7: takes its rows from the first view', async () => {
+    await showLive()
     expect(rows()[0]).toBe('Star Wars34 MOCs · 61 sets')
   })
 
-  it('D-FR-8: follows a change of the themes', () => {
-    const { live } = showLive()
-    live(view({ themeBreakdown: [{ theme: 'Fabuland', mocCount: 2, setCount: 3 }] }))
+  it('D-FR-8: follows a change of the themes', async () => {
+    const { change } = await showLive()
+    await change({ themeBreakdown: [{ theme: 'Fabuland', mocCount: 2, setCount: 3 }] })
     expect(rows()).toEqual(['Fabuland2 MOCs · 3 sets'])
   })
 
-  it('says so when there is no theme', () => {
-    showLive({ themeBreakdown: [] })
+  it('says so when there is no theme', async () => {
+    await showLive({ themeBreakdown: [] })
     expect(card().getByText('No themes yet')).toBeTruthy()
   })
 })

@@ -9,7 +9,7 @@ import { createRoot } from 'react-dom/client'
 
 import { App } from '../../src/app'
 import { crowdedView, emptyView, view } from '../support/fixtures'
-import { ScriptedClient } from '../support/scripted-client'
+import { ScriptedClient } from './scripted-client'
 
 const client = new ScriptedClient()
 const scenes: Record<string, () => void> = {
