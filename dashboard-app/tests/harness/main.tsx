@@ -1,37 +1,61 @@
 /**
- * The app with a scripted client, for looking at states that are hard to reach:
- * `?scene=live|empty|loading|failed|expired|degraded|restored|crowded`. No part of the product.
+ * The app with a scripted server, for looking at states that are hard to reach:
+ * `?scene=live|empty|loading|failed|expired|refused|degraded|restored|crowded`. No part of the
+ * product. Time is real here, so degraded takes its five failures.
  */
 import '../../src/styles/app.css'
 
+import { createDashboardClient, type DashboardView } from '@moc/dashboard-sdk'
+import { createFakeServer, type FakeServer } from '@moc/dashboard-sdk/testing'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 
 import { App } from '../../src/app'
 import { crowdedView, emptyView, view } from '../support/fixtures'
-import { ScriptedClient } from './scripted-client'
 
-const client = new ScriptedClient()
-const scenes: Record<string, () => void> = {
-  live: () => client.live(view()),
-  empty: () => client.live(emptyView()),
-  loading: () => client.say({ status: 'connecting' }),
-  failed: () => client.say({ status: 'backoff', freshness: { attempt: 1 } }),
-  expired: () => {
-    client.live(view())
-    client.say({ status: 'authRequired', freshness: { source: 'stale' } })
-  },
-  refused: () => client.say({ status: 'authRequired' }),
-  degraded: () => {
-    client.live(view())
-    client.say({ status: 'degraded', freshness: { source: 'polling', asOf: Date.now() - 23_000 } })
-  },
-  restored: () => {
-    scenes.degraded?.()
-    setTimeout(() => client.live(), 100)
-  },
-  crowded: () => client.live(crowdedView()),
+interface Scene {
+  view?: DashboardView
+  /** What is wrong from the beginning. */
+  before?: (server: FakeServer) => void
+  /** What happens once the page is live. */
+  afterwards?: (server: FakeServer) => void
 }
+
+const scenes: Record<string, Scene> = {
+  live: {},
+  empty: { view: emptyView() },
+  crowded: { view: crowdedView() },
+  loading: { before: server => server.connections.hang() },
+  failed: {
+    before(server) {
+      server.connections.refuse()
+      server.snapshots.networkError()
+    },
+  },
+  refused: { before: server => server.connections.deny() },
+  expired: { afterwards: server => server.endSession() },
+  degraded: { afterwards: degrade },
+  restored: {
+    async afterwards(server) {
+      degrade(server)
+      await server.until(client, 'degraded')
+      server.heal()
+    },
+  },
+}
+
+function degrade(server: FakeServer): void {
+  server.connections.refuse()
+  server.connections.drop()
+}
+
+const scene = scenes[new URLSearchParams(location.search).get('scene') ?? 'live'] ?? {}
+const server = createFakeServer({ view: scene.view ?? view() })
+const client = createDashboardClient({ url: server.url, cookies: true, logger: null })
+server.install()
+scene.before?.(server)
+if (scene.afterwards !== undefined)
+  void server.until(client, 'live').then(() => scene.afterwards?.(server))
 
 createRoot(document.getElementById('root') as HTMLElement).render(
   <StrictMode>
@@ -39,6 +63,4 @@ createRoot(document.getElementById('root') as HTMLElement).render(
   </StrictMode>,
 )
 
-// After the first effects, as a real client speaks.
-setTimeout(() => scenes[new URLSearchParams(location.search).get('scene') ?? 'live']?.(), 50)
-Object.assign(globalThis, { client, fixtures: { view, emptyView, crowdedView } })
+Object.assign(globalThis, { client, server, fixtures: { view, emptyView, crowdedView } })
