@@ -58,7 +58,7 @@ export class FakeServer {
     this.#options = options
     this.url = new URL(options.url ?? 'https://dashboard.test').origin
     this.#view = options.view ?? makeView()
-    this.#passage = new Passage(options.time, options.act)
+    this.#passage = new Passage(() => this.#seen(), options.time, options.act)
     this.#network.latency = options.latency ?? 0
     this.#sessions = new Sessions(options.accepts)
     this.connections = new Connections(this.#network, this.#sessions)
@@ -230,6 +230,13 @@ export class FakeServer {
     { within }: { within?: number } = {},
   ): Promise<DashboardState> {
     return this.#passage.until(client, condition, within)
+  }
+
+  #seen(): string {
+    const sockets = this.connections.attempts.map(attempt => attempt.outcome)
+    const answers = this.snapshots.requests.map(request => request.status ?? 'no answer')
+    if (sockets.length + answers.length === 0) return `nothing. Is ${this.url} the client's url?`
+    return `sockets ${sockets.slice(-20).join(', ')}; requests ${answers.slice(-20).join(', ')}`
   }
 
   /** Errors are not lost or reordered: they are about the connection, which then ends. */

@@ -51,8 +51,15 @@ export function recordStates(client: WatchedClient): StateRecord {
 export class Passage {
   readonly #time: VirtualTime
   readonly #act: Act
+  readonly #seen: () => string
 
-  constructor(time: VirtualTime = REAL_TIME, act: Act = callback => callback()) {
+  /** @param seen what the server saw, in a line, for those who wait in vain. */
+  constructor(
+    seen: () => string,
+    time: VirtualTime = REAL_TIME,
+    act: Act = callback => callback(),
+  ) {
+    this.#seen = seen
     this.#time = time
     this.#act = act
   }
@@ -79,19 +86,20 @@ export class Passage {
           const { state, at } = heard[checked] as (typeof heard)[number]
           if (at - begun <= within && holds(state)) return state
         }
-        if (Date.now() - begun >= within) throw new Error(disappointment())
+        if (Date.now() - begun >= within) throw new Error(disappointment(this.#seen()))
         await this.#step()
       }
     } finally {
       unsubscribe()
     }
 
-    function disappointment(): string {
+    function disappointment(seen: string): string {
       const wanted = typeof condition === 'function' ? `${condition}` : `status '${condition}'`
       return [
         `The client did not reach ${wanted} within ${within / 1_000} s.`,
         `It is: ${JSON.stringify({ ...client.getState(), view: undefined })}`,
         `States: ${statusesOf(heard.map(({ state }) => state)).join(' -> ')}`,
+        `The server saw: ${seen}`,
         ...(client.getState().status === 'idle' ? ['It was never started.'] : []),
         ...(client.diagnostics?.() ?? []).slice(-20).map(line),
       ].join('\n')

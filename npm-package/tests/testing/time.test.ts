@@ -35,6 +35,7 @@ describe('until', () => {
     )
     expect(String(error)).toMatch(/did not reach status 'degraded' within 30 s/)
     expect(String(error)).toContain('States: live -> backoff -> connecting -> syncing -> live')
+    expect(String(error)).toContain('The server saw: sockets closed, accepted; requests 200, 304')
     expect(String(error)).toContain('WHY: the reason')
   })
 
@@ -42,6 +43,9 @@ describe('until', () => {
     const server = createFakeServer({ time: vi })
     const client = createDashboardClient({ url: server.url, cookies: true })
     await expect(server.until(client, 'live')).rejects.toThrow('It was never started.')
+    await expect(server.until(client, 'live')).rejects.toThrow(
+      "nothing. Is https://dashboard.test the client's url?",
+    )
     await expect(server.until(client, state => state.view !== null)).rejects.toThrow(
       /did not reach .*state\.view !== null within 600 s/,
     )
