@@ -56,13 +56,24 @@ describe('first load', () => {
     const { server, until } = show()
     server.connections.refuse({ times: 1 })
     server.connections.hang({ times: 1 })
+    server.snapshots.networkError()
     await until('backoff')
     await until('connecting')
     await server.advance(5_000)
     expect(screen.getByText(FAILED)).toBeTruthy()
+    server.snapshots.serve()
     await until('live')
     expect(screen.queryByText(FAILED)).toBeNull()
     expect(screen.getByTestId('recent-mocs-card')).toBeTruthy()
+  })
+
+  it('shows what requests bring where no socket gets through', async () => {
+    const { server, until } = show()
+    server.connections.refuse()
+    const { status } = await until(({ view }) => view !== null)
+    expect(status).toBe('backoff')
+    expect(screen.getByTestId('recent-mocs-card')).toBeTruthy()
+    expect(screen.queryByText(FAILED)).toBeNull()
   })
 
   it('keeps showing the view when the connection is lost', async () => {

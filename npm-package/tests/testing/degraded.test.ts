@@ -1,7 +1,7 @@
 import { recordStates } from '@moc/dashboard-sdk/testing'
 import { expect, it } from 'vitest'
 
-import { inVirtualTime, liveScene } from './scene.js'
+import { exchanges, inVirtualTime, liveScene, scene } from './scene.js'
 
 inVirtualTime()
 
@@ -60,4 +60,14 @@ it('D-RES-4: five failures lead to polling with 304s, and a socket that holds le
   })
   await server.advance(6_000)
   expect(client.getState().freshness.attempt).toBe(0)
+})
+
+it('D-RES-4: where nothing is shown yet, requests are made before the fifth failure', async () => {
+  const { server, client } = scene()
+  server.connections.refuse()
+  const first = await server.until(client, state => state.view !== null)
+  expect(first).toMatchObject({ status: 'backoff', view: server.view })
+  expect(exchanges(server)).toEqual(['null 200'])
+  await server.until(client, 'degraded')
+  expect(server.connections.attempts).toHaveLength(5)
 })
