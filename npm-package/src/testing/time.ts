@@ -1,4 +1,5 @@
 /** Letting virtual time pass, and saying what was seen meanwhile. */
+import type { DashboardClient } from '../api.js'
 import { loadSettled } from '../core.js'
 import type { DashboardState, DashboardStatus, Diagnostic } from '../types.js'
 
@@ -17,11 +18,7 @@ export interface VirtualTime {
 export type Act = (callback: () => Promise<void>) => PromiseLike<unknown>
 
 /** As much of a client as can be watched. */
-export interface WatchedClient {
-  getState(): DashboardState
-  subscribe(listener: (state: DashboardState) => void): () => void
-  diagnostics?(): readonly Diagnostic[]
-}
+export type WatchedClient = Pick<DashboardClient, 'getState' | 'subscribe' | 'diagnostics'>
 
 /** What is waited for: a status, or anything about the state. */
 export type Condition = DashboardStatus | ((state: DashboardState) => boolean)
@@ -101,7 +98,7 @@ export class Passage {
         `States: ${statusesOf(heard.map(({ state }) => state)).join(' -> ')}`,
         `The server saw: ${seen}`,
         ...(client.getState().status === 'idle' ? ['It was never started.'] : []),
-        ...(client.diagnostics?.() ?? []).slice(-20).map(line),
+        ...client.diagnostics().slice(-20).map(line),
       ].join('\n')
     }
 
