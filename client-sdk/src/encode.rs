@@ -3,6 +3,7 @@
 //! By hand, because a browser has no other use for a serialiser, and the four shapes are small.
 //! `tests/encode.rs` holds it against serde's.
 
+use crate::prelude::*;
 use shared_types::{
     BuildStatus, CoverImageUrl, DashboardSummary, PartialPartsMoc, RecentMoc, ThemeStats,
 };

@@ -1,7 +1,8 @@
 //! Where the server is: one address makes the two that the drivers open.
 
 use crate::codec;
-use std::fmt;
+use crate::prelude::*;
+use core::fmt;
 
 /// The addresses of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ impl fmt::Display for InvalidUrl {
     }
 }
 
-impl std::error::Error for InvalidUrl {}
+impl core::error::Error for InvalidUrl {}
 
 impl Endpoints {
     /// The addresses below `url`, such as `https://example.org`, with the REST API at `base_path`,

@@ -7,6 +7,7 @@
 //!
 //! Where the text is kept is the driver's affair; whose it is, the app's.
 
+use crate::prelude::*;
 use shared_types::Revision;
 
 use crate::decode::Decoder;

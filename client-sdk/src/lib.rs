@@ -10,6 +10,10 @@
 //! All but [`driver`] is pure: no clock, no I/O, no `async`, no randomness, which
 //! `tests/purity.rs` holds.
 
+#![cfg_attr(all(target_arch = "wasm32", not(test)), no_std)]
+
+extern crate alloc;
+
 pub mod backoff;
 pub mod codec;
 pub mod decode;
@@ -18,6 +22,7 @@ pub mod encode;
 pub mod endpoint;
 pub mod last_view;
 pub mod machine;
+mod prelude;
 pub mod random;
 pub mod reducer;
 pub mod state;

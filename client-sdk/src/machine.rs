@@ -13,6 +13,7 @@
 //! effects that were given up. Which socket and which request exist follows from the state alone
 //! (`phases::State`), so there is never a second one of either.
 
+use crate::prelude::*;
 mod attempt;
 mod core;
 mod degraded;
@@ -24,7 +25,7 @@ mod signal;
 mod syncing;
 mod waiting;
 
-use std::fmt;
+use ::core::fmt;
 
 use shared_types::event::NAMESPACE;
 

@@ -4,7 +4,8 @@
 //! others: with a single revision, an event that overtook another one would make the other look
 //! old and its section stay stale.
 
-use std::sync::Arc;
+use crate::prelude::*;
+use alloc::sync::Arc;
 
 use shared_types::view::RECENT_MOCS_LIMIT;
 use shared_types::{

@@ -3,6 +3,7 @@
 //! The machine tells moments of its own time line; a driver maps them to the wall clock here, so
 //! that apps get plain milliseconds since 1970.
 
+use crate::prelude::*;
 use crate::reducer::View;
 use crate::time::{Clock, Moment};
 

@@ -3,7 +3,7 @@
 //! The core has no clock. A driver reads its two clocks, the monotonic one and the wall's, lets
 //! [`Clock`] make one [`Moment`] of them, and passes that along with every input.
 
-use std::ops::Add;
+use core::ops::Add;
 
 /// How far the wall clock must run ahead of the monotonic one, between two readings, to count as
 /// sleep. Less is the ordinary slewing of a clock that is being set.

@@ -1,12 +1,13 @@
 // Builds dist/ from src/ and from wasm/, which `cargo xtask wasm` fills.
 //
-// Plain tsc makes the scripts and the types. What is left is the module: its glue as wasm-bindgen
-// wrote it (less one line, see below), its bytes, and its bytes as text.
+// Plain tsc makes the scripts and the types. What is left is the module: its glue, its bytes, and its
+// bytes as text, made small as shrink.mjs says.
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { shrink } from './shrink.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const from = path.join(root, 'wasm')
@@ -14,7 +15,7 @@ const to = path.join(root, 'dist', 'wasm')
 
 rmSync(path.join(root, 'dist'), { recursive: true, force: true })
 compile()
-packModule()
+await packModule()
 
 function compile() {
   const manifest = createRequire(import.meta.url).resolve('typescript/package.json')
@@ -23,7 +24,7 @@ function compile() {
   if (status !== 0) process.exit(status ?? 1)
 }
 
-function packModule() {
+async function packModule() {
   for (const name of ['dashboard_core.js', 'dashboard_core_bg.wasm']) {
     if (!existsSync(path.join(from, name))) {
       fail(`npm-package/wasm/${name} is missing. Run \`cargo xtask wasm\` first; it makes it.`)
@@ -39,11 +40,11 @@ function packModule() {
     fail('The glue of wasm-bindgen has changed: its default address was not found exactly once.')
   }
   const told = "throw new Error('The address of the WebAssembly module is missing');"
-  writeFileSync(path.join(to, 'glue.js'), glue.replace(guess, told))
-
-  const bytes = readFileSync(path.join(from, 'dashboard_core_bg.wasm'))
-  cpSync(path.join(from, 'dashboard_core_bg.wasm'), path.join(to, 'dashboard_core_bg.wasm'))
-  const text = `export const base64 =\n  '${bytes.toString('base64')}'\n`
+  const module = path.join(from, 'dashboard_core_bg.wasm')
+  const small = await shrink(glue.replace(guess, told), module)
+  writeFileSync(path.join(to, 'glue.js'), small.glue)
+  writeFileSync(path.join(to, 'dashboard_core_bg.wasm'), small.module)
+  const text = `export const base64 =\n  '${small.module.toString('base64')}'\n`
   writeFileSync(path.join(to, 'inlined.js'), text)
 }
 

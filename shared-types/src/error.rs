@@ -1,5 +1,6 @@
 //! The standard error body of the host application (D-API-7).
 
+use crate::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::scalar::Timestamp;

@@ -3,6 +3,7 @@
 //! The Socket.IO event name equals the envelope's `type`, so a client knows how to read the payload
 //! before it reads the envelope.
 
+use crate::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::scalar::{Id, Timestamp};

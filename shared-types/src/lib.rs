@@ -11,8 +11,13 @@
 //! - [`tag`]: the revision that orders snapshots and events
 //! - [`scalar`]: the checked building blocks: ids, timestamps, titles, percentages
 
+#![cfg_attr(all(target_arch = "wasm32", not(test)), no_std)]
+
+extern crate alloc;
+
 pub mod error;
 pub mod event;
+mod prelude;
 pub mod scalar;
 pub mod tag;
 pub mod view;

@@ -4,7 +4,8 @@
 //! The rules are the host application's schemas: ids are UUID text, timestamps end in `Z`, titles
 //! have 1 to 200 characters.
 
-use std::fmt;
+use crate::prelude::*;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,7 @@ impl fmt::Display for Invalid {
     }
 }
 
-impl std::error::Error for Invalid {}
+impl core::error::Error for Invalid {}
 
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $rule:literal, $check:expr) => {
@@ -120,8 +121,12 @@ impl TryFrom<u8> for Percentage {
 }
 
 fn has_chars(text: &str, max: usize) -> bool {
-    // Bytes first: a megabyte of text is refused without being walked.
-    !text.is_empty() && text.len() <= max * 4 && text.chars().count() <= max
+    // Bytes first: a megabyte of text is refused without being walked. Then those that begin a
+    // character, because the count that `str` offers is made for long texts and weighs a kilobyte.
+    let begins = |byte: &u8| byte & 0xc0 != 0x80;
+    !text.is_empty()
+        && text.len() <= max * 4
+        && text.as_bytes().iter().filter(|byte| begins(byte)).count() <= max
 }
 
 fn is_uuid(text: &str) -> bool {
@@ -172,7 +177,7 @@ mod schemas {
     macro_rules! schema {
         ($name:ident, $($json:tt)+) => {
             impl JsonSchema for super::$name {
-                fn schema_name() -> std::borrow::Cow<'static, str> {
+                fn schema_name() -> alloc::borrow::Cow<'static, str> {
                     stringify!($name).into()
                 }
 

@@ -5,8 +5,9 @@
 //! reinstall, a restored backup, a promoted standby); the epoch changes then, and a client starts
 //! over from the snapshot.
 
-use std::fmt;
-use std::str::FromStr;
+use crate::prelude::*;
+use core::fmt;
+use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -90,9 +91,18 @@ pub struct SnapshotTag {
     pub revision: Revision,
 }
 
+impl SnapshotTag {
+    /// The tag as a header's text. Needs none of the machinery of formatting, which would be a
+    /// twentieth of what browsers download.
+    #[must_use]
+    pub fn to_header(&self) -> String {
+        ["\"", &self.epoch.0, "-", &self.revision.get().to_string(), "\""].concat()
+    }
+}
+
 impl fmt::Display for SnapshotTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}-{}\"", self.epoch.0, self.revision)
+        f.write_str(&self.to_header())
     }
 }
 
@@ -103,7 +113,7 @@ impl FromStr for SnapshotTag {
     /// other.
     fn from_str(header: &str) -> Result<Self, Invalid> {
         let invalid = Invalid("an ETag must be \"<epoch>-<revision>\"");
-        let header = header.trim();
+        let header = header.trim_ascii();
         let quoted = header.strip_prefix("W/").unwrap_or(header);
         let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         let (epoch, revision) = inner.and_then(|tag| tag.split_once('-')).ok_or(invalid)?;
@@ -117,7 +127,7 @@ impl FromStr for SnapshotTag {
 
 #[cfg(feature = "codegen")]
 impl schemars::JsonSchema for Revision {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+    fn schema_name() -> alloc::borrow::Cow<'static, str> {
         "Revision".into()
     }
 

@@ -1,5 +1,6 @@
 //! The snapshot: everything that one user's dashboard shows (D-API-2 to D-API-6).
 
+use crate::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::scalar::{CoverImageUrl, Id, Percentage, Theme, Timestamp, Title};

@@ -10,8 +10,9 @@ use crate::steps::{Steps, shown};
 use crate::workspace::{self, cargo, command};
 
 /// What is kept when the module is made small. Not `--all-features`: browsers refuse that.
-const OPTIMISE: [&str; 10] = [
+const OPTIMISE: [&str; 9] = [
     "-Oz",
+    "--debuginfo",
     "--enable-bulk-memory",
     "--enable-bulk-memory-opt",
     "--enable-nontrapping-float-to-int",
@@ -19,15 +20,21 @@ const OPTIMISE: [&str; 10] = [
     "--enable-mutable-globals",
     "--enable-reference-types",
     "--enable-multivalue",
-    "--strip-debug",
-    "--strip-producers",
 ];
+/// What only people read.
+const STRIP: [&str; 2] = ["--strip-debug", "--strip-producers"];
 const MODULE: &str = "dashboard_core_bg.wasm";
 const GLUE: &str = "dashboard_core.js";
 
-/// The module and its glue, as the npm package takes them.
-pub(crate) fn products() -> [PathBuf; 2] {
-    [MODULE, GLUE].map(|name| workspace::path("npm-package/wasm").join(name))
+/// The module with the names of its functions, by which its size is explained.
+pub(crate) fn named() -> PathBuf {
+    workspace::target().join("xtask/wasm-with-names.wasm")
+}
+
+/// The module and its glue, as the npm package takes them, and the module with names.
+fn products() -> [PathBuf; 3] {
+    let home = workspace::path("npm-package/wasm");
+    [home.join(MODULE), home.join(GLUE), named()]
 }
 
 /// Builds them, skipping what is up to date.
@@ -38,12 +45,12 @@ pub(crate) fn products() -> [PathBuf; 2] {
 pub(crate) fn build(steps: &mut Steps, bindgen_version: &str) -> anyhow::Result<()> {
     let mut compile = cargo(["build", "--package", "client-sdk", "--profile", "wasm"]);
     compile.args(["--target", "wasm32-unknown-unknown"]);
-    compile.args(["--no-default-features", "--features", "browser"]);
+    compile.args(["--no-default-features", "--features", "module"]);
     steps.run("Compile the WASM module", &mut compile)?;
 
     // Cargo knows whether the sources changed; what it made tells whether the rest must run.
     let compiled = workspace::target().join("wasm32-unknown-unknown/wasm/client_sdk.wasm");
-    let tools = format!("{bindgen_version} {} {OPTIMISE:?}", optimiser_version()?);
+    let tools = format!("{bindgen_version} {} {OPTIMISE:?} {STRIP:?}", optimiser_version()?);
     let stamp = Stamp::of("wasm", std::slice::from_ref(&compiled), &tools)?;
     if stamp.is_fresh(&products()) {
         return Ok(());
@@ -60,8 +67,11 @@ pub(crate) fn build(steps: &mut Steps, bindgen_version: &str) -> anyhow::Result<
     let big = folder.join("unoptimised.wasm");
     fs::rename(folder.join(MODULE), &big).with_context(|| shown(&big))?;
     let mut optimise = command("wasm-opt");
-    optimise.args(OPTIMISE).arg(&big).arg("--output").arg(folder.join(MODULE));
+    optimise.args(OPTIMISE).arg(&big).arg("--output").arg(named());
     steps.run("Make the WASM module small", &mut optimise)?;
+    let mut strip = command("wasm-opt");
+    strip.args(STRIP).arg(named()).arg("--output").arg(folder.join(MODULE));
+    steps.run("Strip the WASM module", &mut strip)?;
     fs::remove_file(&big).with_context(|| shown(&big))?;
 
     publish(&folder)?;

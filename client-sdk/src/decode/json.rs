@@ -19,9 +19,16 @@ struct HandshakeObject {
 }
 
 #[derive(Deserialize)]
-struct RefusalObject {
+struct RefusalObject<'a> {
     message: String,
-    data: Option<serde_json::Value>,
+    /// What is in there is not ours to judge.
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct RefusalData {
+    code: String,
 }
 
 impl Decoder for JsonDecoder {
@@ -32,8 +39,8 @@ impl Decoder for JsonDecoder {
 
     fn refusal(&self, json: &str) -> Result<Refusal, DecodeError> {
         let RefusalObject { message, data } = read(json)?;
-        let code = data.as_ref().and_then(|data| data.get("code")).and_then(|code| code.as_str());
-        Ok(Refusal { message, code: code.map(str::to_owned) })
+        let data = data.and_then(|data| read::<RefusalData>(data.get()).ok());
+        Ok(Refusal { message, code: data.map(|data| data.code) })
     }
 
     fn event(&self, json: &str) -> Result<Event, DecodeError> {

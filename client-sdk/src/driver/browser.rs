@@ -1,4 +1,4 @@
-//! The driver of browsers: web-sys for the socket and the requests, gloo for the timer.
+//! The driver of browsers: web-sys for the socket and the requests.
 //!
 //! It exports one class, `DashboardCore`, which the npm package wraps. Every call is short and
 //! synchronous, and no borrow is held while the app's callbacks run, so a callback may throw or
@@ -6,23 +6,34 @@
 
 mod callbacks;
 mod convert;
-mod decoder;
 mod page;
 mod promise;
 mod request;
 mod run;
 mod settings;
 mod socket;
+mod timer;
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use alloc::rc::Rc;
+use core::cell::RefCell;
 
+use talc::wasm::{WasmDynamicTalc, new_wasm_dynamic_allocator};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::machine::Input;
 
-pub use self::decoder::BrowserDecoder;
+/// There is nobody whom a panic could tell anything; without the text it is a tenth smaller.
+#[cfg(feature = "module")]
+#[panic_handler]
+fn trap(_: &core::panic::PanicInfo<'_>) -> ! {
+    core::arch::wasm32::unreachable()
+}
+
+/// The standard one would be a tenth of the module.
+#[global_allocator]
+static ALLOCATOR: WasmDynamicTalc = new_wasm_dynamic_allocator();
+
 use self::run::Inner;
 use self::settings::Settings;
 

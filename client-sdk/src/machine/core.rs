@@ -1,8 +1,9 @@
 //! What all states share: the view, the counters, the gate, and the one place where a change of
 //! state becomes effects.
 
-use std::collections::VecDeque;
-use std::mem;
+use crate::prelude::*;
+use alloc::collections::VecDeque;
+use core::mem;
 
 use shared_types::{DashboardView, SnapshotTag};
 
@@ -113,7 +114,7 @@ impl Core {
             self.effects.push_back(Effect::OpenSocket { epoch });
         }
         if let Some(epoch) = new_fetch.filter(|_| fetch != new_fetch) {
-            let if_none_match = self.shown.as_ref().map(|shown| shown.tag().to_string());
+            let if_none_match = self.shown.as_ref().map(|shown| shown.tag().to_header());
             self.effects.push_back(Effect::FetchSnapshot { epoch, if_none_match });
         }
     }

@@ -128,7 +128,7 @@ impl Core {
     }
 
     fn revalidate_later(&mut self, now: Moment) -> Fetch {
-        if std::mem::take(&mut self.suspicious) {
+        if core::mem::take(&mut self.suspicious) {
             return self.fetch_later(AS_IF_FAILED, None, now);
         }
         let until = now + backoff::around(REVALIDATE_EVERY, &mut self.random);

@@ -6,6 +6,7 @@
 use super::core::Core;
 use super::{Effect, EffectEpoch, SAVE_EVERY};
 use crate::last_view::LastView;
+use crate::prelude::*;
 use crate::state::{Level, Reason};
 use crate::time::Moment;
 

@@ -3,6 +3,7 @@
 //! Which socket is open and which request is on its way is part of the state, so nothing of them
 //! can outlive it: [`Core`](super::core::Core) closes what the next state no longer names.
 
+use crate::prelude::*;
 use shared_types::Revision;
 
 use super::{BUFFERED_EVENTS, EffectEpoch, Secret};

@@ -1,5 +1,6 @@
 //! What the machine's states react to: inputs that passed the gate, read and checked.
 
+use crate::prelude::*;
 use shared_types::{DashboardView, ErrorEvent, Revision, SnapshotTag};
 
 use super::phases::Terminal;
@@ -153,13 +154,14 @@ pub(super) fn excerpt(text: &str) -> String {
         // Words are ASCII, so their bytes are their characters.
         let word_end = rest.find(|next| !is_of_a_word(next)).unwrap_or(rest.len());
         let (word, after) = rest.split_at_checked(word_end).unwrap_or_default();
-        let kept = if word.len() > LONGEST_WORD {
-            "…"
+        if word.len() > LONGEST_WORD {
+            cut.push('…');
+            room -= 1;
         } else {
-            word.get(..word.len().min(room)).unwrap_or_default()
-        };
-        cut.push_str(kept);
-        room -= kept.chars().count();
+            let kept = word.get(..word.len().min(room)).unwrap_or_default();
+            cut.push_str(kept);
+            room -= kept.len();
+        }
         rest = after;
         let mut chars = rest.chars();
         if let Some(next) = chars.next().filter(|_| room > 0) {

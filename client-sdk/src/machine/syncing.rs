@@ -5,6 +5,7 @@ use super::core::Core;
 use super::phases::{Buffer, Fetch, Link, State, Syncing};
 use super::signal::{Fetched, Signal};
 use crate::decode::Change;
+use crate::prelude::*;
 use crate::reducer::{ChangeOutcome, SnapshotOutcome};
 use crate::state::{Code, Level, Reason};
 use crate::time::{Millis, Moment};

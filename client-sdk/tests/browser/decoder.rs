@@ -1,7 +1,7 @@
-//! `JSON.parse` and the checks by hand accept and refuse what the contract does.
+//! The checks by hand accept and refuse what the contract does.
 
+use client_sdk::decode::checked::CheckedDecoder;
 use client_sdk::decode::{Change, Decoder as _, Event};
-use client_sdk::driver::browser::BrowserDecoder;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::goldens::{ACCEPTED, REJECTED};
@@ -10,13 +10,13 @@ use crate::goldens::{ACCEPTED, REJECTED};
 fn every_accepted_golden_is_read() {
     for (name, text) in ACCEPTED {
         if name.starts_with("event-") {
-            let event = BrowserDecoder.event(&array(text));
+            let event = CheckedDecoder.event(&array(text));
             assert!(
                 matches!(event, Ok(Event::Change { .. } | Event::Error(_))),
                 "{name}: {event:?}"
             );
         } else {
-            let view = BrowserDecoder.snapshot(text);
+            let view = CheckedDecoder.snapshot(text);
             assert!(view.is_ok(), "{name}: {view:?}");
         }
     }
@@ -26,10 +26,10 @@ fn every_accepted_golden_is_read() {
 fn every_rejected_golden_is_refused() {
     for (name, text) in REJECTED {
         let refused = if name.starts_with("view-") {
-            BrowserDecoder.snapshot(text).is_err()
+            CheckedDecoder.snapshot(text).is_err()
         } else {
             !matches!(
-                BrowserDecoder.event(&array(text)),
+                CheckedDecoder.event(&array(text)),
                 Ok(Event::Change { .. } | Event::Error(_))
             )
         };
@@ -45,7 +45,7 @@ fn what_breaks_the_contract_is_told_with_its_place() {
         ("\"theme\": \"Space\"", "\"theme\": 7", "themeBreakdown[1].theme: "),
         ("\"themeBreakdown\"", "\"themes\"", "themeBreakdown: "),
     ] {
-        let error = BrowserDecoder.snapshot(&view.replacen(from, to, 1)).unwrap_err();
+        let error = CheckedDecoder.snapshot(&view.replacen(from, to, 1)).unwrap_err();
         assert!(error.0.starts_with(place), "{}", error.0);
     }
 }
@@ -67,22 +67,22 @@ fn no_json_makes_it_throw() {
         "[\"dashboard:summaryUpdated\",[]]",
         &deep,
     ] {
-        assert!(BrowserDecoder.event(text).is_err(), "{text:.40}");
-        assert!(BrowserDecoder.snapshot(text).is_err(), "{text:.40}");
-        assert!(BrowserDecoder.handshake(text).is_err(), "{text:.40}");
-        assert!(BrowserDecoder.refusal(text).is_err(), "{text:.40}");
+        assert!(CheckedDecoder.event(text).is_err(), "{text:.40}");
+        assert!(CheckedDecoder.snapshot(text).is_err(), "{text:.40}");
+        assert!(CheckedDecoder.handshake(text).is_err(), "{text:.40}");
+        assert!(CheckedDecoder.refusal(text).is_err(), "{text:.40}");
     }
-    let unknown = BrowserDecoder.event("[\"dashboard:new\",1,2]");
+    let unknown = CheckedDecoder.event("[\"dashboard:new\",1,2]");
     assert_eq!(unknown, Ok(Event::Unknown("dashboard:new".to_owned())));
 }
 
 #[wasm_bindgen_test]
 fn handshakes_and_refusals_are_read() {
     let handshake =
-        BrowserDecoder.handshake(r#"{"sid":"a","pingInterval":25000,"pingTimeout":20000}"#);
+        CheckedDecoder.handshake(r#"{"sid":"a","pingInterval":25000,"pingTimeout":20000}"#);
     assert_eq!(handshake.unwrap().patience.0, 45_000);
-    assert!(BrowserDecoder.handshake(r#"{"pingInterval":0,"pingTimeout":20000}"#).is_err());
-    let refused = |json| BrowserDecoder.refusal(json).unwrap().is_auth_failed();
+    assert!(CheckedDecoder.handshake(r#"{"pingInterval":0,"pingTimeout":20000}"#).is_err());
+    let refused = |json| CheckedDecoder.refusal(json).unwrap().is_auth_failed();
     assert!(refused(r#"{"message":"AUTH_FAILED"}"#));
     assert!(refused(r#"{"message":"no","data":{"code":"AUTH_FAILED"}}"#));
     assert!(!refused(r#"{"message":"no","data":"AUTH_FAILED"}"#));
@@ -92,7 +92,7 @@ fn handshakes_and_refusals_are_read() {
 fn revisions_beyond_32_bits_are_exact() {
     let text = ACCEPTED.iter().find(|(name, _)| *name == "event-summary-updated").unwrap().1;
     let event = array(&text.replacen("\"revision\": 18", "\"revision\": 9007199254740991", 1));
-    let Ok(Event::Change { revision, change: Change::Summary(_) }) = BrowserDecoder.event(&event)
+    let Ok(Event::Change { revision, change: Change::Summary(_) }) = CheckedDecoder.event(&event)
     else {
         panic!("not read");
     };

@@ -1,15 +1,15 @@
 //! A client's life in a page: the socket, the requests, the token, what apps get.
 
 use js_sys::{JSON, Object};
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use client_sdk::driver::browser::DashboardCore;
 
 use crate::goldens::ACCEPTED;
 use crate::world::{
-    HANDSHAKE, Scene, callback, callback0, dispatch, get, options, set, summary_event, text, turn,
-    view,
+    HANDSHAKE, Scene, callback, callback0, dispatch, event, get, options, set, summary_event, text,
+    turn, view,
 };
 
 #[wasm_bindgen_test]
@@ -101,6 +101,43 @@ async fn what_did_not_change_is_the_identical_object() {
     scene.world.close(1006);
     let lost = get(&scene.core.get_state(), "view");
     assert!(Object::is(&new, &lost), "the view is the same, only its freshness is not");
+}
+
+#[wasm_bindgen_test]
+async fn sections_keep_their_identity_beside_two_thousand_rows() {
+    let row = |number: u32, covered: u32| {
+        format!(
+            r#"{{"id":"0190f5a2-7c1e-7d3a-9b7e-{number:012}","title":"Garage “{number}”","theme":"Castle","buildStatus":"BUILT","coveragePercentage":{covered},"lastUpdatedAt":"2026-11-23T09:30:00Z"}}"#
+        )
+    };
+    let rows = |covered| {
+        let rows: Vec<String> = (0..2_000).map(|number| row(number, covered)).collect();
+        format!("[{}]", rows.join(","))
+    };
+    let scene = Scene::new();
+    scene.live(10).await;
+    let sections = ["summary", "themeBreakdown", "recentMocs", "partialPartsMocs"];
+    let mut revision = 10;
+    let mut changed_by = |frame: &dyn Fn(u32) -> String| {
+        revision += 1;
+        let before = get(&scene.core.get_state(), "view");
+        scene.frame(&frame(revision));
+        let after = get(&scene.core.get_state(), "view");
+        let changed = |name: &&str| !Object::is(&get(&before, name), &get(&after, name));
+        sections.into_iter().filter(changed).collect::<Vec<_>>()
+    };
+    let partial = |payload: String| {
+        move |revision| event("dashboard:partialPartsUpdated", revision, &payload)
+    };
+    assert_eq!(changed_by(&partial(rows(50))), ["partialPartsMocs"]);
+    assert_eq!(changed_by(&summary_event), ["summary"]);
+    assert_eq!(changed_by(&partial(rows(51))), ["partialPartsMocs"]);
+    assert!(changed_by(&partial(rows(51))).is_empty(), "the same rows again");
+
+    let view = get(&scene.core.get_state(), "view");
+    let list: js_sys::Array = get(&view, "partialPartsMocs").unchecked_into();
+    assert_eq!(list.length(), 2_000);
+    assert_eq!(get(&list.get(1_999), "title"), "Garage “1999”");
 }
 
 #[wasm_bindgen_test]

@@ -250,10 +250,12 @@ pub(crate) fn view(revision: u32) -> String {
 }
 
 pub(crate) fn summary_event(revision: u32) -> String {
-    let name = "dashboard:summaryUpdated";
+    event("dashboard:summaryUpdated", revision, &summary(revision))
+}
+
+pub(crate) fn event(name: &str, revision: u32, payload: &str) -> String {
     format!(
-        r#"42/dashboard,["{name}",{{"eventId":"0190f5a2-7c1e-7d3a-9b7e-2f1c5d8e4a60","type":"{name}","timestamp":"2026-11-23T09:30:00Z","revision":{revision},"payload":{}}}]"#,
-        summary(revision)
+        r#"42/dashboard,["{name}",{{"eventId":"0190f5a2-7c1e-7d3a-9b7e-2f1c5d8e4a60","type":"{name}","timestamp":"2026-11-23T09:30:00Z","revision":{revision},"payload":{payload}}}]"#
     )
 }
 

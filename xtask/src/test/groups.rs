@@ -123,7 +123,7 @@ fn end_to_end(session: &mut Session) -> anyhow::Result<Counts> {
 }
 
 fn size(session: &mut Session) -> anyhow::Result<Counts> {
-    session.builder.wasm()?;
+    session.builder.sdk()?;
     Ok(match size::gate() {
         Ok(()) => Counts::success(),
         Err(error) => Counts::failure(format!("{error:#}")),

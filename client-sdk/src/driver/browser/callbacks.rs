@@ -1,5 +1,6 @@
 //! Calls into the app, which may throw or call the client again.
 
+use crate::prelude::*;
 use js_sys::{Function, Promise};
 use wasm_bindgen::{JsCast as _, JsValue};
 

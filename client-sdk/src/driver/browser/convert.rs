@@ -3,7 +3,8 @@
 //! A section is written as JSON text and read by the browser's parser, because that is one call
 //! into JavaScript where building the object would be one for each of its fields.
 
-use std::sync::Arc;
+use crate::prelude::*;
+use alloc::sync::Arc;
 
 use js_sys::{JSON, Object, Reflect};
 use shared_types::{DashboardSummary, PartialPartsMoc, RecentMoc, ThemeStats};
@@ -86,7 +87,7 @@ fn freshness(freshness: &Freshness) -> JsValue {
     ])
 }
 
-fn object(fields: &[(&str, JsValue)]) -> JsValue {
+pub(super) fn object(fields: &[(&str, JsValue)]) -> JsValue {
     let object = Object::new();
     for (name, value) in fields {
         // A new plain object takes any field.

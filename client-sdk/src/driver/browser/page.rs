@@ -2,16 +2,25 @@
 
 use js_sys::Reflect;
 use wasm_bindgen::closure::Closure;
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::EventTarget;
 
 use crate::machine::Input;
 
+#[wasm_bindgen]
+extern "C" {
+    /// The global object: everything's `valueOf` is itself. `js_sys::global` also looks for it
+    /// where browsers of ten years ago had it.
+    #[wasm_bindgen(js_namespace = globalThis, js_name = valueOf)]
+    pub(super) fn global() -> JsValue;
+}
+
 /// Listens until it is dropped. A worker has no page, and goes without.
 #[derive(Debug)]
 pub(super) struct Page {
     listener: Closure<dyn Fn(web_sys::Event)>,
-    targets: Vec<(EventTarget, &'static str)>,
+    targets: [(EventTarget, &'static str); 3],
 }
 
 impl Page {
@@ -24,17 +33,17 @@ impl Page {
                 _ => {}
             }
         });
-        let global: JsValue = js_sys::global().into();
-        let mut targets = Vec::new();
-        if let Some(document) = document() {
-            targets.push((document, "visibilitychange"));
-        }
-        if let Ok(window) = global.dyn_into::<EventTarget>() {
-            targets.push((window.clone(), "online"));
-            targets.push((window, "offline"));
-        }
+        let global = global();
+        let document = document();
+        let targets = [
+            (document.unchecked_into(), "visibilitychange"),
+            (global.clone().unchecked_into(), "online"),
+            (global.unchecked_into(), "offline"),
+        ];
         for (target, name) in &targets {
+            let target: &EventTarget = target;
             let listener = listener.as_ref().unchecked_ref();
+            // Fails where there is no page.
             let _ = target.add_event_listener_with_callback(name, listener);
         }
         Self { listener, targets }
@@ -50,15 +59,12 @@ impl Drop for Page {
     }
 }
 
-fn document() -> Option<EventTarget> {
-    let document = Reflect::get(&js_sys::global(), &JsValue::from_str("document")).ok()?;
-    document.dyn_into().ok()
+/// The page's document; undefined in a worker.
+fn document() -> JsValue {
+    Reflect::get(&global(), &JsValue::from_str("document")).unwrap_or_default()
 }
 
 fn is_visible() -> bool {
-    let Some(document) = document() else {
-        return false;
-    };
-    let state = Reflect::get(&document, &JsValue::from_str("visibilityState"));
+    let state = Reflect::get(&document(), &JsValue::from_str("visibilityState"));
     state.is_ok_and(|state| state == "visible")
 }

@@ -1,7 +1,8 @@
 //! Waiting for a promise without an executor, which would be a tenth of the module.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use core::cell::RefCell;
 
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
@@ -14,6 +15,11 @@ type Callback = Closure<dyn FnMut(JsValue)>;
 /// The two closures own each other until then, so that neither is called after it was dropped, and
 /// both go with the first call.
 pub(super) fn settle(promise: &Promise, done: impl FnOnce(Result<JsValue, JsValue>) + 'static) {
+    settle_boxed(promise, Box::new(done));
+}
+
+/// Once for all callers.
+fn settle_boxed(promise: &Promise, done: Box<dyn FnOnce(Result<JsValue, JsValue>)>) {
     let kept: Rc<RefCell<Option<(Callback, Callback)>>> = Rc::default();
     let done = Rc::new(RefCell::new(Some(done)));
     let callback = |of: fn(JsValue) -> Result<JsValue, JsValue>| {

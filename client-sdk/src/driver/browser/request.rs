@@ -1,13 +1,13 @@
 //! One request for the snapshot, from the moment that its token is known to its last byte.
 
+use crate::prelude::*;
 use js_sys::{Date, Promise};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
-use web_sys::{
-    AbortController, Headers, RequestCache, RequestCredentials, RequestInit, RequestRedirect,
-};
+use web_sys::{AbortController, Headers};
 
 use super::callbacks::message_of;
+use super::convert::object;
 use super::promise::settle;
 use super::run::{wall_clock, whole};
 use crate::backoff;
@@ -17,7 +17,7 @@ use crate::machine::{FetchFailure, Response, Secret};
 extern "C" {
     /// The global function, looked up at each call, as every script of the page does.
     #[wasm_bindgen(js_name = fetch, catch)]
-    fn fetch_global(url: &str, init: &RequestInit) -> Result<Promise, JsValue>;
+    fn fetch_global(url: &str, init: &JsValue) -> Result<Promise, JsValue>;
 }
 
 /// A request on its way; given up when it is dropped.
@@ -45,18 +45,15 @@ impl Request {
         if let Some(tag) = if_none_match {
             headers.set("If-None-Match", tag).map_err(|thrown| failed(&thrown))?;
         }
-        let init = RequestInit::new();
-        init.set_headers(&headers);
-        init.set_signal(Some(&abort.signal()));
-        // The tag is ours to compare; a copy that the browser kept would hide the server's answer.
-        init.set_cache(RequestCache::NoStore);
-        // A redirect leads to a login page, not to a snapshot.
-        init.set_redirect(RequestRedirect::Error);
-        init.set_credentials(if cookies {
-            RequestCredentials::Include
-        } else {
-            RequestCredentials::SameOrigin
-        });
+        let init = object(&[
+            ("headers", headers.into()),
+            ("signal", abort.signal().into()),
+            // The tag is ours to compare; a copy that the browser kept would hide the server's answer.
+            ("cache", "no-store".into()),
+            // A redirect leads to a login page, not to a snapshot.
+            ("redirect", "error".into()),
+            ("credentials", if cookies { "include" } else { "same-origin" }.into()),
+        ]);
         let promise = fetch_global(url, &init).map_err(|thrown| failed(&thrown))?;
         settle(&promise, |settled| match settled {
             Ok(response) => read(&response.unchecked_into(), answer),

@@ -1,22 +1,22 @@
 //! The loop that joins the machine to its socket, its requests, the page and the time.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::rc::{Rc, Weak};
+use alloc::collections::VecDeque;
+use alloc::rc::{Rc, Weak};
+use core::cell::{Cell, RefCell};
 
-use gloo_timers::callback::Timeout;
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::callbacks::{ask_token, message_of};
 use super::convert::{self, Converter};
-use super::decoder::BrowserDecoder;
 use super::page::Page;
 use super::promise::settle;
 use super::request::Request;
 use super::settings::Settings;
 use super::socket::{self, Socket};
+use super::timer::Timeout;
+use crate::decode::checked::CheckedDecoder;
 use crate::driver::LONGEST_NAP;
 use crate::machine::{Effect, EffectEpoch, FetchFailure, Input, Machine, Secret};
 use crate::state::{Code, DashboardState, Diagnostic, Level, Publication, Reason};
@@ -33,7 +33,7 @@ extern "C" {
 #[derive(Debug)]
 pub(super) struct Inner {
     settings: Settings,
-    machine: RefCell<Machine<BrowserDecoder>>,
+    machine: RefCell<Machine<CheckedDecoder>>,
     clock: Cell<Clock>,
     /// Inputs that came while another one was being handled, such as calls out of callbacks.
     inbox: RefCell<VecDeque<Input>>,
@@ -61,7 +61,7 @@ impl Inner {
         let state = converter.state(&DashboardState::new(&Publication::idle(), &clock));
         Self {
             settings,
-            machine: RefCell::new(Machine::new(BrowserDecoder, seed())),
+            machine: RefCell::new(Machine::new(CheckedDecoder, seed())),
             clock: Cell::new(clock),
             inbox: RefCell::default(),
             is_running: Cell::new(false),

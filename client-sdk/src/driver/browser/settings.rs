@@ -1,9 +1,11 @@
 //! What the app tells the client, read from a JavaScript object.
 
+use crate::prelude::*;
 use js_sys::{Function, Reflect, TypeError};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 
+use super::page::global;
 use crate::endpoint::Endpoints;
 
 #[derive(Debug)]
@@ -61,7 +63,7 @@ impl Settings {
 }
 
 fn origin() -> Result<String, JsValue> {
-    let location = get(&js_sys::global(), "location")?;
+    let location = get(&global(), "location")?;
     text(&location, "origin")?.ok_or_else(|| error("url is missing"))
 }
 

@@ -1,5 +1,6 @@
 //! One WebSocket, from the moment that its token is known to its close.
 
+use crate::prelude::*;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{CloseEvent, MessageEvent, WebSocket};

@@ -1,0 +1,5 @@
+//! What the prelude of `std` has and that of `core` has not: in a browser there is no `std`.
+
+pub(crate) use alloc::borrow::ToOwned;
+pub(crate) use alloc::string::{String, ToString};
+pub(crate) use alloc::vec::Vec;
