@@ -5,6 +5,7 @@
 //! [`steps`] runs them with progress and logs, [`tools`] brings them, [`build`] and [`wasm`] know the
 //! order of things, [`test`] knows the groups and counts.
 
+mod bench;
 mod build;
 mod demo;
 mod psql;
@@ -74,6 +75,11 @@ enum Task {
     Wasm,
     /// Print what the shipped WASM module and its glue weigh, part by part; fail above the limit.
     Size,
+    /// Measure what users feel, on this machine. Never a test: machines differ.
+    Bench {
+        /// What is measured.
+        what: bench::Bench,
+    },
     /// Install everything that the other commands need, and build nothing.
     ///
     /// Links wasm-pack and what it calls into cargo's folder of programs, so that
@@ -105,6 +111,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             builder.sdk()?;
             size::gate()?;
         }
+        Task::Bench { what } => bench::run(&mut builder, what)?,
         Task::Setup => builder.install_everything()?,
     }
     Ok(ExitCode::SUCCESS)
