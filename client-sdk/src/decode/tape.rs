@@ -284,6 +284,11 @@ impl<'a> Scanner<'a> {
         self.at == self.text.len()
     }
 
+    #[expect(
+        clippy::inline_always,
+        reason = "called for each byte; a call costs more than it does"
+    )]
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
