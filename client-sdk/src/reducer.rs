@@ -82,6 +82,8 @@ pub enum ChangeOutcome {
     Applied,
     /// It was not newer than its section, and was not applied.
     Stale,
+    /// It was not applied either, and what is shown need not hold what it told.
+    Overtaken,
 }
 
 #[derive(Clone, Debug)]
@@ -177,24 +179,40 @@ impl Shown {
         match change {
             Change::Summary(summary) => self.summary.update(summary, revision),
             Change::ThemeBreakdown(themes) => self.theme_breakdown.update(themes, revision),
-            Change::RecentMocs(mocs) => self.recent_mocs.update(mocs, revision),
+            Change::RecentMocs(mocs) => self.list_recent(mocs, revision),
             Change::PartialParts(mocs) => self.partial_parts_mocs.update(mocs, revision),
             Change::RecentMocAdded(moc) => self.add_recent(moc, revision),
         }
+    }
+
+    fn list_recent(&mut self, mocs: Vec<RecentMoc>, revision: Revision) -> ChangeOutcome {
+        if revision <= self.recent_mocs.revision && *self.recent_mocs.value != mocs {
+            return self.skipped_recent(revision);
+        }
+        self.recent_mocs.update(mocs, revision)
     }
 
     /// The contract lets several additions bear one revision (our server sends the whole list then),
     /// hence "not older" where whole sections demand "newer"; the id tells a duplicate.
     fn add_recent(&mut self, moc: RecentMoc, revision: Revision) -> ChangeOutcome {
         let section = &self.recent_mocs;
-        if revision < section.revision || section.value.iter().any(|shown| shown.id == moc.id) {
+        if section.value.iter().any(|shown| shown.id == moc.id) {
             return ChangeOutcome::Stale;
+        }
+        if revision < section.revision {
+            return self.skipped_recent(revision);
         }
         let mut mocs = Vec::with_capacity(RECENT_MOCS_LIMIT);
         mocs.push(moc);
         mocs.extend(section.value.iter().take(RECENT_MOCS_LIMIT - 1).cloned());
         self.recent_mocs.set(mocs, revision);
         ChangeOutcome::Applied
+    }
+
+    /// An addition says nothing of what came before it, so a list that was added to need not hold
+    /// what an older event told; the last snapshot did, as far as it goes.
+    fn skipped_recent(&self, revision: Revision) -> ChangeOutcome {
+        if revision > self.tag.revision { ChangeOutcome::Overtaken } else { ChangeOutcome::Stale }
     }
 }
 
@@ -295,10 +313,15 @@ mod tests {
         let twice = shown.change(revision(7), Change::RecentMocAdded(moc(11)));
         assert_eq!(twice, ChangeOutcome::Stale);
         let late = shown.change(revision(5), Change::RecentMocAdded(moc(99)));
-        assert_eq!(late, ChangeOutcome::Stale);
+        assert_eq!(late, ChangeOutcome::Stale, "the snapshot has seen it");
         shown.change(revision(8), Change::RecentMocs(vec![]));
         let overtaken = shown.change(revision(7), Change::RecentMocAdded(moc(3)));
-        assert_eq!(overtaken, ChangeOutcome::Stale, "a deleted MOC does not come back");
+        assert_eq!(overtaken, ChangeOutcome::Overtaken, "a deleted MOC does not come back");
+        let list =
+            |shown: &mut Shown, at, mocs| shown.change(revision(at), Change::RecentMocs(mocs));
+        assert_eq!(list(&mut shown, 7, vec![moc(3)]), ChangeOutcome::Overtaken);
+        assert_eq!(list(&mut shown, 8, vec![]), ChangeOutcome::Stale, "a duplicate");
+        assert_eq!(list(&mut shown, 5, vec![moc(3)]), ChangeOutcome::Stale);
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Core {
             Signal::Change(revision, change) => {
                 live.link.heard(now);
                 self.change(revision, change, now);
-                State::Live(live)
+                State::Live(self.compare_soon(live, now))
             }
             Signal::Told(told) => match told.code {
                 ErrorEventCode::TokenExpired => self.renew_token(now),
@@ -138,14 +138,24 @@ impl Core {
     /// A message was skipped, and with it perhaps a change: the view is compared with the server's
     /// soon. Not at once, as a fault of the server's reaches all of its clients at the same time.
     pub(super) fn suspect(&mut self, now: Moment) {
-        let soon = now + backoff::delay(AS_IF_FAILED, &mut self.random);
-        match &mut self.state {
-            State::Live(Live { revalidation: Fetch::Waiting(pause), .. }) => {
-                pause.until = pause.until.min(soon.max(pause.not_before));
-            }
-            // What is on its way may be older than what was skipped.
-            _ => self.suspicious = true,
+        self.suspicious = true;
+        let state = core::mem::replace(&mut self.state, State::Closed);
+        self.state = match state {
+            State::Live(live) => State::Live(self.compare_soon(live, now)),
+            state => state,
+        };
+    }
+
+    /// Where there is a suspicion. What is on its way already may be older than what was skipped;
+    /// then the suspicion stays until it is there.
+    fn compare_soon(&mut self, mut live: Live, now: Moment) -> Live {
+        if let Fetch::Waiting(pause) = &mut live.revalidation
+            && core::mem::take(&mut self.suspicious)
+        {
+            let soon = now + backoff::delay(AS_IF_FAILED, &mut self.random);
+            pause.until = pause.until.min(soon.max(pause.not_before));
         }
+        live
     }
 
     /// The server could not read what it should have pushed: the view may be stale, so it is not

@@ -147,6 +147,7 @@ impl Core {
         if outcome == Some(ChangeOutcome::Applied) {
             self.confirm(now);
         } else {
+            self.suspicious |= outcome == Some(ChangeOutcome::Overtaken);
             let why = ["skipped an event of revision ", &revision.get().to_string()].concat();
             self.tell(Level::Debug, Reason::new(Code::EventStale, why));
         }

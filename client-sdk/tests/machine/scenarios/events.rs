@@ -126,6 +126,27 @@ fn what_a_skipped_event_may_have_held_is_fetched_soon() {
 }
 
 #[test]
+fn an_addition_that_newer_ones_overtook_is_fetched_soon() {
+    for state in [Status::Live, Status::Syncing] {
+        let mut bench = Bench::at(state);
+        bench.frame(&added_event(13, 3));
+        bench.frame(&added_event(12, 2));
+        if state == Status::Syncing {
+            bench.answer(10);
+        }
+        // A duplicate is no reason to ask.
+        bench.frame(&added_event(13, 3));
+        assert_eq!((bench.state.status, bench.fetch.is_none()), (Status::Live, true));
+        bench.pass(Millis::seconds(8));
+        assert!(bench.fetch.is_some(), "its MOC may be nowhere else");
+        bench.answer(13);
+        bench.frame(&added_event(13, 3));
+        bench.pass(Millis::seconds(8));
+        assert_eq!(bench.fetch, None, "once");
+    }
+}
+
+#[test]
 fn malformed_and_unknown_messages_are_logged_and_skipped() {
     let bad = [
         ("", Code::FrameMalformed),
