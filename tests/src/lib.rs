@@ -2,8 +2,9 @@
 //!
 //! A test starts a [`TestApp`], changes data with [`writer`], and looks through the eyes of a
 //! client: the SDK ([`Screen`]), the bare protocol ([`Wire`]), the official JavaScript client and
-//! server ([`Oracle`]) or Chromium ([`Browser`]). Each `TestApp` has a database of its own, so tests
-//! run in any order and at once. Waiting is always for a condition, with a deadline.
+//! server ([`Oracle`]) or Chromium ([`Browser`]). A [`Proxy`] between them fails on demand. Each
+//! `TestApp` has a database of its own, so tests run in any order and at once. Waiting is always for
+//! a condition, with a deadline.
 //!
 //! The harness fails a test by panicking, with a message that says what was awaited and what was
 //! there instead. Only [`Browser`] returns errors, because the demo drives it too.
@@ -11,6 +12,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a harness fails the test by panicking")]
 
 pub mod browser;
+pub mod proxy;
 pub mod writer;
 
 mod app;
@@ -26,6 +28,7 @@ pub use app::TestApp;
 pub use browser::Browser;
 pub use database::Database;
 pub use oracle::Oracle;
+pub use proxy::Proxy;
 pub use rest::{Answer, Credential, Rest};
 pub use screen::Screen;
 pub use tokens::Tokens;

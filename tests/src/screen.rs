@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use client_sdk::driver::native::{DashboardClient, Options};
-use client_sdk::state::{Code, DashboardState, Diagnostic, Status};
+use client_sdk::state::{Code, DashboardState, Diagnostic, Source, Status};
 use shared_types::DashboardView;
 use tokio::sync::watch;
 
@@ -11,12 +11,14 @@ use crate::waiting::DEADLINE;
 use crate::{Rest, TestApp};
 
 type Diagnostics = Arc<Mutex<Vec<Diagnostic>>>;
+type Sources = Arc<Mutex<Vec<Source>>>;
 
 /// A running client of the SDK.
 pub struct Screen {
     /// The client itself.
     pub client: DashboardClient,
     diagnostics: Diagnostics,
+    sources: Sources,
     /// Whether there is a new diagnostic to look at.
     told: watch::Receiver<()>,
 }
@@ -53,7 +55,9 @@ impl Screen {
             }
         });
         let client = DashboardClient::start(options).expect("the client starts");
-        Self { client, diagnostics, told }
+        let sources = Sources::default();
+        tokio::spawn(note_sources(client.states(), Arc::clone(&sources)));
+        Self { client, diagnostics, sources, told }
     }
 
     /// Waits for a state that fits.
@@ -121,10 +125,50 @@ impl Screen {
         self.diagnostics.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Every change of status so far, as `from -> to CODE`; a run of steps that repeats is there
+    /// once, as nobody can say how often a retry was in vain.
+    #[must_use]
+    pub fn timeline(&self) -> Vec<String> {
+        let mut steps = Vec::new();
+        for Diagnostic { code, message, .. } in self.diagnostics() {
+            let change = message.split_once(": ").map(|(change, _)| change);
+            if let Some(change) = change.filter(|change| change.contains(" -> ")) {
+                steps.push(format!("{change} {}", code.name()));
+                let end = steps.len();
+                if end >= 4 && steps[end - 2..] == steps[end - 4..end - 2] {
+                    steps.truncate(end - 2);
+                }
+            }
+        }
+        steps
+    }
+
+    /// Where the view came from, from the start until now, each time that it changed. What came and
+    /// went within one turn of the runtime may be missing.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Source> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// How many diagnostics bear that code.
     #[must_use]
     pub fn count(&self, code: Code) -> usize {
         self.diagnostics().iter().filter(|diagnostic| diagnostic.code == code).count()
+    }
+}
+
+async fn note_sources(mut states: watch::Receiver<Arc<DashboardState>>, sources: Sources) {
+    loop {
+        let source = states.borrow_and_update().freshness.source;
+        {
+            let mut sources = sources.lock().unwrap_or_else(PoisonError::into_inner);
+            if sources.last() != Some(&source) {
+                sources.push(source);
+            }
+        }
+        if states.changed().await.is_err() {
+            return;
+        }
     }
 }
 

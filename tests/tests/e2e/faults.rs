@@ -1,5 +1,12 @@
 //! Simple faults, on the real server: after each, the screen is right again, and until then it does
-//! not claim to be.
+//! not claim to be. The modules below put a network between client and server that fails on demand.
+
+pub(crate) mod frames;
+mod link;
+mod session;
+pub(crate) mod setting;
+mod snapshot;
+mod waits;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -1,0 +1,149 @@
+//! As much of HTTP/1.1 as the proxy needs: heads, and answers of its own.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{End, Lane};
+
+/// Longer heads are not read.
+const LONGEST_HEAD: usize = 64 << 10;
+
+/// An answer that the proxy gives in the server's place.
+#[derive(Clone, Debug)]
+pub struct Canned {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: &'static str,
+}
+
+impl Canned {
+    /// An answer without a body.
+    #[must_use]
+    pub fn new(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: "" }
+    }
+
+    /// The page of a gateway or of a login, where JSON was asked for.
+    #[must_use]
+    pub fn html(status: u16) -> Self {
+        let body = "<!doctype html><title>Not what you asked for</title><h1>Sorry</h1>";
+        Self { body, ..Self::new(status) }.with("Content-Type", "text/html; charset=utf-8")
+    }
+
+    /// With a header.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub(super) async fn write(&self, client: &mut TcpStream) -> io::Result<()> {
+        let Self { status, headers, body } = self;
+        let mut text = format!("HTTP/1.1 {status} Canned\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            text.extend([*name, ": ", value, "\r\n"]);
+        }
+        text.extend(["Content-Length: ", &body.len().to_string(), "\r\n\r\n", body]);
+        client.write_all(text.as_bytes()).await
+    }
+}
+
+/// The head of a request or of an answer, and what was read of the body with it.
+#[derive(Debug)]
+pub(super) struct Head {
+    text: String,
+    rest: Vec<u8>,
+}
+
+impl Head {
+    /// None where the stream ends before, or speaks no HTTP.
+    pub(super) async fn read(stream: &mut TcpStream) -> Option<Self> {
+        let mut bytes = Vec::new();
+        loop {
+            if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+                let rest = bytes.split_off(at + 4);
+                return Some(Self { text: String::from_utf8(bytes).ok()?, rest });
+            }
+            let read = stream.read_buf(&mut bytes).await.ok()?;
+            if read == 0 || bytes.len() > LONGEST_HEAD {
+                return None;
+            }
+        }
+    }
+
+    /// Which of the SDK's lanes it belongs to.
+    pub(super) fn lane(&self) -> Option<Lane> {
+        let path = self.text.split(' ').nth(1)?;
+        match path {
+            _ if path.starts_with("/socket.io/") => Some(Lane::Socket),
+            _ if path.starts_with("/api/") => Some(Lane::Rest),
+            _ => None,
+        }
+    }
+
+    /// The status of an answer.
+    pub(super) fn status(&self) -> Option<u16> {
+        self.text.split(' ').nth(1)?.parse().ok()
+    }
+
+    /// A header's value.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.text.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// As it came.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        [self.text.as_bytes(), &self.rest].concat()
+    }
+
+    /// What came after it.
+    pub(super) fn rest(&self) -> &[u8] {
+        &self.rest
+    }
+
+    /// The request, as the only one of its connection.
+    pub(super) fn alone(&self) -> Vec<u8> {
+        let mut text = String::new();
+        for line in self.text.lines().filter(|line| !line.is_empty()) {
+            let name = line.split(':').next().unwrap_or_default();
+            if !["connection", "keep-alive"].contains(&name.to_ascii_lowercase().as_str()) {
+                text.push_str(line);
+                text.push_str("\r\n");
+            }
+        }
+        text.push_str("Connection: close\r\n\r\n");
+        [text.as_bytes(), &self.rest].concat()
+    }
+}
+
+/// Asks the server, and reads all of its answer.
+pub(super) async fn ask(server: SocketAddr, request: &Head) -> io::Result<Vec<u8>> {
+    let mut upstream = TcpStream::connect(server).await?;
+    upstream.write_all(&request.alone()).await?;
+    let mut answer = Vec::new();
+    upstream.read_to_end(&mut answer).await?;
+    Ok(answer)
+}
+
+/// Carries a request and its answer, whatever they are.
+pub(super) async fn pass(server: SocketAddr, client: &mut TcpStream, request: &Head) -> End {
+    let Ok(answer) = ask(server, request).await else { return End::Reset };
+    let _ = client.write_all(&answer).await;
+    End::Closed
+}
+
+/// Returns when the client has gone; what it says until then goes nowhere.
+pub(super) async fn until_gone(client: &mut TcpStream) {
+    let mut nothing = [0; 1024];
+    while client.read(&mut nothing).await.is_ok_and(|read| read > 0) {}
+}
