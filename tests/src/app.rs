@@ -59,8 +59,14 @@ impl TestApp {
 
     /// Serving the built dashboard app.
     pub async fn start_with_web_app() -> Self {
+        Self::start_with_web_app_and(&[]).await
+    }
+
+    /// The same, with further flags.
+    pub async fn start_with_web_app_and(flags: &[&str]) -> Self {
         let root = web_root();
-        Self::start_with(&["--web-root", &root.to_string_lossy()]).await
+        let root = root.to_string_lossy();
+        Self::start_with(&[&["--web-root", &root], flags].concat()).await
     }
 
     /// Stops the server; its address stays reserved for [`start_again`](Self::start_again) in so

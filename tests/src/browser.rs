@@ -18,7 +18,7 @@ use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// What Chromium needs to run as root, without a screen, and without talking to anyone.
@@ -113,6 +113,12 @@ impl Browser {
         self.client.goto(url).await.with_context(|| format!("{url} could not be loaded"))
     }
 
+    /// Runs a script in every page from now on, before the page's own scripts.
+    pub async fn before_load(&self, script: &str) -> anyhow::Result<()> {
+        let source = json!({ "source": script });
+        self.cdp("Page.addScriptToEvaluateOnNewDocument", source).await.map(drop)
+    }
+
     /// Loads the page again.
     pub async fn reload(&self) -> anyhow::Result<()> {
         self.client.refresh().await.context("the page could not be loaded again")
@@ -173,11 +179,14 @@ impl Browser {
         self.client.execute_async(&script, vec![]).await.context("a script in the page failed")
     }
 
-    /// Waits, inside the page, until an expression is truthy; fails with what the page shows.
+    /// Waits, inside the page, until an expression is truthy; fails with what the page shows. Where
+    /// a test holds the page's time, the wait is by `realTimers`.
     pub async fn wait_until(&self, condition: &str, patience: Duration) -> anyhow::Result<Seen> {
         let millis = patience.as_millis();
         let script = format!(
-            "let last, observer, pulse, timer
+            "const {{ setTimeout, clearTimeout, setInterval, clearInterval }} =
+               globalThis.realTimers ?? globalThis
+             let last, observer, pulse, timer
              const finish = (outcome) => {{
                observer.disconnect(); clearInterval(pulse); clearTimeout(timer)
                done({{ ...outcome, at: performance.timeOrigin + performance.now() }})
@@ -333,7 +342,7 @@ async fn start_driver() -> anyhow::Result<(Child, u16)> {
         .arg("--port=0")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .with_context(|| {
@@ -344,6 +353,7 @@ async fn start_driver() -> anyhow::Result<(Child, u16)> {
             )
         })?;
     let stdout = driver.stdout.take().context("chromedriver's output is piped")?;
+    let mut stderr = driver.stderr.take().context("chromedriver's errors are piped")?;
     let mut lines = BufReader::new(stdout).lines();
     let port = tokio::time::timeout(START_PATIENCE, async {
         while let Some(line) = lines.next_line().await? {
@@ -351,11 +361,14 @@ async fn start_driver() -> anyhow::Result<(Child, u16)> {
                 return Ok(port.trim_end_matches('.').parse::<u16>()?);
             }
         }
-        bail!("chromedriver ended before it listened")
+        let mut why = String::new();
+        stderr.read_to_string(&mut why).await?;
+        bail!("chromedriver ended before it listened: {}", why.trim())
     });
     let port = port.await.context("chromedriver did not start in time")??;
-    // Its pipe must not fill up.
+    // Its pipes must not fill up.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    tokio::spawn(async move { tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await });
     Ok((driver, port))
 }
 

@@ -7,6 +7,7 @@
 
 mod changes;
 mod chromium;
+mod chromium_faults;
 mod faults;
 mod isolation;
 mod node_client;

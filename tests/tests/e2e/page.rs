@@ -74,9 +74,15 @@ impl Page {
 
     /// Opens it with that session cookie, whatever comes of it.
     pub(crate) async fn open_with_session(app: &TestApp, session: &str) -> Self {
+        Self::open_at(&app.url(), session, "").await
+    }
+
+    /// Opens it at that address, such as a proxy's, with a script that runs before its own.
+    pub(crate) async fn open_at(url: &str, session: &str, script: &str) -> Self {
         let browser = Browser::open(1280, 900).await.unwrap();
-        browser.set_cookie(&app.url(), "auth_token", session).await.unwrap();
-        browser.goto(&app.url()).await.unwrap();
+        browser.set_cookie(url, "auth_token", session).await.unwrap();
+        browser.before_load(script).await.unwrap();
+        browser.goto(url).await.unwrap();
         Self { browser }
     }
 

@@ -1,0 +1,143 @@
+//! The link fails: refused, reset, silent, or coming and going.
+
+use std::time::{Duration, Instant};
+
+use e2e_tests::browser::by_test_id;
+use e2e_tests::proxy::{Fault, Lane};
+
+use super::stage::Stage;
+
+/// What a machine that is busy with other tests may add.
+const SLACK: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn a_page_that_cannot_connect_says_so_and_fills_when_it_can() {
+    let stage = Stage::set_with(&[], |proxy| {
+        proxy.set(Lane::Socket, Fault::Reset);
+        proxy.set(Lane::Rest, Fault::Reset);
+    });
+    let stage = stage.await;
+    stage.until_told("backoff none SOCKET_CLOSED").await;
+    stage.page.until(&format!("{} !== null", by_test_id("dashboard-load-failure"))).await;
+    stage.proxy.set_both(&Fault::Pass);
+    stage.converge().await;
+    let told = stage.told().await;
+    let end = [
+        "backoff none SOCKET_CLOSED",
+        "connecting none SOCKET_CLOSED",
+        "syncing none SOCKET_CLOSED",
+        "live live -",
+    ];
+    assert_eq!(told[told.len() - 4..], end, "{told:#?}");
+    assert_eq!(
+        stage.seen().await,
+        ["disconnected", "disconnected failed", "connected cards"],
+        "never a card without a snapshot"
+    );
+    stage.assert_one_of_each().await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_made_again_however_it_was_lost() {
+    let mut stage = Stage::live().await;
+
+    // Reset, and reset again for a while.
+    stage.proxy.set(Lane::Socket, Fault::Reset);
+    stage.proxy.cut(Lane::Socket);
+    stage.until_told("backoff stale SOCKET_CLOSED").await;
+    stage.add("While it was cut off").await;
+    stage.proxy.set(Lane::Socket, Fault::Pass);
+    stage.converge().await;
+    stage.assert_told_a_loss("SOCKET_CLOSED").await;
+
+    // Refused.
+    stage.begin().await;
+    stage.proxy.refuse().await;
+    stage.until_told("backoff stale SOCKET_CLOSED").await;
+    stage.add("While nobody listened").await;
+    stage.proxy.accept().await;
+    stage.call("refresh").await;
+    stage.converge().await;
+    stage.assert_told_a_loss("SOCKET_CLOSED").await;
+
+    // The server is killed, and another one comes up.
+    stage.begin().await;
+    stage.proxy.set_both(&Fault::Reset);
+    stage.cut();
+    stage.app.stop();
+    stage.until_told("backoff stale SOCKET_CLOSED").await;
+    stage.add("While it was down").await;
+    stage.app.start_again().await;
+    stage.proxy.set_both(&Fault::Pass);
+    stage.call("refresh").await;
+    stage.converge().await;
+    stage.assert_told_a_loss("SOCKET_CLOSED").await;
+    stage.assert_one_of_each().await;
+}
+
+#[tokio::test]
+async fn a_black_hole_is_noticed_within_the_heartbeat_that_the_server_promised() {
+    let flags = ["--ping-interval-ms", "200", "--ping-timeout-ms", "400"];
+    let promised = Duration::from_millis(600);
+    let stage = Stage::set(&flags).await;
+    stage.converge().await;
+    stage.begin().await;
+    let since = Instant::now();
+    stage.proxy.set_both(&Fault::BlackHole);
+    stage.until_told("backoff stale HEARTBEAT_MISSED").await;
+    let noticed = since.elapsed();
+    assert!(noticed < promised + SLACK, "noticed after {noticed:?}");
+    stage.add("In the dark").await;
+    stage.proxy.set_both(&Fault::Pass);
+    stage.cut();
+    stage.converge().await;
+    let told = stage.told().await;
+    assert_eq!(told[..2], ["live live -", "backoff stale HEARTBEAT_MISSED"], "{told:#?}");
+    let seen = ["connected cards", "disconnected cards", "connected cards"];
+    assert_eq!(stage.seen().await, seen);
+    stage.assert_one_of_each().await;
+}
+
+#[tokio::test]
+async fn a_flapping_link_leads_to_the_banner_and_never_to_a_storm() {
+    let stage = Stage::live().await;
+    for failure in 1..=4 {
+        stage.proxy.cut(Lane::Socket);
+        let failed = format!("story.states.some(({{ attempt }}) => attempt === {failure})");
+        stage.page.until(&failed).await;
+        stage.add(&format!("Flap {failure}")).await;
+        stage.call("refresh").await;
+        stage.converge().await;
+    }
+    stage.assert_told_a_loss("SOCKET_CLOSED").await;
+    // It was live five times, but never for long enough to be forgiven.
+    stage.proxy.set(Lane::Socket, Fault::Reset);
+    stage.proxy.cut(Lane::Socket);
+    stage.page.until(&format!("{} !== null", by_test_id("degraded-mode-banner"))).await;
+    stage.proxy.set(Lane::Socket, Fault::Pass);
+    stage.call("refresh").await;
+    stage.converge().await;
+    stage.page.until("story.screens.at(-1) === 'connected cards restored'").await;
+    let seen = stage.seen().await;
+    assert!(seen.contains(&"disconnected banner cards".to_owned()), "{seen:#?}");
+    assert!(!seen.iter().any(|line| line.starts_with("disc") && line.ends_with("restored")));
+    let attempts = stage.proxy.traffic().attempts.len();
+    assert!(attempts <= 8, "{attempts} attempts for five losses");
+    stage.assert_one_of_each().await;
+}
+
+#[tokio::test]
+async fn a_browser_that_goes_offline_knows_it_and_comes_back() {
+    let stage = Stage::live().await;
+    stage.page.browser.offline(true).await.unwrap();
+    stage.until_told("backoff stale OFFLINE").await;
+    stage.add("While offline").await;
+    stage.page.browser.offline(false).await.unwrap();
+    stage.converge().await;
+    let told = stage.told().await;
+    assert_eq!(told[..2], ["live live -", "backoff stale OFFLINE"], "{told:#?}");
+    assert_eq!(told.last().unwrap(), "live live -");
+    let seen = ["connected cards", "disconnected cards", "connected cards"];
+    assert_eq!(stage.seen().await, seen);
+    stage.assert_one_of_each().await;
+}

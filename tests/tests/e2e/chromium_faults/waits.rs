@@ -1,0 +1,96 @@
+//! How long the page waits: as the server wishes, and as the law of degraded mode says. The page's
+//! time is the test's; sockets and requests are real.
+
+use std::time::Duration;
+
+use e2e_tests::browser::by_test_id;
+use e2e_tests::proxy::{Fault, Lane};
+use serde_json::json;
+
+use super::stage::Stage;
+use crate::faults::setting::told;
+
+#[tokio::test]
+async fn a_server_that_drains_is_left_alone_for_as_long_as_it_said() {
+    let stage = Stage::live().await;
+    stage.evaluate("(clock.freeze(), true)").await;
+    stage.proxy.say(&told("SERVER_DRAINING", json!({ "reconnectAfterMs": 9_000 })));
+    stage.until_told("backoff stale SERVER_DRAINING").await;
+    let attempts = stage.proxy.traffic().attempts.len();
+    stage.add("While it drained").await;
+    stage.call("refresh").await;
+    stage.evaluate("(window.dispatchEvent(new Event('online')), true)").await;
+    stage.pass(Duration::from_millis(8_900)).await;
+    assert_eq!(stage.proxy.traffic().attempts.len(), attempts);
+    let live = "story.states.at(-1).line === 'live live -'";
+    stage.pass_until(live, Duration::from_millis(200)).await;
+    stage.evaluate("(clock.thaw(), true)").await;
+    stage.converge().await;
+    stage.assert_told_a_loss("SERVER_DRAINING").await;
+    stage.assert_one_of_each().await;
+}
+
+#[tokio::test]
+async fn d_res_4_degraded_mode_polls_says_so_and_gives_way_to_the_socket() {
+    let stage = Stage::live().await;
+    let banner = by_test_id("degraded-mode-banner");
+    stage.evaluate("(clock.freeze(), true)").await;
+    stage.proxy.set(Lane::Socket, Fault::Reset);
+    stage.proxy.cut(Lane::Socket);
+    stage.until_told("backoff stale SOCKET_CLOSED").await;
+    stage.pass_until(&format!("{banner} !== null"), Duration::from_secs(20)).await;
+    assert_eq!(stage.proxy.traffic().attempts.len(), 5, "the first, and four in vain");
+    let text = stage.page.browser.text("degraded-mode-banner").await.unwrap();
+    assert!(text.contains("Last updated:"), "{text}");
+
+    // Polls, and what the banner says between them.
+    let begun = stage.proxy.traffic().requests.len();
+    let mut gaps = Vec::new();
+    for _ in 0..4 {
+        let asked = stage.evaluate("traffic.requests").await;
+        let another = format!("traffic.requests > {asked} && traffic.pending === 0");
+        gaps.push(stage.pass_until(&another, Duration::from_mins(1)).await);
+    }
+    // The first is a period after the snapshot, of which some had passed.
+    for gap in &gaps[1..] {
+        assert!((27_000.0..=33_000.0).contains(gap), "{gaps:?}");
+    }
+    let requests = &stage.proxy.traffic().requests[begun..];
+    assert!(requests.iter().all(|request| request.status == Some(304)), "{requests:#?}");
+    assert!(requests.iter().all(|request| request.if_none_match.is_some()), "{requests:#?}");
+    let last = stage.evaluate("story.states.at(-1).line").await;
+    assert_eq!(last, "degraded polling SOCKET_CLOSED");
+    stage.pass(Duration::from_secs(20)).await;
+    let text = stage.page.browser.text("degraded-mode-banner").await.unwrap();
+    assert!(
+        ["19", "20", "21"].iter().any(|age| text.contains(&format!("{age} seconds ago"))),
+        "{text}"
+    );
+
+    // A change is polled, and the banner stays.
+    stage.add("Polled").await;
+    let polled = "document.body.innerText.includes('Polled')";
+    stage.pass_until(polled, Duration::from_secs(40)).await;
+    assert_eq!(stage.evaluate(&format!("{banner} !== null")).await, true);
+
+    // The socket is back: the banner goes with live, and only then it is said.
+    stage.proxy.set(Lane::Socket, Fault::Pass);
+    stage.pass_until(&format!("{banner} === null"), Duration::from_mins(1)).await;
+    stage.page.until("story.screens.at(-1) === 'connected cards restored'").await;
+    stage.evaluate("(clock.thaw(), true)").await;
+    stage.converge().await;
+    let seen = stage.seen().await;
+    assert_eq!(
+        seen,
+        [
+            "connected cards",
+            "disconnected cards",
+            "disconnected banner cards",
+            "connected cards restored",
+        ]
+    );
+    let told = stage.told().await;
+    assert_eq!(told.last().unwrap(), "live live -", "{told:#?}");
+    assert!(told.contains(&"degraded stale SOCKET_CLOSED".to_owned()), "{told:#?}");
+    stage.assert_one_of_each().await;
+}
