@@ -37,6 +37,8 @@ const FLAGS: [&str; 12] = [
     "--hide-scrollbars",
 ];
 const START_PATIENCE: Duration = Duration::from_mins(1);
+/// How often chromedriver may draw its port.
+const DRAWS: u32 = 5;
 const END_PATIENCE: Duration = Duration::from_secs(5);
 /// Longer than any wait inside a page.
 const SCRIPT_PATIENCE: Duration = Duration::from_mins(5);
@@ -336,7 +338,20 @@ impl WebDriverCompatibleCommand for Extension {
 }
 
 /// Starts chromedriver at a free port.
+///
+/// It lets the system draw a port of IPv6 and then wants the same one of IPv4, which any connection on
+/// this machine may hold; then it ends, and the next draw is another.
 async fn start_driver() -> anyhow::Result<(Child, u16)> {
+    for _ in 1..DRAWS {
+        match try_start_driver().await {
+            Err(error) if error.to_string().contains("Address already in use") => {}
+            outcome => return outcome,
+        }
+    }
+    try_start_driver().await
+}
+
+async fn try_start_driver() -> anyhow::Result<(Child, u16)> {
     let program = std::env::var_os("CHROMEDRIVER").unwrap_or_else(|| "chromedriver".into());
     let mut driver = Command::new(&program)
         .arg("--port=0")
