@@ -53,8 +53,7 @@ pub enum Fault {
     BlackHole,
     /// What is asked gets this answer, and the server never hears of it.
     Answer(Canned),
-    /// Answers wait at the proxy, as old as they are, until the lane's fault is another one; of the
-    /// socket, messages do.
+    /// REST's answers wait at the proxy, as old as they are, until the fault is another one.
     Hold,
     /// Answers and messages come so much later.
     Late(Duration),

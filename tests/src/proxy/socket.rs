@@ -77,7 +77,6 @@ async fn down(
     mut messages: broadcast::Receiver<Arc<[u8]>>,
     to: &mut WriteHalf<'_>,
 ) {
-    let mut faults = shared.socket.subscribe();
     loop {
         let bytes = tokio::select! {
             frame = frames.next() => match frame {
@@ -99,14 +98,11 @@ async fn down(
                 Err(_) => return,
             },
         };
-        let fault = faults.borrow_and_update().clone();
+        let fault = shared.socket.borrow().clone();
         match fault {
             Fault::BlackHole => continue,
-            Fault::Hold => {
-                let _ = faults.wait_for(|fault| !matches!(fault, Fault::Hold)).await;
-            }
             Fault::Late(latency) => tokio::time::sleep(latency).await,
-            Fault::Pass | Fault::Reset | Fault::Answer(_) => {}
+            Fault::Pass | Fault::Hold | Fault::Reset | Fault::Answer(_) => {}
         }
         if to.write_all(&bytes).await.is_err() {
             return;

@@ -19,13 +19,16 @@ async fn a_page_that_cannot_connect_says_so_and_fills_when_it_can() {
     let stage = stage.await;
     stage.until_told("backoff none SOCKET_CLOSED").await;
     stage.page.until(&format!("{} !== null", by_test_id("dashboard-load-failure"))).await;
-    stage.proxy.set_both(&Fault::Pass);
+    // First the socket, so that nothing is shown before it.
+    stage.proxy.set(Lane::Socket, Fault::Pass);
+    stage.until_now("syncing none SNAPSHOT_FAILED").await;
+    stage.proxy.set(Lane::Rest, Fault::Pass);
     stage.converge().await;
     let told = stage.told().await;
     let end = [
-        "backoff none SOCKET_CLOSED",
         "connecting none SOCKET_CLOSED",
         "syncing none SOCKET_CLOSED",
+        "syncing none SNAPSHOT_FAILED",
         "live live -",
     ];
     assert_eq!(told[told.len() - 4..], end, "{told:#?}");
