@@ -48,6 +48,11 @@ pub const SETTLE_AFTER: Millis = Millis::seconds(5);
 pub const POLL_EVERY: Millis = Millis::seconds(30);
 /// How often a live client makes sure that it missed nothing, give or take a tenth.
 pub const REVALIDATE_EVERY: Millis = Millis::seconds(300);
+/// For how long, and in how many answers, the server may say that its data are older than what is
+/// shown, as a replica does that lags; after both, what is shown is the error.
+pub const BELIEVED_AFTER: Millis = Millis::seconds(300);
+/// See [`BELIEVED_AFTER`].
+pub const BELIEVED_ANSWERS: u32 = 10;
 /// How often a view that changes is kept for the next life of the client.
 pub const SAVE_EVERY: Millis = Millis::seconds(2);
 /// How much of a skipped frame a diagnostic bears, in characters.

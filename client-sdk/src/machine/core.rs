@@ -12,7 +12,10 @@ use super::phases::{
     Asked, Attempt, Backoff, Degraded, Fetch, Pause, Retry, Stage, State, Terminal,
 };
 use super::signal::{Fetched, Signal};
-use super::{CONNECT_TIMEOUT, Effect, EffectEpoch, FETCH_TIMEOUT, POLL_EVERY};
+use super::{
+    BELIEVED_AFTER, BELIEVED_ANSWERS, CONNECT_TIMEOUT, Effect, EffectEpoch, FETCH_TIMEOUT,
+    POLL_EVERY,
+};
 use crate::backoff;
 use crate::random::Random;
 use crate::reducer::{Shown, SnapshotOutcome};
@@ -42,6 +45,10 @@ pub(super) struct Core {
     /// Why the state changes, while it does.
     why: Reason,
     last_fetch: Option<Moment>,
+    /// Since when every answer was older than what is shown, and how many there were.
+    contradicted: Option<(Moment, u32)>,
+    /// Until when the server wants no request for a snapshot, whatever becomes of the socket.
+    no_fetch_before: Moment,
     last_epoch: u32,
     published: Publication,
 }
@@ -62,6 +69,8 @@ impl Core {
             effects: VecDeque::new(),
             why: Reason::new(Code::Stopped, ""),
             last_fetch: None,
+            contradicted: None,
+            no_fetch_before: Moment::default(),
             last_epoch: 0,
             published: Publication::idle(),
         }
@@ -114,7 +123,8 @@ impl Core {
             self.effects.push_back(Effect::OpenSocket { epoch });
         }
         if let Some(epoch) = new_fetch.filter(|_| fetch != new_fetch) {
-            let if_none_match = self.shown.as_ref().map(|shown| shown.tag().to_header());
+            let shown = self.shown.as_ref().filter(|_| !self.is_outvoted(now));
+            let if_none_match = shown.map(|shown| shown.tag().to_header());
             self.effects.push_back(Effect::FetchSnapshot { epoch, if_none_match });
         }
     }
@@ -180,13 +190,16 @@ impl Core {
     }
 
     fn wait(&mut self, why: Reason, pause: Pause, now: Moment) -> State {
+        // A request that the socket took with it has not succeeded.
+        self.polled = false;
         self.reason = Some(why.clone());
         self.why = why;
         if self.failures >= backoff::DEGRADED_AFTER {
             let poll = self.next_poll(now);
             return State::Degraded(Degraded { retry: Retry::Waiting(pause), poll });
         }
-        let peek = self.shown.is_none().then(|| self.new_request(now));
+        let peeks = self.shown.is_none() && now >= self.no_fetch_before;
+        let peek = peeks.then(|| self.new_request(now));
         State::Backoff(Backoff { pause, peek })
     }
 
@@ -268,8 +281,27 @@ impl Core {
         wish: Option<Millis>,
         now: Moment,
     ) -> Fetch {
-        let delay = backoff::delay(failures, &mut self.random);
-        Fetch::Waiting(pause_at_least(wish, delay, now))
+        self.heed(wish, now);
+        let until = now + backoff::delay(failures, &mut self.random);
+        self.fetch_at(until)
+    }
+
+    /// A request at that time, or when the server's last wish allows it.
+    pub(super) fn fetch_at(&self, until: Moment) -> Fetch {
+        let not_before = self.no_fetch_before;
+        Fetch::Waiting(Pause { until: until.max(not_before), not_before })
+    }
+
+    /// Notes how long the server wants to get no request.
+    pub(super) fn heed(&mut self, wish: Option<Millis>, now: Moment) {
+        if let Some(wish) = wish {
+            self.no_fetch_before = now + backoff::wish(wish);
+        }
+    }
+
+    /// A request now, unless the server has asked to be left alone.
+    pub(super) fn fetch_soon(&mut self, now: Moment) -> Fetch {
+        if now < self.no_fetch_before { self.fetch_at(now) } else { self.new_fetch(now) }
     }
 
     /// The next poll: a period after whatever request was the last one, so that a socket that
@@ -277,10 +309,8 @@ impl Core {
     pub(super) fn next_poll(&mut self, now: Moment) -> Fetch {
         let period = backoff::around(POLL_EVERY, &mut self.random);
         match self.last_fetch.map(|last| last + period) {
-            Some(until) if until > now && self.shown.is_some() => {
-                Fetch::Waiting(Pause { until, not_before: now })
-            }
-            _ => self.new_fetch(now),
+            Some(until) if until > now && self.shown.is_some() => self.fetch_at(until),
+            _ => self.fetch_soon(now),
         }
     }
 
@@ -291,8 +321,14 @@ impl Core {
         view: DashboardView,
         now: Moment,
     ) -> SnapshotOutcome {
+        let is_outvoted = self.is_outvoted(now);
         let outcome = if let Some(shown) = &mut self.shown {
-            shown.snapshot(tag, view)
+            if is_outvoted {
+                *shown = Shown::new(tag, view);
+                SnapshotOutcome::Replaced
+            } else {
+                shown.snapshot(tag, view)
+            }
         } else {
             self.shown = Some(match self.memory.last.take() {
                 Some(last) => Shown::in_place_of(last.view, tag, view),
@@ -303,10 +339,40 @@ impl Core {
         if outcome == SnapshotOutcome::Older {
             let why = "a snapshot older than what is shown was not applied";
             self.tell(Level::Warn, Reason::new(Code::SnapshotStale, why));
+            self.contradict(now);
         } else {
             self.confirm(now);
+            self.contradicted = None;
         }
         outcome
+    }
+
+    /// An answer that nothing has changed since the last snapshot: whether that makes the view the
+    /// server's. Of a snapshot that events have overtaken it proves only that a replica lags, and
+    /// that what was missed is still missing.
+    pub(super) fn show_unchanged(&mut self, now: Moment) -> bool {
+        let tag = self.shown.as_ref().map(|shown| shown.tag().revision);
+        let is_confirmed = tag.is_some() && tag >= self.shown_revision();
+        if is_confirmed {
+            self.confirm(now);
+            self.contradicted = None;
+        } else {
+            self.contradict(now);
+        }
+        is_confirmed
+    }
+
+    fn contradict(&mut self, now: Moment) {
+        let (_, answers) = self.contradicted.get_or_insert((now, 0));
+        *answers = answers.saturating_add(1);
+    }
+
+    /// Whether the server has contradicted what is shown for so long that it must be right: an
+    /// event bore a wrong revision, or came from before the server's data counted anew.
+    fn is_outvoted(&self, now: Moment) -> bool {
+        self.contradicted.is_some_and(|(since, answers)| {
+            now.since(since) >= BELIEVED_AFTER && answers >= BELIEVED_ANSWERS
+        })
     }
 
     fn forget(&mut self) {
@@ -318,6 +384,8 @@ impl Core {
         self.token_renewed = false;
         self.reason = None;
         self.last_fetch = None;
+        self.contradicted = None;
+        self.no_fetch_before = Moment::default();
     }
 
     fn publication(&self) -> Publication {

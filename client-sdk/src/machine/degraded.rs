@@ -3,7 +3,7 @@
 use super::POLL_EVERY;
 use super::attempt::Outcome;
 use super::core::Core;
-use super::phases::{Degraded, Fetch, Pause, Retry, State, Terminal};
+use super::phases::{Degraded, Fetch, Retry, State, Terminal};
 use super::signal::{Fetched, Signal};
 use crate::backoff;
 use crate::reducer::SnapshotOutcome;
@@ -105,14 +105,7 @@ impl Core {
             Fetched::Full(tag, view) => {
                 self.polled = self.show(tag, *view, now) != SnapshotOutcome::Older;
             }
-            Fetched::Unchanged => {
-                // Of a snapshot that events have overtaken it proves only that a replica lags.
-                let tag = self.shown.as_ref().map(|shown| shown.tag().revision);
-                self.polled = tag.is_some() && tag >= self.shown_revision();
-                if self.polled {
-                    self.confirm(now);
-                }
-            }
+            Fetched::Unchanged => self.polled = self.show_unchanged(now),
             Fetched::Refused(why) => return self.require_auth(why),
             Fetched::Failed { reason, wish: asked } => {
                 self.polled = false;
@@ -120,10 +113,9 @@ impl Core {
                 wish = asked;
             }
         }
-        let period = now + backoff::around(POLL_EVERY, &mut self.random);
-        let not_before = wish.map_or(now, |wish| now + backoff::wish(wish));
-        let until = period.max(not_before);
-        degraded.poll = Fetch::Waiting(Pause { until, not_before });
+        self.heed(wish, now);
+        let until = now + backoff::around(POLL_EVERY, &mut self.random);
+        degraded.poll = self.fetch_at(until);
         State::Degraded(degraded)
     }
 }

@@ -69,13 +69,14 @@ impl Core {
     }
 
     fn live_due(&mut self, mut live: Live, now: Moment) -> State {
+        // First: what slept through both deadlines has not held.
+        if live.link.silent_until <= now {
+            return self.lose(silent(), None, now);
+        }
         if live.settles_at.is_some_and(|settles_at| settles_at <= now) {
             live.settles_at = None;
             self.failures = 0;
             self.token_renewed = false;
-        }
-        if live.link.silent_until <= now {
-            return self.lose(silent(), None, now);
         }
         if live.revalidation.deadline() > now {
             return State::Live(live);

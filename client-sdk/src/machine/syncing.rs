@@ -15,7 +15,7 @@ impl Core {
     /// Accepted: whatever was missed, the snapshot that is asked for now holds it.
     pub(super) fn synchronize(&mut self, link: Link, now: Moment) -> State {
         self.because(Code::Accepted, "the server accepted, the snapshot is asked for");
-        let fetch = self.new_fetch(now);
+        let fetch = self.fetch_soon(now);
         State::Syncing(Syncing { link, fetch, fetch_failures: 0, buffer: Buffer::default() })
     }
 
@@ -83,18 +83,20 @@ impl Core {
         match fetched {
             Fetched::Full(tag, view) => {
                 let revision = tag.revision;
-                if self.show(tag, *view, now) == SnapshotOutcome::Older {
-                    return self.fetch_again(syncing, stale(), None, now);
+                match self.show(tag, *view, now) {
+                    SnapshotOutcome::Older => self.fetch_again(syncing, stale(), None, now),
+                    // The events may be counted either way: from before, or anew.
+                    SnapshotOutcome::Replaced if !syncing.buffer.is_empty() => {
+                        let why = "the server's data counts anew, and events came before it";
+                        self.lose(Reason::new(Code::EpochChanged, why), None, now)
+                    }
+                    SnapshotOutcome::Replaced | SnapshotOutcome::Applied => {
+                        self.go_live(syncing, revision, now)
+                    }
                 }
-                self.go_live(syncing, revision, now)
             }
-            // The tag's snapshot again, which may be older than what events have shown since: a
-            // lagging replica answered, and what was missed is still missing.
             Fetched::Unchanged => match self.shown.as_ref().map(|shown| shown.tag().revision) {
-                Some(revision) if Some(revision) >= self.shown_revision() => {
-                    self.confirm(now);
-                    self.go_live(syncing, revision, now)
-                }
+                Some(revision) if self.show_unchanged(now) => self.go_live(syncing, revision, now),
                 Some(_) => self.fetch_again(syncing, stale(), None, now),
                 None => {
                     let why = "the server says 304, but there was no snapshot";
@@ -117,6 +119,7 @@ impl Core {
     ) -> State {
         self.warn(&reason);
         self.reason = Some(reason);
+        self.polled = false;
         syncing.fetch_failures = syncing.fetch_failures.saturating_add(1);
         syncing.fetch = self.fetch_later(syncing.fetch_failures, wish, now);
         State::Syncing(syncing)

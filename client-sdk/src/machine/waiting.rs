@@ -54,6 +54,7 @@ impl Core {
             Fetched::Refused(why) => return self.require_auth(why),
             Fetched::Failed { reason, wish } => {
                 self.warn(&reason);
+                self.heed(wish, now);
                 if let Some(wish) = wish {
                     let pause = &mut waiting.pause;
                     pause.not_before = pause.not_before.max(now + backoff::wish(wish));

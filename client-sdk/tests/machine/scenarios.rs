@@ -3,6 +3,7 @@
 mod auth;
 mod degraded;
 mod events;
+mod found;
 mod last_view;
 mod life;
 mod lost;

@@ -1,0 +1,105 @@
+//! Lives that the simulation failed on once, told by hand.
+
+use client_sdk::machine::{BELIEVED_AFTER, BELIEVED_ANSWERS, Input, Response};
+use client_sdk::state::{Code, Source, Status};
+use client_sdk::time::Millis;
+
+use crate::bench::{Bench, snapshot, status, summary_event};
+
+/// Live at revision 10, then lost, and accepted again.
+fn syncing_again() -> Bench {
+    let mut bench = Bench::at(Status::Live);
+    bench.lose();
+    bench.pass_until_socket();
+    bench.accept();
+    bench
+}
+
+/// Lets time pass until a snapshot is asked for.
+fn until_asked(bench: &mut Bench) {
+    while bench.fetch.is_none() {
+        bench.pass_until_due();
+        if bench.state.status == Status::Syncing {
+            bench.frame("2");
+        }
+    }
+}
+
+#[test]
+fn a_wish_about_snapshots_outlives_the_socket() {
+    let mut bench = syncing_again();
+    let wish = Millis::seconds(20);
+    bench.answer_with(Response { retry_after: Some(wish), ..status(503) });
+    let told = bench.now;
+    bench.lose();
+    bench.pass_until_socket();
+    bench.accept();
+    assert_eq!((bench.state.status, &bench.fetch), (Status::Syncing, &None));
+    bench.input(Input::Refresh);
+    assert_eq!(bench.fetch, None, "not even a person hurries it");
+    until_asked(&mut bench);
+    assert_eq!(bench.now, told + wish);
+}
+
+#[test]
+fn live_that_was_slept_through_has_not_held() {
+    let mut bench = syncing_again();
+    bench.answer(10);
+    assert_eq!((bench.state.status, bench.state.attempt), (Status::Live, 1));
+    // One late tick: the five seconds are over, and so is the connection.
+    bench.now = bench.now + Millis::seconds(600);
+    bench.input(Input::Tick);
+    assert_eq!((bench.state.status, bench.state.attempt), (Status::Backoff, 2));
+}
+
+#[test]
+fn events_from_before_the_data_counted_anew_are_not_mixed_with_what_came_after() {
+    let mut bench = syncing_again();
+    bench.frame(&summary_event(50));
+    bench.answer_with(snapshot("f", 3));
+    assert_eq!((bench.state.status, bench.total()), (Status::Backoff, Some(3)));
+    assert_eq!(bench.reason(), Some(Code::EpochChanged));
+    bench.pass_until_socket();
+    bench.accept();
+    bench.frame(&summary_event(4));
+    bench.answer_with(snapshot("f", 3));
+    assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(4)));
+}
+
+#[test]
+fn a_snapshot_that_fails_before_the_banner_goes_ends_what_was_polled() {
+    let fails: [fn(&mut Bench); 2] = [|bench| bench.answer_with(status(500)), Bench::lose];
+    for fail in fails {
+        let mut bench = Bench::at(Status::Degraded);
+        bench.answer(10);
+        assert_eq!(bench.source(), Source::Polling);
+        bench.pass_until_socket();
+        bench.accept();
+        assert_eq!((bench.state.status, bench.source()), (Status::Degraded, Source::Polling));
+        fail(&mut bench);
+        assert_eq!((bench.state.status, bench.source()), (Status::Degraded, Source::Stale));
+    }
+}
+
+#[test]
+fn a_server_that_contradicts_for_long_is_believed() {
+    let mut bench = Bench::at(Status::Live);
+    // A revision that this server will not reach for a long time.
+    bench.frame(&summary_event(1_000_000));
+    bench.lose();
+    bench.pass_until_socket();
+    bench.accept();
+    let begun = bench.now;
+    let mut answers = 0;
+    while bench.state.status == Status::Syncing {
+        until_asked(&mut bench);
+        // A 304 would say nothing more than that the tag is known.
+        let is_asked_anew = bench.condition().is_none();
+        bench.answer(11);
+        answers += 1;
+        let is_over = bench.now.since(begun) >= BELIEVED_AFTER && answers > BELIEVED_ANSWERS;
+        assert_eq!(is_asked_anew, bench.total() == Some(11));
+        assert!(is_over || !is_asked_anew, "believed after {answers} answers");
+    }
+    assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(11)));
+}
