@@ -16,4 +16,4 @@ pub mod native;
     all(feature = "browser", target_arch = "wasm32"),
     all(feature = "native", not(target_arch = "wasm32"))
 ))]
-const LONGEST_NAP: crate::time::Millis = crate::time::Millis::seconds(15);
+pub const LONGEST_NAP: crate::time::Millis = crate::time::Millis::seconds(15);

@@ -1,5 +1,6 @@
 //! A machine on a workbench: the test plays the network, and time passes when the test says so.
 
+use client_sdk::decode::Decoder;
 use client_sdk::decode::json::JsonDecoder;
 use client_sdk::last_view::LastView;
 use client_sdk::machine::{
@@ -16,8 +17,8 @@ pub(crate) const AUTH_FAILED: &str = r#"44/dashboard,{"message":"AUTH_FAILED"}"#
 pub(crate) const TOKEN: &str = "token-of-the-test";
 
 /// A machine, what it asked for, and what it said.
-pub(crate) struct Bench {
-    pub(crate) machine: Machine<JsonDecoder>,
+pub(crate) struct Bench<D = JsonDecoder> {
+    pub(crate) machine: Machine<D>,
     pub(crate) now: Moment,
     /// The socket that is open, or opening.
     pub(crate) socket: Option<EffectEpoch>,
@@ -33,6 +34,8 @@ pub(crate) struct Bench {
     /// Every status that was published, without repetition.
     pub(crate) statuses: Vec<Status>,
     pub(crate) diagnostics: Vec<(Level, Reason)>,
+    /// What the input that is being handled has ended; to give that up means nothing.
+    ended: Option<EffectEpoch>,
 }
 
 impl Bench {
@@ -41,20 +44,7 @@ impl Bench {
     }
 
     pub(crate) fn seeded(seed: u64) -> Self {
-        Self {
-            machine: Machine::new(JsonDecoder, seed),
-            now: Moment(1_000),
-            socket: None,
-            fetch: None,
-            recall: None,
-            kept: None,
-            sockets: 0,
-            fetches: 0,
-            sent: Vec::new(),
-            state: Publication::idle(),
-            statuses: vec![Status::Idle],
-            diagnostics: Vec::new(),
-        }
+        Self::with(JsonDecoder, seed)
     }
 
     /// Started, and as far as the given status by the shortest way.
@@ -79,16 +69,39 @@ impl Bench {
         assert_eq!(bench.state.status, status);
         bench
     }
+}
+
+impl<D: Decoder> Bench<D> {
+    pub(crate) fn with(decoder: D, seed: u64) -> Self {
+        Self {
+            machine: Machine::new(decoder, seed),
+            now: Moment(1_000),
+            socket: None,
+            fetch: None,
+            recall: None,
+            kept: None,
+            sockets: 0,
+            fetches: 0,
+            sent: Vec::new(),
+            state: Publication::idle(),
+            statuses: vec![Status::Idle],
+            diagnostics: Vec::new(),
+            ended: None,
+        }
+    }
 
     /// Gives an input and does its effects, as far as a driver would; holds the two invariants
     /// that make a driver simple.
     pub(crate) fn input(&mut self, input: Input) {
+        self.ended = None;
         match &input {
-            Input::Closed { epoch, .. } if self.socket == Some(*epoch) => self.socket = None,
+            Input::Closed { epoch, .. } if self.socket == Some(*epoch) => {
+                self.ended = self.socket.take();
+            }
             Input::Snapshot { epoch, .. }
                 if self.fetch.as_ref().is_some_and(|(asked, _)| asked == epoch) =>
             {
-                self.fetch = None;
+                self.ended = self.fetch.take().map(|(asked, _)| asked);
             }
             _ => {}
         }
@@ -113,7 +126,8 @@ impl Bench {
                 self.sent.push(text.expose().to_owned());
             }
             Effect::CloseSocket { epoch } => {
-                assert_eq!(self.socket.take(), Some(epoch), "closed another socket");
+                let closed = self.socket.take_if(|open| *open == epoch);
+                assert_eq!(closed.or(self.ended), Some(epoch), "closed another socket");
             }
             Effect::FetchSnapshot { epoch, if_none_match } => {
                 assert_eq!(self.fetch, None, "a second request");
@@ -121,7 +135,8 @@ impl Bench {
                 self.fetches += 1;
             }
             Effect::AbortFetch { epoch } => {
-                let aborted = self.fetch.take().map(|(asked, _)| asked);
+                let aborted = self.fetch.take_if(|(asked, _)| *asked == epoch);
+                let aborted = aborted.map(|(asked, _)| asked).or(self.ended);
                 assert_eq!(aborted, Some(epoch), "aborted another request");
             }
             Effect::LoadLastView { epoch } => self.recall = Some(epoch),

@@ -1,103 +1,376 @@
 //! What must hold after every step, whatever happened.
+//!
+//! The checks see what a driver sees: inputs, effects and publications. They keep books of their
+//! own and never ask the machine why.
 
+use client_sdk::View;
 use client_sdk::backoff;
-use client_sdk::machine::SETTLE_AFTER;
-use client_sdk::state::{Publication, Source, Status};
-use client_sdk::time::Moment;
+use client_sdk::machine::{
+    BELIEVED_AFTER, EffectEpoch, FETCH_TIMEOUT, POLL_EVERY, SAVE_EVERY, SETTLE_AFTER,
+};
+use client_sdk::state::{Code, Publication, Source, Status};
+use client_sdk::time::{Millis, Moment};
 
+use super::decoder::Remembering;
+use super::host::Host;
 use super::server::Seen;
 use crate::bench::Bench;
 
+/// `pingInterval` and `pingTimeout` of the handshake together: no silence is longer.
+const PATIENCE: Millis = Millis::seconds(45);
+/// The shortest and the longest period of polling.
+const SOONEST_POLL: Millis = Millis(POLL_EVERY.0 - POLL_EVERY.0 / 10);
+const LATEST_POLL: Millis = Millis(POLL_EVERY.0 + POLL_EVERY.0 / 10);
+/// How late the timers of a hidden tab are, for two deadlines in a row.
+const THROTTLED: u64 = 120_000;
+
+/// What was given to the machine, as far as it matters to the checks.
+#[derive(Clone, Debug)]
+pub(super) enum Cause {
+    /// A start, a stop, another session: the books were closed before.
+    App,
+    /// Something that lets a client hurry: online, visible, refresh; or offline.
+    Nudge,
+    /// Time passed.
+    Tick,
+    /// The socket is open, or gave something unreadable.
+    Socket,
+    Frame(EffectEpoch, Says),
+    Closed(Option<Millis>),
+    Answer(Answer),
+    LastView,
+}
+
+/// What a frame says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    Something,
+    Accepted,
+    AuthFailed,
+    TokenExpired,
+    Drains(Millis),
+}
+
+/// What an answer to a request says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answer {
+    /// A snapshot, or 304, from the server or a replica.
+    pub(super) tag: Option<String>,
+    pub(super) is_refused: bool,
+    pub(super) is_forbidden: bool,
+    pub(super) wish: Option<Millis>,
+}
+
 /// Watches a client from outside.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "books of facts that do not depend on each other"
+)]
 pub(super) struct Checks {
     last: Option<Publication>,
-    seen: Option<Seen>,
+    /// The view that is shown, as revisions.
+    pub(super) seen: Option<Seen>,
+    shown: Option<View>,
     live_since: Option<Moment>,
-    /// Sockets so far, and the failures at the opening of the last one.
+    /// Sockets, requests and diagnostics so far, and the failures at the opening of the last socket.
     sockets: usize,
+    fetches: usize,
+    told: usize,
     failures: u32,
-    /// A snapshot, or a 304, came after the acceptance of the socket that is open.
-    pub(super) is_synchronized: bool,
-    /// The server asked to be left alone at some time, which the law of waiting yields to.
-    pub(super) has_wished: bool,
-    /// The server said that the session is not accepted.
-    pub(super) is_refused: bool,
+    /// The socket whose acceptance the client knows of.
+    accepted: Option<EffectEpoch>,
+    /// The request on its way was asked for after that.
+    is_fetch_of_accepted: bool,
+    is_fetching: bool,
+    /// A snapshot, or a 304, came in answer to such a request.
+    is_synchronized: bool,
+    /// When the socket last said something, on the client's time line and awake.
+    heard: Option<(EffectEpoch, Moment, u64)>,
+    /// An expired token was answered with an immediate attempt, and live has not held since.
+    is_renewed: bool,
+    last_fetch: Option<Moment>,
+    /// How many sockets had ended at the last request of a client that had nothing to show.
+    asked_at: Option<usize>,
+    fetch_ended: Option<Moment>,
+    /// Until when the server wants no socket and no request.
+    no_socket_before: Moment,
+    no_fetch_before: Moment,
+    /// When the view was last known to be right, in ms awake.
+    as_of_awake: u64,
+    /// What is shown came from an earlier life, and is about to be replaced.
+    is_recalled: bool,
+    /// Which view is kept for the next life, by its age, and since when.
+    kept: Option<(Moment, Moment)>,
+    /// The tags that this session's server sent.
+    tags: Vec<String>,
+    /// The server said that the session is not accepted, or may not read.
+    is_refused: bool,
+    is_forbidden: bool,
     /// Sockets and requests so far, when the session was refused.
     refused_at: Option<(usize, usize)>,
 }
 
 impl Checks {
-    pub(super) fn after_step(&mut self, bench: &Bench, owner_user: u64) {
+    pub(super) fn after_step(
+        &mut self,
+        bench: &Bench<Remembering>,
+        host: &Host,
+        cause: &Cause,
+        user: u64,
+    ) {
         let state = &bench.state;
-        self.never_back(state);
-        if let Some(view) = &state.view {
-            assert_eq!(u64::from(Seen::of(view).owner) / 1_000, owner_user, "another user's data");
+        if bench.socket.is_none() || bench.socket != self.accepted {
+            self.accepted = None;
+            self.is_synchronized = false;
         }
-        self.never_live_without_a_snapshot(bench);
+        let news = bench.diagnostics.get(self.told..).unwrap_or_default();
+        let is_admitted = !news.iter().any(|(_, reason)| reason.code == Code::AnswerStale);
+        self.told = bench.diagnostics.len();
+        if is_admitted {
+            self.learn(bench, host, cause);
+        }
+        self.look(bench, host);
+        self.never_back(state, bench.now);
+        if let Some(seen) = &self.seen {
+            assert_eq!(seen.owner / 1_000, user, "another user's data is shown");
+        }
+        self.remembers_what_held(bench);
+        self.opens_sockets_by_the_law(bench, cause);
+        self.asks_by_the_law(bench, cause);
         self.waits_by_the_law(bench);
+        self.never_live_without_a_snapshot(bench);
         self.forgives_only_what_held(bench);
         self.stays_refused(bench);
+        Self::rests(bench);
+        self.notices_silence(bench, host);
+        self.polls_honestly(state, host);
+        self.keeps_what_it_may(bench, user);
+        let is_confirmed = !self.tags.is_empty();
+        assert!(
+            is_confirmed || matches!(state.source, Source::None | Source::Stale),
+            "unconfirmed"
+        );
         assert!(state.as_of.is_none_or(|as_of| as_of <= bench.now), "known in the future");
-        assert_eq!(state.view.is_none(), state.source == Source::None);
-        assert_eq!(state.view.is_none(), state.as_of.is_none());
+        let as_of = state.as_of.map(|as_of| host.clock().wall(as_of));
+        assert!(as_of.is_none_or(|as_of| as_of <= host.wall()), "known in the wall's future");
+        assert_eq!(state.view.is_none(), state.source == Source::None, "a view from nowhere");
+        assert_eq!(state.view.is_none(), state.as_of.is_none(), "a view of no age");
         self.last = Some(state.clone());
     }
 
     /// The session is another one: nothing of the former may be compared.
     pub(super) fn forget(&mut self) {
-        let (sockets, has_wished) = (self.sockets, self.has_wished);
-        *self = Self { sockets, has_wished, ..Self::default() };
+        let Self { sockets, fetches, told, is_fetching, .. } = *self;
+        *self = Self { sockets, fetches, told, is_fetching, ..Self::default() };
     }
 
-    fn never_back(&mut self, state: &Publication) {
+    /// Between the steps: a dead socket is noticed in time, whatever the timers do.
+    pub(super) fn between_steps(&self, bench: &Bench<Remembering>, host: &Host) {
+        if let Some((epoch, _, heard)) = self.heard
+            && bench.socket == Some(epoch)
+            && self.accepted == Some(epoch)
+        {
+            let late = if host.is_hidden { THROTTLED } else { 0 };
+            let silence = host.awake() - heard;
+            assert!(silence <= PATIENCE.0 + late, "silence unnoticed for {silence} ms");
+        }
+    }
+
+    fn learn(&mut self, bench: &Bench<Remembering>, host: &Host, cause: &Cause) {
+        match cause {
+            Cause::Frame(epoch, says) => {
+                self.heard = Some((*epoch, bench.now, host.awake()));
+                match says {
+                    Says::Accepted => self.accepted = bench.socket,
+                    Says::AuthFailed => self.is_refused = true,
+                    Says::Drains(wish) => self.no_socket_before = bench.now + backoff::wish(*wish),
+                    Says::Something | Says::TokenExpired => {}
+                }
+            }
+            Cause::Closed(Some(wish)) => {
+                self.no_socket_before = bench.now + backoff::wish(*wish);
+            }
+            Cause::Answer(answer) => {
+                if let Some(tag) = &answer.tag {
+                    // What an earlier life showed has no authority: anything may follow it.
+                    self.is_recalled = self.tags.is_empty() && self.seen.is_some();
+                    self.tags.push(tag.clone());
+                    // Also where it turns out too old; then the client must not be live.
+                    self.is_synchronized |= self.is_fetch_of_accepted;
+                }
+                self.is_refused |= answer.is_refused;
+                self.is_forbidden |= answer.is_forbidden;
+                if let Some(wish) = answer.wish {
+                    self.no_fetch_before = bench.now + backoff::wish(wish);
+                }
+            }
+            Cause::App
+            | Cause::Nudge
+            | Cause::Tick
+            | Cause::Socket
+            | Cause::LastView
+            | Cause::Closed(None) => {}
+        }
+    }
+
+    /// Reads the view, if it is another one.
+    fn look(&mut self, bench: &Bench<Remembering>, host: &Host) {
+        let state = &bench.state;
+        if self.last.as_ref().is_none_or(|last| last.as_of != state.as_of) {
+            self.as_of_awake = host.awake();
+        }
+        let is_same = match (&self.shown, &state.view) {
+            (Some(before), Some(now)) => is_same(before, now),
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_same {
+            self.shown.clone_from(&state.view);
+        }
+    }
+
+    fn never_back(&mut self, state: &Publication, now: Moment) {
+        let last = self.last.as_ref();
+        if let (Some(before), Some(now)) = (last.and_then(|last| last.view.as_ref()), &state.view)
+            && is_same(before, now)
+        {
+            return;
+        }
         let seen = state.view.as_ref().map(Seen::of);
+        let is_recalled = std::mem::take(&mut self.is_recalled);
+        // The server is believed again, if it has long contradicted what is shown.
+        let as_of = last.and_then(|last| last.as_of);
+        let is_old = as_of.is_some_and(|as_of| now.since(as_of) >= BELIEVED_AFTER);
         if let (Some(before), Some(now)) = (&self.seen, &seen)
             && before.owner == now.owner
+            && !is_recalled
+            && !is_old
         {
-            assert!(now.summary >= before.summary, "{before:?} -> {now:?}");
-            assert!(now.themes >= before.themes, "{before:?} -> {now:?}");
-            assert!(now.partial >= before.partial, "{before:?} -> {now:?}");
-            if let (Some(before), Some(now)) = (before.recent, now.recent) {
-                assert!(now >= before, "recent MOCs: {before} -> {now}");
+            let is_newer = now.summary >= before.summary
+                && now.themes >= before.themes
+                && now.partial >= before.partial;
+            assert!(is_newer, "the view went back: {before:?} -> {now:?}");
+            if let (Some(before), Some(now)) = (before.newest_recent(), now.newest_recent()) {
+                assert!(now >= before, "the view went back: recent MOCs {before} -> {now}");
             }
-            let last = self.last.as_ref().and_then(|last| last.revision);
-            assert!(state.revision >= last, "{last:?} -> {:?}", state.revision);
+            let last = last.and_then(|last| last.revision);
+            assert!(state.revision >= last, "the view went back: {last:?} -> {:?}", state.revision);
         }
         self.seen = seen;
     }
 
-    fn never_live_without_a_snapshot(&self, bench: &Bench) {
+    fn never_live_without_a_snapshot(&self, bench: &Bench<Remembering>) {
         let is_live = bench.state.status == Status::Live;
-        assert_eq!(is_live, bench.state.source == Source::Live);
+        assert_eq!(is_live, bench.state.source == Source::Live, "live in one word only");
         if is_live {
             assert!(self.is_synchronized, "live without a snapshot of this connection");
             assert!(bench.socket.is_some(), "live without a socket");
         }
     }
 
-    fn waits_by_the_law(&self, bench: &Bench) {
+    fn opens_sockets_by_the_law(&mut self, bench: &Bench<Remembering>, cause: &Cause) {
+        if bench.sockets == self.sockets {
+            return;
+        }
+        // What was overdue comes first, so a late step may open one and end it at once.
+        let most = if matches!(cause, Cause::App) { 2 } else { 1 };
+        assert!(bench.sockets <= self.sockets + most, "several sockets in one step");
+        assert!(bench.now >= self.no_socket_before, "a socket although the server asked for peace");
+        let due = self.last.as_ref().and_then(|last| last.next_retry_at);
+        if due.is_some_and(|due| due <= bench.now) {
+            return;
+        }
+        match cause {
+            // The last: the server's data counts anew, which an answer of another epoch told.
+            Cause::App | Cause::Nudge | Cause::Answer(Answer { tag: Some(_), .. }) => {}
+            Cause::Frame(_, Says::TokenExpired) => {
+                assert!(!self.is_renewed, "a second immediate attempt for an expired token");
+                self.is_renewed = true;
+            }
+            cause => panic!("a socket before its time, after {cause:?}"),
+        }
+    }
+
+    fn asks_by_the_law(&mut self, bench: &Bench<Remembering>, cause: &Cause) {
+        if bench.fetches != self.fetches {
+            // A late step may ask for what was overdue, and end it at once.
+            assert!(bench.fetches <= self.fetches + 2, "several requests in one step");
+            let is_accepted = matches!(cause, Cause::Frame(_, Says::Accepted));
+            self.fetches = bench.fetches;
+            assert!(
+                bench.now >= self.no_fetch_before,
+                "a request although the server asked for peace"
+            );
+            if let Some((_, Some(tag))) = &bench.fetch {
+                let is_ours = self.tags.contains(tag);
+                assert!(is_ours, "asked with {tag}, which this session never got");
+            }
+            let is_nudged = matches!(cause, Cause::Nudge);
+            self.is_fetch_of_accepted = self.accepted.is_some();
+            if bench.fetch.is_none() || is_nudged {
+            } else if self.is_fetch_of_accepted && !is_accepted {
+                let pause = self.fetch_ended.map(|ended| bench.now.since(ended));
+                assert!(pause >= Some(backoff::FLOOR), "asked again after {pause:?}");
+            } else if !self.is_fetch_of_accepted && self.tags.is_empty() {
+                // Where there is nothing to show, each failed attempt may ask once.
+                let ended = bench.sockets - usize::from(bench.socket.is_some());
+                let is_asked = self.asked_at == Some(ended);
+                let pause = self.last_fetch.map_or(SOONEST_POLL, |last| bench.now.since(last));
+                assert!(!is_asked || pause >= SOONEST_POLL, "asked twice, after {pause:?}");
+                self.asked_at = Some(ended);
+            } else if !self.is_fetch_of_accepted {
+                let pause = self.last_fetch.map_or(SOONEST_POLL, |last| bench.now.since(last));
+                assert!(pause >= SOONEST_POLL, "polled again after {pause:?}");
+            }
+            self.last_fetch = Some(bench.now);
+        }
+        if bench.fetch.is_none() && self.is_fetching {
+            self.fetch_ended = Some(bench.now);
+        }
+        self.is_fetching = bench.fetch.is_some();
+    }
+
+    fn waits_by_the_law(&self, bench: &Bench<Remembering>) {
         let is_new = self.last.as_ref().is_none_or(|last| {
             (last.next_retry_at, last.attempt) != (bench.state.next_retry_at, bench.state.attempt)
         });
         let Some(retry_at) = bench.state.next_retry_at.filter(|_| is_new) else {
             return;
         };
+        // What is left of a wish may be anything.
+        if retry_at == self.no_socket_before || retry_at == self.no_fetch_before {
+            return;
+        }
         let wait = retry_at.since(bench.now);
         assert!(wait >= backoff::FLOOR, "waits {wait:?} only");
         let ceiling = match bench.state.status {
             Status::Degraded => backoff::CAP,
             _ => backoff::ceiling(bench.state.attempt),
         };
-        let ceiling = if self.has_wished { backoff::LONGEST_WISH } else { ceiling };
         assert!(wait <= ceiling, "waits {wait:?} after {} failures", bench.state.attempt);
     }
 
+    fn remembers_what_held(&mut self, bench: &Bench<Remembering>) {
+        // A late step may find that live has held, and that it is over; a connection that was
+        // silent for too long has not held.
+        let is_heard = self.heard.is_some_and(|(_, heard, _)| bench.now.since(heard) < PATIENCE);
+        if let Some(since) = self.live_since
+            && bench.state.status != Status::Live
+            && bench.now.since(since) >= SETTLE_AFTER
+            && is_heard
+        {
+            self.failures = 0;
+            self.is_renewed = false;
+        }
+    }
+
     /// Failures are counted until live has held: a new socket starts with as many as there were.
-    fn forgives_only_what_held(&mut self, bench: &Bench) {
+    fn forgives_only_what_held(&mut self, bench: &Bench<Remembering>) {
         let attempt = bench.state.attempt;
         if self.sockets != bench.sockets {
             self.sockets = bench.sockets;
+            assert!(attempt >= self.failures, "failures forgiven: {} -> {attempt}", self.failures);
             self.failures = attempt;
         }
         if bench.state.status != Status::Live {
@@ -105,20 +378,87 @@ impl Checks {
             return;
         }
         let held = bench.now.since(*self.live_since.get_or_insert(bench.now));
+        if held >= SETTLE_AFTER {
+            self.is_renewed = false;
+        }
         if attempt != self.failures {
-            assert!(attempt == 0 && held >= SETTLE_AFTER, "{attempt} after {held:?} of live");
+            let is_due = attempt == 0 && held >= SETTLE_AFTER;
+            assert!(is_due, "failures forgiven: {} -> {attempt} after {held:?}", self.failures);
             self.failures = 0;
         }
     }
 
-    fn stays_refused(&mut self, bench: &Bench) {
+    fn stays_refused(&mut self, bench: &Bench<Remembering>) {
         let asked = (bench.sockets, bench.fetches);
         let is_refused = bench.state.status == Status::AuthRequired;
-        assert!(is_refused || !self.is_refused, "a refused session is not taken for refused");
         if is_refused {
             assert_eq!(*self.refused_at.get_or_insert(asked), asked, "tried a refused session");
         } else {
             assert_eq!(self.refused_at, None, "left authRequired by itself");
         }
+        assert!(is_refused || !self.is_refused, "a refused session is not taken for refused");
+        assert!(bench.state.view.is_none() || !self.is_forbidden, "shows what is forbidden");
     }
+
+    /// Where nothing should be going on, nothing is.
+    fn rests(bench: &Bench<Remembering>) {
+        match bench.state.status {
+            Status::Idle | Status::Closed | Status::AuthRequired => {
+                assert!(bench.socket.is_none() && bench.fetch.is_none(), "does not rest");
+            }
+            Status::Backoff => assert!(bench.socket.is_none(), "does not wait"),
+            Status::Connecting | Status::Syncing | Status::Live | Status::Degraded => {}
+        }
+        if matches!(bench.state.status, Status::Idle | Status::Closed) {
+            assert!(bench.state.view.is_none(), "shows something although closed");
+        }
+    }
+
+    fn notices_silence(&self, bench: &Bench<Remembering>, host: &Host) {
+        self.between_steps(bench, host);
+        if let Some((epoch, heard, _)) = self.heard
+            && bench.socket == Some(epoch)
+            && self.accepted == Some(epoch)
+        {
+            let silence = bench.now.since(heard);
+            assert!(silence < PATIENCE, "silence unnoticed for {silence:?}");
+        }
+    }
+
+    /// The last view is this user's, is not written too often, and is gone where nobody vouches.
+    fn keeps_what_it_may(&mut self, bench: &Bench<Remembering>, user: u64) {
+        let Some(kept) = &bench.kept else {
+            self.kept = None;
+            return;
+        };
+        let may = !matches!(bench.state.status, Status::Closed | Status::AuthRequired);
+        assert!(may && !self.tags.is_empty(), "keeps a view that nobody vouches for");
+        if let Some((as_of, since)) = self.kept {
+            if as_of == kept.as_of {
+                return;
+            }
+            let pause = bench.now.since(since);
+            assert!(pause >= SAVE_EVERY, "kept a view again after {pause:?}");
+        }
+        assert_eq!(Seen::of(&kept.view).owner / 1_000, user, "keeps another user's view");
+        self.kept = Some((kept.as_of, bench.now));
+    }
+
+    /// What is called polled was confirmed within a period and a request.
+    fn polls_honestly(&self, state: &Publication, host: &Host) {
+        if state.source == Source::Polling {
+            let age = host.awake() - self.as_of_awake;
+            let late = if host.was_hidden(FETCH_TIMEOUT.0) { THROTTLED } else { 0 };
+            let longest = LATEST_POLL.0 + FETCH_TIMEOUT.0 + late;
+            assert!(age <= longest, "called polled after {age} ms");
+        }
+    }
+}
+
+fn is_same(before: &View, now: &View) -> bool {
+    use std::sync::Arc;
+    Arc::ptr_eq(&before.summary, &now.summary)
+        && Arc::ptr_eq(&before.theme_breakdown, &now.theme_breakdown)
+        && Arc::ptr_eq(&before.recent_mocs, &now.recent_mocs)
+        && Arc::ptr_eq(&before.partial_parts_mocs, &now.partial_parts_mocs)
 }

@@ -3,16 +3,17 @@
 //! Each section bears its own revision inside what it shows, so that a checker can tell from the
 //! view alone how old it is; and the number of wishlist items names the user and the epoch.
 
+use std::fmt::Write as _;
+
 use client_sdk::View;
 use client_sdk::machine::Response;
 use client_sdk::random::Random;
 use client_sdk::time::Millis;
-use serde_json::{Value, json};
 
-use crate::bench::event;
+use crate::bench::status;
 
 /// One user's data.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Server {
     pub(super) epoch: u64,
     pub(super) user: u64,
@@ -28,12 +29,12 @@ pub(super) struct Server {
 /// What a view shows, as revisions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
-    pub(super) owner: u32,
+    pub(super) owner: u64,
     pub(super) summary: u64,
     pub(super) themes: u64,
     pub(super) partial: u64,
-    /// The newest revision among the recent MOCs, if there is any.
-    pub(super) recent: Option<u64>,
+    /// Number and revision of the recent MOCs.
+    pub(super) recent: Vec<(u64, u64)>,
 }
 
 impl Server {
@@ -46,15 +47,14 @@ impl Server {
     pub(super) fn change(&mut self, random: &mut Random) -> Vec<String> {
         self.revision += 1;
         let at = self.revision;
-        let mut frames = Vec::new();
         match random.span(Millis(0), Millis(5)).0 {
             0 => {
                 self.themes = at;
-                frames.push(event("dashboard:themeBreakdownUpdated", at, &self.themes_json()));
+                vec![event("dashboard:themeBreakdownUpdated", at, &self.themes_json())]
             }
             1 => {
                 self.partial = at;
-                frames.push(event("dashboard:partialPartsUpdated", at, &self.partial_json()));
+                vec![event("dashboard:partialPartsUpdated", at, &self.partial_json())]
             }
             2 => {
                 // Renamed, or one deleted: the list as a whole.
@@ -64,32 +64,32 @@ impl Server {
                 for (_, revision) in &mut self.recent {
                     *revision = at;
                 }
-                frames.push(event("dashboard:recentMocsUpdated", at, &self.recent_json()));
+                vec![event("dashboard:recentMocsUpdated", at, &self.recent_json())]
             }
             _ => {
                 self.mocs += 1;
                 self.recent.insert(0, (self.mocs, at));
                 self.recent.truncate(10);
-                frames.push(event("dashboard:recentMocAdded", at, &moc((self.mocs, at))));
                 self.summary = at;
-                frames.push(event("dashboard:summaryUpdated", at, &self.summary_json()));
+                vec![
+                    event("dashboard:recentMocAdded", at, &moc((self.mocs, at))),
+                    event("dashboard:summaryUpdated", at, &self.summary_json()),
+                ]
             }
         }
-        frames
     }
 
     pub(super) fn snapshot(&self) -> Response {
         Response {
-            status: 200,
             etag: Some(self.tag()),
-            retry_after: None,
-            body: json!({
-                "summary": self.summary_json(),
-                "themeBreakdown": self.themes_json(),
-                "recentMocs": self.recent_json(),
-                "partialPartsMocs": self.partial_json(),
-            })
-            .to_string(),
+            body: format!(
+                r#"{{"summary":{},"themeBreakdown":{},"recentMocs":{},"partialPartsMocs":{}}}"#,
+                self.summary_json(),
+                self.themes_json(),
+                self.recent_json(),
+                self.partial_json(),
+            ),
+            ..status(200)
         }
     }
 
@@ -102,61 +102,70 @@ impl Server {
         self.user * 1_000 + self.epoch
     }
 
-    /// Whether the view is exactly this server's data.
-    pub(super) fn is_shown_by(&self, view: &View) -> bool {
-        let shown: Vec<String> = view.recent_mocs.iter().map(|moc| moc.title.to_string()).collect();
-        let here: Vec<String> = self.recent.iter().map(|moc| title(*moc)).collect();
-        let seen = Seen::of(view);
-        (u64::from(seen.owner), seen.summary, seen.themes, seen.partial)
+    /// Whether that is exactly this server's data.
+    pub(super) fn is_shown_by(&self, seen: &Seen) -> bool {
+        (seen.owner, seen.summary, seen.themes, seen.partial)
             == (self.owner(), self.summary, self.themes, self.partial)
-            && shown == here
+            && seen.recent == self.recent
     }
 
-    fn summary_json(&self) -> Value {
-        let mut summary = crate::bench::summary(self.summary);
-        summary["totalWishlistItems"] = self.owner().into();
-        summary
+    fn summary_json(&self) -> String {
+        let (total, owner) = (self.summary, self.owner());
+        format!(
+            r#"{{"totalMocs":{total},"totalWishlistItems":{owner},"mocsByBuildStatus":{{"ADDED":{total},"IN_PROGRESS":0,"BUILT":0}},"mocsByCoverageStatus":{{"FULL_INVENTORY":0,"PARTIAL_ORDERED":0,"NONE":{total}}}}}"#
+        )
     }
 
-    fn themes_json(&self) -> Value {
-        json!([{ "theme": "Castle", "mocCount": self.themes, "setCount": 0 }])
+    fn themes_json(&self) -> String {
+        format!(r#"[{{"theme":"Castle","mocCount":{},"setCount":0}}]"#, self.themes)
     }
 
-    fn partial_json(&self) -> Value {
-        json!([{
-            "id": "00000000-0000-7000-8000-000000000001",
-            "title": self.partial.to_string(),
-            "theme": "Castle",
-            "buildStatus": "ADDED",
-            "coveragePercentage": 50,
-            "lastUpdatedAt": "2026-11-23T09:30:00Z",
-        }])
+    fn partial_json(&self) -> String {
+        let title = self.partial;
+        format!(
+            r#"[{{"id":"00000000-0000-7000-8000-000000000001","title":"{title}","theme":"Castle","buildStatus":"ADDED","coveragePercentage":50,"lastUpdatedAt":"2026-11-23T09:30:00Z"}}]"#
+        )
     }
 
-    fn recent_json(&self) -> Value {
-        self.recent.iter().map(|recent| moc(*recent)).collect()
+    fn recent_json(&self) -> String {
+        let mut json = String::from("[");
+        for (index, recent) in self.recent.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let _ = write!(json, "{comma}{}", moc(*recent));
+        }
+        json + "]"
     }
 }
 
 impl Seen {
     pub(super) fn of(view: &View) -> Self {
-        let number = |text: &str| text.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+        let number = |text: &str| text.parse::<u64>().unwrap();
+        let recent = view.recent_mocs.iter().map(|moc| {
+            let (title, revision) = moc.title.as_str().split_once(" of revision ").unwrap();
+            (number(title), number(revision))
+        });
         Self {
-            owner: view.summary.total_wishlist_items,
+            owner: view.summary.total_wishlist_items.into(),
             summary: view.summary.total_mocs.into(),
             themes: view.theme_breakdown[0].moc_count.into(),
             partial: number(view.partial_parts_mocs[0].title.as_str()),
-            recent: view.recent_mocs.iter().map(|moc| number(moc.title.as_str())).max(),
+            recent: recent.collect(),
         }
+    }
+
+    pub(super) fn newest_recent(&self) -> Option<u64> {
+        self.recent.iter().map(|(_, revision)| *revision).max()
     }
 }
 
-fn moc(recent: (u64, u64)) -> Value {
-    let mut moc = crate::bench::moc(recent.0);
-    moc["title"] = title(recent).into();
-    moc
+fn moc((number, revision): (u64, u64)) -> String {
+    format!(
+        r#"{{"id":"00000000-0000-7000-8000-{number:012}","title":"{number} of revision {revision}","theme":"Castle","buildStatus":"ADDED","coverImageUrl":null,"createdAt":"2026-11-23T09:30:00Z"}}"#
+    )
 }
 
-fn title((number, revision): (u64, u64)) -> String {
-    format!("MOC {number} of revision {revision}")
+fn event(name: &str, revision: u64, payload: &str) -> String {
+    format!(
+        r#"42/dashboard,["{name}",{{"eventId":"0190f5a2-7c1e-7d3a-9b7e-2f1c5d8e4a60","type":"{name}","timestamp":"2026-11-23T09:30:00Z","revision":{revision},"payload":{payload}}}]"#
+    )
 }

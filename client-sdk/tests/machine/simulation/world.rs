@@ -1,169 +1,226 @@
-//! Time, network and app of the simulated world.
+//! The simulated world: its agenda, and what happens at each time of it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 
-use client_sdk::machine::{EffectEpoch, FetchFailure, Input, Response, Secret};
+use client_sdk::machine::{EffectEpoch, FetchFailure, Input, Loss, Response, Secret};
 use client_sdk::random::Random;
-use client_sdk::state::{Source, Status};
-use client_sdk::time::{Millis, Moment};
+use client_sdk::state::{Level, Source, Status};
+use client_sdk::time::Millis;
 
-use super::checks::Checks;
+use super::checks::{Answer, Cause, Checks, Says};
+use super::decoder::Remembering;
+use super::faults::{Kind, Schedule};
+use super::host::Host;
+use super::network::Network;
 use super::server::Server;
-use crate::bench::{ACCEPTED, AUTH_FAILED, Bench, HANDSHAKE, error_event, loss, status};
+use super::tally::Tally;
+use crate::bench::{ACCEPTED, Bench, HANDSHAKE};
 
-/// What a run must have seen often.
-pub(super) const EVERYTHING: &[&str] = &[
-    "another user",
-    "app: online, offline, visible, refresh",
-    "event corrupted",
-    "event duplicated",
-    "event reordered",
-    "live",
-    "network lies dead",
-    "server drains",
-    "server restored with a new epoch",
-    "session refused",
-    "sleep",
-    "snapshot 304",
-    "snapshot 503",
-    "snapshot by a lagging replica",
-    "snapshot hangs",
-    "snapshot is a web page",
-    "snapshot unreachable",
-    "socket reset",
-    "socket refused",
-    "stopped and started",
-    "token expired",
-    "degraded",
-];
-
-const STORM: Millis = Millis::seconds(900);
-/// Longer than the longest wish of a server and a revalidation together.
-const CALM: Millis = Millis::seconds(700);
-const PING_EVERY: Millis = Millis::seconds(25);
+/// How long it takes until nothing that began in the storm goes on, in ms.
+const RUN_OUT: u64 = 30_000;
+/// Longer than the longest wish of a server and a revalidation together, in ms.
+const CALM: u64 = 700_000;
+/// How long it is watched whether the client stays as it should, in ms.
+const AFTERWARDS: u64 = 10_000;
+const PING_EVERY: u64 = 25_000;
+/// One schedule in so many reads each text anew.
+const FORGETFUL_ONE_IN: u64 = 10;
 
 pub(super) struct World {
-    pub(super) bench: Bench,
-    pub(super) happened: BTreeMap<&'static str, u64>,
-    random: Random,
-    server: Server,
+    pub(super) bench: Bench<Remembering>,
+    pub(super) tally: Tally,
+    /// What happened, for a reader; kept only where somebody will read it.
+    pub(super) story: Option<Vec<String>>,
+    pub(super) schedule: Schedule,
+    pub(super) host: Host,
+    pub(super) network: Network,
+    pub(super) server: Server,
     /// The server some changes ago, for a replica that lags.
-    past: Server,
-    checks: Checks,
-    agenda: BinaryHeap<Reverse<(Moment, u64, usize)>>,
-    plans: Vec<Option<Plan>>,
-    /// The socket that the server has accepted.
-    joined: Option<EffectEpoch>,
-    /// A socket whose packets are lost both ways, without a close.
-    dead: Option<EffectEpoch>,
-    /// Frames on their way.
-    in_flight: usize,
+    pub(super) past: Server,
+    pub(super) checks: Checks,
+    /// What an earlier life left to this one: whose it is, and the record.
+    pub(super) kept: Option<(u64, String)>,
     /// Something was withheld from this socket's client: it may be stale without knowing.
-    is_cheated: bool,
-    /// When the last frame of the socket arrives: a stream keeps its order.
-    stream_until: Moment,
+    pub(super) is_cheated: bool,
+    /// Ordinary life: when the data changes and how, and how long things take.
+    pub(super) data: Random,
+    pub(super) random: Random,
+    agenda: BinaryHeap<Reverse<(u64, usize)>>,
+    plans: Vec<Option<Plan>>,
     seen_socket: Option<EffectEpoch>,
     seen_fetch: Option<EffectEpoch>,
-    is_storm: bool,
+    seen_diagnostics: usize,
+    is_reauthentication_planned: bool,
     /// Nothing is written to the database any more.
     is_quiet: bool,
 }
 
 /// What will happen.
-enum Plan {
+#[derive(Debug)]
+pub(super) enum Plan {
     Change,
-    Weather,
+    /// The fault of that number in the schedule.
+    Fault(usize),
     Ping(EffectEpoch),
     Opened(EffectEpoch),
     Connect(EffectEpoch),
-    Frame(EffectEpoch, String),
-    Close(EffectEpoch),
+    Frame(EffectEpoch, Says, String),
+    Binary(EffectEpoch),
+    Close(EffectEpoch, Loss),
     Ask(EffectEpoch, Option<String>),
-    Answer(EffectEpoch, Result<Response, FetchFailure>),
+    Answer(EffectEpoch, Result<Response, FetchFailure>, Answer),
+    /// The link is cut now and then until that time.
+    Flap(u64, Random),
+    LastView(EffectEpoch, Option<String>),
+    Nudge(Input),
+    Show,
     Reauthenticate,
     Start,
+    Stop,
+}
+
+impl Plan {
+    /// Whether it ends with the client's process.
+    fn is_of_the_process(&self) -> bool {
+        match self {
+            Self::Change | Self::Fault(_) | Self::Flap(..) | Self::Show => false,
+            Self::Ping(_)
+            | Self::Opened(_)
+            | Self::Connect(_)
+            | Self::Frame(..)
+            | Self::Binary(_)
+            | Self::Close(..)
+            | Self::Ask(..)
+            | Self::Answer(..)
+            | Self::LastView(..)
+            | Self::Nudge(_)
+            | Self::Reauthenticate
+            | Self::Start
+            | Self::Stop => true,
+        }
+    }
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(schedule: Schedule) -> Self {
         let server = Server::new(1, 1, 100);
+        let seed = schedule.seed;
+        let is_forgetful = seed.is_multiple_of(FORGETFUL_ONE_IN);
         Self {
-            bench: Bench::seeded(seed),
-            happened: BTreeMap::new(),
-            random: Random::new(seed ^ 0x5eed),
+            bench: Bench::with(Remembering { is_forgetful }, seed),
+            tally: Tally::default(),
+            story: None,
+            host: Host::new(schedule.steady_runs_asleep),
+            schedule,
+            network: Network::default(),
             past: server.clone(),
             server,
             checks: Checks::default(),
+            kept: None,
+            is_cheated: false,
+            data: Random::new(seed ^ 0xda7a),
+            random: Random::new(seed ^ 0x5eed),
             agenda: BinaryHeap::new(),
             plans: Vec::new(),
-            joined: None,
-            dead: None,
-            in_flight: 0,
-            is_cheated: false,
-            stream_until: Moment(0),
             seen_socket: None,
             seen_fetch: None,
-            is_storm: true,
+            seen_diagnostics: 0,
+            is_reauthentication_planned: false,
             is_quiet: false,
         }
     }
 
-    /// A storm, then calm; at the end the client shows what the server has.
+    /// A storm, then calm; at the end the client shows what the server has, and goes on doing so.
     pub(super) fn run(&mut self) {
-        self.give(Input::Start);
-        self.plan(Millis(10), Plan::Change);
-        self.plan(Millis(500), Plan::Weather);
-        let storm_ends = self.bench.now + STORM;
-        self.run_until(storm_ends);
-
-        self.is_storm = false;
-        match self.bench.state.status {
-            Status::AuthRequired => self.another_user(),
-            Status::Closed => self.give(Input::Start),
-            _ => {}
+        for (number, fault) in self.schedule.faults.iter().enumerate() {
+            self.plans.push(Some(Plan::Fault(number)));
+            self.agenda.push(Reverse((fault.at, number)));
         }
-        let calm_ends = self.bench.now + CALM;
-        self.run_until(calm_ends);
-        self.is_quiet = true;
-        let last_arrives = self.bench.now + Millis::seconds(1);
-        self.run_until(last_arrives);
+        self.checks.forget();
+        self.give(Input::Start, &Cause::App);
+        self.plan(10, Plan::Change);
+        self.run_until(self.schedule.storm, |_| false);
 
-        let state = &self.bench.state;
-        assert_eq!((state.status, state.source), (Status::Live, Source::Live), "at the end");
-        let view = state.view.as_ref().expect("a view at the end");
-        assert!(self.server.is_shown_by(view), "at the end: {view:?}");
+        self.note("calm");
+        self.network.calm();
+        self.is_quiet = true;
+        if self.host.is_hidden {
+            self.show();
+        }
+        self.run_until(self.host.now + RUN_OUT, |_| false);
+        self.run_until(self.host.now + CALM, Self::is_converged);
+        self.must_be_converged();
+
+        self.is_quiet = false;
+        self.change();
+        self.is_quiet = true;
+        self.run_until(self.host.now + AFTERWARDS, |_| false);
+        self.must_be_converged();
+        assert_eq!(self.bench.state.attempt, 0, "failures are not forgiven");
+        self.tally.schedules += 1;
+        self.tally.virtual_ms += self.host.now;
     }
 
-    fn run_until(&mut self, end: Moment) {
-        loop {
-            let planned = self.agenda.peek().map(|Reverse((at, _, _))| *at);
-            let due = self.bench.machine.next_timeout();
-            let next = planned.into_iter().chain(due).min().expect("something is always planned");
-            if next > end {
-                self.bench.now = end.max(self.bench.now);
+    fn is_converged(&self) -> bool {
+        let state = &self.bench.state;
+        (state.status, state.source) == (Status::Live, Source::Live)
+            && self.is_joined()
+            && self.is_current()
+    }
+
+    fn must_be_converged(&self) {
+        let state = &self.bench.state;
+        assert!(
+            self.is_converged(),
+            "does not converge: {:?}, shown {:?}, the server has {:?}",
+            state.status,
+            self.checks.seen,
+            self.server
+        );
+    }
+
+    /// The server and the client mean the same socket.
+    fn is_joined(&self) -> bool {
+        self.network.joined.is_some() && self.network.joined == self.bench.socket
+    }
+
+    fn is_current(&self) -> bool {
+        self.checks.seen.as_ref().is_some_and(|seen| self.server.is_shown_by(seen))
+    }
+
+    fn run_until(&mut self, end: u64, is_enough: fn(&Self) -> bool) {
+        while !is_enough(self) {
+            let planned = self.agenda.peek().map(|Reverse((at, _))| *at);
+            let next = planned.into_iter().chain(self.host.alarm).min();
+            let Some(next) = next.filter(|next| *next <= end) else {
+                self.host.now = self.host.now.max(end);
                 return;
-            }
-            self.bench.now = next.max(self.bench.now);
+            };
+            self.host.now = self.host.now.max(next);
             if planned.is_some_and(|at| at <= next) {
-                let Some(Reverse((_, _, index))) = self.agenda.pop() else { return };
+                let Some(Reverse((_, index))) = self.agenda.pop() else { return };
                 if let Some(plan) = self.plans[index].take() {
                     self.happen(plan);
+                    self.checks.between_steps(&self.bench, &self.host);
                 }
             } else {
-                self.give(Input::Tick);
+                self.give(Input::Tick, &Cause::Tick);
             }
         }
     }
 
-    fn give(&mut self, input: Input) {
+    /// Gives the machine an input at this time, does its effects, and checks everything.
+    pub(super) fn give(&mut self, input: Input, cause: &Cause) {
+        self.bench.now = self.host.read();
         self.bench.input(input);
+        self.host.set_alarm(self.bench.machine.next_timeout());
+        self.tell_story();
         let (socket, fetch) =
             (self.bench.socket, self.bench.fetch.as_ref().map(|(epoch, _)| *epoch));
         if socket != self.seen_socket {
             self.seen_socket = socket;
-            self.joined = None;
-            self.checks.is_synchronized = false;
+            self.network.joined = None;
             if let Some(epoch) = socket {
                 self.open(epoch);
             }
@@ -175,297 +232,185 @@ impl World {
                 self.plan(latency, Plan::Ask(epoch, condition));
             }
         }
-        match self.bench.state.status {
-            Status::Live => self.count("live"),
-            Status::Degraded => self.count("degraded"),
-            _ => {}
+        if let Some(epoch) = self.bench.recall.take() {
+            self.look_up(epoch);
         }
-        self.checks.after_step(&self.bench, self.server.user);
+        self.tally.step(&self.bench.state);
+        self.checks.after_step(&self.bench, &self.host, cause, self.server.user);
         self.live_is_current();
+        let is_refused = self.bench.state.status == Status::AuthRequired;
+        if is_refused && !self.is_reauthentication_planned {
+            self.is_reauthentication_planned = true;
+            let pause = self.draw(1, 30_000);
+            self.plan(pause, Plan::Reauthenticate);
+        }
     }
 
     /// Where nothing is on its way and nothing was withheld, live means exactly what it says.
-    fn live_is_current(&self) {
-        let is_joined = self.joined.is_some() && self.joined == self.bench.socket;
-        if self.bench.state.status == Status::Live
-            && is_joined
-            && !self.is_cheated
-            && self.in_flight == 0
-        {
-            let view = self.bench.state.view.as_ref().expect("live has a view");
-            assert!(self.server.is_shown_by(view), "live is not current: {view:?}");
+    fn live_is_current(&mut self) {
+        let is_live = self.bench.state.status == Status::Live;
+        if !is_live || !self.is_joined() || self.network.in_flight > 0 {
+            return;
         }
-    }
-
-    fn open(&mut self, epoch: EffectEpoch) {
-        let latency = self.latency();
-        if self.storm(25) {
-            self.count("socket refused");
-            self.plan(latency, Plan::Close(epoch));
-        } else if self.storm(10) {
-            self.count("network lies dead");
-        } else {
-            self.plan(latency, Plan::Opened(epoch));
+        if self.is_cheated {
+            self.is_cheated = !self.is_current();
+            return;
         }
+        assert!(
+            self.is_current(),
+            "live is not current: shown {:?}, the server has {:?}",
+            self.checks.seen,
+            self.server
+        );
     }
 
     fn happen(&mut self, plan: Plan) {
         match plan {
-            Plan::Change => self.change(),
-            Plan::Weather => self.weather(),
-            Plan::Ping(epoch) if self.joined == Some(epoch) => {
-                self.send(epoch, "2".to_owned());
+            Plan::Change => {
+                self.change();
+                let pause = self.draw_data(20, self.schedule.pause);
+                self.plan(pause, Plan::Change);
+            }
+            Plan::Fault(number) => self.fault(number),
+            Plan::Ping(epoch) if self.network.joined == Some(epoch) => {
+                self.send(epoch, Says::Something, "2".to_owned());
                 self.plan(PING_EVERY, Plan::Ping(epoch));
             }
             Plan::Opened(epoch) if self.bench.socket == Some(epoch) => {
                 let token = Some(Secret::new("token"));
-                self.give(Input::Opened { epoch, token });
-                self.stream_until = self.bench.now;
-                self.send(epoch, HANDSHAKE.to_owned());
-                let round_trip = Millis(self.latency().0 * 2);
+                self.give(Input::Opened { epoch, token }, &Cause::Socket);
+                self.network.stream_until = self.host.now;
+                self.send(epoch, Says::Something, HANDSHAKE.to_owned());
+                let round_trip = self.latency() * 2;
                 self.plan(round_trip, Plan::Connect(epoch));
             }
             Plan::Connect(epoch) if self.bench.socket == Some(epoch) => {
-                if self.storm(4) {
-                    self.count("session refused");
-                    self.send(epoch, AUTH_FAILED.to_owned());
-                } else {
-                    self.joined = Some(epoch);
+                if self.struck(&[Kind::AuthFailed]).is_some() {
+                    self.refuse(epoch);
+                } else if self.network.is_up(self.host.now) {
+                    self.network.joined = Some(epoch);
                     self.is_cheated = false;
-                    self.send(epoch, ACCEPTED.to_owned());
+                    self.send(epoch, Says::Accepted, ACCEPTED.to_owned());
                     self.plan(PING_EVERY, Plan::Ping(epoch));
                 }
             }
-            Plan::Frame(epoch, text) => {
-                self.in_flight -= 1;
-                if self.dead != Some(epoch) {
-                    self.checks.is_refused |=
-                        text == AUTH_FAILED && self.bench.socket == Some(epoch);
-                    self.give(Input::Frame { epoch, text });
+            Plan::Frame(epoch, says, text) => {
+                self.network.in_flight -= 1;
+                if self.network.dead != Some(epoch) {
+                    self.give(Input::Frame { epoch, text }, &Cause::Frame(epoch, says));
                 }
             }
-            Plan::Close(epoch) => {
-                if self.dead != Some(epoch) {
-                    self.give(Input::Closed { epoch, loss: loss(None) });
+            Plan::Binary(epoch) => self.give(Input::BinaryFrame { epoch }, &Cause::Socket),
+            Plan::Close(epoch, loss) => {
+                if self.network.dead != Some(epoch) {
+                    let cause = Cause::Closed(loss.retry_after);
+                    self.give(Input::Closed { epoch, loss }, &cause);
                 }
             }
             Plan::Ask(epoch, condition) => self.ask(epoch, condition.as_deref()),
-            Plan::Answer(epoch, result) => {
-                let is_good = matches!(&result, Ok(Response { status: 200 | 304, etag, .. })
-                    if etag.is_some() || matches!(&result, Ok(Response { status: 304, .. })));
-                if self.seen_fetch == Some(epoch) {
-                    // Also where it turns out too old; then the client must not be live.
-                    self.checks.is_synchronized |= is_good;
-                    let is_401 = matches!(&result, Ok(Response { status: 401, .. }));
-                    self.checks.is_refused |= is_401;
-                }
-                self.give(Input::Snapshot { epoch, result });
+            Plan::Answer(epoch, result, answer) => {
+                self.give(Input::Snapshot { epoch, result }, &Cause::Answer(answer));
             }
+            Plan::Flap(until, random) => self.flap(until, random),
+            Plan::LastView(epoch, record) => {
+                self.give(Input::LastView { epoch, record }, &Cause::LastView);
+            }
+            Plan::Nudge(input) => self.give(input, &Cause::Nudge),
+            Plan::Show if self.host.is_hidden => self.show(),
             Plan::Reauthenticate => {
+                self.is_reauthentication_planned = false;
                 if self.bench.state.status == Status::AuthRequired {
-                    self.another_user();
+                    self.reauthenticate();
                 }
             }
-            Plan::Start => self.give(Input::Start),
-            // The socket is gone.
-            Plan::Ping(_) | Plan::Opened(_) | Plan::Connect(_) => {}
-        }
-        if self.bench.state.status == Status::AuthRequired && self.one_in(50) {
-            self.plan(Millis(1), Plan::Reauthenticate);
+            Plan::Start => self.give(Input::Start, &Cause::App),
+            Plan::Stop => {
+                self.checks.forget();
+                self.give(Input::Stop, &Cause::App);
+                self.checks.forget();
+            }
+            // The socket is gone, or the tab is seen already.
+            Plan::Ping(_) | Plan::Opened(_) | Plan::Connect(_) | Plan::Show => {}
         }
     }
 
-    fn change(&mut self) {
+    /// The process ends without a word, and another one begins.
+    pub(super) fn reload(&mut self, seed: u64) {
+        let last = self.bench.kept.take();
+        self.kept = last.map(|last| (self.server.user, last.to_record(self.host.clock())));
+        for plan in &mut self.plans {
+            plan.take_if(|plan| plan.is_of_the_process());
+        }
+        self.network.forget();
+        self.host.restart();
+        self.bench = Bench::with(Remembering { is_forgetful: false }, seed);
+        (self.seen_socket, self.seen_fetch, self.seen_diagnostics) = (None, None, 0);
+        self.is_reauthentication_planned = false;
+        self.checks = Checks::default();
+    }
+
+    fn show(&mut self) {
+        self.host.show();
+        self.give(Input::Visible, &Cause::Nudge);
+    }
+
+    /// A change of the data, and its events.
+    pub(super) fn change(&mut self) {
         if self.is_quiet {
             return;
         }
-        if self.one_in(8) {
+        if self.draw_data(1, 8) == 1 {
             self.past = self.server.clone();
         }
-        let mut frames = self.server.change(&mut self.random);
-        if let Some(epoch) = self.joined {
-            if self.storm(5) {
-                self.count("event reordered");
-                self.is_cheated = true;
-                frames.reverse();
-            }
-            for frame in frames {
-                if self.storm(4) {
-                    self.count("event corrupted");
-                    self.is_cheated = true;
-                    let cut = self.random.span(Millis(0), Millis(frame.len() as u64)).0;
-                    let cut = usize::try_from(cut).unwrap();
-                    self.send(epoch, frame.chars().take(cut).collect());
-                    // Such a server owes the client a disconnect, or the next event, or time.
-                    continue;
-                }
-                if self.storm(5) {
-                    self.count("event duplicated");
-                    self.send(epoch, frame.clone());
-                }
-                self.send(epoch, frame);
-            }
-        }
-        let pause = self.random.span(Millis(20), Millis(4_000));
-        self.plan(pause, Plan::Change);
-    }
-
-    fn weather(&mut self) {
-        let pause = self.random.span(Millis(500), Millis(40_000));
-        self.plan(pause, Plan::Weather);
-        if !self.is_storm {
-            return;
-        }
-        let socket = self.bench.socket;
-        match self.random.span(Millis(0), Millis(11)).0 {
-            0 | 1 => {
-                if let Some(epoch) = socket {
-                    self.count("socket reset");
-                    self.plan(Millis(0), Plan::Close(epoch));
-                }
-            }
-            2 => {
-                self.dead = socket.or(self.dead);
-                self.joined = None;
-                self.count("network lies dead");
-            }
-            3 => {
-                self.count("sleep");
-                let slept = self.random.span(Millis::seconds(30), Millis::seconds(900));
-                self.bench.now = self.bench.now + slept;
-                self.give(Input::Visible);
-            }
-            4 | 5 => {
-                self.count("app: online, offline, visible, refresh");
-                let input = match self.random.span(Millis(0), Millis(3)).0 {
-                    0 => Input::Online,
-                    1 => Input::Offline,
-                    2 => Input::Visible,
-                    _ => Input::Refresh,
-                };
-                self.give(input);
-            }
-            6 => self.tell("token expired", &error_event("TOKEN_EXPIRED", None)),
-            7 => {
-                self.checks.has_wished = true;
-                let ms = u32::try_from(self.random.span(Millis(0), Millis(5_000)).0).unwrap();
-                self.tell("server drains", &error_event("SERVER_DRAINING", Some(ms)));
-            }
-            8 => self.tell("server without data", &error_event("SNAPSHOT_UNAVAILABLE", None)),
-            9 => {
-                self.count("server restored with a new epoch");
-                let (user, epoch) = (self.server.user, self.server.epoch + 1);
-                self.server = Server::new(user, epoch, 5);
-                self.past = self.server.clone();
-                if let Some(epoch) = socket {
-                    self.joined = None;
-                    self.plan(Millis(0), Plan::Close(epoch));
-                }
-            }
-            10 => {
-                self.count("stopped and started");
-                self.checks.forget();
-                self.give(Input::Stop);
-                self.checks.forget();
-                let pause = self.random.span(Millis(0), Millis(3_000));
-                self.plan(pause, Plan::Start);
-            }
-            _ => self.another_user(),
+        let frames = self.server.change(&mut self.data);
+        if let Some(epoch) = self.network.joined {
+            self.push(epoch, frames);
         }
     }
 
-    fn tell(&mut self, what: &'static str, frame: &str) {
-        if let Some(epoch) = self.joined.take() {
-            self.count(what);
-            self.send(epoch, frame.to_owned());
-            if what == "server without data" {
-                self.joined = Some(epoch);
-            } else {
-                self.plan(Millis(400), Plan::Close(epoch));
-            }
-        }
-    }
-
-    fn another_user(&mut self) {
-        self.count("another user");
-        // The same epoch and nearby revisions: the worst case for a tag that was not forgotten.
-        let (user, epoch) = (self.server.user + 1, self.server.epoch);
-        let revision =
-            self.random.span(Millis(self.server.revision), Millis(self.server.revision + 1));
-        self.server = Server::new(user, epoch, revision.0);
-        self.past = self.server.clone();
-        self.joined = None;
-        self.checks.forget();
-        self.give(Input::Reauthenticate);
-    }
-
-    fn ask(&mut self, epoch: EffectEpoch, condition: Option<&str>) {
-        let result = if self.storm(8) {
-            self.count("snapshot hangs");
-            return;
-        } else if self.storm(10) {
-            self.count("snapshot unreachable");
-            Err(FetchFailure::Network("unreachable".to_owned()))
-        } else if self.storm(6) {
-            self.count("snapshot 503");
-            let retry_after = self.one_in(2).then(|| Millis::seconds(3));
-            self.checks.has_wished |= retry_after.is_some();
-            Ok(Response { retry_after, ..status(503) })
-        } else if self.storm(5) {
-            self.count("snapshot is a web page");
-            Ok(Response { body: "<html>".to_owned(), ..status(200) })
-        } else if self.storm(1) {
-            self.count("session refused");
-            Ok(status(401))
-        } else {
-            let source = if self.storm(10) {
-                self.count("snapshot by a lagging replica");
-                self.is_cheated = true;
-                &self.past
-            } else {
-                &self.server
-            };
-            let tag = source.tag();
-            let answer = if condition == Some(&tag) { status(304) } else { source.snapshot() };
-            if answer.status == 304 {
-                self.count("snapshot 304");
-            }
-            Ok(answer)
-        };
-        let latency = self.latency();
-        self.plan(latency, Plan::Answer(epoch, result));
-    }
-
-    /// Frames of one socket arrive in order, as a stream's do.
-    fn send(&mut self, epoch: EffectEpoch, text: String) {
-        self.in_flight += 1;
-        let arrival = (self.bench.now + self.latency()).max(self.stream_until);
-        self.stream_until = arrival;
-        let delay = arrival.since(self.bench.now);
-        self.plan(delay, Plan::Frame(epoch, text));
-    }
-
-    fn plan(&mut self, delay: Millis, plan: Plan) {
-        let index = self.plans.len();
+    pub(super) fn plan(&mut self, delay: u64, plan: Plan) {
+        self.agenda.push(Reverse((self.host.now + delay, self.plans.len())));
         self.plans.push(Some(plan));
-        self.agenda.push(Reverse((self.bench.now + delay, index as u64, index)));
     }
 
-    fn latency(&mut self) -> Millis {
-        let longest = if self.storm(10) { 8_000 } else { 120 };
-        self.random.span(Millis(1), Millis(longest))
+    pub(super) fn draw(&mut self, low: u64, high: u64) -> u64 {
+        self.random.span(Millis(low), Millis(high)).0
     }
 
-    /// In the storm, true that often in percent.
-    fn storm(&mut self, percent: u64) -> bool {
-        self.is_storm && self.random.span(Millis(1), Millis(100)).0 <= percent
+    fn draw_data(&mut self, low: u64, high: u64) -> u64 {
+        self.data.span(Millis(low), Millis(high)).0
     }
 
-    fn one_in(&mut self, of: u64) -> bool {
-        self.random.span(Millis(1), Millis(of)).0 == 1
+    /// Writes a line of the story.
+    pub(super) fn note(&mut self, what: &str) {
+        let Some(story) = &mut self.story else { return };
+        let (seconds, ms) = (self.host.now / 1_000, self.host.now % 1_000);
+        story.push(format!("{seconds:>6}.{ms:03} s  {what}"));
     }
 
-    fn count(&mut self, what: &'static str) {
-        *self.happened.entry(what).or_default() += 1;
+    fn tell_story(&mut self) {
+        if self.story.is_none() {
+            return;
+        }
+        let told = self.bench.diagnostics.iter().skip(self.seen_diagnostics);
+        let told: Vec<String> = told
+            .filter(|(level, _)| *level > Level::Debug)
+            .map(|(_, reason)| format!("  client: {}", reason.message))
+            .collect();
+        self.seen_diagnostics = self.bench.diagnostics.len();
+        for line in told {
+            self.note(&line);
+        }
+        if self.bench.socket != self.seen_socket
+            && let Some(EffectEpoch(number)) = self.bench.socket
+        {
+            self.note(&format!("  client: opens socket {number}"));
+        }
+        let fetch = self.bench.fetch.as_ref().map(|(epoch, _)| *epoch);
+        if fetch != self.seen_fetch
+            && let Some(EffectEpoch(number)) = fetch
+        {
+            self.note(&format!("  client: asks for a snapshot ({number})"));
+        }
     }
 }
