@@ -8,9 +8,11 @@
 mod bench;
 mod build;
 mod demo;
+mod planted;
 mod psql;
 mod reach;
 mod size;
+mod soak;
 mod stamp;
 mod steps;
 mod test;
@@ -65,6 +67,20 @@ enum Task {
         #[arg(long)]
         list: bool,
     },
+    /// Lead as many simulated lives of the client as there is time for, and count what befell them.
+    ///
+    /// Ctrl-C ends it with the table so far. A life that fails is shrunk and told, and its seed
+    /// is added to client-sdk/tests/machine/simulation/seeds.txt.
+    Soak {
+        /// For how long.
+        #[arg(long, default_value_t = 10)]
+        minutes: u64,
+        /// The first seed; by default one that no earlier run has come to.
+        #[arg(long, value_name = "SEED")]
+        seed_from: Option<u64>,
+    },
+    /// Plant known bugs in copies of the SDK, and see that the simulation finds each of them.
+    Planted,
     /// Write the TypeScript types and API documents from the Rust types.
     Codegen {
         /// Write nothing; fail and name the files that are stale.
@@ -105,6 +121,14 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Task::Psql { arguments } => psql::run(&arguments)?,
         Task::Test { list: true, .. } => test::list(),
         Task::Test { only, .. } => return test::run(builder, &only),
+        Task::Soak { minutes, seed_from } => return soak::run(&mut builder, minutes, seed_from),
+        Task::Planted => {
+            let missed = planted::run(&mut builder.steps)?.into_iter().filter_map(Result::err);
+            let missed: Vec<String> = missed.collect();
+            if !missed.is_empty() {
+                anyhow::bail!("{}", missed.join("\n"));
+            }
+        }
         Task::Codegen { check } => builder.codegen(check)?,
         Task::Wasm => builder.wasm()?,
         Task::Size => {

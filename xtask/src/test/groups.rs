@@ -7,7 +7,7 @@ use super::session::Session;
 use crate::build::PRODUCT;
 use crate::steps::Outcome;
 use crate::workspace::{self, cargo, command, npm};
-use crate::{size, tools};
+use crate::{planted, size, tools};
 
 /// A part of the tests that is counted by itself.
 pub(super) struct Group {
@@ -17,11 +17,13 @@ pub(super) struct Group {
 }
 
 /// Every group.
-pub(super) const GROUPS: [Group; 11] = [
+pub(super) const GROUPS: [Group; 13] = [
     Group { name: "format", what: "rustfmt, and Biome on TypeScript and CSS", run: format },
     Group { name: "clippy", what: "Clippy with warnings denied, host and wasm32", run: clippy },
     Group { name: "generated", what: "generated files are what codegen writes", run: generated },
     Group { name: "rust", what: "tests of the Rust crates (nextest)", run: rust },
+    Group { name: "simulation", what: "100,000 lives of the client's core", run: simulation },
+    Group { name: "planted", what: "the simulation finds bugs that are planted", run: plant },
     Group { name: "docs", what: "examples in the Rust documentation", run: docs },
     Group { name: "wasm", what: "the SDK's tests in headless Chromium (wasm-pack)", run: wasm },
     Group { name: "npm", what: "types and tests of the npm package (Vitest)", run: npm_package },
@@ -65,9 +67,32 @@ fn generated(session: &mut Session) -> anyhow::Result<Counts> {
 fn rust(session: &mut Session) -> anyhow::Result<Counts> {
     session.builder.rust_tests()?;
     let mut tests = cargo(["nextest", "run"]);
-    tests.args(PRODUCT).args(["--filterset", "not package(e2e-tests)"]);
+    let filter = format!("not package(e2e-tests) and not ({SIMULATION})");
+    tests.args(PRODUCT).args(["--filterset", &filter]);
     tests.env("DATABASE_URL", session.database_url()?);
     nextest(session, "Run the tests of the crates", &mut tests)
+}
+
+/// A group of its own, because it needs both processors for a while.
+const SIMULATION: &str = "package(client-sdk) and test(/^simulation::/)";
+
+fn simulation(session: &mut Session) -> anyhow::Result<Counts> {
+    session.builder.rust_tests()?;
+    let mut tests = cargo(["nextest", "run", "--no-capture"]);
+    tests.args(PRODUCT).args(["--filterset", SIMULATION]);
+    let title = "Lead a hundred thousand lives";
+    let outcome = nextest_outcome(session, title, &mut tests)?;
+    for line in outcome.log.lines().filter_map(|line| line.strip_prefix("simulation: ")) {
+        println!("     {line}");
+    }
+    Ok(told(&outcome, counts::of_nextest(&outcome.log), title))
+}
+
+fn plant(session: &mut Session) -> anyhow::Result<Counts> {
+    let found = planted::run(&mut session.builder.steps)?;
+    Ok(found.into_iter().fold(Counts::default(), |counts, found| {
+        counts.and(found.map_or_else(Counts::failure, |()| Counts::success()))
+    }))
 }
 
 fn docs(session: &mut Session) -> anyhow::Result<Counts> {
@@ -159,11 +184,19 @@ fn vitest_script(
 }
 
 fn nextest(session: &mut Session, title: &str, run: &mut Command) -> anyhow::Result<Counts> {
+    let outcome = nextest_outcome(session, title, run)?;
+    Ok(told(&outcome, counts::of_nextest(&outcome.log), title))
+}
+
+fn nextest_outcome(
+    session: &mut Session,
+    title: &str,
+    run: &mut Command,
+) -> anyhow::Result<Outcome> {
     run.args(["--no-fail-fast", "--color", "never", "--status-level", "fail"]);
     // Deep inside the runtime they say little, and they bury what the assertion said.
     run.env("RUST_BACKTRACE", "0");
-    let outcome = session.builder.steps.attempt(title, run)?;
-    Ok(told(&outcome, counts::of_nextest(&outcome.log), title))
+    session.builder.steps.attempt(title, run)
 }
 
 /// A program that passes or fails as a whole.
