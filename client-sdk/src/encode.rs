@@ -3,12 +3,12 @@
 //! By hand, because a browser has no other use for a serialiser, and the four shapes are small.
 //! `tests/encode.rs` holds it against serde's.
 
+use crate::codec::push_escaped;
 use crate::prelude::*;
 use shared_types::{
     BuildStatus, CoverImageUrl, DashboardSummary, PartialPartsMoc, RecentMoc, ThemeStats,
 };
 
-use crate::codec::push_escaped;
 use crate::reducer::View;
 
 /// What can be written as JSON, with the names of the contract.
@@ -64,39 +64,39 @@ impl ToJson for ThemeStats {
 
 impl ToJson for RecentMoc {
     fn write_json(&self, json: &mut String) {
-        text(json, "{\"id\":", self.id.as_str());
+        plain(json, "{\"id\":\"", self.id.as_str());
         text(json, ",\"title\":", self.title.as_str());
         text(json, ",\"theme\":", self.theme.as_str());
-        text(json, ",\"buildStatus\":", build_status(self.build_status));
+        plain(json, ",\"buildStatus\":\"", build_status(self.build_status));
         match self.cover_image_url.as_ref().map(CoverImageUrl::as_str) {
             Some(url) => text(json, ",\"coverImageUrl\":", url),
             None => json.push_str(",\"coverImageUrl\":null"),
         }
-        text(json, ",\"createdAt\":", self.created_at.as_str());
+        plain(json, ",\"createdAt\":\"", self.created_at.as_str());
         json.push('}');
     }
 }
 
 impl ToJson for PartialPartsMoc {
     fn write_json(&self, json: &mut String) {
-        text(json, "{\"id\":", self.id.as_str());
+        plain(json, "{\"id\":\"", self.id.as_str());
         text(json, ",\"title\":", self.title.as_str());
         text(json, ",\"theme\":", self.theme.as_str());
-        text(json, ",\"buildStatus\":", build_status(self.build_status));
+        plain(json, ",\"buildStatus\":\"", build_status(self.build_status));
         json.push_str(",\"coveragePercentage\":");
         json.push_str(&self.coverage_percentage.get().to_string());
-        text(json, ",\"lastUpdatedAt\":", self.last_updated_at.as_str());
+        plain(json, ",\"lastUpdatedAt\":\"", self.last_updated_at.as_str());
         json.push('}');
     }
 }
 
 impl<T: ToJson> ToJson for Vec<T> {
     fn write_json(&self, json: &mut String) {
-        let mut before = '[';
+        let mut before = "[";
         for item in self {
-            json.push(before);
+            json.push_str(before);
             item.write_json(json);
-            before = ',';
+            before = ",";
         }
         json.push_str(if self.is_empty() { "[]" } else { "]" });
     }
@@ -104,9 +104,16 @@ impl<T: ToJson> ToJson for Vec<T> {
 
 fn text(json: &mut String, before: &str, value: &str) {
     json.push_str(before);
-    json.push('"');
+    json.push_str("\"");
     push_escaped(json, value);
-    json.push('"');
+    json.push_str("\"");
+}
+
+/// A text that by its type holds nothing to escape.
+fn plain(json: &mut String, before: &str, value: &str) {
+    json.push_str(before);
+    json.push_str(value);
+    json.push_str("\"");
 }
 
 const fn build_status(status: BuildStatus) -> &'static str {

@@ -69,10 +69,16 @@ function print(rows, results) {
   const line = cells =>
     cells.map((cell, at) => (at === 0 ? cell.padEnd(34) : cell.padStart(9))).join('')
   console.log(`From the message to the app's listener, in ms, with ${rows} partial rows:`)
-  console.log(line(['event', 'count', 'bytes', 'median', 'p95', 'max', 'parse', 'ratio']))
+  console.log(line(['event', 'count', 'bytes', 'min', 'median', 'p95', 'max', 'parse', 'ratio']))
   for (const { type, bytes, applied, parsed } of results) {
     const [median, parse] = [quantile(applied, 0.5), quantile(parsed, 0.5)]
-    const figures = [median, quantile(applied, 0.95), Math.max(...applied), parse]
+    const figures = [
+      Math.min(...applied),
+      median,
+      quantile(applied, 0.95),
+      Math.max(...applied),
+      parse,
+    ]
     const counts = [String(applied.length), String(bytes)]
     const ratio = (median / parse).toFixed(1)
     console.log(line([type, ...counts, ...figures.map(ms => ms.toFixed(3)), ratio]))

@@ -44,7 +44,8 @@ impl<'a> Tape<'a> {
     /// Takes a text apart; none where it is not JSON.
     pub(super) fn of(text: &'a str) -> Option<Self> {
         let mut scanner = Scanner { text, at: 0, is_escaped: false };
-        let mut nodes: Vec<Node<'a>> = Vec::new();
+        // A value is seldom shorter than this together with its name.
+        let mut nodes: Vec<Node<'a>> = Vec::with_capacity(text.len() / 24);
         let mut open: Vec<usize> = Vec::new();
         let mut name = "";
         loop {
