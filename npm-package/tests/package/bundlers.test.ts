@@ -1,15 +1,16 @@
 /** The package in pages, bundled by tools without plugins, in Chromium. */
 import path from 'node:path'
 
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it, vi } from 'vitest'
 
 import { Backend, type Report, WISHES } from './backend.js'
 import { Browser } from './browser.js'
 import { BUNDLERS, type Built, webpack } from './bundlers.js'
+import { copyExample, watchExample } from './example.js'
 import { html, PLAIN, REACT } from './page.js'
 import { manifest, Project } from './project.js'
 import { serve } from './site.js'
-import { serverTool } from './tool.js'
+import { exec, type Running, serverTool } from './tool.js'
 
 const project = new Project(inject('packed').project)
 const [plain, react] = [project.path('apps/plain'), project.path('apps/react')]
@@ -105,6 +106,27 @@ describe('a React app in StrictMode', () => {
   it('is live on the server of Vite 8', () => toldByServer('vite8', react, 'vite8, React'))
 })
 
+describe('the example app', () => {
+  let copy: string
+  const script = (name: string) => exec(copy, 'npm', 'run', name, '--loglevel=error')
+
+  beforeAll(async () => {
+    copy = await copyExample(project)
+    vi.stubEnv('DASHBOARD_SERVER', backend.origin)
+    return () => void vi.unstubAllEnvs()
+  })
+
+  it('passes its own test', async () => {
+    await script('test')
+  })
+
+  it('passes a strict compiler, is built, and is live behind its proxy', async () => {
+    await script('build')
+    await watchExample(copy)
+    await toldBy(await serverTool('vite.mjs', 'vite8', 'preview', copy), 'example')
+  })
+})
+
 /** Live, with what only the snapshot and the event after it tell together. */
 function isCurrent({ status, wishes }: Report): boolean {
   return status === 'live' && wishes === WISHES
@@ -142,7 +164,10 @@ async function told(
 /** The same with Vite's development server, until the page is live. */
 async function toldByServer(vite: string, app: string, name: string): Promise<Report> {
   const cache = path.join(app, `.cache-${vite}`)
-  const { url, stop } = await serverTool('vite.mjs', vite, 'serve', app, cache)
+  return toldBy(await serverTool('vite.mjs', vite, 'serve', app, cache), name)
+}
+
+async function toldBy({ url, stop }: Running, name: string): Promise<Report> {
   try {
     await browser.open(`${url}?${new URLSearchParams({ backend: backend.origin, name })}`)
     return await backend.until(name, isCurrent)

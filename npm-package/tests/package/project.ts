@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import path from 'node:path'
@@ -76,16 +77,10 @@ export class Project {
   }
 }
 
+/** Read from the file, as not every package exports its package.json. */
 async function versionHere(name: string): Promise<string> {
-  const manifest = `${name}/package.json`
-  const text = await readFile(find(here, manifest) ?? tools.resolve(manifest), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
-}
-
-function find(require: NodeJS.Require, name: string): string | undefined {
-  try {
-    return require.resolve(name)
-  } catch {
-    return undefined
-  }
+  const folders = [here, tools].flatMap(({ resolve }) => resolve.paths(name) ?? [])
+  const found = folders.map(folder => path.join(folder, name, 'package.json')).find(existsSync)
+  if (found === undefined) throw new Error(`${name} is not installed in this repository.`)
+  return (JSON.parse(await readFile(found, 'utf8')) as { version: string }).version
 }

@@ -6,6 +6,7 @@ import path from 'node:path'
 
 import type { TestProject } from 'vitest/node'
 
+import { dependenciesOfExample } from './example.js'
 import { manifest, Project, pack } from './project.js'
 import { toolsFolder } from './tool.js'
 
@@ -26,8 +27,8 @@ export async function setup({ provide }: TestProject): Promise<() => Promise<voi
   try {
     const packed = await pack(scratch)
     const { peerDependencies } = await manifest()
-    const peers = Object.keys(peerDependencies)
-    const companions = new Set([...peers, 'react-dom', '@types/react', 'vitest', 'jsdom'])
+    const companions = new Set(Object.keys(peerDependencies))
+    for (const name of await dependenciesOfExample()) companions.add(name)
     const project = new Project(path.join(scratch, 'project'))
     await project.install(packed.tarball, [...companions])
     provide('packed', { ...packed, project: project.folder })
