@@ -51,10 +51,13 @@ impl ToJson for DashboardSummary {
     }
 }
 
+// What stands between two values is written in one go, with the quotes on both sides: there are
+// thousands of them in a long list.
+
 impl ToJson for ThemeStats {
     fn write_json(&self, json: &mut String) {
-        text(json, "{\"theme\":", self.theme.as_str());
-        json.push_str(",\"mocCount\":");
+        text(json, "{\"theme\":\"", self.theme.as_str());
+        json.push_str("\",\"mocCount\":");
         json.push_str(&self.moc_count.to_string());
         json.push_str(",\"setCount\":");
         json.push_str(&self.set_count.to_string());
@@ -65,55 +68,56 @@ impl ToJson for ThemeStats {
 impl ToJson for RecentMoc {
     fn write_json(&self, json: &mut String) {
         plain(json, "{\"id\":\"", self.id.as_str());
-        text(json, ",\"title\":", self.title.as_str());
-        text(json, ",\"theme\":", self.theme.as_str());
-        plain(json, ",\"buildStatus\":\"", build_status(self.build_status));
+        text(json, "\",\"title\":\"", self.title.as_str());
+        text(json, "\",\"theme\":\"", self.theme.as_str());
+        plain(json, "\",\"buildStatus\":\"", build_status(self.build_status));
         match self.cover_image_url.as_ref().map(CoverImageUrl::as_str) {
-            Some(url) => text(json, ",\"coverImageUrl\":", url),
-            None => json.push_str(",\"coverImageUrl\":null"),
+            Some(url) => {
+                text(json, "\",\"coverImageUrl\":\"", url);
+                json.push('"');
+            }
+            None => json.push_str("\",\"coverImageUrl\":null"),
         }
         plain(json, ",\"createdAt\":\"", self.created_at.as_str());
-        json.push('}');
+        json.push_str("\"}");
     }
 }
 
 impl ToJson for PartialPartsMoc {
     fn write_json(&self, json: &mut String) {
         plain(json, "{\"id\":\"", self.id.as_str());
-        text(json, ",\"title\":", self.title.as_str());
-        text(json, ",\"theme\":", self.theme.as_str());
-        plain(json, ",\"buildStatus\":\"", build_status(self.build_status));
-        json.push_str(",\"coveragePercentage\":");
+        text(json, "\",\"title\":\"", self.title.as_str());
+        text(json, "\",\"theme\":\"", self.theme.as_str());
+        plain(json, "\",\"buildStatus\":\"", build_status(self.build_status));
+        json.push_str("\",\"coveragePercentage\":");
         json.push_str(&self.coverage_percentage.get().to_string());
         plain(json, ",\"lastUpdatedAt\":\"", self.last_updated_at.as_str());
-        json.push('}');
+        json.push_str("\"}");
     }
 }
 
 impl<T: ToJson> ToJson for Vec<T> {
     fn write_json(&self, json: &mut String) {
-        let mut before = "[";
-        for item in self {
-            json.push_str(before);
+        json.push('[');
+        for (index, item) in self.iter().enumerate() {
+            if index > 0 {
+                json.push(',');
+            }
             item.write_json(json);
-            before = ",";
         }
-        json.push_str(if self.is_empty() { "[]" } else { "]" });
+        json.push(']');
     }
 }
 
 fn text(json: &mut String, before: &str, value: &str) {
     json.push_str(before);
-    json.push_str("\"");
     push_escaped(json, value);
-    json.push_str("\"");
 }
 
 /// A text that by its type holds nothing to escape.
 fn plain(json: &mut String, before: &str, value: &str) {
     json.push_str(before);
     json.push_str(value);
-    json.push_str("\"");
 }
 
 const fn build_status(status: BuildStatus) -> &'static str {

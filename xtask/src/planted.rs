@@ -52,7 +52,8 @@ fn plant(steps: &mut Steps, patch: &Path) -> anyhow::Result<Result<(), String>> 
     tests.args(["--", "simulation::whatever", "--nocapture"]).current_dir(copy);
     tests.env("CARGO_TARGET_DIR", workspace::target());
     tests.env("SIMULATION_SCHEDULES", SCHEDULES).env("RUST_BACKTRACE", "0");
-    let outcome = steps.attempt(&format!("Plant {name}"), &mut tests)?;
+    let outcome =
+        steps.attempt(&format!("Plant {name}, which must make the simulation fail"), &mut tests)?;
     let panicked = outcome.log.lines().find(|line| line.starts_with("seed "));
     Ok(match panicked {
         Some(line) if line.contains(words) => {
