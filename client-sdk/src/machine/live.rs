@@ -100,18 +100,10 @@ impl Core {
                     let why = "the server's data counts anew, so the socket is opened anew";
                     self.connect(Reason::new(Code::EpochChanged, why), now)
                 }
-                // Events overtook it: it is asked for again.
-                SnapshotOutcome::Older => {
-                    live.fetch_failures = live.fetch_failures.saturating_add(1);
-                    live.revalidation = self.fetch_later(live.fetch_failures, None, now);
-                    State::Live(live)
-                }
+                SnapshotOutcome::Older => self.overtaken(live, now),
             },
-            // Events that came meanwhile are newer than the answer, and nothing was missed before.
-            Fetched::Unchanged => {
-                self.confirm(now);
-                self.revalidated(live, now)
-            }
+            Fetched::Unchanged if self.show_unchanged(now) => self.revalidated(live, now),
+            Fetched::Unchanged => self.overtaken(live, now),
             Fetched::Refused(why) => self.require_auth(why),
             Fetched::Failed { reason, wish } => {
                 self.warn(&reason);
@@ -120,6 +112,14 @@ impl Core {
                 State::Live(live)
             }
         }
+    }
+
+    /// Events are newer than the answer, which proves nothing of what else may have changed since:
+    /// it is asked for again.
+    fn overtaken(&mut self, mut live: Live, now: Moment) -> State {
+        live.fetch_failures = live.fetch_failures.saturating_add(1);
+        live.revalidation = self.fetch_later(live.fetch_failures, None, now);
+        State::Live(live)
     }
 
     fn revalidated(&mut self, mut live: Live, now: Moment) -> State {
@@ -153,8 +153,11 @@ impl Core {
         if let Fetch::Waiting(pause) = &mut live.revalidation
             && core::mem::take(&mut self.suspicious)
         {
-            let soon = now + backoff::delay(AS_IF_FAILED, &mut self.random);
-            pause.until = pause.until.min(soon.max(pause.not_before));
+            // One draw for all that are skipped meanwhile: the least of many would be at once.
+            if pause.until > now + backoff::ceiling(AS_IF_FAILED) {
+                let soon = now + backoff::delay(AS_IF_FAILED, &mut self.random);
+                pause.until = soon.max(pause.not_before);
+            }
         }
         live
     }

@@ -13,7 +13,8 @@ use shared_types::{ErrorEvent, ErrorEventCode, Revision};
 
 impl Core {
     /// Accepted: whatever was missed, the snapshot that is asked for now holds it.
-    pub(super) fn synchronize(&mut self, link: Link, now: Moment) -> State {
+    pub(super) fn synchronize(&mut self, mut link: Link, now: Moment) -> State {
+        link.heard(now);
         self.because(Code::Accepted, "the server accepted, the snapshot is asked for");
         let fetch = self.fetch_soon(now);
         State::Syncing(Syncing { link, fetch, fetch_failures: 0, buffer: Buffer::default() })

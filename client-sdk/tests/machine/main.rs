@@ -6,4 +6,5 @@
 mod bench;
 mod scenarios;
 mod simulation;
+mod storm;
 mod table;

@@ -1,5 +1,6 @@
 //! Scripted lives of a client.
 
+mod attacked;
 mod auth;
 mod degraded;
 mod events;

@@ -5,7 +5,7 @@ use client_sdk::state::{Code, Source, Status};
 use client_sdk::time::Millis;
 use shared_types::Revision;
 
-use crate::bench::{ACCEPTED, Bench, HANDSHAKE, TOKEN, snapshot, status, summary_event};
+use crate::bench::{ACCEPTED, Bench, HANDSHAKE, TOKEN, snapshot, summary_event};
 
 #[test]
 fn live_only_after_acceptance_and_snapshot() {
@@ -80,7 +80,7 @@ fn a_live_client_revalidates_every_five_minutes_with_the_snapshots_tag() {
     assert!((270_000..=331_000).contains(&waited), "{waited}");
     assert_eq!(bench.condition(), Some("\"e-10\""), "never a revision learnt from an event");
 
-    bench.answer_with(status(304));
+    bench.answer(12);
     assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(12)));
     assert_eq!(bench.state.as_of, Some(bench.now), "known to be the server's again");
     assert_eq!(bench.told(Code::SnapshotStale), 0);
