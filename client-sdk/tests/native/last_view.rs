@@ -10,26 +10,26 @@ use crate::life::{options, total, until, until_status};
 use crate::server::{PATIENCE, Server, status, summary_event};
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         Self(folder)
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.0.join("last-view")
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         fs::read_to_string(self.file()).unwrap_or_default()
     }
 
     /// Waits for the file to be as wished; nothing tells of files, so it is looked at.
-    async fn until(&self, wished: impl Fn(&str) -> bool) {
+    pub(crate) async fn until(&self, wished: impl Fn(&str) -> bool) {
         let seen = tokio::time::timeout(PATIENCE, async {
             while !wished(&self.text()) {
                 tokio::task::yield_now().await;
@@ -45,11 +45,11 @@ impl Drop for Folder {
     }
 }
 
-fn kept_for(server: &Server, folder: &Folder, user: &'static str) -> Options {
+pub(crate) fn kept_for(server: &Server, folder: &Folder, user: &'static str) -> Options {
     options(server).last_view(folder.file(), move || Some(user.to_owned()))
 }
 
-async fn until_told_of_failure(client: &DashboardClient) {
+pub(crate) async fn until_told_of_failure(client: &DashboardClient) {
     let told = tokio::time::timeout(PATIENCE, async {
         while !client.diagnostics().iter().any(|entry| entry.code == Code::LastViewFailed) {
             tokio::task::yield_now().await;

@@ -2,6 +2,7 @@
 #![cfg(test)]
 #![cfg(not(target_arch = "wasm32"))]
 
+mod attacked;
 mod last_view;
 mod life;
 mod server;

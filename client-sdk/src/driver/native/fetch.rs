@@ -52,7 +52,7 @@ impl Fetch {
             status: answer.status().as_u16(),
             etag: text(headers, &ETAG),
             retry_after: retry_after(headers),
-            // What is not UTF-8 is not JSON either, and is refused as such.
+            // As browsers read it: what is not UTF-8 becomes U+FFFD.
             body: String::from_utf8_lossy(&body).into_owned(),
         })
     }

@@ -1,9 +1,10 @@
 //! The diagnostics of one client: told as they come, and the last of them kept for a bug report.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::state::Diagnostic;
+use crate::state::{Code, Diagnostic, Level};
 
 /// How many diagnostics are kept.
 pub const KEPT_DIAGNOSTICS: usize = 200;
@@ -19,19 +20,29 @@ impl Journal {
     }
 
     pub(super) fn tell(&self, diagnostic: Diagnostic) {
-        {
-            // What a panicking reader left behind is still a list of entries.
-            let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-            if entries.len() == KEPT_DIAGNOSTICS {
-                entries.pop_front();
-            }
-            entries.push_back(diagnostic.clone());
+        self.keep(diagnostic.clone());
+        let at = diagnostic.at;
+        // A receiver that panics must not take the client with it.
+        if catch_unwind(AssertUnwindSafe(|| (self.receive)(diagnostic))).is_err() {
+            let message = "the receiver of diagnostics panicked".to_owned();
+            self.keep(Diagnostic { at, level: Level::Error, code: Code::CallbackFailed, message });
         }
-        (self.receive)(diagnostic);
     }
 
     pub(super) fn entries(&self) -> Vec<Diagnostic> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.iter().cloned().collect()
+        self.lock().iter().cloned().collect()
+    }
+
+    fn keep(&self, diagnostic: Diagnostic) {
+        let mut entries = self.lock();
+        if entries.len() == KEPT_DIAGNOSTICS {
+            entries.pop_front();
+        }
+        entries.push_back(diagnostic);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Diagnostic>> {
+        // Whoever panicked meanwhile, it is still a list of entries.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,6 +16,9 @@ use crate::machine::{EffectEpoch, Input};
 use crate::state::{Code, Diagnostic, Level};
 use crate::time::Clock;
 
+/// The largest file that is read; a view of 10,000 partial rows is about 3 MB.
+const LARGEST_FILE: u64 = 32 << 20;
+
 /// Where the last view is kept, and whose it is.
 #[derive(Clone)]
 pub(super) struct Kept {
@@ -45,11 +48,8 @@ impl Keeper {
     }
 
     /// A session begins: whose it is, is asked now.
-    pub(super) fn new_session(&mut self) {
+    pub(super) fn load(&mut self, epoch: EffectEpoch) {
         self.session = (self.user)();
-    }
-
-    pub(super) fn load(&self, epoch: EffectEpoch) {
         if let Some(user) = self.session.clone() {
             self.order(Order::Load { epoch, user });
         }
@@ -63,8 +63,10 @@ impl Keeper {
         }
     }
 
-    pub(super) fn drop_kept(&self) {
+    /// A session ends, and another may begin with it.
+    pub(super) fn drop_kept(&mut self) {
         self.order(Order::Drop);
+        self.session = (self.user)();
     }
 
     fn order(&self, order: Order) {
@@ -105,11 +107,15 @@ async fn obey(
 
 /// The record in the file, if it is that user's. Another user's is removed on the way.
 fn load(path: &Path, user: &str) -> io::Result<Option<String>> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+    match fs::metadata(path) {
+        // Whoever opens a pipe waits for its other end.
+        Ok(about) if !about.is_file() => return Err(io::Error::other("is no file")),
+        Ok(about) if about.len() > LARGEST_FILE => return Err(io::ErrorKind::FileTooLarge.into()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Ok(_) => {}
         Err(error) => return Err(error),
-    };
+    }
+    let text = fs::read_to_string(path)?;
     match text.split_once('\n') {
         Some((owner, record)) if owner == escaped(user) => Ok(Some(record.to_owned())),
         _ => remove(path).map(|()| None),
@@ -118,10 +124,11 @@ fn load(path: &Path, user: &str) -> io::Result<Option<String>> {
 
 /// Whole or not at all: written beside, then moved into its place.
 fn save(path: &Path, user: &str, record: &str) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
+    let beside = beside(path);
+    remove_if_there(&beside)?;
     let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    // A new one, because what stands there may be a link, or open to others.
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&beside)?;
@@ -130,7 +137,20 @@ fn save(path: &Path, user: &str, record: &str) -> io::Result<()> {
     fs::rename(&beside, path)
 }
 
+/// The file, and what a write that failed left of the next one.
 fn remove(path: &Path) -> io::Result<()> {
+    remove_if_there(&beside(path))?;
+    remove_if_there(path)
+}
+
+/// Where the next file is written.
+fn beside(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    beside.into()
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -165,10 +185,13 @@ mod tests {
         };
         let mut save = |session: Option<&str>, now: Option<&str>| {
             *user.lock().unwrap() = session.map(str::to_owned);
-            keeper.new_session();
+            keeper.load(EffectEpoch(1));
             *user.lock().unwrap() = now.map(str::to_owned);
             keeper.save(&last, &Clock::new(0, 10));
-            matches!(inbox.try_recv(), Ok(Order::Save { user, .. }) if Some(user.as_str()) == session)
+            let mut orders = std::iter::from_fn(|| inbox.try_recv().ok());
+            orders.any(
+                |order| matches!(order, Order::Save { user, .. } if Some(user.as_str()) == session),
+            )
         };
         assert!(save(Some("amber"), Some("amber")));
         assert!(!save(Some("amber"), Some("birch")), "what is shown is not theirs");

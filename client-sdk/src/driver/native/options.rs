@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+
+use futures_util::FutureExt as _;
 
 use super::last_view::Kept;
 use crate::machine::Secret;
@@ -73,8 +76,13 @@ impl Options {
         T: Future<Output: IntoToken> + Send + 'static,
     {
         self.token = Arc::new(move || {
-            let token = provider();
-            Box::pin(async move { token.await.into_token() })
+            let token = catch_unwind(AssertUnwindSafe(&provider));
+            Box::pin(async move {
+                // A provider that panics could not give a token either.
+                let token = AssertUnwindSafe(token.map_err(|_| TokenUnavailable)?);
+                let token = token.catch_unwind().await.map_err(|_| TokenUnavailable)?;
+                token.into_token()
+            })
         });
         self
     }

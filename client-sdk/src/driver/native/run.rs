@@ -16,7 +16,7 @@ use crate::decode::Decoder;
 use crate::driver::LONGEST_NAP;
 use crate::endpoint::Endpoints;
 use crate::machine::{Effect, EffectEpoch, Input, Machine};
-use crate::state::{DashboardState, Diagnostic, Publication, Reason};
+use crate::state::{Code, DashboardState, Diagnostic, Publication, Reason, Status};
 use crate::time::{Clock, Millis, Moment};
 
 /// How many inputs of sockets and requests may wait for the machine.
@@ -95,9 +95,6 @@ impl<D: Decoder + Send + 'static> Driver<D> {
     }
 
     fn handle(&mut self, input: Input, answers: &mpsc::Sender<Input>) {
-        if let (Input::Start | Input::Reauthenticate, Some(keeper)) = (&input, &mut self.keeper) {
-            keeper.new_session();
-        }
         let now = self.read_clock();
         self.machine.handle(input, now);
         while let Some(effect) = self.machine.poll_effect() {
@@ -146,7 +143,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
                 }
             }
             Effect::LoadLastView { epoch } => {
-                if let Some(keeper) = &self.keeper {
+                if let Some(keeper) = &mut self.keeper {
                     keeper.load(epoch);
                 }
             }
@@ -156,7 +153,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
                 }
             }
             Effect::DropLastView => {
-                if let Some(keeper) = &self.keeper {
+                if let Some(keeper) = &mut self.keeper {
                     keeper.drop_kept();
                 }
             }
@@ -182,5 +179,17 @@ impl<D: Decoder + Send + 'static> Driver<D> {
         let due = self.machine.next_timeout().map_or(LONGEST_NAP, |at| at.since(now));
         let Millis(nap) = due.min(LONGEST_NAP);
         Duration::from_millis(nap)
+    }
+}
+
+/// However the driver ends, with its runtime or by a panic in the program's code: what was shown
+/// last would claim to be live for ever.
+impl<D> Drop for Driver<D> {
+    fn drop(&mut self) {
+        if self.states.borrow().status != Status::Closed {
+            let reason = Some(Reason::new(Code::Stopped, "the client's task ended"));
+            let closed = Publication { status: Status::Closed, reason, ..Publication::idle() };
+            self.states.send_replace(Arc::new(DashboardState::new(&closed, &self.clock)));
+        }
     }
 }
