@@ -21,7 +21,7 @@ struct Storm {
     bench: Bench,
     dice: Random,
     /// The newest epoch that was asked for; no driver answers what nobody asked.
-    newest: usize,
+    newest: u32,
 }
 
 impl Storm {
@@ -41,9 +41,9 @@ impl Storm {
 
     /// Mostly the one that is open; else any that was.
     fn epoch(&mut self, open: Option<EffectEpoch>) -> EffectEpoch {
-        let newest = open.map_or(0, |EffectEpoch(open)| open as usize);
-        self.newest = self.newest.max(newest);
-        let any = EffectEpoch(self.draw(self.newest + 1) as u32);
+        self.newest = self.newest.max(open.map_or(0, |EffectEpoch(open)| open));
+        let drawn = self.dice.span(Millis(0), Millis(self.newest.into())).0;
+        let any = EffectEpoch(u32::try_from(drawn).unwrap_or_default());
         let all = [open.unwrap_or(any), open.unwrap_or(any), open.unwrap_or(any), any];
         self.one_of(&all)
     }
@@ -126,12 +126,11 @@ impl Storm {
         match self.draw(32) {
             0..=1 => Input::Start,
             2 if self.draw(3) == 0 => Input::Stop,
-            2 => Input::Visible,
             3 => Input::Reauthenticate,
             4 => Input::Refresh,
             5 => Input::Online,
             6 => Input::Offline,
-            7 => Input::Visible,
+            2 | 7 => Input::Visible,
             8..=9 => Input::Tick,
             10..=13 => Input::Opened { epoch: self.epoch(socket), token: Some(Secret::new("t")) },
             14..=22 => Input::Frame { epoch: self.epoch(socket), text: self.frame() },
