@@ -39,10 +39,17 @@ export class LastView implements CoreLastView {
     this.#isMixed = false
     if (user === null) return null
     const drops = this.#drops
-    const entry = await this.#inTurn('read', () => this.#store.load())
-    if (entry === undefined || entry === null || drops !== this.#drops) return null
-    if (entry.userId === user && this.#user() === user) return entry.record
-    this.drop()
+    const record = await this.#inTurn('read', async () => {
+      const entry = await this.#store.load()
+      if (entry === null) return null
+      if (entry.userId === user) return entry.record
+      // In this turn, as a view of the user that is logged in may wait for the next one.
+      await this.#store.drop()
+      return null
+    })
+    if (record === undefined || drops !== this.#drops) return null
+    if (this.#user() === user) return record
+    this.#disown()
     return null
   }
 
@@ -51,8 +58,7 @@ export class LastView implements CoreLastView {
     this.#owner ??= user
     if (this.#owner === null || this.#isMixed) return
     if (user !== this.#owner) {
-      this.drop()
-      this.#isMixed = true
+      this.#disown()
       return
     }
     const isWaiting = this.#next !== null
@@ -74,6 +80,12 @@ export class LastView implements CoreLastView {
     this.#owner = null
     this.#isMixed = false
     void this.#inTurn('dropped', () => this.#store.drop())
+  }
+
+  /** The app named another user than the one that the core began with. */
+  #disown(): void {
+    this.drop()
+    this.#isMixed = true
   }
 
   #inTurn<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {

@@ -130,6 +130,35 @@ describe('a last view', () => {
     },
   )
 
+  it.each([
+    ['before its view is saved', 'bob', false],
+    ['while what was kept is read', 'ann', true],
+  ])('is kept for nobody when the user changes %s', async (_when, keptFor, isAtOnce) => {
+    slot.kept = { userId: keptFor, record: 'of an earlier visit' }
+    const kept = keeper()
+    const loading = kept.load()
+    if (isAtOnce) user = 'bob'
+    expect(await loading).toBeNull()
+    user = 'bob'
+    kept.save('her view')
+    kept.save('her view')
+    await settle()
+    expect(slot.kept).toBeNull()
+  })
+
+  it('is kept when it comes before the answer that another one was kept', async () => {
+    slot.kept = { userId: 'bob', record: 'his view' }
+    const gate = deferred()
+    slot.gate = gate.promise
+    const kept = keeper()
+    const loading = kept.load()
+    kept.save('her view')
+    gate.resolve()
+    expect(await loading).toBeNull()
+    await settle()
+    expect(slot.kept).toEqual({ userId: 'ann', record: 'her view' })
+  })
+
   it('is kept for the next user after a drop, which a new session begins with', async () => {
     const kept = keeper()
     await kept.load()
