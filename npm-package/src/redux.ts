@@ -11,15 +11,25 @@ import type { DashboardState } from './types.js'
 /** The part of an endpoint that `dashboardQuery` gives. */
 export interface DashboardQuery {
   queryFn(argument: unknown, api: { forced?: boolean | undefined }): { data: DashboardState }
+  onQueryStarted(argument: unknown, query: DashboardQueryRun): Promise<void>
   onCacheEntryAdded(argument: unknown, entry: DashboardCacheEntry): Promise<void>
 }
 
-/** What is used of the lifecycle of a cache entry. */
-export interface DashboardCacheEntry {
-  cacheDataLoaded: PromiseLike<unknown>
-  cacheEntryRemoved: PromiseLike<unknown>
+/** What is used of a cache entry. */
+interface CacheEntry {
   getCacheEntry(): { data?: unknown }
   updateCachedData(recipe: () => DashboardState): unknown
+}
+
+/** What is used of the lifecycle of one run of the query. */
+export interface DashboardQueryRun extends CacheEntry {
+  queryFulfilled: PromiseLike<unknown>
+}
+
+/** What is used of the lifecycle of a cache entry. */
+export interface DashboardCacheEntry extends CacheEntry {
+  cacheDataLoaded: PromiseLike<unknown>
+  cacheEntryRemoved: PromiseLike<unknown>
 }
 
 /**
@@ -30,10 +40,28 @@ export interface DashboardCacheEntry {
  * asks the client to refresh; what comes of it arrives like every other change.
  */
 export function dashboardQuery(client: DashboardClient): DashboardQuery {
+  function follow(entry: CacheEntry): void {
+    const state = client.getState()
+    const { data } = entry.getCacheEntry()
+    // Without data it was removed. Replaced as a whole: Immer copies what a recipe assigns to a
+    // part of a draft.
+    if (data !== undefined && data !== state) entry.updateCachedData(() => state)
+  }
+
   return {
     queryFn(_argument, { forced }) {
       if (forced === true) client.refresh()
       return { data: client.getState() }
+    },
+
+    async onQueryStarted(_argument, query) {
+      try {
+        await query.queryFulfilled
+        // What the query took a few turns ago has overwritten what the client has told since.
+        follow(query)
+      } catch {
+        // The entry was removed before the query was done.
+      }
     },
 
     async onCacheEntryAdded(_argument, entry) {
@@ -41,13 +69,8 @@ export function dashboardQuery(client: DashboardClient): DashboardQuery {
       let unsubscribe = () => {}
       try {
         await entry.cacheDataLoaded
-        const follow = () => {
-          const state = client.getState()
-          // Replaced as a whole: Immer copies what a recipe assigns to a part of a draft.
-          if (entry.getCacheEntry().data !== state) entry.updateCachedData(() => state)
-        }
-        unsubscribe = client.subscribe(follow)
-        follow()
+        unsubscribe = client.subscribe(() => follow(entry))
+        follow(entry)
       } catch {
         // The entry was removed before it had data, so there is nothing to follow.
       }

@@ -40,7 +40,7 @@ function setUp(load: CoreLoader = loadDouble) {
   })
   const cached = () => api.endpoints.dashboard.select()(store.getState())
   const subscribe = () => store.dispatch(api.endpoints.dashboard.initiate())
-  return { client, store, cached, subscribe, patches }
+  return { client, api, store, cached, subscribe, patches }
 }
 
 async function following() {
@@ -155,6 +155,27 @@ describe('an endpoint of Redux Toolkit Query', () => {
     expect(core.calls).toEqual(['start'])
     letGo()
     await vi.waitFor(() => expect(core.calls).toContain('stop'))
+  })
+
+  it.each([0, 1, 2, 4, 8])('shows a stop that came %i turns after a refetch', async turns => {
+    const { client, cached, core, subscription } = await following()
+    core.say(live())
+    void subscription.refetch()
+    for (let turn = 0; turn < turns; turn += 1) await Promise.resolve()
+    client.stop()
+    await settle()
+    expect(cached().data).toBe(client.getState())
+  })
+
+  it.each([...Array(12).keys()])('is forgotten in silence %i turns after it began', async turns => {
+    const complaints = vi.spyOn(console, 'warn').mockImplementation(() => {})
+    const { client, api, store, subscribe } = setUp()
+    subscribe()
+    for (let turn = 0; turn < turns; turn += 1) await Promise.resolve()
+    store.dispatch(api.util.resetApiState())
+    await vi.waitFor(() => expect(client.getState().status).toBe('closed'))
+    await settle()
+    expect(complaints).not.toHaveBeenCalled()
   })
 
   it('asks the client to refresh on refetch, and keeps its data meanwhile', async () => {
