@@ -10,9 +10,9 @@ import type { Core, CoreConstructor, CoreLastView, CoreLoader } from './core.js'
 import { indexedDbStore } from './indexed-db.js'
 import { LastView } from './last-view.js'
 import { type CheckedOptions, checkOptions } from './options.js'
-import { IDLE, LOADING, loadFailure, NO_WEBSOCKET, withoutView } from './state.js'
+import { IDLE, LOADING, loadFailure, NO_WEBSOCKET, STOPPED, withoutView } from './state.js'
 import { textOf } from './text.js'
-import type { DashboardState, Diagnostic, DiagnosticLevel, ReasonCode } from './types.js'
+import type { DashboardState, Diagnostic, DiagnosticLevel, Reason, ReasonCode } from './types.js'
 
 /** Waits between attempts to load the module: they double from the first to the last. */
 const LOAD_RETRY_MS = { first: 1_000, last: 30_000 }
@@ -50,8 +50,7 @@ class Client implements DashboardClient {
   start = (): void => {
     if (this.#started) return
     if (typeof globalThis.WebSocket !== 'function') {
-      this.#report('error', NO_WEBSOCKET.code, NO_WEBSOCKET.message)
-      this.#publish(withoutView('closed', NO_WEBSOCKET))
+      this.#turn('error', NO_WEBSOCKET, withoutView('closed', NO_WEBSOCKET))
       return
     }
     this.#started = true
@@ -68,13 +67,13 @@ class Client implements DashboardClient {
     clearTimeout(this.#loadRetry)
     const core = this.#core
     this.#core = null
-    if (core !== null) {
-      core.stop()
-      // Later, because `stop` may be called by a listener while the core is still on the stack.
-      queueMicrotask(() => core.free())
-    } else {
-      this.#report('info', 'STOPPED', 'The app stopped the client before it had begun.')
+    if (core === null) {
+      this.#turn('info', STOPPED, withoutView('closed', null))
+      return
     }
+    core.stop()
+    // Later, because `stop` may be called by a listener while the core is still on the stack.
+    queueMicrotask(() => core.free())
     this.#publish(withoutView('closed', null))
   }
 
@@ -115,8 +114,7 @@ class Client implements DashboardClient {
 
   #loadThenBegin(failedBefore: number): void {
     const life = this.#life
-    this.#report('info', LOADING.code, LOADING.message)
-    this.#publish(withoutView('connecting', LOADING, failedBefore))
+    this.#turn('info', LOADING, withoutView('connecting', LOADING, failedBefore))
     if (life !== this.#life) return
     this.#load().then(
       loaded => {
@@ -148,8 +146,8 @@ class Client implements DashboardClient {
       this.#core = null
       this.#started = false
       const message = `The client could not begin. (${textOf(error)})`
-      this.#report('error', 'CORE_FAILED', message)
-      this.#publish(withoutView('closed', { code: 'CORE_FAILED', message }))
+      const reason: Reason = { code: 'CORE_FAILED', message }
+      this.#turn('error', reason, withoutView('closed', reason))
     }
   }
 
@@ -157,12 +155,19 @@ class Client implements DashboardClient {
     const longest = Math.min(LOAD_RETRY_MS.first * 2 ** (attempt - 1), LOAD_RETRY_MS.last)
     const wait = longest * (0.5 + Math.random() / 2)
     const reason = loadFailure(error)
-    this.#report('error', reason.code, reason.message)
     const life = this.#life
-    this.#publish(withoutView('backoff', reason, attempt, Date.now() + Math.round(wait)))
+    const nextRetryAt = Date.now() + Math.round(wait)
+    this.#turn('error', reason, withoutView('backoff', reason, attempt, nextRetryAt))
     // A listener may have stopped the client, or asked for a retry at once.
     if (life !== this.#life || this.#state.status !== 'backoff') return
     this.#loadRetry = setTimeout(() => this.#loadThenBegin(attempt), wait)
+  }
+
+  /** Tells why, then changes the state: unless the logger has started or stopped the client. */
+  #turn(level: DiagnosticLevel, why: Reason, state: DashboardState): void {
+    const life = this.#life
+    this.#report(level, why.code, why.message)
+    if (life === this.#life) this.#publish(state)
   }
 
   #publish(state: DashboardState): void {
@@ -174,6 +179,7 @@ class Client implements DashboardClient {
       if (this.#state !== state) return
       if (this.#listeners.has(listener)) this.#call('A listener of the client', listener, state)
     }
+    if (this.#state !== state) return
     const { onAuthRequired } = this.#options
     if (state.status === 'authRequired' && before !== 'authRequired' && onAuthRequired !== null) {
       this.#call('onAuthRequired', onAuthRequired, state)

@@ -18,6 +18,12 @@ export const LOADING: Reason = {
   message: 'The WebAssembly module is being loaded.',
 }
 
+/** Told, not shown: a client that was stopped needs no reason to be closed. */
+export const STOPPED: Reason = {
+  code: 'STOPPED',
+  message: 'The app stopped the client before it had begun.',
+}
+
 /** A state of a client that has no core, hence no view. */
 export function withoutView(
   status: DashboardState['status'],

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { clientFactory } from '../src/client.js'
 import { type CoreConstructor, once } from '../src/core.js'
 import { withoutView } from '../src/state.js'
-import type { DashboardState } from '../src/types.js'
+import type { DashboardState, Diagnostic } from '../src/types.js'
 import { CoreDouble, live, loadDouble } from './double.js'
 import { deferred, latest, OPTIONS, recorder, started } from './support.js'
 
@@ -289,6 +289,15 @@ describe('refused sessions (D-RES-2)', () => {
     expect(onAuthRequired).toHaveBeenCalledTimes(2)
   })
 
+  it('are not told once a listener has dealt with them', async () => {
+    const onAuthRequired = vi.fn()
+    const { client, core } = await started({ onAuthRequired })
+    client.subscribe(({ status }) => status === 'authRequired' && client.stop())
+    core.say(withoutView('authRequired', null))
+    expect(client.getState().status).toBe('closed')
+    expect(onAuthRequired).not.toHaveBeenCalled()
+  })
+
   it('are told also when the callback throws or calls the client', async () => {
     const { entries, logger } = recorder()
     const { client, core } = await started({
@@ -301,6 +310,41 @@ describe('refused sessions (D-RES-2)', () => {
     core.say(withoutView('authRequired', { code: 'AUTH_FAILED', message: 'no' }))
     expect(core.calls).toEqual(['start', 'reauthenticate'])
     expect(entries.map(entry => entry.code)).toEqual(['CALLBACK_THREW'])
+  })
+})
+
+describe('a logger that calls the client', () => {
+  it('may stop it before anything is loaded', async () => {
+    const load = vi.fn(loadDouble)
+    const logger = { info: () => client.stop() }
+    const client = clientFactory(load)({ ...OPTIONS, logger })
+    client.start()
+    expect(client.getState().status).toBe('closed')
+    expect(load).not.toHaveBeenCalled()
+  })
+
+  it('may start it when it hears of the stop', async () => {
+    const logger = {
+      info: (_: string, { code }: Diagnostic) => code === 'STOPPED' && client.start(),
+    }
+    const client = clientFactory(loadDouble)({ ...OPTIONS, logger })
+    client.start()
+    client.stop()
+    expect(client.getState().status).toBe('connecting')
+    await vi.waitFor(() => expect(latest().calls).toEqual(['start']))
+  })
+
+  it('may stop it when it hears that the module did not load', async () => {
+    vi.useFakeTimers()
+    const load = vi.fn(async () => {
+      throw new Error('offline')
+    })
+    const logger = { error: () => client.stop() }
+    const client = clientFactory(load)({ ...OPTIONS, logger })
+    client.start()
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(client.getState().status).toBe('closed')
+    expect(load).toHaveBeenCalledOnce()
   })
 })
 
