@@ -136,7 +136,9 @@ class Client implements DashboardClient {
         ...(getToken && { getToken: () => this.#ask(getToken) }),
         ...(this.#lastView && { lastView: this.#lastViewOf(this.#lastView, life) }),
         onState: state => {
-          if (life === this.#life) this.#publish(state)
+          if (life !== this.#life) return
+          this.#lastView?.watch()
+          this.#publish(state)
         },
         onDiagnostic: entry => this.#log(entry),
       })

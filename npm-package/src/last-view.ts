@@ -48,19 +48,20 @@ export class LastView implements CoreLastView {
       return null
     })
     if (record === undefined || drops !== this.#drops) return null
-    if (this.#user() === user) return record
-    this.#disown()
-    return null
+    return this.watch() === user ? record : null
+  }
+
+  /** Looks who is logged in. Often, as one who came and went again may have been shown a view. */
+  watch = (): string | null => {
+    const user = this.#user()
+    this.#owner ??= user
+    if (user !== this.#owner && !this.#isMixed) this.#disown()
+    return user
   }
 
   save = (record: string): void => {
-    const user = this.#user()
-    this.#owner ??= user
-    if (this.#owner === null || this.#isMixed) return
-    if (user !== this.#owner) {
-      this.#disown()
-      return
-    }
+    const user = this.watch()
+    if (user === null || this.#isMixed) return
     const isWaiting = this.#next !== null
     this.#next = { userId: user, record }
     if (isWaiting) return
@@ -82,7 +83,7 @@ export class LastView implements CoreLastView {
     void this.#inTurn('dropped', () => this.#store.drop())
   }
 
-  /** The app named another user than the one that the core began with. */
+  /** The app named another user than the one whose view is shown. */
   #disown(): void {
     this.drop()
     this.#isMixed = true

@@ -4,6 +4,7 @@ import type { LastViewEntry, LastViewStore } from '../src/api.js'
 import { clientFactory } from '../src/client.js'
 import type { CoreLastView } from '../src/core.js'
 import { LastView } from '../src/last-view.js'
+import { withoutView } from '../src/state.js'
 import { CoreDouble, loadDouble } from './double.js'
 import { deferred, OPTIONS, recorder, settle, started } from './support.js'
 
@@ -331,6 +332,20 @@ describe('a client with a last view', () => {
     await settle()
     expect(slot.kept?.record).toBe('new')
     expect(await old.load()).toBeNull()
+  })
+
+  it.each([
+    ['before the first view', false],
+    ['between two views', true],
+  ])('keeps no view of a user who came and went %s', async (_when, isKeptBefore) => {
+    const { core, lastView } = await startedWith()
+    if (isKeptBefore) lastView.save('her view')
+    user = 'bob'
+    core.say(withoutView('backoff', null))
+    user = 'ann'
+    lastView.save('his view')
+    await settle()
+    expect(slot.kept).toBeNull()
   })
 
   it.each(['stop', 'reauthenticate'] as const)('drops it on %s also without a core', async act => {
