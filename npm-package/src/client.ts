@@ -34,6 +34,8 @@ class Client implements DashboardClient {
   readonly #listeners = new Set<(state: DashboardState) => void>()
   readonly #diagnostics: Diagnostic[] = []
   #state: DashboardState = IDLE
+  /** The last one that the app gave, to be kept out of what is told. */
+  #token: string | null = null
   #core: Core | null = null
   /** Counts starts and stops: what was begun in an earlier life is dropped by its number. */
   #life = 0
@@ -200,7 +202,10 @@ class Client implements DashboardClient {
   /** The core only learns that there is no token; why tells the app's developers what to mend. */
   async #ask(getToken: () => Promise<string | null>): Promise<string | null> {
     try {
-      return await getToken()
+      const token = await getToken()
+      // A shorter one is no secret, and would be cut out of words.
+      this.#token = token !== null && token.length >= 16 ? token : null
+      return token
     } catch (error) {
       this.#report('warn', 'TOKEN_UNAVAILABLE', `getToken failed: ${textOf(error)}`)
       throw error
@@ -232,7 +237,10 @@ class Client implements DashboardClient {
     this.#log({ at: Date.now(), level, code, message })
   }
 
-  #log(entry: Diagnostic): void {
+  #log(told: Diagnostic): void {
+    // Servers and wrappers of fetch may quote what they were given.
+    const message = this.#token ? told.message.replaceAll(this.#token, '(token)') : told.message
+    const entry = { ...told, message }
     if (this.#diagnostics.push(entry) > DIAGNOSTICS_KEPT) this.#diagnostics.shift()
     try {
       this.#options.logger[entry.level]?.(`[dashboard-sdk] ${entry.code}: ${entry.message}`, entry)

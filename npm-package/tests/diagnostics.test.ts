@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { clientFactory } from '../src/client.js'
 import type { Diagnostic } from '../src/types.js'
 import { CoreDouble, live, loadDouble } from './double.js'
-import { OPTIONS, started } from './support.js'
+import { OPTIONS, recorder, started } from './support.js'
 
 function entry(message: string, level: Diagnostic['level'] = 'debug'): Diagnostic {
   return { at: 1, level, code: 'EVENT_STALE', message }
@@ -72,6 +72,18 @@ describe('diagnostics', () => {
     client.start()
     const loads = client.diagnostics().filter(({ code }) => code === 'MODULE_LOADING')
     expect(loads).toHaveLength(2)
+  })
+
+  it('bear no token that was given, whoever quotes it', async () => {
+    const token = 'opaque-token-0123456789'
+    const { entries, logger } = recorder()
+    const { client, core } = await started({ getToken: () => token, logger })
+    await core.options.getToken?.()
+    const message = `the server refused: no session for ${token}`
+    core.options.onDiagnostic({ at: 1, level: 'warn', code: 'CONNECT_REFUSED', message })
+    const told = 'the server refused: no session for (token)'
+    expect(client.diagnostics().at(-1)?.message).toBe(told)
+    expect(entries.at(-1)?.message).toBe(told)
   })
 
   it('are empty before start', () => {
