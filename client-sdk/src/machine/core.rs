@@ -169,6 +169,8 @@ impl Core {
         self.why = why;
         let attempt = self.new_attempt(now);
         if self.failures >= backoff::DEGRADED_AFTER {
+            // A connection that ends here took its request for a snapshot along.
+            self.polled = false;
             let poll = self.next_poll(now);
             return State::Degraded(Degraded { retry: Retry::Trying(attempt), poll });
         }
