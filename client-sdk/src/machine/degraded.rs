@@ -45,7 +45,11 @@ impl Core {
         };
         let retry = match self.advance(attempt, signal, now) {
             Outcome::Pending(attempt) => Retry::Trying(attempt),
-            Outcome::Accepted(link) => return self.synchronize(link, now),
+            Outcome::Accepted(link) => {
+                // A poll that is given up for the new connection's snapshot has not succeeded.
+                self.polled &= matches!(poll, Fetch::Waiting(_));
+                return self.synchronize(link, now);
+            }
             Outcome::Refused => return self.require_auth(Terminal::AuthFailed),
             Outcome::Failed(reason, wish) => self.retry_later(reason, wish, now),
             Outcome::Ignored(attempt, signal) => {
