@@ -5,7 +5,7 @@ use crate::prelude::*;
 use alloc::collections::VecDeque;
 use core::mem;
 
-use shared_types::{DashboardView, SnapshotTag};
+use shared_types::{DashboardView, Revision, SnapshotTag};
 
 use super::memory::Memory;
 use super::phases::{
@@ -362,6 +362,15 @@ impl Core {
             self.contradict(now);
         }
         is_confirmed
+    }
+
+    /// An event that is the newest of all that is shown: the server counts on from there, so the
+    /// answers that contradict it come from a replica that lags. Where a wrong revision is shown,
+    /// no true event is the newest.
+    pub(super) fn hear_newest(&mut self, revision: Revision) {
+        if self.shown_revision() == Some(revision) {
+            self.contradicted = None;
+        }
     }
 
     fn contradict(&mut self, now: Moment) {

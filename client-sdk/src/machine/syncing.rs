@@ -150,6 +150,7 @@ impl Core {
         let outcome = self.shown.as_mut().map(|shown| shown.change(revision, change));
         if outcome == Some(ChangeOutcome::Applied) {
             self.confirm(now);
+            self.hear_newest(revision);
         } else {
             self.suspicious |= outcome == Some(ChangeOutcome::Overtaken);
             let why = ["skipped an event of revision ", &revision.get().to_string()].concat();

@@ -103,3 +103,27 @@ fn a_server_that_contradicts_for_long_is_believed() {
     }
     assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(11)));
 }
+
+#[test]
+fn a_replica_that_lags_for_long_is_not_believed_while_events_count_on() {
+    let mut bench = Bench::at(Status::Live);
+    let begun = bench.now;
+    let (mut answers, mut revision) = (0, 11);
+    while bench.now.since(begun).0 < BELIEVED_AFTER.0 * 3 || answers <= BELIEVED_ANSWERS * 3 {
+        bench.frame(&summary_event(revision));
+        bench.input(Input::Refresh);
+        assert!(bench.condition().is_some(), "outvoted by a replica");
+        bench.answer(10);
+        answers += 1;
+        assert_eq!(
+            (bench.state.status, bench.total()),
+            (Status::Live, u32::try_from(revision).ok())
+        );
+        revision += 1;
+        bench.frame("2");
+        bench.pass(Millis::seconds(20));
+        if bench.fetch.is_some() {
+            bench.answer(10);
+        }
+    }
+}
