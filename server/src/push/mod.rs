@@ -16,6 +16,7 @@ pub(crate) mod connection;
 pub mod cursor;
 mod drain;
 pub mod envelope;
+pub mod frames;
 mod namespace;
 pub mod query;
 mod refresh;
