@@ -17,6 +17,7 @@ pub mod writer;
 
 mod app;
 mod database;
+mod metrics;
 mod oracle;
 mod rest;
 mod screen;
@@ -27,6 +28,7 @@ mod wire;
 pub use app::TestApp;
 pub use browser::Browser;
 pub use database::Database;
+pub use metrics::Metrics;
 pub use oracle::Oracle;
 pub use proxy::Proxy;
 pub use rest::{Answer, Credential, Rest};

@@ -21,7 +21,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::gate::Address;
+use crate::gate::{Address, Slot};
 use crate::net::Stream;
 use crate::push::connection::{Connection, Cookie};
 
@@ -42,11 +42,11 @@ pub(crate) async fn upgrade(
     let slot = app.gate.socket().ok_or(FULL)?;
     let address = request.extensions().get::<Address>().copied();
     let address = address.ok_or(invalid("Unknown sender"))?;
-    let connection = Connection::new(cookie(&app, request.headers()), address, slot);
+    let connection = Connection::new(cookie(&app, request.headers()), address);
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or(invalid("This connection cannot be upgraded"))?;
     drop(request);
-    tokio::spawn(run(app, connection, upgrade));
+    tokio::spawn(run(app, connection, slot, upgrade));
     let headers = [
         (UPGRADE, HeaderValue::from_static("websocket")),
         (CONNECTION, HeaderValue::from_static("Upgrade")),
@@ -55,7 +55,7 @@ pub(crate) async fn upgrade(
     Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
 }
 
-async fn run(app: Arc<App>, connection: Arc<Connection>, upgrade: OnUpgrade) {
+async fn run(app: Arc<App>, connection: Arc<Connection>, slot: Slot, upgrade: OnUpgrade) {
     let upgraded = match upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -69,7 +69,7 @@ async fn run(app: Arc<App>, connection: Arc<Connection>, upgrade: OnUpgrade) {
     };
     // What is left of the HTTP connection's large buffer should not keep all of it alive.
     let prefix = Bytes::copy_from_slice(&parts.read_buf);
-    app.push.open(parts.io.into_inner(), prefix, connection, QUERY);
+    app.push.open(parts.io.into_inner(), prefix, connection, slot, QUERY);
 }
 
 /// Polling is not offered: a client that begins with it is told so.
