@@ -15,6 +15,7 @@ pub mod compact;
 pub(crate) mod connection;
 pub mod cursor;
 pub mod envelope;
+pub mod frames;
 mod namespace;
 pub mod query;
 mod refresh;
