@@ -1,0 +1,27 @@
+//! What is fuzzed: one function a target, which takes any bytes at all and panics where something
+//! does not hold that must.
+//!
+//! libFuzzer's programs in `fuzz/` call these, and so does the replay of the corpora in `tests/`:
+//! what was once found stays found. `cargo xtask fuzz` runs them; decision 40 says how.
+
+mod client_frames;
+mod decoders;
+mod server_frames;
+mod token;
+
+pub use client_frames::client_frames;
+pub use decoders::{event, snapshot};
+pub use server_frames::server_frames;
+pub use token::token;
+
+/// A target: its name, which is that of its corpus, and its body.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 5] = [
+    ("client_frames", client_frames),
+    ("server_frames", server_frames),
+    ("token", token),
+    ("snapshot", snapshot),
+    ("event", event),
+];
