@@ -100,7 +100,7 @@ fn keep(steps: &mut Steps, target: &str) -> anyhow::Result<()> {
     }
     let mut merge = fuzz("run");
     merge.arg(target).args([&checked_in, &ours]).arg("--");
-    merge.args(limits()).arg("-set_cover_merge=1");
+    merge.args(limits()).args(["-set_cover_merge=1", "-use_counters=0"]);
     steps.run(&format!("Keep what {target} needs"), &mut merge)?;
     let files = fs::read_dir(&checked_in)?.collect::<Result<Vec<_>, _>>()?;
     let bytes: u64 = files.iter().filter_map(|file| file.metadata().ok()).map(|it| it.len()).sum();

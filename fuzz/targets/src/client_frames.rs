@@ -97,8 +97,7 @@ fn happen(bench: &mut Bench, what: &str) {
 }
 
 fn open(bench: &mut Bench) {
-    if let (Some(epoch), Status::Connecting | Status::Degraded) =
-        (bench.socket, bench.state.status)
+    if let (Some(epoch), Status::Connecting | Status::Degraded) = (bench.socket, bench.state.status)
     {
         bench.input(Input::Opened { epoch, token: Some(Secret::new(TOKEN)) });
     }

@@ -230,3 +230,44 @@ fn authenticators() -> [Authenticator; 2] {
     std::fs::remove_file(path).expect("it was written a moment ago");
     made
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a recipe's token is accepted: by the secret and by the key set, as either kind.
+    fn accepted(recipe: &str) -> Vec<(bool, TokenKind)> {
+        let (token, _) = WORLD.follow(recipe);
+        let places = [(true, &WORLD.secret), (false, &WORLD.published)].map(|(secret, keys)| {
+            [TokenKind::Access, TokenKind::Id].map(|kind| (secret, keys, kind))
+        });
+        let is_accepted = |(_, keys, kind): &(bool, &Authenticator, TokenKind)| {
+            keys.verify(&token, *kind).now_or_never().unwrap().is_ok()
+        };
+        let accepted = places.into_iter().flatten().filter(is_accepted);
+        accepted.map(|(secret, _, kind)| (secret, kind)).collect()
+    }
+
+    #[test]
+    fn what_was_really_signed_is_accepted_in_its_place() {
+        use TokenKind::{Access, Id};
+
+        for (recipe, place) in [
+            ("@a\n@b\n@c", (true, Access)),
+            ("@d\n@e\n@f", (true, Id)),
+            ("@g\n@h\n@i", (false, Access)),
+            ("@m\n@n\n@o", (false, Access)),
+            ("@p\n@q\n@r", (false, Id)),
+            ("@a\n@e\n!hs", (true, Id)),
+            ("@g\n@b\n!rs", (false, Access)),
+        ] {
+            assert_eq!(accepted(recipe), [place], "{recipe}");
+        }
+        for recipe in ["@a\n@e\n@c", "@g\n@h\n!pub", "@a\n@b", "@a\n@b\n@cA", "{}\n@b\n!hs"] {
+            assert_eq!(accepted(recipe), [], "{recipe}");
+        }
+        let whole = WORLD.follow("@j\n@k\n@l").0;
+        assert_eq!(accepted(&whole), [(false, Id)]);
+        assert_eq!(WORLD.made_with(&whole), Some(Algorithm::RS256));
+    }
+}
