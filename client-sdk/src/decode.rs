@@ -13,7 +13,7 @@ use shared_types::{
 use crate::time::Millis;
 
 pub mod checked;
-#[cfg(all(feature = "native", not(target_arch = "wasm32")))]
+#[cfg(all(feature = "json", not(target_arch = "wasm32")))]
 pub mod json;
 mod tape;
 

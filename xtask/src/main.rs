@@ -8,6 +8,7 @@
 mod bench;
 mod build;
 mod demo;
+mod fuzz;
 mod planted;
 mod psql;
 mod reach;
@@ -79,6 +80,20 @@ enum Task {
         #[arg(long, value_name = "SEED")]
         seed_from: Option<u64>,
     },
+    /// Feed the decoders, the checks of tokens and the frames of both sides with odd input.
+    ///
+    /// An input that fails is named, with how to replay it.
+    Fuzz {
+        /// For how long, each target.
+        #[arg(long, default_value_t = 120)]
+        seconds: u64,
+        /// Only this target.
+        #[arg(long, value_name = "NAME", value_parser = fuzz::target_names())]
+        target: Option<String>,
+        /// Add what leads to new places to the checked-in corpora, minimised.
+        #[arg(long)]
+        keep: bool,
+    },
     /// Plant known bugs in copies of the SDK, and see that the simulation finds each of them.
     Planted,
     /// Write the TypeScript types and API documents from the Rust types.
@@ -122,6 +137,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Task::Test { list: true, .. } => test::list(),
         Task::Test { only, .. } => return test::run(builder, &only),
         Task::Soak { minutes, seed_from } => return soak::run(&mut builder, minutes, seed_from),
+        Task::Fuzz { seconds, target, keep } => {
+            return fuzz::run(&mut builder.steps, seconds, target.as_deref(), keep);
+        }
         Task::Planted => {
             let missed = planted::run(&mut builder.steps)?.into_iter().filter_map(Result::err);
             let missed: Vec<String> = missed.collect();

@@ -10,6 +10,7 @@ use crate::workspace::{self, cargo, command, find};
 
 /// The version that the tests were written against; any installed one is taken first.
 const NEXTEST: &str = "0.9.143";
+const CARGO_FUZZ: &str = "0.13.2";
 const WASM_PACK: &str = "0.15.1";
 /// What the bundler and the tests ask for, as package.json says.
 const NODE: (u32, u32) = (20, 19);
@@ -95,6 +96,18 @@ pub(crate) fn nextest(steps: &mut Steps) -> anyhow::Result<()> {
         return Ok(());
     }
     install(steps, "cargo-nextest", NEXTEST, true)
+}
+
+/// Brings `cargo fuzz`, unless the machine has one.
+///
+/// # Errors
+///
+/// Where it cannot be built.
+pub(crate) fn cargo_fuzz(steps: &mut Steps) -> anyhow::Result<()> {
+    if printed(&mut cargo(["fuzz", "--version"])).is_ok() {
+        return Ok(());
+    }
+    install(steps, "cargo-fuzz", CARGO_FUZZ, true)
 }
 
 /// Finds Chromium and its driver, or installs them where that is possible.
