@@ -13,6 +13,7 @@ mod isolation;
 mod node_client;
 mod node_server;
 mod operations;
+mod ops;
 mod page;
 mod rest;
 mod rust_client;
