@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use e2e_tests::writer::{self, NewMoc};
-use e2e_tests::{Credential, TestApp, Wire};
+use e2e_tests::{Credential, TestApp, Wire, within};
 use serde_json::Value;
 
 const USER: &str = "operators@example.test";
@@ -77,8 +77,11 @@ async fn d_nfr_4_counters_whose_first_step_raises_an_alert_begin_at_zero() {
     let limits = limits.map(|limit| format!("dashboard_limited_total{{limit=\"{limit}\"}}"));
     let results = ["dashboard_tls_reloads_total", "dashboard_jwks_fetches_total"];
     let results = results.map(|name| format!("{name}{{result=\"error\"}}"));
+    let reasons = ["full", "closed", "encoding"];
+    let reasons =
+        reasons.map(|reason| format!("dashboard_emit_failures_total{{reason=\"{reason}\"}}"));
     let others = ["dashboard_panics_total".to_owned(), "dashboard_capture_gaps_total".to_owned()];
-    let wanted = limits.into_iter().chain(results).chain(others);
+    let wanted = limits.into_iter().chain(results).chain(reasons).chain(others);
     let missing: Vec<_> = wanted
         .filter(|series| !metrics.lines().any(|line| *line == format!("{series} 0")))
         .collect();
@@ -133,7 +136,16 @@ async fn metrics() -> String {
     writer::add_moc(app.db(), USER, &NewMoc::new("Lighthouse", "City")).await;
     wire.event().await;
     app.rest().snapshot(&app.bearer(USER)).await;
-    scrape(&app).await
+    drop(wire);
+    within("the socket's end", async {
+        loop {
+            let metrics = scrape(&app).await;
+            if metrics.contains("dashboard_disconnects_total{") {
+                return metrics;
+            }
+        }
+    })
+    .await
 }
 
 async fn scrape(app: &TestApp) -> String {
@@ -143,7 +155,7 @@ async fn scrape(app: &TestApp) -> String {
 }
 
 /// The metrics by the names of their first series, such as `x_total`; a histogram by its own name.
-/// They are declared also where nothing was counted yet.
+/// A family in which nothing was counted yet is not declared.
 fn families(metrics: &str) -> BTreeSet<String> {
     let declared = lines_after(metrics, "# TYPE ");
     declared

@@ -162,7 +162,11 @@ fn operators(session: &mut Session) -> anyhow::Result<Counts> {
         ("Check the alert rules", ["check", "rules"], "alerts.yml"),
         ("Test the alert rules", ["test", "rules"], "alerts.test.yml"),
         ("Check Prometheus' configuration", ["check", "config"], "prometheus.yml"),
-        ("Check Prometheus' configuration for Docker", ["check", "config"], "prometheus.compose.yml"),
+        (
+            "Check Prometheus' configuration for Docker",
+            ["check", "config"],
+            "prometheus.compose.yml",
+        ),
     ] {
         let mut promtool = command("promtool");
         promtool.args(words).arg(file).current_dir(workspace::path("ops/prometheus"));
