@@ -121,6 +121,8 @@ impl Builder {
         tools::wasm_pack(&mut self.steps)?;
         reach::link(&mut self.steps)?;
         tools::nextest(&mut self.steps)?;
+        tools::promtool(&mut self.steps)?;
+        tools::cargo_deny(&mut self.steps)?;
         self.steps.run("Fetch the Rust crates", &mut cargo(["fetch", "--locked"]))?;
         self.steps.note("Everything is there.");
         Ok(())

@@ -16,6 +16,7 @@ mod size;
 mod soak;
 mod stamp;
 mod steps;
+mod supply;
 mod test;
 mod tools;
 mod wasm;
@@ -111,6 +112,8 @@ enum Task {
         /// What is measured.
         what: bench::Bench,
     },
+    /// Write bills of materials (`CycloneDX`) of what is shipped into target/sbom.
+    Sbom,
     /// Install everything that the other commands need, and build nothing.
     ///
     /// Links wasm-pack and what it calls into cargo's folder of programs, so that
@@ -154,6 +157,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             size::gate()?;
         }
         Task::Bench { what } => bench::run(&mut builder, what)?,
+        Task::Sbom => supply::sbom(&mut builder.steps)?,
         Task::Setup => builder.install_everything()?,
     }
     Ok(ExitCode::SUCCESS)

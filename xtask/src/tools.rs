@@ -1,5 +1,7 @@
 //! The programs that the commands call: found, or installed, or asked for in plain words.
 
+mod supply;
+
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -7,6 +9,7 @@ use anyhow::{Context, bail};
 
 use crate::steps::Steps;
 use crate::workspace::{self, cargo, command, find};
+pub(crate) use supply::{cargo_cyclonedx, cargo_deny, promtool};
 
 /// The version that the tests were written against; any installed one is taken first.
 const NEXTEST: &str = "0.9.143";
@@ -163,6 +166,16 @@ fn install(steps: &mut Steps, name: &str, version: &str, locked: bool) -> anyhow
 }
 
 fn apt(steps: &mut Steps, packages: &[&str], wanted: &str) -> anyhow::Result<()> {
+    apt_update(steps, packages, wanted)?;
+    let mut install = command("apt-get");
+    install.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages);
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    steps.run(&format!("Install {}", packages.join(", ")), &mut install)?;
+    Ok(())
+}
+
+/// Brings the list of Debian packages, or says what a person has to install.
+fn apt_update(steps: &mut Steps, packages: &[&str], wanted: &str) -> anyhow::Result<()> {
     let is_root = printed(command("id").arg("-u")).is_ok_and(|id| id == "0");
     if find("apt-get").is_none() || !is_root {
         bail!(
@@ -173,10 +186,6 @@ fn apt(steps: &mut Steps, packages: &[&str], wanted: &str) -> anyhow::Result<()>
     }
     let mut update = command("apt-get");
     steps.run("Update the list of Debian packages", update.args(["update", "--quiet"]))?;
-    let mut install = command("apt-get");
-    install.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages);
-    install.env("DEBIAN_FRONTEND", "noninteractive");
-    steps.run(&format!("Install {}", packages.join(", ")), &mut install)?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ mod limits;
 mod node_client;
 mod node_server;
 mod operations;
+mod ops;
 mod page;
 mod rest;
 mod rust_client;

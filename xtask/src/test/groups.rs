@@ -6,6 +6,7 @@ use super::counts::{self, Counts};
 use super::session::Session;
 use crate::build::PRODUCT;
 use crate::steps::Outcome;
+use crate::supply::{self, Verdict};
 use crate::workspace::{self, cargo, command, npm};
 use crate::{planted, size, tools};
 
@@ -17,7 +18,7 @@ pub(super) struct Group {
 }
 
 /// Every group.
-pub(super) const GROUPS: [Group; 13] = [
+pub(super) const GROUPS: [Group; 14] = [
     Group { name: "format", what: "rustfmt, and Biome on TypeScript and CSS", run: format },
     Group { name: "clippy", what: "Clippy with warnings denied, host and wasm32", run: clippy },
     Group { name: "generated", what: "generated files are what codegen writes", run: generated },
@@ -30,6 +31,7 @@ pub(super) const GROUPS: [Group; 13] = [
     Group { name: "app", what: "types and tests of the app (Vitest)", run: app },
     Group { name: "package", what: "the packed npm package in fresh projects", run: package },
     Group { name: "e2e", what: "the whole system, official clients, Chromium", run: end_to_end },
+    Group { name: "ops", what: "alerts, dashboard, handbook, dependencies", run: operators },
     Group { name: "size", what: "the WASM module and its glue stay below the limit", run: size },
 ];
 
@@ -142,9 +144,54 @@ fn end_to_end(session: &mut Session) -> anyhow::Result<Counts> {
     session.builder.browser()?;
     session.builder.rust_tests()?;
     let mut tests = cargo(["nextest", "run"]);
-    tests.args(PRODUCT).args(["--filterset", "package(e2e-tests)"]);
+    let filter = format!("package(e2e-tests) and not ({OPERATORS})");
+    tests.args(PRODUCT).args(["--filterset", &filter]);
     tests.env("DATABASE_URL", session.database_url()?);
     nextest(session, "Run the end-to-end tests", &mut tests)
+}
+
+/// What operators get, held against a running server.
+const OPERATORS: &str = "package(e2e-tests) and test(/^ops::/)";
+
+fn operators(session: &mut Session) -> anyhow::Result<Counts> {
+    let steps = &mut session.builder.steps;
+    tools::promtool(steps)?;
+    tools::cargo_deny(steps)?;
+    let mut counts = Counts::default();
+    for (title, words, file) in [
+        ("Check the alert rules", ["check", "rules"], "alerts.yml"),
+        ("Test the alert rules", ["test", "rules"], "alerts.test.yml"),
+        ("Check Prometheus' configuration", ["check", "config"], "prometheus.yml"),
+        (
+            "Check Prometheus' configuration for Docker",
+            ["check", "config"],
+            "prometheus.compose.yml",
+        ),
+    ] {
+        let mut promtool = command("promtool");
+        promtool.args(words).arg(file).current_dir(workspace::path("ops/prometheus"));
+        counts = counts.and(check(session, title, &mut promtool)?);
+    }
+
+    let mut deny = cargo(["deny", "check", "bans", "licenses", "sources"]);
+    counts = counts.and(check(session, "Check what the crates depend on", &mut deny)?);
+    let steps = &mut session.builder.steps;
+    for (what, verdict) in [
+        ("advisories against crates", supply::advisories(steps)?),
+        ("advisories against npm packages", supply::npm_audit(steps)?),
+    ] {
+        counts = counts.and(match verdict {
+            Verdict::Clean => Counts::success(),
+            Verdict::Found => Counts::failure(what),
+            Verdict::NotAsked => Counts::default(),
+        });
+    }
+
+    session.builder.rust_tests()?;
+    let mut tests = cargo(["nextest", "run"]);
+    tests.args(PRODUCT).args(["--filterset", OPERATORS]);
+    tests.env("DATABASE_URL", session.database_url()?);
+    Ok(counts.and(nextest(session, "Hold what operators get against a server", &mut tests)?))
 }
 
 fn size(session: &mut Session) -> anyhow::Result<Counts> {
