@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::metrics::Metrics;
 use crate::push::Push;
+use crate::telemetry::traces::Traces;
 
 /// The parts of one server.
 pub(crate) struct App {
@@ -16,6 +17,7 @@ pub(crate) struct App {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) database: Database,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) traces: Traces,
     pub(crate) push: Push,
     /// Cancelled when the server is told to stop.
     pub(crate) stop: CancellationToken,

@@ -19,6 +19,7 @@ pub mod push;
 mod router;
 mod secret;
 mod server;
+pub mod telemetry;
 
 pub use config::{Config, LogFormat};
 pub use listener::ListenError;

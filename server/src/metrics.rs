@@ -1,15 +1,21 @@
 //! What the server counts (D-NFR-4), in the names that the host's dashboards expect.
 //!
-//! Labels are bounded: route templates, never paths; reasons and types of fixed lists; never users.
+//! [`labels`] are bounded, and [`process`] adds what the system knows of this process.
+
+mod labels;
+mod process;
 
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+pub use self::labels::{EventLabel, PoolLabel, Reason, Request, ResultLabel, Route};
+use self::process::Process;
 
 /// All metrics of one server.
 #[derive(Debug)]
@@ -49,54 +55,8 @@ pub struct Metrics {
     pub pool: Family<PoolLabel, Gauge>,
     /// Panics that were caught.
     pub panics: Counter,
-}
-
-/// A request and how it ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Request {
-    /// The HTTP method; `other` for those that nothing here uses.
-    pub method: &'static str,
-    /// The route's template.
-    pub route: String,
-    /// The status code.
-    pub status: u16,
-}
-
-/// A route.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Route {
-    /// The HTTP method; `other` for those that nothing here uses.
-    pub method: &'static str,
-    /// The route's template.
-    pub route: String,
-}
-
-/// Why something happened.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Reason {
-    /// One of a fixed list.
-    pub reason: &'static str,
-}
-
-/// A type of event.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct EventLabel {
-    /// The name on the wire.
-    pub r#type: &'static str,
-}
-
-/// How something ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ResultLabel {
-    /// `ok` or `error`.
-    pub result: &'static str,
-}
-
-/// What a database connection does.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct PoolLabel {
-    /// `idle` or `used`.
-    pub state: &'static str,
+    /// Tasks of the runtime that have not ended; one that only ever rises leaks.
+    pub tasks: Gauge,
 }
 
 impl Metrics {
@@ -104,7 +64,7 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("dashboard"),
+            registry: Registry::default(),
             http_requests: Family::default(),
             http_duration: Family::new_with_constructor(latency),
             connections: Gauge::default(),
@@ -122,6 +82,7 @@ impl Metrics {
             changes_folded: Counter::default(),
             pool: Family::default(),
             panics: Counter::default(),
+            tasks: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -161,9 +122,14 @@ impl Metrics {
     }
 
     fn register(&mut self) {
+        // The names of these are the same for all programs: they bear no prefix.
+        self.registry.register_collector(Box::new(Process));
+        let registry = self.registry.sub_registry_with_prefix("dashboard");
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that runs", build);
         macro_rules! register {
             ($($field:ident, $name:literal, $help:literal;)+) => {
-                $(self.registry.register($name, $help, self.$field.clone());)+
+                $(registry.register($name, $help, self.$field.clone());)+
             };
         }
         register! {
@@ -184,6 +150,7 @@ impl Metrics {
             changes_folded, "changes_folded", "Change rows folded into the base";
             pool, "database_connections", "Connections of the database pool";
             panics, "panics", "Panics caught";
+            tasks, "tasks", "Tasks of the runtime that have not ended";
         }
     }
 }
@@ -219,5 +186,12 @@ mod tests {
         ] {
             assert!(text.lines().any(|have| have == line), "{line} is missing in:\n{text}");
         }
+    }
+
+    #[test]
+    fn the_version_that_runs_is_told() {
+        let text = Metrics::new().encode().unwrap();
+        let line = format!("dashboard_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+        assert!(text.lines().any(|have| have == line), "{text}");
     }
 }

@@ -16,6 +16,8 @@ use crate::metrics::Metrics;
 use crate::push::Push;
 use crate::push::capture::CaptureError;
 use crate::router::router;
+use crate::telemetry::TracesError;
+use crate::telemetry::traces::Traces;
 
 /// A running server. Stop it with [`Server::shutdown`]: dropping it leaves its tasks running.
 #[must_use = "a server runs until it is shut down"]
@@ -46,6 +48,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Traces cannot be sent.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The web root is not a built app.
     #[error("DASHBOARD_WEB_ROOT {0:?} has no index.html: build the app first, or leave it unset")]
     WebRoot(std::path::PathBuf),
@@ -87,6 +92,7 @@ impl Server {
         self.admin_stop.cancel();
         ended(self.admin.await);
         self.app.database.close().await;
+        self.app.traces.stop().await;
     }
 
     async fn start_all(config: Config) -> Result<Self, StartError> {
@@ -105,10 +111,10 @@ impl Server {
         let admin = Listener::bind(config.admin_bind).await?;
         let authenticator = Arc::new(Authenticator::new(&config).await?);
         let metrics = Arc::new(Metrics::new());
+        let traces = Traces::start(&config)?;
         let database = Database::open(&config).await?;
-        let started =
-            Push::start(&config, &database, Arc::clone(&authenticator), Arc::clone(&metrics)).await;
-        let push = match started {
+        let (keys, counts) = (Arc::clone(&authenticator), Arc::clone(&metrics));
+        let push = match Push::start(&config, &database, keys, counts, &traces).await {
             Ok(push) => push,
             Err(error) => {
                 database.close().await;
@@ -116,8 +122,15 @@ impl Server {
             }
         };
         let stop = CancellationToken::new();
-        let app =
-            Arc::new(App { config, authenticator, database, metrics, push, stop: stop.clone() });
+        let app = Arc::new(App {
+            config,
+            authenticator,
+            database,
+            metrics,
+            traces,
+            push,
+            stop: stop.clone(),
+        });
         let (address, admin_address) = (public.address(), admin.address());
         let admin_stop = CancellationToken::new();
         Ok(Self {

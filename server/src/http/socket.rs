@@ -21,6 +21,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::http::edge::CorrelationId;
 use crate::listener::Stream;
 use crate::push::connection::{Connection, Cookie};
 
@@ -34,7 +35,9 @@ pub(crate) async fn upgrade(
 ) -> Result<Response, ApiError> {
     check_query(request.uri().query().unwrap_or_default())?;
     let accept = accept_key(request.headers())?;
-    let connection = Connection::new(cookie(&app, request.headers()));
+    let correlation_id = request.extensions_mut().remove::<CorrelationId>();
+    let correlation_id = correlation_id.map_or_else(|| "".into(), |id| id.0);
+    let connection = Connection::new(cookie(&app, request.headers()), correlation_id);
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or(invalid("This connection cannot be upgraded"))?;
     drop(request);

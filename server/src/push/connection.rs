@@ -43,6 +43,8 @@ pub(crate) enum Cookie {
 pub(crate) struct Connection {
     /// Our own name for it: the library's would let whoever reads it impersonate the client.
     pub(crate) id: Uuid,
+    /// Of the request that opened it.
+    pub(crate) correlation_id: Arc<str>,
     /// When it was opened.
     pub(crate) since: Instant,
     /// Whose it is, once it has authenticated.
@@ -62,9 +64,10 @@ const CUT: u8 = 2;
 
 impl Connection {
     /// A connection that has just been upgraded.
-    pub(crate) fn new(cookie: Cookie) -> Arc<Self> {
+    pub(crate) fn new(cookie: Cookie, correlation_id: Arc<str>) -> Arc<Self> {
         Arc::new(Self {
             id: clock::random_id(),
+            correlation_id,
             since: Instant::now(),
             session: OnceLock::new(),
             cookie: Mutex::new(cookie),
@@ -229,7 +232,7 @@ mod tests {
     fn guarded<S>(stream: S) -> Parts<S, impl Fn(&Arc<Connection>) + Unpin> {
         let (sender, over) = oneshot::channel();
         let sender = Mutex::new(Some(sender));
-        let connection = Connection::new(Cookie::Absent);
+        let connection = Connection::new(Cookie::Absent, "c-1".into());
         let call_back = move |_: &Arc<Connection>| {
             sender.lock().unwrap().take().unwrap().send(()).ok();
         };

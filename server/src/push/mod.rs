@@ -49,6 +49,7 @@ use crate::push::connection::{Connection, Guarded};
 use crate::push::envelope::Message;
 use crate::push::refresh::{Reader, Refresher};
 use crate::push::room::Rooms;
+use crate::telemetry::traces::Traces;
 
 /// Clients have nothing to say but a token and pongs.
 const INBOUND_MAX_BYTES: usize = 16 * 1024;
@@ -79,6 +80,7 @@ impl Push {
         database: &Database,
         authenticator: Arc<Authenticator>,
         metrics: Arc<Metrics>,
+        traces: &Traces,
     ) -> Result<Self, CaptureError> {
         let rooms = Arc::new(Rooms::new(Arc::clone(&metrics)));
         let (signals, receiver) = mpsc::channel(SIGNALS);
@@ -88,6 +90,12 @@ impl Push {
             rooms: Arc::clone(&rooms),
             metrics: Arc::clone(&metrics),
             signals: signals.clone(),
+        };
+        let reader = Reader {
+            pool: database.pool.clone(),
+            rooms: Arc::clone(&rooms),
+            metrics: Arc::clone(&metrics),
+            traces: traces.clone(),
         };
         let (connection, position) = capture.open().await?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -99,7 +107,7 @@ impl Push {
             stop,
             tasks,
         };
-        push.spawn(config, database, metrics, (capture, connection, position), receiver);
+        push.spawn(config, reader, (capture, connection, position), receiver);
         Ok(push)
     }
 
@@ -156,17 +164,11 @@ impl Push {
     fn spawn(
         &self,
         config: &Config,
-        database: &Database,
-        metrics: Arc<Metrics>,
+        reader: Reader,
         (capture, connection, position): (Capture, PgConnection, Position),
         signals: mpsc::Receiver<Signal>,
     ) {
-        let pool = database.pool.clone();
-        let reader = Reader {
-            pool: pool.clone(),
-            rooms: Arc::clone(&self.rooms),
-            metrics: Arc::clone(&metrics),
-        };
+        let (pool, metrics) = (reader.pool.clone(), Arc::clone(&reader.metrics));
         let coalescer = Coalescer::new(Pace {
             window: config.coalesce_window(),
             concurrency: usize::try_from(config.refresh_concurrency).unwrap_or(1),

@@ -98,6 +98,7 @@ impl Door {
         self.metrics.connects.inc();
         tracing::info!(
             socket = %connection.id.simple(),
+            correlation_id = &*connection.correlation_id,
             user = %session.user,
             "socket connected"
         );
@@ -129,7 +130,12 @@ impl Door {
 
     fn refuse(&self, connection: &Arc<Connection>, error: AuthError) -> Refused {
         self.metrics.refused(error.label());
-        tracing::info!(socket = %connection.id.simple(), reason = %error, "socket refused");
+        tracing::info!(
+            socket = %connection.id.simple(),
+            correlation_id = &*connection.correlation_id,
+            reason = error.label(),
+            "socket refused"
+        );
         if error == AuthError::KeysUnavailable {
             // Not the session's fault: a broken connection is tried again, a refusal is not.
             connection.cut(error.label());

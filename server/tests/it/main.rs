@@ -23,3 +23,5 @@ mod schema;
 mod snapshot;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod telemetry;
