@@ -8,6 +8,7 @@
 
 mod app;
 pub mod auth;
+pub mod check;
 mod clock;
 pub mod config;
 pub mod database;

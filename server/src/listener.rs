@@ -154,7 +154,8 @@ async fn connection(
     }
 }
 
-fn tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor, ListenError> {
+/// What it takes to serve TLS with these files.
+pub(crate) fn tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor, ListenError> {
     let failed =
         |path: &Path, reason: String| ListenError::Tls { path: path.display().to_string(), reason };
     let chain = CertificateDer::pem_file_iter(certificate)

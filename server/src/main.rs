@@ -3,13 +3,44 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
+use dashboard_server::check::check;
 use dashboard_server::telemetry::logs;
 use dashboard_server::{Config, LogFormat, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Serves one user's dashboard as a snapshot (REST) and pushes every later change (Socket.IO).
+#[derive(Parser)]
+#[command(name = "dashboard-server", version, about, long_about = None)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Looks at settings, database, keys, files and addresses, says what to mend, and changes
+    /// nothing. Takes the same settings as a start.
+    Check(Check),
+}
+
+#[derive(Args)]
+struct Check {
+    #[command(flatten)]
+    config: Box<Config>,
+}
+
 fn main() -> ExitCode {
-    let config = Config::parse();
+    match Cli::parse() {
+        Cli { command: Some(Command::Check(Check { config })), .. } => run_check(*config),
+        Cli { command: None, config } => serve(config),
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
     if let Err(error) = logs::init(&config) {
         eprintln!("dashboard-server: DASHBOARD_LOG is not a filter: {error}");
         return ExitCode::from(2);
@@ -32,6 +63,22 @@ fn main() -> ExitCode {
         (Err(error), LogFormat::Json) => tracing::error!(%error, "cannot start"),
     }
     ExitCode::FAILURE
+}
+
+/// Colours and line breaks are for terminals.
+fn run_check(config: Config) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("dashboard-server: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let report = runtime.block_on(check(config));
+    let width = terminal_size::terminal_size_of(std::io::stdout());
+    let width = width.map(|(width, _)| usize::from(width.0));
+    let shown = write!(anstream::stdout(), "{}", report.render(width));
+    if report.is_fit() && shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {

@@ -3,7 +3,7 @@
 //! [`labels`] are bounded, and [`process`] adds what the system knows of this process.
 
 mod labels;
-mod process;
+pub(crate) mod process;
 
 use std::time::Duration;
 

@@ -97,11 +97,7 @@ impl Server {
 
     async fn start_all(config: Config) -> Result<Self, StartError> {
         config.check()?;
-        if let Some(root) = &config.web_root
-            && !root.join("index.html").is_file()
-        {
-            return Err(StartError::WebRoot(root.clone()));
-        }
+        check_web_root(&config)?;
         // What fails fast goes first; the private cluster is not started for a typing error.
         let mut public = Listener::bind(config.bind).await?;
         if let Some((certificate, key)) = config.tls_cert.as_deref().zip(config.tls_key.as_deref())
@@ -141,6 +137,14 @@ impl Server {
             admin_address,
             admin_stop,
         })
+    }
+}
+
+/// Refuses a web root that is set to something else than a built app.
+pub(crate) fn check_web_root(config: &Config) -> Result<(), StartError> {
+    match &config.web_root {
+        Some(root) if !root.join("index.html").is_file() => Err(StartError::WebRoot(root.clone())),
+        _ => Ok(()),
     }
 }
 

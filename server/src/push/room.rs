@@ -89,12 +89,13 @@ impl Rooms {
         self.leave(connection, "transport_error");
         if known {
             self.metrics.transports.dec();
-            let without_session = connection.session.get().is_none();
+            // Why a session ended has been said; this is the reason of those that never had one.
+            let none = connection.session.get().is_none();
+            let reason = none.then(|| connection.reason().unwrap_or("unauthenticated"));
             tracing::info!(
                 socket = %connection.id.simple(),
                 correlation_id = &*connection.correlation_id,
-                reason = connection.reason().unwrap_or("transport_close"),
-                without_session,
+                reason,
                 lived_s = connection.since.elapsed().as_secs_f32(),
                 "connection closed"
             );

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Metadata, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, FilterExt, ParseError, filter_fn};
+use tracing_subscriber::filter::{EnvFilter, ParseError, filter_fn};
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
@@ -30,13 +30,15 @@ const READERS: [&str; 4] = ["tungstenite", "tokio_tungstenite", "h2", "hyper"];
 /// # Errors
 /// If `DASHBOARD_LOG` is not a filter.
 pub fn init(config: &Config) -> Result<(), ParseError> {
-    let filter = filter(&config.log)?.and(filter_fn(is_harmless));
+    let filter = filter(&config.log)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.log_format {
         LogFormat::Pretty => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(Json).boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    // Filters of the whole, not of the layer: a record that a library logs by the older interface,
+    // and that a layer's filter drops, takes the next event of its thread along.
+    tracing_subscriber::registry().with(lines).with(filter).with(filter_fn(is_harmless)).init();
     Ok(())
 }
 
@@ -60,6 +62,7 @@ struct Json;
 struct Line<'a> {
     timestamp: String,
     level: &'a str,
+    #[serde(skip_serializing_if = "Value::is_null")]
     message: Value,
     target: Value,
     #[serde(flatten)]
@@ -136,8 +139,9 @@ mod tests {
             .fmt_fields(JsonFields::new())
             .event_format(Json);
         let filter = filter("trace,tungstenite::protocol=trace").unwrap();
-        let layer = layer.with_filter(filter.and(filter_fn(is_harmless)));
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), act);
+        let subscriber = tracing_subscriber::registry().with(layer);
+        let subscriber = subscriber.with(filter).with(filter_fn(is_harmless));
+        tracing::subscriber::with_default(subscriber, act);
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes)
             .unwrap()

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod capture;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod compaction;
 #[cfg(test)]
 mod coverage;
@@ -25,3 +27,5 @@ mod snapshot;
 mod support;
 #[cfg(test)]
 mod telemetry;
+#[cfg(test)]
+mod traces;

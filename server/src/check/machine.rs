@@ -1,0 +1,118 @@
+//! The machine's part: addresses, files, limits.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::check::Report;
+use crate::config::Config;
+use crate::listener::{self, ListenError, Listener};
+use crate::metrics::process::open_files_limit;
+
+/// Open files besides the sockets: database connections, listeners, logs, requests in flight.
+const OTHER_FILES: u64 = 256;
+/// A server that answers at all answers within this.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Whether both addresses can be listened on, or are by a server of ours that runs already.
+pub(super) async fn ports(config: &Config, report: &mut Report) {
+    let scheme = if config.tls_cert.is_some() { "https" } else { "http" };
+    let sides = [("public side", scheme, config.bind), ("admin side", "http", config.admin_bind)];
+    let mut running = None;
+    for (subject, scheme, address) in sides {
+        match Listener::bind(address).await {
+            Ok(_) => report.ok(subject, format!("{scheme}://{address} is free")),
+            Err(error @ ListenError::Bind { .. }) => {
+                if running.is_none() {
+                    running = Some(is_ours(config.admin_bind).await);
+                }
+                if running == Some(true) {
+                    report.warn(
+                        subject,
+                        format!("{address} is in use: a dashboard-server runs here"),
+                    );
+                } else {
+                    let remedy = "choose another address, or stop what uses this one";
+                    report.fail(subject, format!("{error}; {remedy}"));
+                }
+            }
+            Err(error) => report.fail(subject, error),
+        }
+    }
+}
+
+/// Whether certificate and key can be served with.
+pub(super) async fn certificate(config: &Config, report: &mut Report) {
+    let Some((certificate, key)) = config.tls_cert.as_deref().zip(config.tls_key.as_deref()) else {
+        return;
+    };
+    match listener::tls(certificate, key) {
+        Ok(_) => report.ok("TLS", "certificate and key can be read and belong together"),
+        Err(error) => report.fail("TLS", error),
+    }
+}
+
+/// Whether a private `PostgreSQL` could keep its data where it should.
+pub(super) fn private_database(config: &Config, report: &mut Report) {
+    let folder = &config.data_dir;
+    // The nearest folder that is there is the one in which the others would be made.
+    let nearest = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let nearest = if nearest.as_os_str().is_empty() { Path::new(".") } else { nearest };
+    if !nearest.is_dir() {
+        report
+            .fail("database", format!("DASHBOARD_DATA_DIR {} is not a folder", nearest.display()));
+    } else if is_writable(nearest) {
+        report.warn(
+            "database",
+            format!(
+                "no DATABASE_URL is set: a private PostgreSQL would keep its data in {}; good for \
+                 trying things out, not for production",
+                folder.display()
+            ),
+        );
+    } else {
+        report.fail(
+            "database",
+            format!(
+                "no DATABASE_URL is set, and a private PostgreSQL could not keep its data in {}: \
+                 this user may not write to {}; set DATABASE_URL or DASHBOARD_DATA_DIR",
+                folder.display(),
+                nearest.display()
+            ),
+        );
+    }
+}
+
+/// Whether as many sockets as are allowed can be open.
+pub(super) fn open_files(config: &Config, report: &mut Report) {
+    let wanted = sockets_wanted(config) + OTHER_FILES;
+    match open_files_limit() {
+        None => {}
+        Some(limit) if limit >= wanted => report.ok("open files", format!("{limit} are allowed")),
+        Some(limit) => report.warn(
+            "open files",
+            format!(
+                "{limit} are allowed, and {wanted} may be needed: raise the limit (LimitNOFILE of \
+                 systemd, ulimits of a container, ulimit -n)"
+            ),
+        ),
+    }
+}
+
+/// How many sockets there may be at the same time.
+fn sockets_wanted(_config: &Config) -> u64 {
+    10_000
+}
+
+async fn is_ours(admin: SocketAddr) -> bool {
+    let ask = async {
+        let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build()?;
+        client.get(format!("http://{admin}/healthz")).send().await?.text().await
+    };
+    ask.await.is_ok_and(|answer| answer == "ok\n")
+}
+
+/// Asks without trying: nothing is to be changed.
+fn is_writable(folder: &Path) -> bool {
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
+}
