@@ -4,13 +4,26 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use time::OffsetDateTime;
+use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
+use tokio_rustls::rustls::server::ParsedCertificate;
+use tokio_rustls::rustls::{CertificateError, Error, RootCertStore};
+
 use crate::check::Report;
+use crate::clock;
 use crate::config::Config;
 use crate::listener::{self, ListenError, Listener};
 use crate::metrics::process::open_files_limit;
 
 /// Open files besides the sockets: database connections, listeners, logs, requests in flight.
 const OTHER_FILES: u64 = 256;
+/// A certificate that runs out sooner is worth a warning.
+const RENEW_BEFORE: Duration = Duration::from_hours(14 * 24);
+/// The last second of the year 9999, beyond which no certificate goes.
+const END_OF_TIME: Duration = Duration::from_secs(253_402_300_799);
 /// A server that answers at all answers within this.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -42,13 +55,16 @@ pub(super) async fn ports(config: &Config, report: &mut Report) {
 }
 
 /// Whether certificate and key can be served with.
-pub(super) async fn certificate(config: &Config, report: &mut Report) {
+pub(super) fn certificate(config: &Config, report: &mut Report) {
     let Some((certificate, key)) = config.tls_cert.as_deref().zip(config.tls_key.as_deref()) else {
         return;
     };
     match listener::tls(certificate, key) {
         Ok(_) => report.ok("TLS", "certificate and key can be read and belong together"),
         Err(error) => report.fail("TLS", error),
+    }
+    if let Some(end) = not_after(certificate) {
+        expiry(end, clock::now(), report);
     }
 }
 
@@ -104,6 +120,35 @@ fn sockets_wanted(_config: &Config) -> u64 {
     10_000
 }
 
+fn expiry(end: OffsetDateTime, now: OffsetDateTime, report: &mut Report) {
+    let date = end.date();
+    if end <= now {
+        report.fail("certificate", format!("has run out on {date}: renew it"));
+    } else if end - now < RENEW_BEFORE {
+        report.warn("certificate", format!("runs out on {date}: renew it"));
+    } else {
+        report.ok("certificate", format!("is good until {date}"));
+    }
+}
+
+/// When a certificate runs out. Asked of the library that serves it: looked at from the end of time
+/// it is found to have run out, and the library says when.
+fn not_after(certificate: &Path) -> Option<OffsetDateTime> {
+    let certificate = CertificateDer::pem_file_iter(certificate).ok()?.next()?.ok()?;
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).ok()?;
+    let parsed = ParsedCertificate::try_from(&certificate).ok()?;
+    let end = UnixTime::since_unix_epoch(END_OF_TIME);
+    let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
+    match verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], end, algorithms) {
+        Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            let seconds = i64::try_from(not_after.as_secs()).ok()?;
+            OffsetDateTime::from_unix_timestamp(seconds).ok()
+        }
+        _ => None,
+    }
+}
+
 async fn is_ours(admin: SocketAddr) -> bool {
     let ask = async {
         let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build()?;
@@ -115,4 +160,47 @@ async fn is_ours(admin: SocketAddr) -> bool {
 /// Asks without trying: nothing is to be changed.
 fn is_writable(folder: &Path) -> bool {
     rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_says_when_it_runs_out() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/tls-cert.pem");
+        assert_eq!(not_after(Path::new(path)), Some(datetime!(2126-10-30 02:03:58 UTC)));
+        assert_eq!(not_after(Path::new("/nowhere")), None);
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_in_time() {
+        let now = datetime!(2026-11-23 10:30 UTC);
+        let mut report = Report::default();
+        for end in [now, now + Duration::from_mins(1), now + RENEW_BEFORE] {
+            expiry(end, now, &mut report);
+        }
+        let text = report.to_string();
+        let lines: Vec<_> = text.lines().take(3).collect();
+        let expected = [
+            "FAIL  certificate  has run out on 2026-11-23: renew it",
+            "warn  certificate  runs out on 2026-11-23: renew it",
+            "ok    certificate  is good until 2026-12-07",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_private_database_needs_a_place() {
+        let mut config = <Config as clap::Parser>::parse_from(["dashboard-server"]);
+        config.data_dir = std::env::temp_dir().join("not/here/yet");
+        let mut report = Report::default();
+        private_database(&config, &mut report);
+        assert!(report.is_fit() && report.to_string().contains("not for production"), "{report}");
+        config.data_dir = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml/x").into();
+        private_database(&config, &mut report);
+        assert!(report.to_string().contains("Cargo.toml is not a folder"), "{report}");
+    }
 }

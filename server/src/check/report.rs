@@ -51,11 +51,13 @@ impl Report {
             let indent = 6 + subject + 2;
             let lines = wrap(&finding.text, width.map(|width| width.saturating_sub(indent)));
             let lines = lines.join(&format!("\n{:indent$}", ""));
-            text += &format!(
-                "{style}{:<4}{style:#}  {:<subject$}  {lines}\n",
-                finding.verdict.word(),
-                finding.subject,
-            );
+            // The colour ends with the word, the column does not.
+            let (word, name) = (finding.verdict.word(), finding.subject);
+            let line = [
+                format!("{style}{word}{style:#}{:gap$}", "", gap = 6 - word.len()),
+                format!("{name:<subject$}  {lines}\n"),
+            ];
+            text.extend(line);
         }
         text + &self.summary()
     }

@@ -6,6 +6,8 @@ use std::process::Output;
 use crate::process::{Process, command};
 use crate::support::{SECRET, TestDb, admin, create_database, drop_database, with_database};
 
+type Settings<'a> = Vec<(&'a str, &'a str)>;
+
 fn check(database_url: &str, settings: &[(&str, &str)]) -> (bool, String) {
     let output: Output = command()
         .arg("check")
@@ -104,7 +106,7 @@ async fn what_is_set_wrong_is_said_with_what_to_do() {
             ("DASHBOARD_JWT_CLIENT_IDS", "app"),
         ];
         let with = |name, value| [published.as_slice(), &[(name, value)]].concat();
-        let cases: [(Vec<(&str, &str)>, &[&str]); 9] = [
+        let cases: [(Settings<'_>, &[&str]); 9] = [
             (vec![published[0]], &["settings", "DASHBOARD_JWT_JWKS_URL"]),
             (vec![("DASHBOARD_BASE_PATH", "api")], &["settings", "DASHBOARD_BASE_PATH"]),
             (vec![("DASHBOARD_LOG", "a=b=c")], &["logs", "DASHBOARD_LOG"]),

@@ -21,8 +21,8 @@ use crate::support::{TestDb, with_database};
 
 const USER: &str = "ada-b1946ac9@example.test";
 const PATIENCE: Duration = Duration::from_secs(20);
-const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
-const CALLER: &str = "b7ad6b7169203331";
+const TRACE: u128 = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c;
+const CALLER: u64 = 0xb7ad_6b71_6920_3331;
 
 /// A receiver of OTLP over HTTP.
 struct Receiver {
@@ -91,10 +91,6 @@ async fn wish(db: &TestDb) {
     db.run(&format!("insert into dashboard.wishlist_items (user_id, title) values {values}")).await;
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[tokio::test]
 async fn a_change_is_one_trace_from_the_database_to_the_sockets() {
     with_database(|db: TestDb| async move {
@@ -153,7 +149,7 @@ async fn requests_join_their_caller_s_trace_and_the_last_ones_are_sent_at_the_en
         let mut client = process.server.connect(USER).await;
         wish(&db).await;
         client.event_at(1).await;
-        let parent = format!("00-{TRACE}-{CALLER}-01");
+        let parent = format!("00-{TRACE:032x}-{CALLER:016x}-01");
         for headers in [
             [("traceparent", parent.as_str()), ("x-correlation-id", "c-1")],
             [("traceparent", "00-nonsense"), ("x-correlation-id", "c-2")],
@@ -164,10 +160,8 @@ async fn requests_join_their_caller_s_trace_and_the_last_ones_are_sent_at_the_en
         let spans = receiver.batch().await;
         let [request] = spans.as_slice() else { panic!("{spans:?}") };
         assert_eq!(request.name, "GET /api/dashboard");
-        assert_eq!(
-            (hex(&request.trace_id), hex(&request.parent_span_id)),
-            (TRACE.into(), CALLER.into())
-        );
+        assert_eq!(request.trace_id, TRACE.to_be_bytes());
+        assert_eq!(request.parent_span_id, CALLER.to_be_bytes());
         assert_eq!(text(request, "http.route"), "/api/dashboard");
         assert_eq!(text(request, "http.response.status_code"), "401");
         assert_eq!(text(request, "dashboard.correlation_id"), "c-1");
