@@ -10,6 +10,7 @@ use crate::database::Database;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::push::Push;
+use crate::telemetry::traces::Traces;
 
 /// The parts of one server.
 pub(crate) struct App {
@@ -18,6 +19,7 @@ pub(crate) struct App {
     pub(crate) database: Database,
     pub(crate) gate: Arc<Gate>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) traces: Traces,
     pub(crate) push: Push,
     /// Cancelled when the server is told to stop: nothing new should come here any more.
     pub(crate) draining: CancellationToken,

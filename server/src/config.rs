@@ -220,6 +220,18 @@ pub struct Config {
         help_heading = LOGS
     )]
     pub log_format: LogFormat,
+
+    /// Where to send traces, as the address of an OTLP receiver (HTTP, protobuf), such as
+    /// <http://127.0.0.1:4318>. Without it there are none.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", help_heading = LOGS)]
+    pub otlp_endpoint: Option<String>,
+
+    /// Which share of the traces to send, from 0 to 1. A caller's own trace goes by its own flag.
+    #[arg(
+        long, env = "OTEL_TRACES_SAMPLER_ARG", default_value_t = 1.0, value_parser = ratio,
+        help_heading = LOGS
+    )]
+    pub otlp_ratio: f64,
 }
 
 /// How to write logs.
@@ -238,7 +250,7 @@ impl Config {
         let blank = |secret: &Secret| secret.expose().trim().is_empty();
         self.database_url = self.database_url.filter(|url| !blank(url));
         self.jwt_hs256_secret = self.jwt_hs256_secret.filter(|secret| !blank(secret));
-        for text in [&mut self.jwt_jwks_url, &mut self.jwt_issuer] {
+        for text in [&mut self.jwt_jwks_url, &mut self.jwt_issuer, &mut self.otlp_endpoint] {
             *text = text.take().filter(|text| !text.trim().is_empty());
         }
         let paths =
@@ -337,6 +349,11 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn ratio(text: &str) -> Result<f64, &'static str> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or("must be a number from 0 to 1")
 }
 
 fn is_origin(text: &str) -> bool {

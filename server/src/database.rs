@@ -64,11 +64,14 @@ pub enum DatabaseError {
     #[error("the database is PostgreSQL {0}; version 13 or later is required")]
     Version(i32),
     /// The schema cannot be made.
+    #[error("the schema \"dashboard\" cannot be made: {0}")]
+    Schema(sqlx::Error),
+    /// The same, for want of a right.
     #[error(
-        "the schema \"dashboard\" cannot be made ({0}): grant CREATE on the database, or make the \
+        "this user may not make the schema \"dashboard\": grant CREATE on the database, or make the \
          schema and grant it to this user"
     )]
-    Schema(sqlx::Error),
+    Denied,
     /// The task that starts the private cluster was ended.
     #[error("starting the private PostgreSQL was interrupted")]
     Interrupted,
@@ -84,8 +87,7 @@ impl Database {
             Some(url) => (url.expose().to_owned(), None),
             None => start_private(config).await?,
         };
-        let options = PgConnectOptions::from_str(&url).map_err(|_| DatabaseError::Url)?;
-        let options = options.application_name("dashboard-server");
+        let options = options(&url)?;
         migrate(&options, Duration::from_secs(config.database_wait_s)).await?;
         let pool = PgPoolOptions::new()
             .max_connections(config.database_connections)
@@ -116,6 +118,31 @@ impl Database {
     }
 }
 
+/// Reads the database's address.
+pub(crate) fn options(url: &str) -> Result<PgConnectOptions, DatabaseError> {
+    let options = PgConnectOptions::from_str(url).map_err(|_| DatabaseError::Url)?;
+    Ok(options.application_name("dashboard-server"))
+}
+
+/// The version of the database, unless it is too old.
+pub(crate) async fn version(connection: &mut PgConnection) -> Result<i32, DatabaseError> {
+    let version: i32 =
+        sqlx::query_scalar("select current_setting('server_version_num')::int / 10000")
+            .fetch_one(connection)
+            .await
+            .map_err(DatabaseError::Schema)?;
+    if version < OLDEST_VERSION { Err(DatabaseError::Version(version)) } else { Ok(version) }
+}
+
+/// What makes the schema, and where each set keeps its books. That is inside the schema: dropping it
+/// leaves no trace.
+pub(crate) fn migrations() -> [(Migrator, &'static str); 2] {
+    [
+        (sqlx::migrate!("./migrations"), "dashboard.migrations"),
+        (sqlx::migrate!("./sources/standalone"), "dashboard.source_migrations"),
+    ]
+}
+
 async fn start_private(config: &Config) -> Result<(String, Option<Cluster>), DatabaseError> {
     let options = private_postgres::Options::new(config.data_dir.join("postgres"));
     let start = move || {
@@ -135,14 +162,7 @@ async fn start_private(config: &Config) -> Result<(String, Option<Cluster>), Dat
 
 async fn migrate(options: &PgConnectOptions, wait: Duration) -> Result<(), DatabaseError> {
     let mut connection = connect(options, wait).await?;
-    let version: i32 =
-        sqlx::query_scalar("select current_setting('server_version_num')::int / 10000")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(DatabaseError::Schema)?;
-    if version < OLDEST_VERSION {
-        return Err(DatabaseError::Version(version));
-    }
+    version(&mut connection).await?;
     // Asking for a schema that is there already would need the right to make one.
     let exists: bool =
         sqlx::query_scalar("select exists (select from pg_namespace where nspname = 'dashboard')")
@@ -155,13 +175,12 @@ async fn migrate(options: &PgConnectOptions, wait: Duration) -> Result<(), Datab
         match made {
             // Another node that starts just now was quicker.
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {}
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => {
+                return Err(DatabaseError::Denied);
+            }
             made => made.map(drop).map_err(DatabaseError::Schema)?,
         }
     }
-    let steps = [
-        (sqlx::migrate!("./migrations"), "dashboard.migrations"),
-        (sqlx::migrate!("./sources/standalone"), "dashboard.source_migrations"),
-    ];
     connection.close().await.ok();
     // A pool of one: the library's future over a bare connection cannot move between threads.
     let pool = PgPoolOptions::new().max_connections(1).after_connect(|connection, _| {
@@ -171,20 +190,15 @@ async fn migrate(options: &PgConnectOptions, wait: Duration) -> Result<(), Datab
         })
     });
     let pool = pool.connect_lazy_with(options.clone());
-    for (mut migrator, table) in steps {
-        prepare(&mut migrator, table).run(&pool).await?;
+    for (mut migrator, table) in migrations() {
+        migrator.dangerous_set_table_name(Cow::Borrowed(table)).run(&pool).await?;
     }
     pool.close().await;
     Ok(())
 }
 
-/// Bookkeeping stays inside the schema: dropping it leaves no trace.
-fn prepare<'a>(migrator: &'a mut Migrator, table: &'static str) -> &'a Migrator {
-    migrator.dangerous_set_table_name(Cow::Borrowed(table))
-}
-
 /// A database that is about to start deserves some patience.
-async fn connect(
+pub(crate) async fn connect(
     options: &PgConnectOptions,
     wait: Duration,
 ) -> Result<PgConnection, DatabaseError> {
@@ -205,7 +219,8 @@ async fn connect(
     }
 }
 
-fn address(options: &PgConnectOptions) -> String {
+/// Host, port and name, without user and password.
+pub(crate) fn address(options: &PgConnectOptions) -> String {
     let name = options.get_database().unwrap_or("(default)");
     format!("{}:{}/{name}", options.get_host(), options.get_port())
 }

@@ -8,6 +8,7 @@
 
 mod app;
 pub mod auth;
+pub mod check;
 mod clock;
 pub mod config;
 pub mod database;
@@ -20,6 +21,7 @@ pub mod push;
 mod router;
 mod secret;
 mod server;
+pub mod telemetry;
 
 pub use config::{Config, LogFormat};
 pub use net::ListenError;

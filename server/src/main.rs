@@ -1,19 +1,47 @@
 //! `dashboard-server`: reads the configuration, runs the server, stops it on a signal.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-use dashboard_server::{Config, LogFormat, Server, StartError};
+use clap::{Args, Parser, Subcommand};
+use dashboard_server::check::check;
+use dashboard_server::telemetry::logs;
+use dashboard_server::{Config, LogFormat, Server};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
-/// Frames hold tokens: whatever is asked for, the library that reads them does not log them.
-const NEVER_LOGGED: &str = "tungstenite=warn,tokio_tungstenite=warn";
+/// Serves one user's dashboard as a snapshot (REST) and pushes every later change (Socket.IO).
+#[derive(Parser)]
+#[command(name = "dashboard-server", version, about, long_about = None)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Looks at settings, database, keys, files and addresses, says what to mend, and changes
+    /// nothing. Takes the same settings as a start.
+    Check(Check),
+}
+
+#[derive(Args)]
+struct Check {
+    #[command(flatten)]
+    config: Box<Config>,
+}
 
 fn main() -> ExitCode {
-    let config = Config::parse();
-    if let Err(error) = init_logs(&config) {
+    match Cli::parse() {
+        Cli { command: Some(Command::Check(Check { config })), .. } => run_check(*config),
+        Cli { command: None, config } => serve(config),
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
+    if let Err(error) = logs::init(&config) {
         eprintln!("dashboard-server: DASHBOARD_LOG is not a filter: {error}");
         return ExitCode::from(2);
     }
@@ -22,36 +50,48 @@ fn main() -> ExitCode {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(location, "panic");
     }));
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let format = config.log_format;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(run(config)),
+        Err(error) => Err(error.into()),
+    };
+    match (ended, format) {
+        (Ok(()), _) => return ExitCode::SUCCESS,
+        (Err(error), LogFormat::Pretty) => eprintln!("dashboard-server: {error}"),
+        // Whoever reads the log expects objects, now more than ever.
+        (Err(error), LogFormat::Json) => tracing::error!(%error, "cannot start"),
+    }
+    ExitCode::FAILURE
+}
+
+/// Colours and line breaks are for terminals.
+fn run_check(config: Config) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("dashboard-server: {error}");
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(config)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("dashboard-server: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let report = runtime.block_on(check(config));
+    let width = terminal_size::terminal_size_of(std::io::stdout());
+    let width = width.map(|(width, _)| usize::from(width.0));
+    let shown = write!(anstream::stdout(), "{}", report.render(width));
+    if report.is_fit() && shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = tokio::select! {
-        server = Server::start(config) => server.map_err(explain)?,
+        server = Server::start(config) => server?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
-    let line = format!(
-        "dashboard-server listening on {scheme}://{}, admin http://{}",
-        server.addr(),
-        server.admin_addr(),
-        scheme = server.scheme(),
-    );
+    let (address, admin, scheme) = (server.addr(), server.admin_addr(), server.scheme());
+    tracing::info!(%address, %admin, version = env!("CARGO_PKG_VERSION"), "started");
+    let line = format!("dashboard-server listening on {scheme}://{address}, admin http://{admin}");
     writeln!(std::io::stdout(), "{line}")?;
     tokio::select! {
         _ = terminate.recv() => {}
@@ -62,23 +102,6 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         () = server.shutdown() => tracing::info!("stopped"),
         // Whoever asks twice does not want to wait.
         _ = interrupt.recv() => tracing::warn!("stopped at once"),
-    }
-    Ok(())
-}
-
-fn explain(error: StartError) -> Box<dyn std::error::Error> {
-    Box::new(error)
-}
-
-fn init_logs(config: &Config) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let filter = EnvFilter::builder().parse(format!("{},{NEVER_LOGGED}", config.log))?;
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match config.log_format {
-        LogFormat::Pretty => logs.init(),
-        LogFormat::Json => logs.json().flatten_event(true).init(),
     }
     Ok(())
 }

@@ -1,15 +1,23 @@
 //! What the server counts (D-NFR-4), in the names that the host's dashboards expect.
 //!
-//! Labels are bounded: route templates, never paths; reasons and types of fixed lists; never users.
+//! [`labels`] are bounded, and [`process`] adds what the system knows of this process.
+
+mod labels;
+pub(crate) mod process;
 
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+pub use self::labels::{
+    EventLabel, Limit, LimitLabel, PoolLabel, Reason, Request, ResultLabel, Route,
+};
+use self::process::Process;
 
 /// All metrics of one server.
 #[derive(Debug)]
@@ -57,139 +65,8 @@ pub struct Metrics {
     pub draining: Gauge,
     /// Times that a changed certificate was read, by result.
     pub tls_reloads: Family<ResultLabel, Counter>,
-}
-
-/// A limit that can be crossed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// Connections in all.
-    Connections,
-    /// Connections of one address.
-    ConnectionsPerAddress,
-    /// Sockets in all.
-    Sockets,
-    /// Sockets of one user.
-    SocketsPerUser,
-    /// Time to authenticate.
-    AuthTimeout,
-    /// Attempts to authenticate on one connection: one.
-    AuthAttempts,
-    /// Refused sessions from one address.
-    AuthFailures,
-    /// Size of a message from a client.
-    MessageSize,
-    /// Messages from a client.
-    MessageRate,
-    /// Requests from one address, or snapshots for one user.
-    RequestRate,
-    /// Size of a request's head.
-    HeaderSize,
-    /// Size of a request's body.
-    BodySize,
-    /// Time to send a first request.
-    IdleTimeout,
-    /// Time for the TLS handshake.
-    TlsTimeout,
-    /// Time without taking anything.
-    WriteStall,
-}
-
-/// A limit's name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct LimitLabel {
-    /// One of [`Limit`].
-    pub limit: &'static str,
-}
-
-/// A request and how it ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Request {
-    /// The HTTP method; `other` for those that nothing here uses.
-    pub method: &'static str,
-    /// The route's template.
-    pub route: String,
-    /// The status code.
-    pub status: u16,
-}
-
-/// A route.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Route {
-    /// The HTTP method; `other` for those that nothing here uses.
-    pub method: &'static str,
-    /// The route's template.
-    pub route: String,
-}
-
-/// Why something happened.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Reason {
-    /// One of a fixed list.
-    pub reason: &'static str,
-}
-
-/// A type of event.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct EventLabel {
-    /// The name on the wire.
-    pub r#type: &'static str,
-}
-
-/// How something ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ResultLabel {
-    /// `ok` or `error`.
-    pub result: &'static str,
-}
-
-/// What a database connection does.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct PoolLabel {
-    /// `idle` or `used`.
-    pub state: &'static str,
-}
-
-impl Limit {
-    /// Every limit.
-    pub const ALL: [Self; 15] = [
-        Self::Connections,
-        Self::ConnectionsPerAddress,
-        Self::Sockets,
-        Self::SocketsPerUser,
-        Self::AuthTimeout,
-        Self::AuthAttempts,
-        Self::AuthFailures,
-        Self::MessageSize,
-        Self::MessageRate,
-        Self::RequestRate,
-        Self::HeaderSize,
-        Self::BodySize,
-        Self::IdleTimeout,
-        Self::TlsTimeout,
-        Self::WriteStall,
-    ];
-
-    /// The name in the metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Connections => "connections",
-            Self::ConnectionsPerAddress => "connections_per_address",
-            Self::Sockets => "sockets",
-            Self::SocketsPerUser => "sockets_per_user",
-            Self::AuthTimeout => "auth_timeout",
-            Self::AuthAttempts => "auth_attempts",
-            Self::AuthFailures => "auth_failures",
-            Self::MessageSize => "message_size",
-            Self::MessageRate => "message_rate",
-            Self::RequestRate => "request_rate",
-            Self::HeaderSize => "header_size",
-            Self::BodySize => "body_size",
-            Self::IdleTimeout => "idle_timeout",
-            Self::TlsTimeout => "tls_timeout",
-            Self::WriteStall => "write_stall",
-        }
-    }
+    /// Tasks of the runtime that have not ended; one that only ever rises leaks.
+    pub tasks: Gauge,
 }
 
 impl Metrics {
@@ -197,7 +74,7 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("dashboard"),
+            registry: Registry::default(),
             http_requests: Family::default(),
             http_duration: Family::new_with_constructor(latency),
             connections: Gauge::default(),
@@ -219,6 +96,7 @@ impl Metrics {
             http_connections: Gauge::default(),
             draining: Gauge::default(),
             tls_reloads: Family::default(),
+            tasks: Gauge::default(),
         };
         metrics.register();
         // A rate can only be seen to rise from a series that was there before.
@@ -267,9 +145,14 @@ impl Metrics {
     }
 
     fn register(&mut self) {
+        // The names of these are the same for all programs: they bear no prefix.
+        self.registry.register_collector(Box::new(Process));
+        let registry = self.registry.sub_registry_with_prefix("dashboard");
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that runs", build);
         macro_rules! register {
             ($($field:ident, $name:literal, $help:literal;)+) => {
-                $(self.registry.register($name, $help, self.$field.clone());)+
+                $(registry.register($name, $help, self.$field.clone());)+
             };
         }
         register! {
@@ -294,6 +177,7 @@ impl Metrics {
             http_connections, "http_connections", "Connections that are open, sockets included";
             draining, "draining", "1 while the server closes its sockets to stop";
             tls_reloads, "tls_reloads", "Times that a changed certificate was read";
+            tasks, "tasks", "Tasks of the runtime that have not ended";
         }
     }
 }
@@ -329,5 +213,12 @@ mod tests {
         ] {
             assert!(text.lines().any(|have| have == line), "{line} is missing in:\n{text}");
         }
+    }
+
+    #[test]
+    fn the_version_that_runs_is_told() {
+        let text = Metrics::new().encode().unwrap();
+        let line = format!("dashboard_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+        assert!(text.lines().any(|have| have == line), "{text}");
     }
 }

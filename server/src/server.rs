@@ -19,6 +19,8 @@ use crate::net::{ListenError, Listener, Tls};
 use crate::push::Push;
 use crate::push::capture::CaptureError;
 use crate::router::router;
+use crate::telemetry::TracesError;
+use crate::telemetry::traces::Traces;
 
 /// A running server. Stop it with [`Server::shutdown`]: dropping it leaves its tasks running.
 #[must_use = "a server runs until it is shut down"]
@@ -51,6 +53,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Traces cannot be sent.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The web root is not a built app.
     #[error("DASHBOARD_WEB_ROOT {0:?} has no index.html: build the app first, or leave it unset")]
     WebRoot(std::path::PathBuf),
@@ -100,15 +105,12 @@ impl Server {
         self.admin_stop.cancel();
         ended(self.admin.await);
         self.app.database.close().await;
+        self.app.traces.stop().await;
     }
 
     async fn start_all(config: Config) -> Result<Self, StartError> {
         config.check()?;
-        if let Some(root) = &config.web_root
-            && !root.join("index.html").is_file()
-        {
-            return Err(StartError::WebRoot(root.clone()));
-        }
+        check_web_root(&config)?;
         // What fails fast goes first; the private cluster is not started for a typing error.
         let public = Listener::bind(config.bind).await?;
         let tls = match config.tls_cert.as_deref().zip(config.tls_key.as_deref()) {
@@ -123,6 +125,7 @@ impl Server {
         };
         // Whoever fills the public side does not keep the operators out.
         let (gate, admin_gate) = (gate(config.behind_proxy), gate(false));
+        let traces = Traces::start(&config)?;
         let database = Database::open(&config).await?;
         let started = Push::start(
             &config,
@@ -130,6 +133,7 @@ impl Server {
             Arc::clone(&authenticator),
             Arc::clone(&gate),
             Arc::clone(&metrics),
+            &traces,
         );
         let push = match started.await {
             Ok(push) => push,
@@ -139,7 +143,16 @@ impl Server {
             }
         };
         let draining = CancellationToken::new();
-        let app = Arc::new(App { config, authenticator, database, gate, metrics, push, draining });
+        let app = Arc::new(App {
+            config,
+            authenticator,
+            database,
+            gate,
+            metrics,
+            traces,
+            push,
+            draining,
+        });
         let (stop, admin_stop) = (CancellationToken::new(), CancellationToken::new());
         let (address, admin_address) = (public.address(), admin.address());
         let housekeeping = housekeeping(Arc::clone(&app), tls.clone(), stop.clone());
@@ -177,6 +190,14 @@ async fn housekeeping(app: Arc<App>, tls: Option<Arc<Tls>>, stop: CancellationTo
         }
     };
     tokio::join!(certificate, forgetting);
+}
+
+/// Refuses a web root that is set to something else than a built app.
+pub(crate) fn check_web_root(config: &Config) -> Result<(), StartError> {
+    match &config.web_root {
+        Some(root) if !root.join("index.html").is_file() => Err(StartError::WebRoot(root.clone())),
+        _ => Ok(()),
+    }
 }
 
 fn ended(result: Result<(), tokio::task::JoinError>) {

@@ -102,18 +102,23 @@ impl Keys {
                 .map_err(|source| KeyError::File { path: path.clone(), source })?;
             return Ok(Self::Fixed(parse(&text, &path.display().to_string())?));
         }
-        let client = reqwest::Client::builder()
-            .timeout(FETCH_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
-        let published = Published {
-            url: config.jwt_jwks_url.clone().unwrap_or_default(),
-            client,
-            known: RwLock::default(),
-            asked: Mutex::default(),
-        };
+        let published = Published::new(config)?;
         published.renew().await;
         Ok(Self::Published(Arc::new(published)))
+    }
+
+    /// Reads or fetches what is configured, and counts the keys that can be used.
+    ///
+    /// # Errors
+    /// See [`KeyError`]; also of an address that does not answer.
+    pub async fn count(config: &Config) -> Result<usize, KeyError> {
+        if config.jwt_jwks_url.is_some() {
+            return Ok(Published::new(config)?.fetch().await?.len());
+        }
+        Ok(match Self::load(config).await? {
+            Self::Fixed(keys) => keys.len(),
+            Self::Secret(_) | Self::Published(_) => 1,
+        })
     }
 
     /// Whether there is any key.
@@ -153,6 +158,19 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Published {
+    fn new(config: &Config) -> Result<Self, KeyError> {
+        let client = reqwest::Client::builder()
+            .timeout(FETCH_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self {
+            url: config.jwt_jwks_url.clone().unwrap_or_default(),
+            client,
+            known: RwLock::default(),
+            asked: Mutex::default(),
+        })
+    }
+
     async fn find(self: &Arc<Self>, header: &Header) -> Result<Option<Key>, AuthError> {
         // Whoever presents tokens without end must not make this server ask without end.
         if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256) {

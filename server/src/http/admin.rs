@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::app::App;
@@ -34,6 +35,8 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         app.metrics.pool.get_or_create(&PoolLabel { state }).set(count);
     }
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    app.metrics.tasks.set(i64::try_from(tasks).unwrap_or(i64::MAX));
     match app.metrics.encode() {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -24,6 +24,7 @@ use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
+use crate::telemetry::traces::Answered;
 
 /// What pages from here may do: run our scripts and modules, talk to us, show pictures.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -35,16 +36,26 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const CORRELATION_ID: HeaderName = HeaderName::from_static(CORRELATION_ID_HEADER);
 const CORRELATION_ID_MAX: usize = 128;
 
+/// What the lines of a request, and of the socket that it opened, have in common.
+#[derive(Clone)]
+pub(crate) struct CorrelationId(pub(crate) Arc<str>);
+
 /// Passes a request on, and makes of whatever comes back something fit to leave the house.
-pub(crate) async fn edge(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn edge(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let start = Instant::now();
-    let correlation_id = correlation_id(request.headers());
+    let correlation_id: Arc<str> = correlation_id(request.headers()).into();
+    request.extensions_mut().insert(CorrelationId(Arc::clone(&correlation_id)));
+    let parent = app.traces.parent(request.headers());
     let method = method_label(request.method());
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "static".to_owned(), |path| path.as_str().to_owned());
-    let span = tracing::info_span!("request", method, route, correlation_id);
+    let span = tracing::info_span!("request", method, route, correlation_id = &*correlation_id);
     let insecure = app.config.behind_proxy && !is_forwarded_https(request.headers());
     let response = async {
         let response = if insecure {
@@ -64,7 +75,11 @@ pub(crate) async fn edge(State(app): State<Arc<App>>, request: Request, next: Ne
     }
     .instrument(span)
     .await;
-    app.metrics.request(method, &route, response.status().as_u16(), start.elapsed());
+    let status = response.status().as_u16();
+    app.metrics.request(method, &route, status, start.elapsed());
+    let (route, correlation_id) = (route.as_str(), &*correlation_id);
+    let answered = Answered { method, route, status, correlation_id, started: start };
+    app.traces.request(parent.as_ref(), &answered);
     response
 }
 

@@ -22,6 +22,7 @@ use tungstenite::handshake::derive_accept_key;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::gate::{Address, Slot};
+use crate::http::edge::CorrelationId;
 use crate::net::Stream;
 use crate::push::connection::{Connection, Cookie};
 
@@ -42,7 +43,9 @@ pub(crate) async fn upgrade(
     let slot = app.gate.socket().ok_or(FULL)?;
     let address = request.extensions().get::<Address>().copied();
     let address = address.ok_or(invalid("Unknown sender"))?;
-    let connection = Connection::new(cookie(&app, request.headers()), address);
+    let correlation_id = request.extensions_mut().remove::<CorrelationId>();
+    let correlation_id = correlation_id.map_or_else(|| "".into(), |id| id.0);
+    let connection = Connection::new(cookie(&app, request.headers()), address, correlation_id);
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or(invalid("This connection cannot be upgraded"))?;
     drop(request);

@@ -21,6 +21,8 @@ pub struct Dirty {
     pub forced: Sections,
     /// When the oldest of the changes was made, for the measurements.
     pub oldest: Instant,
+    /// When the first of them was seen, for the traces.
+    pub seen: Instant,
 }
 
 /// How a refresh ended.
@@ -180,7 +182,8 @@ impl Coalescer {
     /// another, or dropped rows that were not read. Whoever is owed something gets everything.
     pub fn start_over(&mut self, cursor: &Cursor, now: Instant) {
         self.era += 1;
-        let everything = || Dirty { since: cursor.clone(), forced: Sections::ALL, oldest: now };
+        let everything =
+            || Dirty { since: cursor.clone(), forced: Sections::ALL, oldest: now, seen: now };
         for state in self.users.values_mut() {
             match state {
                 State::Quiet { seen, .. } => *seen = None,
@@ -202,6 +205,7 @@ impl Dirty {
         self.since = self.since.clone().min(later.since);
         self.forced |= later.forced;
         self.oldest = self.oldest.min(later.oldest);
+        self.seen = self.seen.min(later.seen);
     }
 }
 
@@ -225,7 +229,7 @@ mod tests {
     }
 
     fn dirty(since: u64, oldest: Instant) -> Dirty {
-        Dirty { since: cursor(since), forced: Sections::NONE, oldest }
+        Dirty { since: cursor(since), forced: Sections::NONE, oldest, seen: oldest }
     }
 
     fn ms(count: u64) -> Duration {

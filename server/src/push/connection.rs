@@ -51,6 +51,8 @@ pub(crate) enum Cookie {
 pub(crate) struct Connection {
     /// Our own name for it: the library's would let whoever reads it impersonate the client.
     pub(crate) id: Uuid,
+    /// Of the request that opened it.
+    pub(crate) correlation_id: Arc<str>,
     /// When it was opened.
     pub(crate) since: Instant,
     /// Where it comes from.
@@ -72,9 +74,10 @@ const CUT: u8 = 2;
 
 impl Connection {
     /// A connection that has just been upgraded.
-    pub(crate) fn new(cookie: Cookie, address: Address) -> Arc<Self> {
+    pub(crate) fn new(cookie: Cookie, address: Address, correlation_id: Arc<str>) -> Arc<Self> {
         Arc::new(Self {
             id: clock::random_id(),
+            correlation_id,
             since: Instant::now(),
             address,
             session: OnceLock::new(),
@@ -288,7 +291,7 @@ mod tests {
         let (sender, over) = oneshot::channel();
         let sender = Mutex::new(Some(sender));
         let address = Address::of([127, 0, 0, 1].into());
-        let connection = Connection::new(Cookie::Absent, address);
+        let connection = Connection::new(Cookie::Absent, address, "c-1".into());
         let call_back = move |_: &Arc<Connection>| {
             sender.lock().unwrap().take().unwrap().send(()).ok();
         };

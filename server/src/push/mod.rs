@@ -54,6 +54,7 @@ use crate::push::frames::FrameLimits;
 use crate::push::namespace::Door;
 use crate::push::refresh::{Reader, Refresher};
 use crate::push::room::Rooms;
+use crate::telemetry::traces::Traces;
 
 /// Events wait here for a slow client; then it is cut off.
 const OUTBOUND_MAX_PACKETS: usize = 128;
@@ -85,6 +86,7 @@ impl Push {
         authenticator: Arc<Authenticator>,
         gate: Arc<Gate>,
         metrics: Arc<Metrics>,
+        traces: &Traces,
     ) -> Result<Self, CaptureError> {
         let rooms = Arc::new(Rooms::new(Arc::clone(&metrics)));
         let (signals, receiver) = mpsc::channel(SIGNALS);
@@ -94,6 +96,12 @@ impl Push {
             rooms: Arc::clone(&rooms),
             metrics: Arc::clone(&metrics),
             signals: signals.clone(),
+        };
+        let reader = Reader {
+            pool: database.pool.clone(),
+            rooms: Arc::clone(&rooms),
+            metrics: Arc::clone(&metrics),
+            traces: traces.clone(),
         };
         let (connection, position) = capture.open().await?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -119,7 +127,7 @@ impl Push {
             stop,
             tasks,
         };
-        push.spawn(config, database, metrics, (capture, connection, position), receiver);
+        push.spawn(config, reader, (capture, connection, position), receiver);
         Ok(push)
     }
 
@@ -177,17 +185,11 @@ impl Push {
     fn spawn(
         &self,
         config: &Config,
-        database: &Database,
-        metrics: Arc<Metrics>,
+        reader: Reader,
         (capture, connection, position): (Capture, PgConnection, Position),
         signals: mpsc::Receiver<Signal>,
     ) {
-        let pool = database.pool.clone();
-        let reader = Reader {
-            pool: pool.clone(),
-            rooms: Arc::clone(&self.rooms),
-            metrics: Arc::clone(&metrics),
-        };
+        let (pool, metrics) = (reader.pool.clone(), Arc::clone(&reader.metrics));
         let coalescer = Coalescer::new(Pace {
             window: config.coalesce_window(),
             concurrency: usize::try_from(config.refresh_concurrency).unwrap_or(1),

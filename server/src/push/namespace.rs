@@ -118,6 +118,7 @@ impl Door {
         self.metrics.connects.inc();
         tracing::info!(
             socket = %connection.id.simple(),
+            correlation_id = &*connection.correlation_id,
             user = %session.user,
             "socket connected"
         );
@@ -165,7 +166,12 @@ impl Door {
 
     fn turn_away(&self, connection: &Arc<Connection>, reason: &'static str) {
         self.metrics.refused(reason);
-        tracing::info!(socket = %connection.id.simple(), reason, "socket refused");
+        tracing::info!(
+            socket = %connection.id.simple(),
+            correlation_id = &*connection.correlation_id,
+            reason,
+            "socket refused"
+        );
         connection.close_soon("refused");
     }
 }

@@ -20,6 +20,7 @@ use crate::push::query::{self, QueryError};
 use crate::push::room::Rooms;
 use crate::push::section::Sections;
 use crate::push::user::UserId;
+use crate::telemetry::traces::{Change, Traces};
 
 /// How many users to compare in one statement.
 const COMPARE_CHUNK: usize = 1000;
@@ -38,6 +39,7 @@ pub(crate) struct Reader {
     pub(crate) pool: PgPool,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) traces: Traces,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +100,7 @@ impl Refresher {
                     // Users without a socket here cost nothing further.
                     if self.reader.rooms.contains(&changed.user) {
                         let (since, oldest) = (since.clone(), changed.oldest);
-                        let dirty = Dirty { since, forced: Sections::NONE, oldest };
+                        let dirty = Dirty { since, forced: Sections::NONE, oldest, seen: now };
                         self.coalescer.mark(&changed.user, dirty, now);
                     }
                 }
@@ -111,7 +113,7 @@ impl Refresher {
 
     fn mark_everything(&mut self, user: &UserId, now: Instant) {
         let since = self.position.cursor.clone();
-        let dirty = Dirty { since, forced: Sections::ALL, oldest: now };
+        let dirty = Dirty { since, forced: Sections::ALL, oldest: now, seen: now };
         self.coalescer.mark(user, dirty, now);
     }
 
@@ -191,7 +193,7 @@ impl Reader {
             return Outcome::Sent(dirty.since);
         }
         let start = Instant::now();
-        let result = self.read_and_send(&user, &dirty).await;
+        let result = self.read_and_send(&user, &dirty, start).await;
         self.metrics.refresh_duration.observe(start.elapsed().as_secs_f64());
         let label = ResultLabel { result: if result.is_ok() { "ok" } else { "error" } };
         self.metrics.refreshes.get_or_create(&label).inc();
@@ -204,17 +206,33 @@ impl Reader {
         }
     }
 
-    async fn read_and_send(&self, user: &UserId, dirty: &Dirty) -> Result<Cursor, RefreshError> {
+    async fn read_and_send(
+        &self,
+        user: &UserId,
+        dirty: &Dirty,
+        started: Instant,
+    ) -> Result<Cursor, RefreshError> {
         let id = user.as_str();
         let mut read = query::refresh(&self.pool, id, &dirty.since, dirty.forced).await?;
         if read.folded > dirty.since && read.sections != Sections::ALL {
             // The rows that would say which sections changed have been folded meanwhile.
             read = query::refresh(&self.pool, id, &dirty.since, Sections::ALL).await?;
         }
+        let (done, revision) = (Instant::now(), read.tag.revision);
         let messages = envelope::messages(&read)?;
-        self.rooms.deliver(user, read.tag.revision, &messages);
+        let sockets = self.rooms.deliver(user, revision, &messages);
         if !messages.is_empty() {
             self.metrics.change_to_emit.observe(dirty.oldest.elapsed().as_secs_f64());
+            self.traces.change(&Change {
+                user,
+                sections: read.sections,
+                revision: revision.get(),
+                sockets,
+                made: dirty.oldest,
+                seen: dirty.seen,
+                started,
+                read: done,
+            });
         }
         Ok(read.cursor)
     }

@@ -83,17 +83,33 @@ impl Rooms {
     pub(crate) fn opened(&self, connection: &Arc<Connection>) {
         lock(&self.connections).insert(connection.id, Arc::clone(connection));
         self.metrics.transports.inc();
+        tracing::info!(
+            socket = %connection.id.simple(),
+            correlation_id = &*connection.correlation_id,
+            "connection opened"
+        );
     }
 
     /// Notes that a connection's stream is gone.
     pub(crate) fn over(&self, connection: &Arc<Connection>) {
         let mut connections = lock(&self.connections);
-        if connections.remove(&connection.id).is_some() {
-            self.metrics.transports.dec();
-        }
+        let known = connections.remove(&connection.id).is_some();
         let last = connections.is_empty();
         drop(connections);
         self.leave(connection, "transport_error");
+        if known {
+            self.metrics.transports.dec();
+            // Why a session ended has been said; this is the reason of those that never had one.
+            let none = connection.session.get().is_none();
+            let reason = none.then(|| connection.reason().unwrap_or("unauthenticated"));
+            tracing::info!(
+                socket = %connection.id.simple(),
+                correlation_id = &*connection.correlation_id,
+                reason,
+                lived_s = connection.since.elapsed().as_secs_f32(),
+                "connection closed"
+            );
+        }
         if last {
             self.emptied.notify_waiters();
         }
@@ -171,6 +187,7 @@ impl Rooms {
             self.metrics.disconnected(reason);
             tracing::info!(
                 socket = %connection.id.simple(),
+                correlation_id = &*connection.correlation_id,
                 user = %session.user,
                 reason,
                 lived_s = connection.since.elapsed().as_secs_f32(),
@@ -211,20 +228,21 @@ impl Rooms {
         }
     }
 
-    /// Hands all events up to that revision to all of the user's sockets.
-    pub(crate) fn deliver(&self, user: &UserId, revision: Revision, messages: &[Message]) {
+    /// Hands all events up to that revision to all of the user's sockets. How many they are.
+    pub(crate) fn deliver(&self, user: &UserId, revision: Revision, messages: &[Message]) -> usize {
         let members = {
             let mut rooms = lock(&self.by_user);
             let Some(room) = rooms.get_mut(user) else {
-                return;
+                return 0;
             };
             room.sent = Some(revision);
             room.seen = room.seen.max(room.sent);
             room.members.clone()
         };
-        for member in members {
-            self.hand_over(&member, messages);
+        for member in &members {
+            self.hand_over(member, messages);
         }
+        members.len()
     }
 
     /// Hands a message to all of the user's sockets that says nothing about revisions.

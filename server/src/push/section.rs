@@ -1,5 +1,6 @@
 //! Which parts of a dashboard a change touches.
 
+use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
 
 /// A set of sections, as the triggers write it into `dashboard.changes`.
@@ -39,6 +40,23 @@ impl Sections {
     }
 }
 
+impl fmt::Display for Sections {
+    /// Their names, for logs and traces: `summary,recent`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Self::SUMMARY, "summary"),
+            (Self::THEMES, "themes"),
+            (Self::RECENT, "recent"),
+            (Self::PARTIAL, "partial"),
+        ];
+        let mut here = names.into_iter().filter(|(section, _)| self.contains(*section));
+        if let Some((_, first)) = here.next() {
+            f.write_str(first)?;
+        }
+        here.try_for_each(|(_, name)| write!(f, ",{name}"))
+    }
+}
+
 impl BitOr for Sections {
     type Output = Self;
 
@@ -50,5 +68,17 @@ impl BitOr for Sections {
 impl BitOrAssign for Sections {
     fn bitor_assign(&mut self, other: Self) {
         self.0 |= other.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_have_names() {
+        assert_eq!(Sections::NONE.to_string(), "");
+        assert_eq!((Sections::SUMMARY | Sections::RECENT).to_string(), "summary,recent");
+        assert_eq!(Sections::ALL.to_string(), "summary,themes,recent,partial");
     }
 }

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod capture;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod compaction;
 #[cfg(test)]
 mod coverage;
@@ -23,3 +25,7 @@ mod schema;
 mod snapshot;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod telemetry;
+#[cfg(test)]
+mod traces;

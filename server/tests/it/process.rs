@@ -1,14 +1,17 @@
 //! The binary: its one line, its signals, its refusals.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 
-use crate::support::{SECRET, with_database};
+use crate::support::{SECRET, TestServer, access, with_database};
 
-fn server() -> Command {
+/// The binary, with free ports and without the settings of the test's own environment.
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dashboard-server"));
+    let ours = ["DASHBOARD_", "DATABASE_URL", "OTEL_"];
     let settings = std::env::vars_os().filter(|(name, _)| {
-        name.to_str().is_some_and(|name| name.starts_with("DASHBOARD_") || name == "DATABASE_URL")
+        name.to_str().is_some_and(|name| ours.iter().any(|prefix| name.starts_with(prefix)))
     });
     for (name, _) in settings {
         command.env_remove(name);
@@ -21,45 +24,81 @@ fn server() -> Command {
     command
 }
 
+/// The binary, running.
+pub(crate) struct Process {
+    pub(crate) server: TestServer,
+    child: Child,
+    line: String,
+    out: JoinHandle<String>,
+    log: JoinHandle<String>,
+}
+
+/// The binary's last words.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) out: String,
+    pub(crate) log: String,
+}
+
+impl Process {
+    /// Starts it on a database and waits until it listens.
+    pub(crate) fn start(database_url: &str, settings: &[(&str, &str)]) -> Self {
+        let mut child = command()
+            .env("DATABASE_URL", database_url)
+            .env("DASHBOARD_JWT_HS256_SECRET", SECRET)
+            .envs(settings.iter().copied())
+            .spawn()
+            .unwrap();
+        // The log is long at some levels: it must be read, or the server would wait.
+        let log = read(child.stderr.take().unwrap());
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        let addresses = line
+            .trim()
+            .strip_prefix("dashboard-server listening on http://")
+            .and_then(|rest| rest.split_once(", admin http://"));
+        let Some((public, admin)) = addresses else {
+            child.wait().unwrap();
+            panic!("{line}{}", log.join().unwrap())
+        };
+        let server = TestServer::at(format!("http://{public}"), format!("http://{admin}"));
+        Self { server, child, out: read(out), log, line }
+    }
+
+    /// Asks it to stop, and waits for its end.
+    pub(crate) fn stop(mut self) -> Ended {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let status = self.child.wait().unwrap();
+        let out = self.line.clone() + &self.out.join().unwrap();
+        Ended { status, out, log: self.log.join().unwrap() }
+    }
+}
+
+fn read(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        from.read_to_string(&mut text).unwrap();
+        text
+    })
+}
+
 #[tokio::test]
 async fn it_says_where_it_listens_and_stops_on_a_signal() {
     with_database(|db| async move {
         for format in ["pretty", "json"] {
-            let mut child = server()
-                .env("DATABASE_URL", &db.url)
-                .env("DASHBOARD_JWT_HS256_SECRET", SECRET)
-                .env("DASHBOARD_LOG", "trace")
-                .env("DASHBOARD_LOG_FORMAT", format)
-                .spawn()
-                .unwrap();
-            // The log is long at this level: it must be read, or the server would wait.
-            let mut stderr = child.stderr.take().unwrap();
-            let log = std::thread::spawn(move || {
-                let mut text = String::new();
-                stderr.read_to_string(&mut text).unwrap();
-                text
-            });
-            let mut line = String::new();
-            BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-            let addresses = line
-                .trim()
-                .strip_prefix("dashboard-server listening on http://")
-                .and_then(|rest| rest.split_once(", admin http://"));
-            let (public, admin) = addresses.unwrap_or_else(|| panic!("{line}"));
-            let health = reqwest::get(format!("http://{admin}/healthz")).await.unwrap();
+            let settings = [("DASHBOARD_LOG", "trace"), ("DASHBOARD_LOG_FORMAT", format)];
+            let process = Process::start(&db.url, &settings);
+            let health = reqwest::get(format!("{}/healthz", process.server.admin)).await.unwrap();
             assert_eq!(health.status(), 200);
-            let token = crate::support::access("ada");
-            let ask = reqwest::Client::new().get(format!("http://{public}/api/dashboard"));
-            assert_eq!(ask.bearer_auth(&token).send().await.unwrap().status(), 200);
-            let pid = child.id().to_string();
-            assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-            assert!(child.wait().unwrap().success());
-            let log = log.join().unwrap();
-            assert!(!log.contains(SECRET) && !log.contains(&token), "a secret in the log");
-            if format == "json" {
-                let line = log.lines().last().unwrap();
-                assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
-            }
+            let token = access("ada");
+            let bearer = format!("Bearer {token}");
+            let answer = process.server.get("/api/dashboard", &[("authorization", &bearer)]).await;
+            assert_eq!(answer.status(), 200);
+            let ended = process.stop();
+            assert!(ended.status.success());
+            assert!(!ended.log.contains(SECRET) && !ended.log.contains(&token), "a secret");
         }
     })
     .await;
@@ -67,7 +106,7 @@ async fn it_says_where_it_listens_and_stops_on_a_signal() {
 
 #[test]
 fn it_refuses_to_start_without_keys_and_says_what_to_set() {
-    let output = server().output().unwrap();
+    let output = command().output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
     assert!(text.contains("DASHBOARD_JWT_JWKS_URL"), "{text}");
@@ -76,7 +115,7 @@ fn it_refuses_to_start_without_keys_and_says_what_to_set() {
 
 #[test]
 fn help_explains_every_flag_with_its_variable() {
-    let output = server().arg("--help").output().unwrap();
+    let output = command().arg("--help").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     for heading in ["Database:", "Listening:", "Authentication:", "Push:", "Logs:"] {
         assert!(text.contains(heading), "{heading}");

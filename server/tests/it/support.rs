@@ -120,7 +120,7 @@ pub(crate) fn config(url: &str) -> Config {
 }
 
 pub(crate) struct TestServer {
-    /// One for all requests: to make one takes longer than most answers.
+    /// One for all requests: making one takes so long that a server in this runtime would starve.
     client: reqwest::Client,
     pub(crate) base: String,
     pub(crate) admin: String,
@@ -130,7 +130,7 @@ pub(crate) async fn start(config: Config) -> (Server, TestServer) {
     let server = Box::pin(Server::start(config)).await.unwrap();
     let base = format!("{}://{}", server.scheme(), server.addr());
     let admin = format!("http://{}", server.admin_addr());
-    (server, TestServer { client: reqwest::Client::new(), base, admin })
+    (server, TestServer::at(base, admin))
 }
 
 impl TestDb {
@@ -166,6 +166,11 @@ pub(crate) fn access(user: &str) -> String {
 }
 
 impl TestServer {
+    /// A server at these addresses.
+    pub(crate) fn at(base: String, admin: String) -> Self {
+        Self { client: reqwest::Client::new(), base, admin }
+    }
+
     pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
         let mut request = self.client.get(format!("{}{path}", self.base));
         for (name, value) in headers {

@@ -49,6 +49,31 @@ async fn d_nfr_4_metrics_tell_of_connections_reasons_and_events() {
 }
 
 #[tokio::test]
+async fn d_nfr_4_metrics_tell_of_the_process_by_the_names_that_all_programs_use() {
+    let app = TestApp::start().await;
+    let metrics = app.admin().get("/metrics", &Credential::Nobody, &[]).await.body;
+    let build = format!("dashboard_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(value(&metrics, &build), 1, "{metrics}");
+    assert!(value(&metrics, "dashboard_tasks") > 0, "{metrics}");
+    if cfg!(target_os = "linux") {
+        for name in ["resident_memory_bytes", "virtual_memory_bytes", "open_fds", "threads"] {
+            assert!(value(&metrics, &format!("process_{name}")) > 1, "{name}\n{metrics}");
+        }
+        let most = value(&metrics, "process_max_fds");
+        assert!(value(&metrics, "process_open_fds") < most, "{metrics}");
+        let float = |name: &str| {
+            let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap_or_else(|| panic!("{name}\n{metrics}")).parse::<f64>().unwrap()
+        };
+        assert!(float("process_cpu_seconds_total") > 0.0, "{metrics}");
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+        let age = now - float("process_start_time_seconds");
+        // The kernel counts in hundredths, and tells its own start in whole seconds.
+        assert!((-1.0..600.0).contains(&age), "{age} s");
+    }
+}
+
+#[tokio::test]
 async fn d_nfr_4_health_and_readiness_are_on_the_operators_side_only() {
     let app = TestApp::start().await;
     for path in ["/healthz", "/readyz", "/metrics"] {

@@ -1,0 +1,84 @@
+//! `dashboard-server check`: what is right with an installation, and what to mend.
+//!
+//! Looks at everything that a start needs, with the code and the words of the start, and at what
+//! only time would bring to light. Changes nothing: not in the database, not on the disk.
+
+mod database;
+mod machine;
+mod report;
+
+pub use self::report::{Finding, Report, Verdict};
+use crate::auth::Keys;
+use crate::config::Config;
+use crate::server::check_web_root;
+use crate::telemetry::logs;
+use crate::telemetry::traces::Traces;
+
+/// Looks at everything that is configured.
+pub async fn check(config: Config) -> Report {
+    let config = config.without_blanks();
+    let mut report = Report::default();
+    configuration(&config, &mut report);
+    keys(&config, &mut report).await;
+    machine::ports(&config, &mut report).await;
+    machine::certificate(&config, &mut report);
+    web_root(&config, &mut report);
+    match &config.database_url {
+        Some(url) => database::configured(url, &config, &mut report).await,
+        None => machine::private_database(&config, &mut report),
+    }
+    machine::open_files(&config, &mut report);
+    traces(&config, &mut report);
+    report
+}
+
+fn configuration(config: &Config, report: &mut Report) {
+    match config.check() {
+        Ok(()) => report.ok("settings", "fit together"),
+        Err(error) => report.fail("settings", error),
+    }
+    if let Err(error) = logs::filter(&config.log) {
+        report.fail("logs", format!("DASHBOARD_LOG is not a filter: {error}"));
+    }
+}
+
+fn web_root(config: &Config, report: &mut Report) {
+    if let Some(root) = &config.web_root {
+        match check_web_root(config) {
+            Ok(()) => report.ok("web root", format!("an app is in {}", root.display())),
+            Err(error) => report.fail("web root", error),
+        }
+    }
+}
+
+fn traces(config: &Config, report: &mut Report) {
+    match (Traces::start(config), &config.otlp_endpoint) {
+        (Ok(_), None) => report.ok("traces", "none: OTEL_EXPORTER_OTLP_ENDPOINT is not set"),
+        (Ok(_), Some(endpoint)) => report.ok("traces", format!("would be sent to {endpoint}")),
+        (Err(error), _) => report.fail("traces", error),
+    }
+}
+
+async fn keys(config: &Config, report: &mut Report) {
+    let published = config.jwt_jwks_url.is_some() || config.jwt_jwks_file.is_some();
+    if !published {
+        if config.jwt_hs256_secret.is_none() {
+            return;
+        }
+        if config.bind.ip().is_loopback() && !config.behind_proxy {
+            report.ok("keys", "a shared secret (HS256), for development");
+        } else {
+            report.warn(
+                "keys",
+                "a shared secret (HS256) is for development: whoever knows it signs in as anyone; \
+                 set DASHBOARD_JWT_JWKS_URL",
+            );
+        }
+        return;
+    }
+    match Keys::count(config).await {
+        Ok(1) => report.ok("keys", "1 key of the token issuer is usable"),
+        Ok(count) => report.ok("keys", format!("{count} keys of the token issuer are usable")),
+        Err(error) => report.fail("keys", error),
+    }
+}

@@ -1,0 +1,206 @@
+//! The machine's part: addresses, files, limits.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
+use tokio_rustls::rustls::server::ParsedCertificate;
+use tokio_rustls::rustls::{CertificateError, Error, RootCertStore};
+
+use crate::check::Report;
+use crate::clock;
+use crate::config::Config;
+use crate::metrics::process::open_files_limit;
+use crate::net::{ListenError, Listener, Tls};
+
+/// Open files besides the sockets: database connections, listeners, logs, requests in flight.
+const OTHER_FILES: u64 = 256;
+/// A certificate that runs out sooner is worth a warning.
+const RENEW_BEFORE: Duration = Duration::from_hours(14 * 24);
+/// The last second of the year 9999, beyond which no certificate goes.
+const END_OF_TIME: Duration = Duration::from_secs(253_402_300_799);
+/// A server that answers at all answers within this.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Whether both addresses can be listened on, or are by a server of ours that runs already.
+pub(super) async fn ports(config: &Config, report: &mut Report) {
+    let scheme = if config.tls_cert.is_some() { "https" } else { "http" };
+    let sides = [("public side", scheme, config.bind), ("admin side", "http", config.admin_bind)];
+    let mut running = None;
+    for (subject, scheme, address) in sides {
+        match Listener::bind(address).await {
+            Ok(_) => report.ok(subject, format!("{scheme}://{address} is free")),
+            Err(error @ ListenError::Bind { .. }) => {
+                if running.is_none() {
+                    running = Some(is_ours(config.admin_bind).await);
+                }
+                if running == Some(true) {
+                    report.warn(
+                        subject,
+                        format!("{address} is in use: a dashboard-server runs here"),
+                    );
+                } else {
+                    let remedy = "choose another address, or stop what uses this one";
+                    report.fail(subject, format!("{error}; {remedy}"));
+                }
+            }
+            Err(error) => report.fail(subject, error),
+        }
+    }
+}
+
+/// Whether certificate and key can be served with.
+pub(super) fn certificate(config: &Config, report: &mut Report) {
+    let Some((certificate, key)) = config.tls_cert.as_deref().zip(config.tls_key.as_deref()) else {
+        return;
+    };
+    match Tls::load(certificate, key) {
+        Ok(_) => report.ok("TLS", "certificate and key can be read and belong together"),
+        Err(error) => report.fail("TLS", error),
+    }
+    if let Some(end) = not_after(certificate) {
+        expiry(end, clock::now(), report);
+    }
+}
+
+/// Whether a private `PostgreSQL` could keep its data where it should.
+pub(super) fn private_database(config: &Config, report: &mut Report) {
+    let folder = &config.data_dir;
+    // The nearest folder that is there is the one in which the others would be made.
+    let nearest = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let nearest = if nearest.as_os_str().is_empty() { Path::new(".") } else { nearest };
+    if !nearest.is_dir() {
+        report
+            .fail("database", format!("DASHBOARD_DATA_DIR {} is not a folder", nearest.display()));
+    } else if is_writable(nearest) {
+        report.warn(
+            "database",
+            format!(
+                "no DATABASE_URL is set: a private PostgreSQL would keep its data in {}; good for \
+                 trying things out, not for production",
+                folder.display()
+            ),
+        );
+    } else {
+        report.fail(
+            "database",
+            format!(
+                "no DATABASE_URL is set, and a private PostgreSQL could not keep its data in {}: \
+                 this user may not write to {}; set DATABASE_URL or DASHBOARD_DATA_DIR",
+                folder.display(),
+                nearest.display()
+            ),
+        );
+    }
+}
+
+/// Whether as many sockets as are allowed can be open.
+pub(super) fn open_files(config: &Config, report: &mut Report) {
+    let wanted = sockets_wanted(config) + OTHER_FILES;
+    match open_files_limit() {
+        None => {}
+        Some(limit) if limit >= wanted => report.ok("open files", format!("{limit} are allowed")),
+        Some(limit) => report.warn(
+            "open files",
+            format!(
+                "{limit} are allowed, and {wanted} may be needed: raise the limit (LimitNOFILE of \
+                 systemd, ulimits of a container, ulimit -n)"
+            ),
+        ),
+    }
+}
+
+/// How many sockets there may be at the same time.
+fn sockets_wanted(config: &Config) -> u64 {
+    config.limits.max_connections.into()
+}
+
+fn expiry(end: OffsetDateTime, now: OffsetDateTime, report: &mut Report) {
+    let date = end.date();
+    if end <= now {
+        report.fail("certificate", format!("has run out on {date}: renew it"));
+    } else if end - now < RENEW_BEFORE {
+        report.warn("certificate", format!("runs out on {date}: renew it"));
+    } else {
+        report.ok("certificate", format!("is good until {date}"));
+    }
+}
+
+/// When a certificate runs out. Asked of the library that serves it: looked at from the end of time
+/// it is found to have run out, and the library says when.
+fn not_after(certificate: &Path) -> Option<OffsetDateTime> {
+    let certificate = CertificateDer::pem_file_iter(certificate).ok()?.next()?.ok()?;
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).ok()?;
+    let parsed = ParsedCertificate::try_from(&certificate).ok()?;
+    let end = UnixTime::since_unix_epoch(END_OF_TIME);
+    let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
+    match verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], end, algorithms) {
+        Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            let seconds = i64::try_from(not_after.as_secs()).ok()?;
+            OffsetDateTime::from_unix_timestamp(seconds).ok()
+        }
+        _ => None,
+    }
+}
+
+async fn is_ours(admin: SocketAddr) -> bool {
+    let ask = async {
+        let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build()?;
+        client.get(format!("http://{admin}/healthz")).send().await?.text().await
+    };
+    ask.await.is_ok_and(|answer| answer == "ok\n")
+}
+
+/// Asks without trying: nothing is to be changed.
+fn is_writable(folder: &Path) -> bool {
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_says_when_it_runs_out() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/tls-cert.pem");
+        assert_eq!(not_after(Path::new(path)), Some(datetime!(2126-10-30 02:03:58 UTC)));
+        assert_eq!(not_after(Path::new("/nowhere")), None);
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_in_time() {
+        let now = datetime!(2026-11-23 10:30 UTC);
+        let mut report = Report::default();
+        for end in [now, now + Duration::from_mins(1), now + RENEW_BEFORE] {
+            expiry(end, now, &mut report);
+        }
+        let text = report.to_string();
+        let lines: Vec<_> = text.lines().take(3).collect();
+        let expected = [
+            "FAIL  certificate  has run out on 2026-11-23: renew it",
+            "warn  certificate  runs out on 2026-11-23: renew it",
+            "ok    certificate  is good until 2026-12-07",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_private_database_needs_a_place() {
+        let mut config = <Config as clap::Parser>::parse_from(["dashboard-server"]);
+        config.data_dir = std::env::temp_dir().join("not/here/yet");
+        let mut report = Report::default();
+        private_database(&config, &mut report);
+        assert!(report.is_fit() && report.to_string().contains("not for production"), "{report}");
+        config.data_dir = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml/x").into();
+        private_database(&config, &mut report);
+        assert!(report.to_string().contains("Cargo.toml is not a folder"), "{report}");
+    }
+}

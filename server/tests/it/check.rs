@@ -1,0 +1,190 @@
+//! `dashboard-server check`: says what is right and what to mend, and leaves everything as it was.
+
+use std::net::TcpListener;
+use std::process::Output;
+
+use crate::process::{Process, command};
+use crate::support::{SECRET, TestDb, admin, create_database, drop_database, with_database};
+
+type Settings<'a> = Vec<(&'a str, &'a str)>;
+
+fn check(database_url: &str, settings: &[(&str, &str)]) -> (bool, String) {
+    let output: Output = command()
+        .arg("check")
+        .env("DATABASE_URL", database_url)
+        .env("DASHBOARD_JWT_HS256_SECRET", SECRET)
+        .envs(settings.iter().copied())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert!(!text.contains('\u{1b}'), "colours are for terminals: {text}");
+    for secret in [SECRET, &password(database_url)] {
+        assert!(secret.is_empty() || !text.contains(secret), "a secret in: {text}");
+    }
+    (output.status.success(), text)
+}
+
+fn password(url: &str) -> String {
+    let user = url.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
+    user.and_then(|(user, _)| user.split_once(':')).unwrap_or_default().1.to_owned()
+}
+
+/// The lines of one verdict.
+fn of<'a>(verdict: &str, text: &'a str) -> Vec<&'a str> {
+    text.lines().filter(|line| line.starts_with(verdict)).collect()
+}
+
+/// Expects exactly one failure, with these words.
+fn assert_fails(database_url: &str, settings: &[(&str, &str)], words: &[&str]) {
+    let (fit, text) = check(database_url, settings);
+    let fails = of("FAIL", &text);
+    assert!(!fit && fails.len() == 1, "{settings:?}:\n{text}");
+    for word in words {
+        assert!(fails[0].contains(word), "{word} is missing in: {text}");
+    }
+    assert!(text.ends_with("\nNot ready: 1 thing to mend.\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_good_installation_is_fit_line_by_line() {
+    with_database(|db: TestDb| async move {
+        let (fit, text) = check(&db.url, &[]);
+        assert!(fit, "{text}");
+        for line in [
+            "settings     fit together",
+            "keys         a shared secret (HS256), for development",
+            "public side  http://127.0.0.1:0 is free",
+            "database     PostgreSQL ",
+            "clocks       this machine and the database agree",
+            "rights       this role may use",
+            "schema       is up to date (",
+        ] {
+            let line = format!("ok    {line}");
+            assert!(text.lines().any(|have| have.starts_with(&line)), "{line} not in:\n{text}");
+        }
+        assert!(of("FAIL", &text).is_empty() && text.contains("\nReady to start"), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_empty_database_stays_empty() {
+    let (name, url) = create_database().await;
+    let (fit, text) = check(&url, &[]);
+    let schema = "ok    schema       a start would make the schema \"dashboard\" and run ";
+    let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
+    let pool = sqlx::PgPool::connect_lazy_with(options);
+    let schemas: i64 =
+        sqlx::query_scalar("select count(*) from pg_namespace where nspname = 'dashboard'")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    pool.close().await;
+    drop_database(&name).await;
+    assert!(fit && text.lines().any(|line| line.starts_with(schema)), "{text}");
+    assert_eq!(schemas, 0);
+}
+
+#[tokio::test]
+async fn what_is_set_wrong_is_said_with_what_to_do() {
+    with_database(|db: TestDb| async move {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = listener.local_addr().unwrap().to_string();
+        let folder = std::env::temp_dir().join(format!("check-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&folder).unwrap();
+        let written = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (empty, broken) = (written("keys.json", r#"{"keys":[]}"#), written("broken.pem", "no"));
+        let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/tls-cert.pem");
+        let published = [
+            ("DASHBOARD_JWT_HS256_SECRET", ""),
+            ("DASHBOARD_JWT_ISSUER", "https://idp.example.org"),
+            ("DASHBOARD_JWT_CLIENT_IDS", "app"),
+        ];
+        let with = |name, value| [published.as_slice(), &[(name, value)]].concat();
+        let cases: [(Settings<'_>, &[&str]); 9] = [
+            (vec![published[0]], &["settings", "DASHBOARD_JWT_JWKS_URL"]),
+            (vec![("DASHBOARD_BASE_PATH", "api")], &["settings", "DASHBOARD_BASE_PATH"]),
+            (vec![("DASHBOARD_LOG", "a=b=c")], &["logs", "DASHBOARD_LOG"]),
+            (vec![("DASHBOARD_WEB_ROOT", "/nowhere")], &["web root", "build the app first"]),
+            (vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")], &["traces", "4318"]),
+            (with("DASHBOARD_JWT_JWKS_FILE", &empty), &["keys", "no key for RS256 or ES256"]),
+            (with("DASHBOARD_JWT_JWKS_URL", "http://127.0.0.1:1/k"), &["keys", "fetched"]),
+            (vec![("DASHBOARD_BIND", &taken)], &["public side", &taken, "another address"]),
+            (
+                vec![("DASHBOARD_TLS_CERT", certificate), ("DASHBOARD_TLS_KEY", &broken)],
+                &["TLS", "broken.pem"],
+            ),
+        ];
+        for (settings, words) in cases {
+            assert_fails(&db.url, &settings, words);
+        }
+        drop(listener);
+        std::fs::remove_dir_all(&folder).unwrap();
+        let (fit, text) = check(&db.url, &[("DASHBOARD_BEHIND_PROXY", "true")]);
+        assert!(fit && of("warn", &text).iter().any(|line| line.contains("HS256")), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_used_is_said_to_be() {
+    with_database(|db: TestDb| async move {
+        let name: String = db.one("select current_database()::text").await;
+        let port = db.url.rsplit_once(':').unwrap().1.split('/').next().unwrap();
+        let away = db.url.replace(port, "1");
+        assert_fails(&away, &[], &["127.0.0.1:1/", "does not answer"]);
+        assert_fails(&db.url.replace(&name, "not_here"), &[], &["/not_here", "does not exist"]);
+        assert_fails("postgres//u:hunter2@h/d", &[], &["DATABASE_URL is not an address"]);
+        db.run("insert into dashboard.migrations (version, description, success, checksum, execution_time) values (9999, 'x', true, '', 0)").await;
+        assert_fails(&db.url, &[], &["schema", "9999", "run that version or a later one"]);
+        db.run("delete from dashboard.migrations where version = 9999").await;
+        db.run(&format!("alter database {name} set default_transaction_read_only = on")).await;
+        assert_fails(&db.url, &[], &["read-only", "default_transaction_read_only"]);
+        admin(&format!("alter database {name} reset default_transaction_read_only")).await;
+        db.run("delete from dashboard.migrations where version = (select max(version) from dashboard.migrations)").await;
+        let (fit, text) = check(&db.url, &[]);
+        assert!(fit && text.contains("schema       a start would run 1 migrations;"), "{text}");
+        let greedy = [("DASHBOARD_DATABASE_CONNECTIONS", "1000")];
+        let (fit, text) = check(&db.url, &greedy);
+        assert!(fit && of("warn", &text).iter().any(|l| l.contains("1002 are needed")), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_role_without_rights_is_told_which() {
+    with_database(|db: TestDb| async move {
+        let role = format!("check_{}", uuid::Uuid::new_v4().simple());
+        admin(&format!("create role {role} login password 'stranger'")).await;
+        let (_, place) = db.url.split_once('@').unwrap();
+        let stranger = format!("postgres://{role}:stranger@{place}");
+        let denied = ["rights", "the schema dashboard", "dashboard.changes", "dashboard.mocs"];
+        assert_fails(&stranger, &[], &denied);
+        db.run("drop schema dashboard cascade").await;
+        assert_fails(&stranger, &[], &["schema", "grant CREATE on the database"]);
+        admin(&format!("drop role {role}")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn beside_a_running_server_its_addresses_are_known_for_ours() {
+    with_database(|db: TestDb| async move {
+        let process = Process::start(&db.url, &[]);
+        let at = |base: &str| base.strip_prefix("http://").unwrap().to_owned();
+        let (bind, admin_bind) = (at(&process.server.base), at(&process.server.admin));
+        let settings =
+            [("DASHBOARD_BIND", bind.as_str()), ("DASHBOARD_ADMIN_BIND", admin_bind.as_str())];
+        let (fit, text) = check(&db.url, &settings);
+        assert!(process.stop().status.success());
+        let warnings = of("warn", &text);
+        let ours = warnings.iter().filter(|line| line.ends_with("a dashboard-server runs here"));
+        assert!(fit && ours.count() == 2, "{text}");
+    })
+    .await;
+}

@@ -1,0 +1,137 @@
+//! What the running binary tells of itself: each step of its life as a line of JSON, and no secret.
+
+use serde_json::{Value, json};
+
+use crate::process::Process;
+use crate::support::{SECRET, TestServer, access, token, with_database};
+
+/// Nothing else in a log could look like it.
+const USER: &str = "ada-b1946ac9@example.test";
+const FORGED: &str = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0LWJvZHk.forged-4815162342";
+
+/// A life with each of its steps and faults; each with a correlation id of its own.
+async fn live(server: &TestServer, wish: impl AsyncFn()) {
+    for (path, id) in [("/api/dashboard?key=hidden-in-query", "c-401"), ("/hidden-path", "c-404")] {
+        let cookie = format!("other=hidden-cookie; auth_token={FORGED}");
+        server.get(path, &[("x-correlation-id", id), ("cookie", &cookie)]).await;
+    }
+    let mut refused = server.open(&[("x-correlation-id", "c-refused")]).await;
+    refused.send(&format!("40/dashboard,{}", json!({ "token": FORGED }))).await;
+    while refused.next().await.is_some() {}
+    let mut malformed = server.open(&[("x-correlation-id", "c-malformed")]).await;
+    malformed.send("40/dashboard,{\"token\":[\"hidden-in-array\"]}").await;
+    while malformed.next().await.is_some() {}
+    let mut live = server.open(&[("x-correlation-id", "c-live")]).await;
+    live.send(&format!("40/dashboard,{}", json!({ "token": access(USER) }))).await;
+    assert!(live.frame().await.starts_with("40/dashboard,"));
+    wish().await;
+    live.event_at(1).await;
+    live.send("41/dashboard,").await;
+    while live.next().await.is_some() {}
+    let cookie = format!("auth_token={}", token(USER, "id", 600));
+    let headers = [("x-correlation-id", "c-large"), ("cookie", cookie.as_str())];
+    let origin = ("origin", server.base.as_str());
+    let mut large = server.open(&[headers[0], headers[1], origin]).await;
+    large.send("40/dashboard,").await;
+    assert!(large.frame().await.starts_with("40/dashboard,"));
+    large.send(&format!("42/dashboard,[\"hidden-in-frame{}\"]", "x".repeat(20_000))).await;
+    while large.next().await.is_some() {}
+    server.await_metric("dashboard_transports 0").await;
+}
+
+/// A line's message, whose it is, and why.
+fn step(line: &Value) -> (&str, &str, &str) {
+    let text = |name: &str| line[name].as_str().unwrap_or_default();
+    let why = if line["reason"].is_string() { text("reason") } else { text("error") };
+    (text("message"), text("correlation_id"), why)
+}
+
+#[tokio::test]
+async fn each_step_of_a_life_is_one_line_with_the_id_of_its_request() {
+    with_database(|db| async move {
+        let settings = [("DASHBOARD_LOG_FORMAT", "json")];
+        let process = Process::start(&db.url, &settings);
+        let wish =
+            format!("insert into dashboard.wishlist_items (user_id, title) values ('{USER}', 'x')");
+        live(&process.server, async || db.run(&wish).await).await;
+        let ended = process.stop();
+        assert!(ended.status.success());
+        let lines: Vec<Value> =
+            ended.log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+        let steps: Vec<_> = lines.iter().map(step).collect();
+        let expected = [
+            ("started", "", ""),
+            ("request refused", "c-401", "unauthorized: malformed token"),
+            ("request refused", "c-404", "not found"),
+            ("connection opened", "c-refused", ""),
+            ("socket refused", "c-refused", "malformed"),
+            ("connection closed", "c-refused", "refused"),
+            ("connection opened", "c-malformed", ""),
+            ("socket refused", "c-malformed", "malformed"),
+            ("connection closed", "c-malformed", "refused"),
+            ("connection opened", "c-live", ""),
+            ("socket connected", "c-live", ""),
+            ("socket disconnected", "c-live", "client_disconnect"),
+            ("connection closed", "c-live", ""),
+            ("connection opened", "c-large", ""),
+            ("socket connected", "c-large", ""),
+            ("socket disconnected", "c-large", "transport_error"),
+            ("connection closed", "c-large", ""),
+            ("stopping", "", ""),
+            ("stopped", "", ""),
+        ];
+        assert_eq!(steps, expected, "{}", ended.log);
+        // The lines of one socket name it, those of one user do without the name.
+        let of = |id: &str, field: &str| -> Vec<Value> {
+            let lines = lines.iter().filter(|line| line["correlation_id"] == id);
+            lines.map(|line| line[field].clone()).filter(|value| !value.is_null()).collect()
+        };
+        let (live, large) = (of("c-live", "socket"), of("c-large", "socket"));
+        assert_eq!(live.len(), 4);
+        assert!(live.iter().all(|socket| *socket == live[0] && *socket != large[0]));
+        let (live, large) = (of("c-live", "user"), of("c-large", "user"));
+        assert_eq!((live.len(), &live), (2, &large));
+        let statuses = [of("c-401", "status"), of("c-404", "status")];
+        assert_eq!(statuses, [[json!(401)], [json!(404)]]);
+        assert_eq!(of("c-401", "route"), [json!("/api/dashboard")]);
+        for line in &lines {
+            assert!(line["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
+            assert!(line.as_object().unwrap().values().all(|value| !value.is_object()), "{line}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_secret_is_in_the_log_whatever_is_asked_for() {
+    with_database(|db| async move {
+        let wish =
+            format!("insert into dashboard.wishlist_items (user_id, title) values ('{USER}', 'x')");
+        let password = db.url.split_once("://").unwrap().1.split_once('@').unwrap().0;
+        let password = password.split_once(':').unwrap().1;
+        for level in ["info", "trace,tungstenite::protocol=trace,tungstenite=trace"] {
+            for format in ["json", "pretty"] {
+                let settings = [("DASHBOARD_LOG_FORMAT", format), ("DASHBOARD_LOG", level)];
+                let process = Process::start(&db.url, &settings);
+                live(&process.server, async || db.run(&wish).await).await;
+                db.run("truncate dashboard.changes, dashboard.revisions").await;
+                let ended = process.stop();
+                let text = ended.out + &ended.log;
+                let signature = access(USER).rsplit('.').next().unwrap().to_owned();
+                let body = access(USER).split('.').nth(1).unwrap()[..40].to_owned();
+                for secret in
+                    [SECRET, USER, FORGED, "4815162342", "hidden-", password, &signature, &body]
+                {
+                    let line = text.lines().find(|line| line.contains(secret));
+                    assert_eq!(line, None, "{secret} at {level}");
+                }
+                if format == "json" {
+                    let lines = ended.log.lines();
+                    let broken = lines.filter(|line| serde_json::from_str::<Value>(line).is_err());
+                    assert_eq!(broken.count(), 0);
+                }
+            }
+        }
+    })
+    .await;
+}
