@@ -103,8 +103,8 @@ impl Server {
             public = public.with_tls(certificate, key)?;
         }
         let admin = Listener::bind(config.admin_bind).await?;
-        let authenticator = Arc::new(Authenticator::new(&config).await?);
         let metrics = Arc::new(Metrics::new());
+        let authenticator = Arc::new(Authenticator::new(&config, &metrics).await?);
         let database = Database::open(&config).await?;
         let started =
             Push::start(&config, &database, Arc::clone(&authenticator), Arc::clone(&metrics)).await;

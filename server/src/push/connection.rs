@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 use uuid::Uuid;
 
-use crate::auth::Session;
+use crate::auth::{AuthError, Session};
 use crate::clock;
 
 /// How long a frame that was just handed to the library has to get into the writer's hands.
@@ -32,8 +32,8 @@ pub(crate) enum Cookie {
     /// No cookie, or one that has been used up.
     #[default]
     Absent,
-    /// A cookie, but the page that opened the socket is not one that may use it.
-    ForeignOrigin,
+    /// A cookie that cannot be used, such as that of a page that may not use it.
+    Refused(AuthError),
     /// The token in the cookie.
     Token(String),
 }
