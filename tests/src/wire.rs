@@ -67,7 +67,7 @@ impl Wire {
             .into_client_request()
             .expect("an address");
         for (name, value) in headers {
-            request.headers_mut().insert(*name, value.parse().expect("a header's value"));
+            request.headers_mut().append(*name, value.parse().expect("a header's value"));
         }
         let opening = Box::pin(connect_async(request));
         let opened = within("the socket's opening", opening).await;
@@ -117,7 +117,16 @@ impl Wire {
 
     /// Sends a frame as it is.
     pub async fn send(&mut self, text: &str) {
-        self.socket.send(Message::text(text)).await.expect("the socket takes a frame");
+        self.try_send(text).await.expect("the socket takes a frame");
+    }
+
+    /// Sends a frame that the server may not want any more.
+    ///
+    /// # Errors
+    ///
+    /// If the connection has ended.
+    pub async fn try_send(&mut self, text: &str) -> anyhow::Result<()> {
+        Ok(self.socket.send(Message::text(text)).await?)
     }
 
     /// The next frame that is not a ping; pings are answered. None once the server has closed.
@@ -125,7 +134,8 @@ impl Wire {
         within("a frame", async {
             while let Some(Ok(message)) = self.socket.next().await {
                 match message {
-                    Message::Text(text) if text == "2" => self.send("3").await,
+                    // Whoever has just been cut off is still to read what came before.
+                    Message::Text(text) if text == "2" => drop(self.try_send("3").await),
                     Message::Text(text) => return Some(text.to_string()),
                     _ => {}
                 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::{SECRET, with_database};
 
-fn server() -> Command {
+pub(crate) fn server() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dashboard-server"));
     let settings = std::env::vars_os().filter(|(name, _)| {
         name.to_str().is_some_and(|name| name.starts_with("DASHBOARD_") || name == "DATABASE_URL")
@@ -41,11 +41,7 @@ async fn it_says_where_it_listens_and_stops_on_a_signal() {
             });
             let mut line = String::new();
             BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-            let addresses = line
-                .trim()
-                .strip_prefix("dashboard-server listening on http://")
-                .and_then(|rest| rest.split_once(", admin http://"));
-            let (public, admin) = addresses.unwrap_or_else(|| panic!("{line}"));
+            let (public, admin) = addresses(&line);
             let health = reqwest::get(format!("http://{admin}/healthz")).await.unwrap();
             assert_eq!(health.status(), 200);
             let token = crate::support::access("ada");
@@ -63,6 +59,15 @@ async fn it_says_where_it_listens_and_stops_on_a_signal() {
         }
     })
     .await;
+}
+
+/// The public and the operators' address in the line that a server prints.
+pub(crate) fn addresses(line: &str) -> (&str, &str) {
+    let addresses = line
+        .trim()
+        .strip_prefix("dashboard-server listening on http://")
+        .and_then(|rest| rest.split_once(", admin http://"));
+    addresses.unwrap_or_else(|| panic!("{line}"))
 }
 
 #[test]
