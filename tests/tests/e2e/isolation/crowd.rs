@@ -114,10 +114,10 @@ impl Crowd {
             Turmoil::Events | Turmoil::Tokens => self.half(),
             Turmoil::None | Turmoil::Flood => Vec::new(),
         };
-        for at in &intruders {
+        for (place, at) in intruders.iter().enumerate() {
             let reader = &mut self.readers[*at];
             let victim = &self.users[(reader.user + 1 + draw(&mut self.random, USERS - 1)) % USERS];
-            for frame in intrusions(turmoil, &self.app, &victim.id) {
+            for frame in intrusions(turmoil, place % 2 == 0, &self.app, &victim.id) {
                 // Whoever talks too much may have been cut off already.
                 reader.wire.try_send(&frame).await.ok();
             }
@@ -317,11 +317,14 @@ async fn join(app: &TestApp, user: usize, who: Credential) -> Reader {
 }
 
 /// What somebody sends who wants to read along with a user.
-fn intrusions(turmoil: Turmoil, app: &TestApp, victim: &str) -> Vec<String> {
+fn intrusions(turmoil: Turmoil, leaves: bool, app: &TestApp, victim: &str) -> Vec<String> {
     let room = format!("user:{victim}");
     let token = app.tokens.access(victim);
     if turmoil == Turmoil::Tokens {
-        return vec![format!("40/dashboard,{}", json!({ "token": token }))];
+        let enter = format!("40/dashboard,{}", json!({ "token": token }));
+        // Some leave first, as if that made them strangers again.
+        let leave = leaves.then(|| "41/dashboard,".to_owned());
+        return [enter.clone()].into_iter().chain(leave).chain([enter]).collect();
     }
     let events = [
         json!(["join", room]),
