@@ -4,18 +4,24 @@
 //! [`Config::check`] refuses what would be unsafe or self-contradictory, in words that say what to
 //! do.
 
+mod error;
+mod limits;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+pub use self::error::ConfigError;
+pub use self::limits::Limits;
 use crate::secret::Secret;
 
 const DATABASE: &str = "Database";
 const LISTENING: &str = "Listening";
 const AUTHENTICATION: &str = "Authentication";
 const PUSH: &str = "Push";
+const STOPPING: &str = "Stopping";
 const LOGS: &str = "Logs";
 
 /// Serves one user's dashboard as a snapshot (REST) and pushes every later change (Socket.IO).
@@ -68,6 +74,13 @@ pub struct Config {
     /// The certificate's private key, as a PEM file.
     #[arg(long, env = "DASHBOARD_TLS_KEY", requires = "tls_cert", help_heading = LISTENING)]
     pub tls_key: Option<PathBuf>,
+
+    /// How often to look whether those two files have changed, in milliseconds.
+    #[arg(
+        long, env = "DASHBOARD_TLS_RELOAD_INTERVAL_MS", default_value_t = 10_000,
+        value_parser = clap::value_parser!(u64).range(10..=3_600_000), help_heading = LISTENING
+    )]
+    pub tls_reload_interval_ms: u64,
 
     /// A proxy in front ends TLS: any address may be bound, and every request must bear
     /// X-Forwarded-Proto: https.
@@ -145,20 +158,6 @@ pub struct Config {
     )]
     pub refresh_concurrency: u32,
 
-    /// How long a new socket may take to authenticate, in milliseconds.
-    #[arg(
-        long, env = "DASHBOARD_CONNECT_TIMEOUT_MS", default_value_t = 5_000,
-        value_parser = clap::value_parser!(u64).range(100..=60_000), help_heading = PUSH
-    )]
-    pub connect_timeout_ms: u64,
-
-    /// A client that takes nothing for so long is cut off, in milliseconds.
-    #[arg(
-        long, env = "DASHBOARD_WRITE_STALL_TIMEOUT_MS", default_value_t = 10_000,
-        value_parser = clap::value_parser!(u64).range(100..=600_000), help_heading = PUSH
-    )]
-    pub write_stall_timeout_ms: u64,
-
     /// How often a socket is asked whether it lives, in milliseconds.
     #[arg(
         long, env = "DASHBOARD_PING_INTERVAL_MS", default_value_t = 25_000,
@@ -181,6 +180,34 @@ pub struct Config {
     )]
     pub change_retention_s: u64,
 
+    /// What clients and strangers may take.
+    #[command(flatten)]
+    pub limits: Limits,
+
+    /// How long to wait between saying that this node is not ready and the first closing of a
+    /// socket, in milliseconds: as long as a load balancer takes to notice.
+    #[arg(
+        long, env = "DASHBOARD_DRAIN_DELAY_MS", default_value_t = 0,
+        value_parser = clap::value_parser!(u64).range(0..=600_000), help_heading = STOPPING
+    )]
+    pub drain_delay_ms: u64,
+
+    /// Over how long to spread the closing of the sockets when the server stops, in milliseconds, so
+    /// that their clients do not come back all at once.
+    #[arg(
+        long, env = "DASHBOARD_DRAIN_WINDOW_MS", default_value_t = 5_000,
+        value_parser = clap::value_parser!(u64).range(0..=600_000), help_heading = STOPPING
+    )]
+    pub drain_window_ms: u64,
+
+    /// After how long, on average, those clients are asked to come back, in milliseconds: at once
+    /// where another node is there, else as long as a restart takes.
+    #[arg(
+        long, env = "DASHBOARD_RECONNECT_AFTER_MS", default_value_t = 1_000,
+        value_parser = clap::value_parser!(u32).range(0..=600_000), help_heading = STOPPING
+    )]
+    pub reconnect_after_ms: u32,
+
     /// What to log, as a `tracing` filter.
     #[arg(
         long, env = "DASHBOARD_LOG", default_value = "info", help_heading = LOGS
@@ -202,66 +229,6 @@ pub enum LogFormat {
     Pretty,
     /// One JSON object a line.
     Json,
-}
-
-/// A configuration that the server refuses to start with.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// Without keys every request would be refused.
-    #[error(
-        "no key to check sessions with: set DASHBOARD_JWT_JWKS_URL or DASHBOARD_JWT_JWKS_FILE \
-         (with DASHBOARD_JWT_ISSUER and DASHBOARD_JWT_CLIENT_IDS), or DASHBOARD_JWT_HS256_SECRET \
-         for development"
-    )]
-    NoKeys,
-    /// More than one kind of key would let the weaker one speak for all.
-    #[error(
-        "set only one of DASHBOARD_JWT_HS256_SECRET, DASHBOARD_JWT_JWKS_URL and \
-         DASHBOARD_JWT_JWKS_FILE"
-    )]
-    ManyKeys,
-    /// RFC 7518 asks for a key as long as the hash.
-    #[error("DASHBOARD_JWT_HS256_SECRET must have at least 32 bytes; try: openssl rand -hex 32")]
-    WeakSecret,
-    /// Published keys sign the tokens of every application of the provider.
-    #[error(
-        "published keys need DASHBOARD_JWT_ISSUER and DASHBOARD_JWT_CLIENT_IDS: without them any \
-         application of the provider could sign in here"
-    )]
-    OpenIssuer,
-    /// Keys that come over plain HTTP prove nothing.
-    #[error("DASHBOARD_JWT_JWKS_URL must begin with https:// (http:// only for loopback)")]
-    PlainJwks,
-    /// D-NFR-3.
-    #[error(
-        "{0} is not a loopback address, and plain HTTP is served on loopback only: set \
-         DASHBOARD_TLS_CERT and DASHBOARD_TLS_KEY, or DASHBOARD_BEHIND_PROXY=true if a proxy in \
-         front ends TLS"
-    )]
-    PlainHttp(SocketAddr),
-    /// One is nothing without the other.
-    #[error("DASHBOARD_TLS_CERT and DASHBOARD_TLS_KEY belong together: set both or neither")]
-    HalfTls,
-    /// A prefix that no path could begin with.
-    #[error("DASHBOARD_BASE_PATH must begin with / and hold only letters, digits, - _ . ~ and /")]
-    BasePath,
-    /// An origin is a scheme and a host, nothing else.
-    #[error("{0:?} in DASHBOARD_ALLOWED_ORIGINS is not an origin such as https://app.example.org")]
-    Origin(String),
-    /// The name goes into a comparison with request headers.
-    #[error("DASHBOARD_AUTH_COOKIE must be the name of a cookie")]
-    Cookie,
-    /// Refreshes must leave connections for snapshots.
-    #[error(
-        "DASHBOARD_REFRESH_CONCURRENCY ({refreshes}) must be less than \
-         DASHBOARD_DATABASE_CONNECTIONS ({connections}), or snapshots would wait for refreshes"
-    )]
-    Concurrency {
-        /// Refreshes at the same time.
-        refreshes: u32,
-        /// Connections in the pool.
-        connections: u32,
-    },
 }
 
 impl Config {
@@ -387,112 +354,4 @@ fn is_trusted_url(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECRET: &str = "0123456789abcdef0123456789abcdef";
-
-    /// The defaults plus these flags, whatever the environment of the test run holds.
-    fn config(flags: &[&str]) -> Config {
-        let line = ["dashboard-server", "--jwt-hs256-secret", SECRET].iter().chain(flags);
-        let mut config = Config::try_parse_from(line).unwrap();
-        config.allowed_origins.retain(|_| flags.contains(&"--allowed-origins"));
-        config
-    }
-
-    #[test]
-    fn defaults_are_fit_to_run() {
-        let config = config(&[]);
-        assert_eq!(config.check(), Ok(()));
-        assert_eq!(config.prefix(), "/api");
-        assert!(!config.is_https());
-    }
-
-    #[test]
-    fn keys_are_required_and_of_one_kind() {
-        let mut none = config(&[]);
-        none.jwt_hs256_secret = None;
-        assert_eq!(none.check(), Err(ConfigError::NoKeys));
-        let mut both = config(&[]);
-        both.jwt_jwks_file = Some("keys.json".into());
-        assert_eq!(both.check(), Err(ConfigError::ManyKeys));
-        let mut weak = config(&[]);
-        weak.jwt_hs256_secret = Some(Secret::from("short".to_owned()));
-        assert_eq!(weak.check(), Err(ConfigError::WeakSecret));
-    }
-
-    #[test]
-    fn published_keys_need_an_issuer_and_client_ids() {
-        let mut config = config(&[]);
-        config.jwt_hs256_secret = None;
-        config.jwt_jwks_url = Some("https://idp.example.org/keys".to_owned());
-        assert_eq!(config.check(), Err(ConfigError::OpenIssuer));
-        config.jwt_issuer = Some("https://idp.example.org".to_owned());
-        assert_eq!(config.check(), Err(ConfigError::OpenIssuer));
-        config.jwt_client_ids = vec!["app".to_owned()];
-        assert_eq!(config.check(), Ok(()));
-        config.jwt_jwks_url = Some("http://idp.example.org/keys".to_owned());
-        assert_eq!(config.check(), Err(ConfigError::PlainJwks));
-        config.jwt_jwks_url = Some("http://127.0.0.1:9/keys".to_owned());
-        assert_eq!(config.check(), Ok(()));
-    }
-
-    #[test]
-    fn plain_http_stays_on_loopback() {
-        let open = config(&["--bind", "0.0.0.0:9112"]);
-        assert_eq!(open.check(), Err(ConfigError::PlainHttp("0.0.0.0:9112".parse().unwrap())));
-        let admin = config(&["--admin-bind", "192.0.2.1:9113"]);
-        assert_eq!(admin.check(), Err(ConfigError::PlainHttp("192.0.2.1:9113".parse().unwrap())));
-        let proxied = config(&["--bind", "0.0.0.0:9112", "--behind-proxy"]);
-        assert_eq!(proxied.check(), Ok(()));
-        assert!(proxied.is_https());
-    }
-
-    #[test]
-    fn paths_origins_and_cookies_are_checked() {
-        assert_eq!(config(&["--base-path", "/"]).prefix(), "");
-        assert_eq!(config(&["--base-path", "api"]).check(), Err(ConfigError::BasePath));
-        assert_eq!(config(&["--base-path", "/{x}"]).check(), Err(ConfigError::BasePath));
-        for bad in ["app.example.org", "https://app.example.org/", "*", "https://"] {
-            let error = config(&["--allowed-origins", bad]).check();
-            assert_eq!(error, Err(ConfigError::Origin(bad.to_owned())), "{bad}");
-        }
-        let good = config(&["--allowed-origins", "https://a.example.org,http://localhost:5173"]);
-        assert_eq!(good.check(), Ok(()));
-        assert_eq!(config(&["--auth-cookie", "a=b"]).check(), Err(ConfigError::Cookie));
-    }
-
-    #[test]
-    fn refreshes_leave_connections_for_snapshots() {
-        let greedy = config(&["--refresh-concurrency", "10"]);
-        assert!(matches!(greedy.check(), Err(ConfigError::Concurrency { .. })));
-    }
-
-    #[test]
-    fn blanks_are_as_good_as_nothing() {
-        let mut config = config(&["--allowed-origins", " https://a.example.org ,"]);
-        config.database_url = Some(Secret::from(String::new()));
-        config.jwt_jwks_url = Some(" ".to_owned());
-        config.web_root = Some(PathBuf::new());
-        config.jwt_client_ids = vec![String::new()];
-        let config = config.without_blanks();
-        assert_eq!(config.check(), Ok(()));
-        assert_eq!(config.allowed_origins, ["https://a.example.org"]);
-        assert!(config.database_url.is_none() && config.web_root.is_none());
-        assert!(config.jwt_client_ids.is_empty());
-    }
-
-    #[test]
-    fn a_certificate_needs_its_key() {
-        let line = ["dashboard-server", "--tls-cert", "cert.pem"];
-        assert!(Config::try_parse_from(line).is_err());
-    }
-
-    #[test]
-    fn secrets_are_not_printed() {
-        let mut config = config(&[]);
-        config.database_url = Some(Secret::from("postgres://u:hunter2@h/d".to_owned()));
-        let debug = format!("{config:?}");
-        assert!(!debug.contains("hunter2") && !debug.contains(SECRET), "{debug}");
-    }
-}
+mod tests;

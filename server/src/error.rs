@@ -5,12 +5,14 @@
 //! internal reaches a client.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use shared_types::ErrorCode;
 
 use crate::auth::AuthError;
+use crate::gate::TooMany;
 use crate::push::query::QueryError;
 
 /// Seconds after which to try again when the server cannot answer.
@@ -31,6 +33,15 @@ pub enum ApiError {
     /// 400, or another status for a request that is wrong in itself.
     #[error("bad request: {1}")]
     Invalid(StatusCode, &'static str),
+    /// 429: more than an address or a user may ask for.
+    #[error("too many requests")]
+    TooMany {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// 503: every place is taken, or the server is about to stop.
+    #[error("busy: {0}")]
+    Busy(&'static str),
     /// 503: the database or the token issuer's keys cannot be reached.
     #[error("unavailable: {0}")]
     Unavailable(Arc<dyn std::error::Error + Send + Sync>),
@@ -51,7 +62,8 @@ impl ApiError {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Invalid(status, _) => *status,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) | Self::Panic => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -64,7 +76,10 @@ impl ApiError {
             Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::NotFound => ErrorCode::NotFound,
             Self::Invalid(..) => ErrorCode::ValidationError,
-            Self::Unavailable(_) | Self::Internal(_) | Self::Panic => ErrorCode::InternalError,
+            Self::TooMany { .. } => ErrorCode::RateLimited,
+            Self::Busy(_) | Self::Unavailable(_) | Self::Internal(_) | Self::Panic => {
+                ErrorCode::InternalError
+            }
         }
     }
 
@@ -73,10 +88,27 @@ impl ApiError {
     pub fn message(&self) -> &'static str {
         match self {
             Self::Unauthorized(_) => "Authentication required",
-            Self::Forbidden(message) | Self::Invalid(_, message) => message,
+            Self::Forbidden(message) | Self::Invalid(_, message) | Self::Busy(message) => message,
+            Self::TooMany { .. } => "Too many requests; try again later",
             Self::NotFound => "Not found",
             Self::Unavailable(_) | Self::Internal(_) | Self::Panic => "Unable to load dashboard",
         }
+    }
+
+    /// How long to wait before another attempt, in whole seconds, if waiting is what helps.
+    #[must_use]
+    pub fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::TooMany { retry_after } => Some(retry_after.as_secs() + 1),
+            Self::Busy(_) | Self::Unavailable(_) => Some(RETRY_AFTER_S.into()),
+            _ => None,
+        }
+    }
+}
+
+impl From<TooMany> for ApiError {
+    fn from(TooMany { retry_after }: TooMany) -> Self {
+        Self::TooMany { retry_after }
     }
 }
 

@@ -12,15 +12,16 @@ mod clock;
 pub mod config;
 pub mod database;
 pub mod error;
+mod gate;
 mod http;
-mod listener;
 pub mod metrics;
+mod net;
 pub mod push;
 mod router;
 mod secret;
 mod server;
 
 pub use config::{Config, LogFormat};
-pub use listener::ListenError;
+pub use net::ListenError;
 pub use secret::Secret;
 pub use server::{Server, StartError};

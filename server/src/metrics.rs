@@ -51,6 +51,56 @@ pub struct Metrics {
     pub pool: Family<PoolLabel, Gauge>,
     /// Panics that were caught.
     pub panics: Counter,
+    /// What a limit turned away.
+    pub limited: Family<LimitLabel, Counter>,
+    /// Connections that are open, sockets included.
+    pub http_connections: Gauge,
+    /// 1 while the server closes its sockets one after the other.
+    pub draining: Gauge,
+    /// Times that a changed certificate was read, by result.
+    pub tls_reloads: Family<ResultLabel, Counter>,
+}
+
+/// A limit that can be crossed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Connections in all.
+    Connections,
+    /// Connections of one address.
+    ConnectionsPerAddress,
+    /// Sockets in all.
+    Sockets,
+    /// Sockets of one user.
+    SocketsPerUser,
+    /// Time to authenticate.
+    AuthTimeout,
+    /// Attempts to authenticate on one connection: one.
+    AuthAttempts,
+    /// Refused sessions from one address.
+    AuthFailures,
+    /// Size of a message from a client.
+    MessageSize,
+    /// Messages from a client.
+    MessageRate,
+    /// Requests from one address, or snapshots for one user.
+    RequestRate,
+    /// Size of a request's head.
+    HeaderSize,
+    /// Size of a request's body.
+    BodySize,
+    /// Time to send a first request.
+    IdleTimeout,
+    /// Time for the TLS handshake.
+    TlsTimeout,
+    /// Time without taking anything.
+    WriteStall,
+}
+
+/// A limit's name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LimitLabel {
+    /// One of [`Limit`].
+    pub limit: &'static str,
 }
 
 /// A request and how it ended.
@@ -101,6 +151,49 @@ pub struct PoolLabel {
     pub state: &'static str,
 }
 
+impl Limit {
+    /// Every limit.
+    pub const ALL: [Self; 15] = [
+        Self::Connections,
+        Self::ConnectionsPerAddress,
+        Self::Sockets,
+        Self::SocketsPerUser,
+        Self::AuthTimeout,
+        Self::AuthAttempts,
+        Self::AuthFailures,
+        Self::MessageSize,
+        Self::MessageRate,
+        Self::RequestRate,
+        Self::HeaderSize,
+        Self::BodySize,
+        Self::IdleTimeout,
+        Self::TlsTimeout,
+        Self::WriteStall,
+    ];
+
+    /// The name in the metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::ConnectionsPerAddress => "connections_per_address",
+            Self::Sockets => "sockets",
+            Self::SocketsPerUser => "sockets_per_user",
+            Self::AuthTimeout => "auth_timeout",
+            Self::AuthAttempts => "auth_attempts",
+            Self::AuthFailures => "auth_failures",
+            Self::MessageSize => "message_size",
+            Self::MessageRate => "message_rate",
+            Self::RequestRate => "request_rate",
+            Self::HeaderSize => "header_size",
+            Self::BodySize => "body_size",
+            Self::IdleTimeout => "idle_timeout",
+            Self::TlsTimeout => "tls_timeout",
+            Self::WriteStall => "write_stall",
+        }
+    }
+}
+
 impl Metrics {
     /// Metrics at zero.
     #[must_use]
@@ -125,8 +218,16 @@ impl Metrics {
             jwks_fetches: Family::default(),
             pool: Family::default(),
             panics: Counter::default(),
+            limited: Family::default(),
+            http_connections: Gauge::default(),
+            draining: Gauge::default(),
+            tls_reloads: Family::default(),
         };
         metrics.register();
+        // A rate can only be seen to rise from a series that was there before.
+        for limit in Limit::ALL {
+            drop(metrics.limited.get_or_create(&LimitLabel { limit: limit.label() }));
+        }
         metrics
     }
 
@@ -156,6 +257,11 @@ impl Metrics {
     /// Counts a socket that ended.
     pub fn disconnected(&self, reason: &'static str) {
         self.disconnects.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts someone whom a limit turned away.
+    pub fn limited(&self, limit: Limit) {
+        self.limited.get_or_create(&LimitLabel { limit: limit.label() }).inc();
     }
 
     /// Counts an event that a socket could not take.
@@ -188,6 +294,10 @@ impl Metrics {
             jwks_fetches, "jwks_fetches", "Requests for the token issuer's keys";
             pool, "database_connections", "Connections of the database pool";
             panics, "panics", "Panics caught";
+            limited, "limited", "Turned away by a limit";
+            http_connections, "http_connections", "Connections that are open, sockets included";
+            draining, "draining", "1 while the server closes its sockets to stop";
+            tls_reloads, "tls_reloads", "Times that a changed certificate was read";
         }
     }
 }

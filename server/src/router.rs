@@ -12,7 +12,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::http::{assets, dashboard, edge, socket, user_dashboard};
+use crate::http::{admit, assets, dashboard, edge, socket, user_dashboard};
 
 /// The public side: the API below its base path, the socket, the web root.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -20,14 +20,18 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let api = Router::new()
         .route(&format!("{prefix}/dashboard"), get(dashboard::get))
         .route(&format!("{prefix}/users/{{userId}}/dashboard"), get(user_dashboard::get))
+        .layer(from_fn_with_state(Arc::clone(&app), admit::admit))
+        // Outside, so that pages of other origins can read why they were turned away.
         .layer(cors(&app.config.allowed_origins));
-    let router =
-        api.route("/socket.io/", get(socket::upgrade)).route("/socket.io", get(socket::upgrade));
-    let router = match &app.config.web_root {
-        Some(root) => assets::with_assets(router, root),
-        None => router.fallback(async || ApiError::NotFound),
+    let others = Router::new()
+        .route("/socket.io/", get(socket::upgrade))
+        .route("/socket.io", get(socket::upgrade));
+    let others = match &app.config.web_root {
+        Some(root) => assets::with_assets(others, root),
+        None => others.fallback(async || ApiError::NotFound),
     };
-    router.layer(from_fn_with_state(Arc::clone(&app), edge::edge)).with_state(app)
+    let others = others.layer(from_fn_with_state(Arc::clone(&app), admit::admit));
+    api.merge(others).layer(from_fn_with_state(Arc::clone(&app), edge::edge)).with_state(app)
 }
 
 /// Exactly the configured origins, with their cookies; nobody else.

@@ -2,17 +2,20 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::auth::{Authenticator, KeyError};
 use crate::config::{Config, ConfigError};
 use crate::database::{Database, DatabaseError};
+use crate::gate::{FORGET_INTERVAL, Gate};
 use crate::http::admin;
-use crate::listener::{ListenError, Listener};
 use crate::metrics::Metrics;
+use crate::net::{ListenError, Listener, Tls};
 use crate::push::Push;
 use crate::push::capture::CaptureError;
 use crate::router::router;
@@ -25,6 +28,8 @@ pub struct Server {
     admin_address: SocketAddr,
     public: JoinHandle<()>,
     admin: JoinHandle<()>,
+    housekeeping: JoinHandle<()>,
+    stop: CancellationToken,
     admin_stop: CancellationToken,
 }
 
@@ -79,11 +84,19 @@ impl Server {
         if self.app.config.tls_cert.is_some() { "https" } else { "http" }
     }
 
-    /// Stops: no new connections, sockets closed, requests finished, the private database last.
+    /// Stops in order: not ready any more, sockets closed one after the other over the drain window,
+    /// no new connections, requests finished, the private database last.
     pub async fn shutdown(self) {
-        self.app.stop.cancel();
+        let config = &self.app.config;
+        self.app.draining.cancel();
+        self.app.metrics.draining.set(1);
+        tracing::info!(sockets = self.app.push.rooms().open_connections(), "drain started");
+        sleep(Duration::from_millis(config.drain_delay_ms)).await;
         self.app.push.close().await;
+        self.stop.cancel();
         ended(self.public.await);
+        ended(self.housekeeping.await);
+        tracing::info!("drain ended");
         self.admin_stop.cancel();
         ended(self.admin.await);
         self.app.database.close().await;
@@ -97,38 +110,73 @@ impl Server {
             return Err(StartError::WebRoot(root.clone()));
         }
         // What fails fast goes first; the private cluster is not started for a typing error.
-        let mut public = Listener::bind(config.bind).await?;
-        if let Some((certificate, key)) = config.tls_cert.as_deref().zip(config.tls_key.as_deref())
-        {
-            public = public.with_tls(certificate, key)?;
-        }
+        let public = Listener::bind(config.bind).await?;
+        let tls = match config.tls_cert.as_deref().zip(config.tls_key.as_deref()) {
+            Some((certificate, key)) => Some(Arc::new(Tls::load(certificate, key)?)),
+            None => None,
+        };
         let admin = Listener::bind(config.admin_bind).await?;
         let metrics = Arc::new(Metrics::new());
         let authenticator = Arc::new(Authenticator::new(&config, &metrics).await?);
+        let gate = |behind_proxy| {
+            Arc::new(Gate::new(config.limits.clone(), behind_proxy, Arc::clone(&metrics)))
+        };
+        // Whoever fills the public side does not keep the operators out.
+        let (gate, admin_gate) = (gate(config.behind_proxy), gate(false));
         let database = Database::open(&config).await?;
-        let started =
-            Push::start(&config, &database, Arc::clone(&authenticator), Arc::clone(&metrics)).await;
-        let push = match started {
+        let started = Push::start(
+            &config,
+            &database,
+            Arc::clone(&authenticator),
+            Arc::clone(&gate),
+            Arc::clone(&metrics),
+        );
+        let push = match started.await {
             Ok(push) => push,
             Err(error) => {
                 database.close().await;
                 return Err(error.into());
             }
         };
-        let stop = CancellationToken::new();
-        let app =
-            Arc::new(App { config, authenticator, database, metrics, push, stop: stop.clone() });
+        let draining = CancellationToken::new();
+        let app = Arc::new(App { config, authenticator, database, gate, metrics, push, draining });
+        let (stop, admin_stop) = (CancellationToken::new(), CancellationToken::new());
         let (address, admin_address) = (public.address(), admin.address());
-        let admin_stop = CancellationToken::new();
+        let housekeeping = housekeeping(Arc::clone(&app), tls.clone(), stop.clone());
+        let serve = |listener: Listener, router, tls, gate, stop: &CancellationToken| {
+            tokio::spawn(listener.serve(router, tls, gate, Arc::clone(&app.metrics), stop.clone()))
+        };
+        let admin_router = admin::router(Arc::clone(&app));
         Ok(Self {
-            public: tokio::spawn(public.serve(router(Arc::clone(&app)), stop)),
-            admin: tokio::spawn(admin.serve(admin::router(Arc::clone(&app)), admin_stop.clone())),
+            public: serve(public, router(Arc::clone(&app)), tls, Arc::clone(&app.gate), &stop),
+            admin: serve(admin, admin_router, None, admin_gate, &admin_stop),
+            housekeeping: tokio::spawn(housekeeping),
             app,
             address,
             admin_address,
+            stop,
             admin_stop,
         })
     }
+}
+
+/// What is done now and then until the server stops.
+async fn housekeeping(app: Arc<App>, tls: Option<Arc<Tls>>, stop: CancellationToken) {
+    let certificate = async {
+        if let Some(tls) = tls {
+            let interval = Duration::from_millis(app.config.tls_reload_interval_ms);
+            tls.watch(interval, &app.metrics, &stop).await;
+        }
+    };
+    let forgetting = async {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(FORGET_INTERVAL) => app.gate.forget(),
+            }
+        }
+    };
+    tokio::join!(certificate, forgetting);
 }
 
 fn ended(result: Result<(), tokio::task::JoinError>) {

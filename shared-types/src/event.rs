@@ -13,6 +13,9 @@ use crate::tag::Revision;
 pub const NAMESPACE: &str = "/dashboard";
 /// The whole message of the `CONNECT_ERROR` that refuses a client (D-WS-4).
 pub const AUTH_FAILED: &str = "AUTH_FAILED";
+/// The same for a client whose user has as many sockets as one may have: no fault of the session,
+/// so it may try again later.
+pub const TOO_MANY_SOCKETS: &str = "TOO_MANY_SOCKETS";
 
 /// The envelope around every event (D-WS-5), with one addition: `revision`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

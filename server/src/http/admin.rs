@@ -51,7 +51,7 @@ async fn healthz() -> &'static str {
 /// Whether requests should be sent here: the database answers, there are keys, and the server is
 /// not about to stop.
 async fn readyz(State(app): State<Arc<App>>) -> Response {
-    if app.stop.is_cancelled() {
+    if app.draining.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
     if !app.authenticator.is_ready() {

@@ -46,6 +46,7 @@ pub(crate) async fn respond(
     user: &UserId,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
+    app.gate.snapshot(user)?;
     let known: Vec<SnapshotTag> = headers
         .get_all(IF_NONE_MATCH)
         .iter()

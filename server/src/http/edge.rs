@@ -22,7 +22,7 @@ use tracing::Instrument;
 
 use crate::app::App;
 use crate::clock;
-use crate::error::{ApiError, RETRY_AFTER_S};
+use crate::error::ApiError;
 use crate::metrics::Metrics;
 
 /// What pages from here may do: run our scripts and modules, talk to us, show pictures.
@@ -103,8 +103,8 @@ fn standardise(mut response: Response, correlation_id: &str) -> Response {
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+    if let Some(seconds) = error.retry_after_s() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     // Types of the contract can always be written as JSON.
     let body = serde_json::to_vec(&body).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The HTTP side: one endpoint a file, and the edge that all of them share.
 
 pub(crate) mod admin;
+pub(crate) mod admit;
 pub(crate) mod assets;
 pub(crate) mod dashboard;
 pub(crate) mod edge;

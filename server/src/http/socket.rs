@@ -21,11 +21,13 @@ use tungstenite::handshake::derive_accept_key;
 use crate::app::App;
 use crate::auth::AuthError;
 use crate::error::ApiError;
+use crate::gate::Address;
 use crate::http::origin::{self, Sender};
 use crate::http::query::refuse_tokens;
-use crate::listener::Stream;
+use crate::net::Stream;
 use crate::push::connection::{Connection, Cookie};
 
+const FULL: ApiError = ApiError::Busy("No more sockets can be served; try again later");
 /// All that the Socket.IO library reads of a request.
 const QUERY: &str = "/socket.io/?EIO=4&transport=websocket";
 
@@ -36,7 +38,14 @@ pub(crate) async fn upgrade(
 ) -> Result<Response, ApiError> {
     check_query(request.uri().query().unwrap_or_default())?;
     let accept = accept_key(request.headers())?;
-    let connection = Connection::new(cookie(&app, request.uri(), request.headers()));
+    if app.draining.is_cancelled() {
+        return Err(ApiError::Busy("The server is about to stop; try again later"));
+    }
+    let slot = app.gate.socket().ok_or(FULL)?;
+    let address = request.extensions().get::<Address>().copied();
+    let address = address.ok_or(invalid("Unknown sender"))?;
+    let cookie = cookie(&app, request.uri(), request.headers());
+    let connection = Connection::new(cookie, address, slot);
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or(invalid("This connection cannot be upgraded"))?;
     drop(request);

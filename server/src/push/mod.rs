@@ -14,7 +14,9 @@ pub mod coalesce;
 pub mod compact;
 pub(crate) mod connection;
 pub mod cursor;
+mod drain;
 pub mod envelope;
+pub mod frames;
 mod namespace;
 pub mod query;
 mod refresh;
@@ -42,16 +44,16 @@ use crate::auth::Authenticator;
 use crate::clock;
 use crate::config::Config;
 use crate::database::Database;
+use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::push::capture::{Capture, CaptureError, Position, Signal};
 use crate::push::coalesce::{Coalescer, Pace};
 use crate::push::connection::{Connection, Guarded};
 use crate::push::envelope::Message;
+use crate::push::namespace::Door;
 use crate::push::refresh::{Reader, Refresher};
 use crate::push::room::Rooms;
 
-/// Clients have nothing to say but a token and pongs.
-const INBOUND_MAX_BYTES: usize = 16 * 1024;
 /// Events wait here for a slow client; then it is cut off.
 const OUTBOUND_MAX_PACKETS: usize = 128;
 /// Room for a few batches of changes.
@@ -60,14 +62,14 @@ const SIGNALS: usize = 64;
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(250);
 /// How long sockets may take to close when the server stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long clients should wait before they come back to a server that restarts.
-const RECONNECT_AFTER_MS: u32 = 1_000;
+/// The library's own limit on the time to authenticate comes after ours, which is counted.
+const LIBRARY_CONNECT_MARGIN: Duration = Duration::from_secs(1);
 
 /// The push side of a server.
 pub(crate) struct Push {
     rooms: Arc<Rooms>,
     service: SocketIoService<()>,
-    stall_timeout: Duration,
+    pace: drain::Pace,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -78,6 +80,7 @@ impl Push {
         config: &Config,
         database: &Database,
         authenticator: Arc<Authenticator>,
+        gate: Arc<Gate>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, CaptureError> {
         let rooms = Arc::new(Rooms::new(Arc::clone(&metrics)));
@@ -91,11 +94,20 @@ impl Push {
         };
         let (connection, position) = capture.open().await?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let service = service(config, &rooms, authenticator, &metrics, signals);
+        let door = Door {
+            rooms: Arc::clone(&rooms),
+            authenticator,
+            gate,
+            metrics: Arc::clone(&metrics),
+            signals,
+        };
         let push = Self {
             rooms,
-            service,
-            stall_timeout: Duration::from_millis(config.write_stall_timeout_ms),
+            service: service(config, door),
+            pace: drain::Pace {
+                window: Duration::from_millis(config.drain_window_ms),
+                reconnect_after: Duration::from_millis(config.reconnect_after_ms.into()),
+            },
             stop,
             tasks,
         };
@@ -121,8 +133,7 @@ impl Push {
         self.rooms.opened(&connection);
         let rooms = Arc::clone(&self.rooms);
         let over = move |connection: &Arc<Connection>| rooms.over(connection);
-        let guarded =
-            Guarded::new(stream, prefix, Arc::clone(&connection), self.stall_timeout, over);
+        let guarded = Guarded::new(stream, prefix, Arc::clone(&connection), over);
         let mut request = Request::new(());
         *request.uri_mut() = http::Uri::from_static(query);
         request.extensions_mut().insert(connection);
@@ -131,12 +142,11 @@ impl Push {
         }
     }
 
-    /// Tells the sockets to come back later and closes them; then stops.
+    /// Tells the sockets to come back later and closes them, one after the other; then stops.
     pub(crate) async fn close(&self) {
-        for occupant in self.rooms.occupants() {
-            self.rooms.notify(&occupant.user, draining);
-        }
-        self.rooms.close_all("server_stopping");
+        drain::drain(&self.rooms, self.pace).await;
+        // Those that came while the others went.
+        self.rooms.close_all(drain::REASON);
         self.stop.cancel();
         let gone = async {
             while self.rooms.open_connections() > 0 {
@@ -147,7 +157,7 @@ impl Push {
             }
         };
         if timeout(CLOSE_TIMEOUT, gone).await.is_err() {
-            self.rooms.cut_all("server_stopping");
+            self.rooms.cut_all(drain::REASON);
         }
         self.tasks.close();
         self.tasks.wait().await;
@@ -178,38 +188,36 @@ impl Push {
         self.tasks.spawn(refresher.run(signals, self.stop.clone()));
         let retention = config.change_retention();
         self.tasks.spawn(compact::run(pool, retention, metrics, self.stop.clone()));
-        self.tasks.spawn(expire(Arc::clone(&self.rooms), self.stop.clone()));
+        let patience = config.limits.connect_timeout();
+        self.tasks.spawn(expire(Arc::clone(&self.rooms), patience, self.stop.clone()));
     }
 }
 
-fn service(
-    config: &Config,
-    rooms: &Arc<Rooms>,
-    authenticator: Arc<Authenticator>,
-    metrics: &Arc<Metrics>,
-    signals: mpsc::Sender<Signal>,
-) -> SocketIoService<()> {
+fn service(config: &Config, door: Door) -> SocketIoService<()> {
+    let inbound_max = usize::try_from(config.limits.max_message_bytes).unwrap_or(usize::MAX);
     let (service, io) = SocketIo::builder()
         .transports([TransportType::Websocket])
-        .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
+        .connect_timeout(config.limits.connect_timeout() + LIBRARY_CONNECT_MARGIN)
         .ping_interval(Duration::from_millis(config.ping_interval_ms))
         .ping_timeout(Duration::from_millis(config.ping_timeout_ms))
         .max_buffer_size(OUTBOUND_MAX_PACKETS)
-        .max_payload(INBOUND_MAX_BYTES as u64)
-        .ws_max_message_size(INBOUND_MAX_BYTES)
-        .ws_max_frame_size(INBOUND_MAX_BYTES)
+        .max_payload(config.limits.max_message_bytes.into())
+        .ws_max_message_size(inbound_max)
+        .ws_max_frame_size(inbound_max)
         .build_with_inner_svc(());
-    let (rooms, metrics) = (Arc::clone(rooms), Arc::clone(metrics));
-    namespace::install(&io, namespace::Door { rooms, authenticator, metrics, signals });
+    namespace::install(&io, door);
     service
 }
 
-/// Ends the sockets of sessions that run out, until told to stop.
-async fn expire(rooms: Arc<Rooms>, stop: CancellationToken) {
+/// Ends the sockets of sessions that run out, and those that never begin one, until told to stop.
+async fn expire(rooms: Arc<Rooms>, patience: Duration, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = sleep(EXPIRY_INTERVAL) => rooms.expire(clock::now(), expired),
+            () = sleep(EXPIRY_INTERVAL) => {
+                rooms.expire(clock::now(), expired);
+                rooms.cut_strangers(patience);
+            }
         }
     }
 }
@@ -219,15 +227,6 @@ fn expired(revision: Revision) -> Option<Message> {
         code: ErrorEventCode::TokenExpired,
         message: "The session has ended; connect again with a fresh token".to_owned(),
         reconnect_after_ms: None,
-    };
-    envelope::error(revision, &event).ok()
-}
-
-fn draining(revision: Revision) -> Option<Message> {
-    let event = ErrorEvent {
-        code: ErrorEventCode::ServerDraining,
-        message: "The server is about to stop".to_owned(),
-        reconnect_after_ms: Some(RECONNECT_AFTER_MS),
     };
     envelope::error(revision, &event).ok()
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
-use shared_types::event::{AUTH_FAILED, NAMESPACE};
+use shared_types::event::{AUTH_FAILED, NAMESPACE, TOO_MANY_SOCKETS};
 use socketioxide::SocketIo;
 use socketioxide::extract::{SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
@@ -12,15 +12,17 @@ use socketioxide::socket::DisconnectReason;
 use tokio::sync::mpsc;
 
 use crate::auth::{AuthError, Authenticator, Session, TokenKind};
-use crate::metrics::Metrics;
+use crate::gate::Gate;
+use crate::metrics::{Limit, Metrics};
 use crate::push::capture::Signal;
 use crate::push::connection::{Connection, Cookie};
-use crate::push::room::Rooms;
+use crate::push::room::{NoEntry, Rooms};
 
 /// What is needed to let sockets in.
 pub(crate) struct Door {
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) signals: mpsc::Sender<Signal>,
 }
@@ -42,11 +44,19 @@ pub(crate) fn install(io: &SocketIo, door: Door) {
 
 /// What the client is told: never why (D-WS-4).
 #[derive(Debug)]
-struct Refused;
+enum Refused {
+    /// To come back with another session, or not at all.
+    Session,
+    /// To come back later.
+    TooManySockets,
+}
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(AUTH_FAILED)
+        f.write_str(match self {
+            Self::Session => AUTH_FAILED,
+            Self::TooManySockets => TOO_MANY_SOCKETS,
+        })
     }
 }
 
@@ -57,10 +67,13 @@ impl Door {
         socket: &SocketRef,
         auth: Option<Value>,
     ) -> Result<(), Refused> {
-        let connection = connection(socket).ok_or(Refused)?;
-        if connection.reason().is_some() {
-            // It is on its way out, and whoever asks again costs nothing.
-            return Err(Refused);
+        let connection = connection(socket).ok_or(Refused::Session)?;
+        if connection.reason().is_some() || connection.session.get().is_some() {
+            // One attempt a connection. Who was refused is on the way out; who was accepted would
+            // lose its place, as the library drops a socket whose second attempt fails.
+            self.metrics.limited(Limit::AuthAttempts);
+            connection.cut("auth_attempts");
+            return Err(Refused::Session);
         }
         let session = match self.session(&connection, auth).await {
             Ok(session) => session,
@@ -68,10 +81,17 @@ impl Door {
         };
         let user = session.user.clone();
         if connection.session.set(session).is_err() {
-            return Err(Refused);
+            return Err(Refused::Session);
         }
-        if !self.rooms.enter(&user, socket, &connection) {
-            return Err(Refused);
+        let max = self.gate.limits.max_sockets_per_user;
+        match self.rooms.enter(&user, socket, &connection, max) {
+            Ok(()) => {}
+            Err(NoEntry::Over) => return Err(Refused::Session),
+            Err(NoEntry::Full) => {
+                self.metrics.limited(Limit::SocketsPerUser);
+                self.turn_away(&connection, "sockets_per_user");
+                return Err(Refused::TooManySockets);
+            }
         }
         socket.join(user.room());
         let door = Arc::clone(self);
@@ -128,15 +148,25 @@ impl Door {
     }
 
     fn refuse(&self, connection: &Arc<Connection>, error: AuthError) -> Refused {
-        self.metrics.refused(error.label());
-        tracing::info!(socket = %connection.id.simple(), reason = %error, "socket refused");
-        if error == AuthError::KeysUnavailable {
+        let is_attempt = !matches!(error, AuthError::Missing | AuthError::KeysUnavailable);
+        if is_attempt && self.gate.auth_failure(connection.address).is_err() {
+            // Whoever tries so often gets no answer, and no line in the log.
+            self.metrics.refused(error.label());
+            connection.cut("auth_failures");
+        } else if error == AuthError::KeysUnavailable {
             // Not the session's fault: a broken connection is tried again, a refusal is not.
+            self.turn_away(connection, error.label());
             connection.cut(error.label());
         } else {
-            connection.close_soon("refused");
+            self.turn_away(connection, error.label());
         }
-        Refused
+        Refused::Session
+    }
+
+    fn turn_away(&self, connection: &Arc<Connection>, reason: &'static str) {
+        self.metrics.refused(reason);
+        tracing::info!(socket = %connection.id.simple(), reason, "socket refused");
+        connection.close_soon("refused");
     }
 }
 

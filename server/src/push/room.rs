@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use shared_types::Revision;
 use socketioxide::extract::SocketRef;
@@ -16,7 +17,7 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::metrics::{EventLabel, Metrics};
+use crate::metrics::{EventLabel, Limit, Metrics};
 use crate::push::connection::Connection;
 use crate::push::envelope::Message;
 use crate::push::user::UserId;
@@ -49,6 +50,15 @@ struct Member {
     accepted: AtomicBool,
     /// An event came before that.
     missed: AtomicBool,
+}
+
+/// Why a socket cannot enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoEntry {
+    /// Its connection is over already.
+    Over,
+    /// Its user has as many sockets as one may have.
+    Full,
 }
 
 /// A user with sockets here, and what is known of how far they are.
@@ -89,13 +99,14 @@ impl Rooms {
         }
     }
 
-    /// Lets a socket in. False if its connection is over already.
+    /// Lets a socket in, unless its user has so many already.
     pub(crate) fn enter(
         &self,
         user: &UserId,
         socket: &SocketRef,
         connection: &Arc<Connection>,
-    ) -> bool {
+        max_sockets: u32,
+    ) -> Result<(), NoEntry> {
         let member = Arc::new(Member {
             socket: socket.clone(),
             connection: Arc::clone(connection),
@@ -104,6 +115,10 @@ impl Rooms {
         });
         let mut rooms = lock(&self.by_user);
         let first = rooms.is_empty();
+        let count = rooms.get(user).map_or(0, |room| room.members.len());
+        if u32::try_from(count).is_ok_and(|count| count >= max_sockets) {
+            return Err(NoEntry::Full);
+        }
         rooms.entry(user.clone()).or_default().members.push(member);
         drop(rooms);
         self.metrics.connections.inc();
@@ -111,11 +126,11 @@ impl Rooms {
             self.occupied.notify_one();
         }
         if lock(&self.connections).contains_key(&connection.id) {
-            true
+            Ok(())
         } else {
             // The stream broke while the session was being checked: nobody else will clean up.
             self.leave(connection, "transport_error");
-            false
+            Err(NoEntry::Over)
         }
     }
 
@@ -226,18 +241,62 @@ impl Rooms {
         }
     }
 
+    /// All connections, in an order that means nothing.
+    pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
+        let mut connections: Vec<_> = lock(&self.connections).values().cloned().collect();
+        connections.sort_by_key(|connection| connection.id);
+        connections
+    }
+
+    /// Sends a socket a last message, if it has entered, and ends its connection.
+    pub(crate) fn dismiss(
+        &self,
+        connection: &Arc<Connection>,
+        reason: &'static str,
+        make: impl FnOnce(Revision) -> Option<Message>,
+    ) {
+        let member = connection.session.get().and_then(|session| {
+            let rooms = lock(&self.by_user);
+            let room = rooms.get(&session.user)?;
+            let mut members = room.members.iter();
+            let member = members.find(|member| member.connection.id == connection.id)?;
+            Some((Arc::clone(member), room.seen.unwrap_or_default()))
+        });
+        if let Some((member, seen)) = member
+            && let Some(message) = make(seen)
+        {
+            self.hand_over(&member, std::slice::from_ref(&message));
+        }
+        connection.close_soon(reason);
+    }
+
+    /// Ends connections that have been open for so long and say nothing of whose they are.
+    pub(crate) fn cut_strangers(&self, patience: Duration) {
+        for connection in lock(&self.connections).values() {
+            let is_stranger = connection.session.get().is_none() && connection.reason().is_none();
+            if is_stranger && connection.since.elapsed() >= patience {
+                connection.cut("auth_timeout");
+                self.metrics.limited(Limit::AuthTimeout);
+                self.metrics.refused("auth_timeout");
+                tracing::info!(
+                    socket = %connection.id.simple(),
+                    reason = "auth_timeout",
+                    "socket refused"
+                );
+            }
+        }
+    }
+
     /// Ends every connection.
     pub(crate) fn close_all(&self, reason: &'static str) {
-        let connections: Vec<_> = lock(&self.connections).values().cloned().collect();
-        for connection in connections {
+        for connection in self.connections() {
             connection.close_soon(reason);
         }
     }
 
     /// Ends every connection at once.
     pub(crate) fn cut_all(&self, reason: &'static str) {
-        let connections: Vec<_> = lock(&self.connections).values().cloned().collect();
-        for connection in connections {
+        for connection in self.connections() {
             connection.cut(reason);
         }
     }

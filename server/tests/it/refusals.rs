@@ -32,8 +32,7 @@ async fn a_refused_session_is_logged_with_its_reason_and_without_its_token() {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let (public, admin) = addresses(&line);
-        let running =
-            TestServer { base: format!("http://{public}"), admin: format!("http://{admin}") };
+        let running = TestServer::at(format!("http://{public}"), format!("http://{admin}"));
         let (expired, misplaced) = (token(USER, "access", -60), token(USER, "id", 60));
         let good = access(USER);
         let correlation = ("x-correlation-id", CORRELATION);
@@ -75,7 +74,7 @@ async fn a_refused_session_is_logged_with_its_reason_and_without_its_token() {
         let sockets: Vec<_> =
             lines.iter().filter(|line| line["message"] == "socket refused").collect();
         let reasons: Vec<_> = sockets.iter().map(|line| line["reason"].clone()).collect();
-        assert_eq!(reasons, ["expired", "wrong token use"]);
+        assert_eq!(reasons, ["expired", "token_use"]);
         assert!(
             sockets.iter().all(|line| line["socket"].as_str().is_some_and(|id| id.len() == 32))
         );

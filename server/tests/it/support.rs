@@ -108,13 +108,20 @@ pub(crate) fn config(url: &str) -> Config {
     config.web_root = None;
     config.poll_interval_ms = 5;
     config.coalesce_window_ms = 30;
-    config.write_stall_timeout_ms = 1_000;
-    config.connect_timeout_ms = 500;
+    config.limits.write_stall_timeout_ms = 1_000;
+    config.limits.connect_timeout_ms = 500;
+    // Here one user is many, and does in a moment what takes others an hour.
+    config.limits.max_sockets_per_user = 1_000;
+    config.limits.requests_per_s = 100_000;
+    config.limits.requests_per_s_per_user = 100_000;
+    config.drain_window_ms = 0;
     config.database_wait_s = 5;
     config
 }
 
 pub(crate) struct TestServer {
+    /// One for all requests: to make one takes longer than most answers.
+    client: reqwest::Client,
     pub(crate) base: String,
     pub(crate) admin: String,
 }
@@ -123,7 +130,7 @@ pub(crate) async fn start(config: Config) -> (Server, TestServer) {
     let server = Box::pin(Server::start(config)).await.unwrap();
     let base = format!("{}://{}", server.scheme(), server.addr());
     let admin = format!("http://{}", server.admin_addr());
-    (server, TestServer { base, admin })
+    (server, TestServer::at(base, admin))
 }
 
 impl TestDb {
@@ -159,8 +166,13 @@ pub(crate) fn access(user: &str) -> String {
 }
 
 impl TestServer {
+    /// A server that runs at these addresses.
+    pub(crate) fn at(base: String, admin: String) -> Self {
+        Self { client: reqwest::Client::new(), base, admin }
+    }
+
     pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
-        let mut request = reqwest::Client::new().get(format!("{}{path}", self.base));
+        let mut request = self.client.get(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -179,7 +191,7 @@ impl TestServer {
 
     pub(crate) async fn metrics(&self) -> String {
         let url = format!("{}/metrics", self.admin);
-        reqwest::get(url).await.unwrap().text().await.unwrap()
+        self.client.get(url).send().await.unwrap().text().await.unwrap()
     }
 
     /// Waits until the metrics hold that line.

@@ -20,6 +20,8 @@ const SOCKET: &str = "/socket.io/?EIO=4&transport=websocket";
 /// The one origin besides its own whose pages the servers trust.
 const ALLOWED: &str = "https://app.example.test";
 const ALLOW: [&str; 2] = ["--allowed-origins", ALLOWED];
+/// All of the matrix comes from one address, which would be stopped for trying so often.
+const PATIENT: [&str; 2] = ["--auth-failures-per-minute", "100000"];
 /// How soon a refused client is gone.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -27,8 +29,9 @@ const SOON: Duration = Duration::from_secs(1);
 async fn d_api_1_d_ws_2_d_ws_4_the_matrix_of_tokens_faults_and_transports() {
     let (issuer, strangers) = (Issuer::start().await, Issuer::start().await);
     let begun = Instant::now();
-    let shared = Server::start(&ALLOW).await;
-    let published = Server::start(&[&issuer.flags()[..], &ALLOW].concat()).await;
+    let flags = [&ALLOW[..], &PATIENT].concat();
+    let shared = Server::start(&flags).await;
+    let published = Server::start(&[&issuer.flags()[..], &flags].concat()).await;
     let rows = rows::rows(&shared.app.tokens, &strangers);
     let names: HashSet<_> = rows.iter().map(|row| row.name).collect();
     assert_eq!(names.len(), rows.len(), "each row has a name of its own");

@@ -8,7 +8,7 @@ use shared_types::{ErrorEventCode, EventType};
 
 use super::{SOON, USER};
 
-const SOCKETS: usize = 20;
+const SOCKETS: usize = 16;
 
 #[tokio::test]
 async fn d_nfr_3_sockets_end_within_a_second_of_their_tokens_and_neighbours_stay() {

@@ -1,0 +1,138 @@
+//! Admission: what a stranger, an address or a user may take, and the count of those that wanted
+//! more.
+//!
+//! Two kinds of limit: [`Slots`] for what is held (connections, sockets) and [`Rate`] for what is
+//! done again and again (requests, refused sessions). The gate only decides; whoever asks it says
+//! no in the words of its own protocol.
+
+mod address;
+mod rate;
+mod slots;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+
+pub(crate) use self::address::Address;
+use self::rate::Rate;
+pub(crate) use self::slots::Slot;
+use self::slots::Slots;
+use crate::config::Limits;
+use crate::metrics::{Limit, Metrics};
+use crate::push::user::UserId;
+
+/// A burst lasts so long at the full rate.
+const BURST_S: u32 = 10;
+/// How often what is known of addresses and users at rest is forgotten.
+pub(crate) const FORGET_INTERVAL: Duration = Duration::from_mins(1);
+
+/// The limits of one listener, and what is taken of them.
+pub(crate) struct Gate {
+    pub(crate) limits: Limits,
+    behind_proxy: bool,
+    connections: Arc<Slots>,
+    addresses: Arc<Slots<Address>>,
+    sockets: Arc<Slots>,
+    requests: Rate<Address>,
+    snapshots: Rate<UserId>,
+    auth_failures: Rate<Address>,
+    metrics: Arc<Metrics>,
+}
+
+/// What a connection holds while it is open.
+pub(crate) struct ConnectionSlot {
+    _connection: Slot,
+    _address: Option<Slot<Address>>,
+    metrics: Arc<Metrics>,
+}
+
+/// Turned away; come back after so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany {
+    pub(crate) retry_after: Duration,
+}
+
+impl Gate {
+    pub(crate) fn new(limits: Limits, behind_proxy: bool, metrics: Arc<Metrics>) -> Self {
+        let rate = |per_s: u32| (per_s, per_s.saturating_mul(BURST_S));
+        let failures = limits.auth_failures_per_minute;
+        Self {
+            behind_proxy,
+            connections: Slots::new(limits.max_connections),
+            addresses: Slots::new(limits.max_connections_per_address),
+            sockets: Slots::new(limits.max_sockets),
+            requests: Rate::per_second(rate(limits.requests_per_s)),
+            snapshots: Rate::per_second(rate(limits.requests_per_s_per_user)),
+            auth_failures: Rate::per_minute(failures),
+            limits,
+            metrics,
+        }
+    }
+
+    /// Lets a connection in, for as long as the slot is held.
+    pub(crate) fn connection(&self, peer: SocketAddr) -> Option<ConnectionSlot> {
+        let address = (!self.behind_proxy).then(|| Address::of(peer.ip()));
+        let address = match address.map(|address| self.addresses.take(address)) {
+            Some(None) => {
+                self.metrics.limited(Limit::ConnectionsPerAddress);
+                return None;
+            }
+            taken => taken.flatten(),
+        };
+        let Some(connection) = self.connections.take(()) else {
+            self.metrics.limited(Limit::Connections);
+            return None;
+        };
+        self.metrics.http_connections.inc();
+        let metrics = Arc::clone(&self.metrics);
+        Some(ConnectionSlot { _connection: connection, _address: address, metrics })
+    }
+
+    /// Lets a socket in, for as long as the slot is held.
+    pub(crate) fn socket(&self) -> Option<Slot> {
+        let slot = self.sockets.take(());
+        if slot.is_none() {
+            self.metrics.limited(Limit::Sockets);
+        }
+        slot
+    }
+
+    /// Who sends a request, as far as can be known.
+    pub(crate) fn address(&self, peer: SocketAddr, headers: &HeaderMap) -> Address {
+        let forwarded =
+            self.behind_proxy.then(|| address::forwarded(headers, self.limits.proxy_hops));
+        Address::of(forwarded.flatten().unwrap_or_else(|| peer.ip()))
+    }
+
+    /// Whether that address may send another request now.
+    pub(crate) fn request(&self, address: Address) -> Result<(), TooMany> {
+        self.requests.take(&address).inspect_err(|_| self.metrics.limited(Limit::RequestRate))
+    }
+
+    /// Whether another snapshot may be read for that user now.
+    pub(crate) fn snapshot(&self, user: &UserId) -> Result<(), TooMany> {
+        self.snapshots.take(user).inspect_err(|_| self.metrics.limited(Limit::RequestRate))
+    }
+
+    /// Notes that a session from that address was not accepted. An error once there were too many:
+    /// then it is not answered as usual. Sessions that are accepted never get here, so whoever
+    /// shares an address with an attacker does not suffer.
+    pub(crate) fn auth_failure(&self, address: Address) -> Result<(), TooMany> {
+        self.auth_failures.take(&address).inspect_err(|_| self.metrics.limited(Limit::AuthFailures))
+    }
+
+    /// Forgets addresses and users that have been at rest for long enough to start afresh.
+    pub(crate) fn forget(&self) {
+        self.requests.forget();
+        self.snapshots.forget();
+        self.auth_failures.forget();
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        self.metrics.http_connections.dec();
+    }
+}

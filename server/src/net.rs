@@ -1,0 +1,16 @@
+//! Connections: accepted, encrypted, limited, handed to the router as requests, and ended in order.
+//!
+//! ```text
+//! listener ──▶ tls ──▶ stream ──▶ connection (HTTP/1.1 or 2) ──▶ router
+//! ```
+
+mod connection;
+mod listener;
+mod stream;
+mod tls;
+
+pub(crate) use self::connection::Peer;
+pub use self::listener::ListenError;
+pub(crate) use self::listener::Listener;
+pub(crate) use self::stream::Stream;
+pub(crate) use self::tls::Tls;

@@ -1,0 +1,112 @@
+//! TLS by rustls: versions 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN, and certificates that are read
+//! again when their files change, as the tools that renew them only write files.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_util::sync::CancellationToken;
+
+use super::ListenError;
+use crate::metrics::{Metrics, ResultLabel};
+
+/// What a client may ask for; the first is preferred.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// A certificate chain and its key, from two PEM files.
+pub(crate) struct Tls {
+    certificate: PathBuf,
+    key: PathBuf,
+    current: RwLock<Arc<ServerConfig>>,
+}
+
+/// What the files held, and what of it could be used.
+struct Read {
+    /// Tells one content from another without keeping the key a second time.
+    fingerprint: u64,
+    config: Result<Arc<ServerConfig>, ListenError>,
+}
+
+impl Tls {
+    /// Reads both files.
+    pub(crate) fn load(certificate: &Path, key: &Path) -> Result<Self, ListenError> {
+        let current = RwLock::new(read(certificate, key).config?);
+        Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), current })
+    }
+
+    /// For handshakes that begin now.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        TlsAcceptor::from(Arc::clone(&current))
+    }
+
+    /// Looks now and then whether the files have changed, until told to stop. Files that cannot be
+    /// used, such as a certificate whose key is not written yet, leave everything as it is.
+    pub(crate) async fn watch(
+        &self,
+        interval: Duration,
+        metrics: &Metrics,
+        stop: &CancellationToken,
+    ) {
+        let mut known = read(&self.certificate, &self.key).fingerprint;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(interval) => {}
+            }
+            let found = read(&self.certificate, &self.key);
+            if found.fingerprint == known {
+                continue;
+            }
+            known = found.fingerprint;
+            let result = match found.config {
+                Ok(config) => {
+                    *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+                    tracing::info!("the certificate has changed; new connections use the new one");
+                    "ok"
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the changed certificate cannot be used; the old one stays");
+                    "error"
+                }
+            };
+            metrics.tls_reloads.get_or_create(&ResultLabel { result }).inc();
+        }
+    }
+}
+
+fn read(certificate: &Path, key: &Path) -> Read {
+    let mut hasher = DefaultHasher::new();
+    for path in [certificate, key] {
+        std::fs::read(path).ok().hash(&mut hasher);
+    }
+    Read { fingerprint: hasher.finish(), config: configure(certificate, key) }
+}
+
+fn configure(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, ListenError> {
+    let failed =
+        |path: &Path, reason: String| ListenError::Tls { path: path.display().to_string(), reason };
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| failed(certificate, error.to_string()))?;
+    if chain.is_empty() {
+        return Err(failed(certificate, "no certificate in it".to_owned()));
+    }
+    let private =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| failed(key, error.to_string()))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| failed(key, error.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|error| failed(key, error.to_string()))?;
+    config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(config))
+}
