@@ -123,9 +123,7 @@ impl Crowd {
             }
         }
         let flooded = (turmoil == Turmoil::Flood).then(|| draw(&mut self.random, USERS));
-        let plans: Vec<Vec<usize>> = (0..USERS)
-            .map(|_| (0..CHANGES).map(|_| draw(&mut self.random, usize::MAX >> 1)).collect())
-            .collect();
+        let plans = self.plans();
         let (db, app, marks) = (self.app.db(), &self.app, &self.marks);
         let last: Vec<_> = self.users.iter().map(|user| user.wishes + 1).collect();
         let living = join_all(self.users.iter_mut().zip(plans).enumerate().map(
@@ -140,13 +138,12 @@ impl Crowd {
         let reading = join_all(self.readers.iter_mut().enumerate().map(async |(at, reader)| {
             let last = last[reader.user];
             let texts = reader.read_until(marks, last).await;
-            match texts {
-                Some(texts) => assert!(texts > 0, "socket {at} has seen its user's texts"),
-                None => {
-                    assert!(intruders.contains(&at), "socket {at} was closed");
-                    let rejoined = join(app, reader.user, app.bearer(&user_id(marks, reader.user)));
-                    reader.wire = rejoined.await.wire;
-                }
+            if let Some(texts) = texts {
+                assert!(texts > 0, "socket {at} has seen its user's texts");
+            } else {
+                assert!(intruders.contains(&at), "socket {at} was closed");
+                let user = user_id(marks, reader.user);
+                reader.wire = join(app, reader.user, app.bearer(&user)).await.wire;
             }
         }));
         tokio::join!(living, reading);
@@ -166,9 +163,7 @@ impl Crowd {
                 kept.push(Ok(reader));
             }
         }
-        let plans: Vec<Vec<usize>> = (0..USERS)
-            .map(|_| (0..CHANGES).map(|_| draw(&mut self.random, usize::MAX >> 1)).collect())
-            .collect();
+        let plans = self.plans();
         let (db, app, marks) = (self.app.db(), &self.app, &self.marks);
         let living = join_all(self.users.iter_mut().zip(&plans).map(async |(user, plan)| {
             user.live_through(db, plan).await;
@@ -196,6 +191,12 @@ impl Crowd {
             self.readers[*at].wire.try_send("41/dashboard,").await.unwrap();
             self.readers[*at] = Reader { frames, ..join(&self.app, next, who).await };
         }
+    }
+
+    /// What each user does next, in numbers.
+    fn plans(&mut self) -> Vec<Vec<usize>> {
+        let mut plan = || (0..CHANGES).map(|_| draw(&mut self.random, usize::MAX >> 1)).collect();
+        (0..USERS).map(|_| plan()).collect()
     }
 
     /// Half of the sockets, in any order.
