@@ -9,9 +9,11 @@ use sqlx::PgPool;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
+use crate::Database;
+use crate::metrics::Metrics;
 use crate::rest::{Credential, Rest};
 use crate::tokens::Tokens;
-use crate::{Database, waiting::within};
+use crate::waiting::{DEADLINE, within};
 
 /// A running installation: server, database, and the keys to sign in.
 pub struct TestApp {
@@ -104,6 +106,29 @@ impl TestApp {
         Rest::new(format!("http://{}", self.admin))
     }
 
+    /// The metrics as they are now.
+    pub async fn metrics(&self) -> Metrics {
+        let answer = self.admin().get("/metrics", &Credential::Nobody, &[]).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        Metrics::new(answer.body)
+    }
+
+    /// The metrics, once they fit: much is counted a moment after it was seen outside.
+    pub async fn metrics_until(&self, what: &str, fits: impl Fn(&Metrics) -> bool) -> Metrics {
+        let mut last = None;
+        let found = tokio::time::timeout(DEADLINE, async {
+            loop {
+                let metrics = self.metrics().await;
+                if fits(&metrics) {
+                    return metrics;
+                }
+                last = Some(metrics);
+            }
+        });
+        let Ok(metrics) = found.await else { panic!("waited in vain for {what}:\n{last:?}") };
+        metrics
+    }
+
     /// Proves that user by an access token.
     #[must_use]
     pub fn bearer(&self, user: &str) -> Credential {
@@ -138,6 +163,10 @@ fn config(database_url: &str, secret: &str, flags: &[&str]) -> Config {
         ["--jwt-hs256-secret", secret],
         ["--jwt-issuer", Tokens::ISSUER],
         ["--jwt-client-ids", Tokens::CLIENT_ID],
+        // A test asks in a moment what a user asks in an hour, and restarts while others wait.
+        ["--requests-per-s", "100000"],
+        ["--requests-per-s-per-user", "100000"],
+        ["--drain-window-ms", "0"],
     ];
     let defaults = defaults.iter().filter(|pair| !flags.contains(&pair[0])).flatten();
     let line = ["dashboard-server"].iter().chain(defaults).chain(flags);

@@ -1,5 +1,7 @@
 //! The snapshot endpoint, as any HTTP client sees it.
 
+use std::net::IpAddr;
+
 use reqwest::header::{AUTHORIZATION, COOKIE, ETAG, HeaderMap, IF_NONE_MATCH};
 use serde::de::DeserializeOwned;
 use shared_types::{DashboardView, ErrorBody, SnapshotTag};
@@ -44,6 +46,13 @@ impl Rest {
         Self { base: base.into(), client: client.expect("a plain HTTP client can be built") }
     }
 
+    /// The same from another address of this machine, such as 127.0.0.2.
+    #[must_use]
+    pub fn from_address(&self, address: IpAddr) -> Self {
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0).local_address(address);
+        Self { client: client.build().expect("a plain HTTP client can be built"), ..self.clone() }
+    }
+
     /// GET with further headers.
     pub async fn get(&self, path: &str, who: &Credential, headers: &[(&str, &str)]) -> Answer {
         let mut request = self.client.get(format!("{}{path}", self.base));
@@ -71,6 +80,11 @@ impl Rest {
             request = request.header(*name, *value);
         }
         self.send(path, request).await
+    }
+
+    /// A request with a body.
+    pub async fn post(&self, path: &str, body: Vec<u8>) -> Answer {
+        self.send(path, self.client.post(format!("{}{path}", self.base)).body(body)).await
     }
 
     /// The snapshot of whoever the credential names; it must succeed.

@@ -11,8 +11,8 @@ use shared_types::{
     ThemeStats, event,
 };
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::rest::Credential;
@@ -78,6 +78,26 @@ impl Wire {
         wire
     }
 
+    /// Tries to open a session; the answer where the server does not switch protocols.
+    ///
+    /// # Errors
+    ///
+    /// Status, `Retry-After` and body.
+    pub async fn try_open(url: &str) -> Result<Self, (u16, Option<u64>, Value)> {
+        let url = format!("{}/socket.io/?EIO=4&transport=websocket", url.replacen("http", "ws", 1));
+        let opened = within("the socket's opening", Box::pin(connect_async(url))).await;
+        match opened {
+            Ok((socket, _)) => Ok(Self { socket }),
+            Err(Error::Http(answer)) => {
+                let wait = answer.headers().get("retry-after");
+                let wait = wait.and_then(|wait| wait.to_str().ok()?.parse().ok());
+                let body = serde_json::from_slice(answer.body().as_deref().unwrap_or_default());
+                Err((answer.status().as_u16(), wait, body.unwrap_or_default()))
+            }
+            Err(error) => panic!("no answer: {error}"),
+        }
+    }
+
     /// Opens a session and joins the namespace, as a client with that credential does.
     ///
     /// # Errors
@@ -117,16 +137,7 @@ impl Wire {
 
     /// Sends a frame as it is.
     pub async fn send(&mut self, text: &str) {
-        self.try_send(text).await.expect("the socket takes a frame");
-    }
-
-    /// Sends a frame that the server may not want any more.
-    ///
-    /// # Errors
-    ///
-    /// If the connection has ended.
-    pub async fn try_send(&mut self, text: &str) -> anyhow::Result<()> {
-        Ok(self.socket.send(Message::text(text)).await?)
+        self.socket.send(Message::text(text)).await.expect("the socket takes a frame");
     }
 
     /// The next frame that is not a ping; pings are answered. None once the server has closed.
@@ -135,7 +146,7 @@ impl Wire {
             while let Some(Ok(message)) = self.socket.next().await {
                 match message {
                     // Whoever has just been cut off is still to read what came before.
-                    Message::Text(text) if text == "2" => drop(self.try_send("3").await),
+                    Message::Text(text) if text == "2" => self.try_send("3").await,
                     Message::Text(text) => return Some(text.to_string()),
                     _ => {}
                 }
@@ -167,6 +178,24 @@ impl Wire {
         let found = found.await.is_ok();
         assert!(found, "waited in vain for an event; received {received:#?}");
         received
+    }
+
+    /// The code that the server closes with, whatever else it sends; none if it just goes away.
+    pub async fn close_code(&mut self) -> Option<u16> {
+        within("the end of the socket", async {
+            while let Some(Ok(message)) = self.socket.next().await {
+                if let Message::Close(Some(close)) = message {
+                    return Some(close.code.into());
+                }
+            }
+            None
+        })
+        .await
+    }
+
+    /// Sends a frame that the server may not be there to take.
+    pub async fn try_send(&mut self, text: &str) {
+        self.socket.send(Message::text(text)).await.ok();
     }
 
     /// Whether the server closes the connection within that time, whatever else it sends.

@@ -21,7 +21,7 @@ use tungstenite::handshake::derive_accept_key;
 use crate::app::App;
 use crate::auth::AuthError;
 use crate::error::ApiError;
-use crate::gate::Address;
+use crate::gate::{Address, Slot};
 use crate::http::origin::{self, Sender};
 use crate::http::query::refuse_tokens;
 use crate::net::Stream;
@@ -45,11 +45,11 @@ pub(crate) async fn upgrade(
     let address = request.extensions().get::<Address>().copied();
     let address = address.ok_or(invalid("Unknown sender"))?;
     let cookie = cookie(&app, request.uri(), request.headers());
-    let connection = Connection::new(cookie, address, slot);
+    let connection = Connection::new(cookie, address);
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or(invalid("This connection cannot be upgraded"))?;
     drop(request);
-    tokio::spawn(run(app, connection, upgrade));
+    tokio::spawn(run(app, connection, slot, upgrade));
     let headers = [
         (UPGRADE, HeaderValue::from_static("websocket")),
         (CONNECTION, HeaderValue::from_static("Upgrade")),
@@ -58,7 +58,7 @@ pub(crate) async fn upgrade(
     Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
 }
 
-async fn run(app: Arc<App>, connection: Arc<Connection>, upgrade: OnUpgrade) {
+async fn run(app: Arc<App>, connection: Arc<Connection>, slot: Slot, upgrade: OnUpgrade) {
     let upgraded = match upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -72,7 +72,7 @@ async fn run(app: Arc<App>, connection: Arc<Connection>, upgrade: OnUpgrade) {
     };
     // What is left of the HTTP connection's large buffer should not keep all of it alive.
     let prefix = Bytes::copy_from_slice(&parts.read_buf);
-    app.push.open(parts.io.into_inner(), prefix, connection, QUERY);
+    app.push.open(parts.io.into_inner(), prefix, connection, slot, QUERY);
 }
 
 /// Polling is not offered: a client that begins with it is told so.

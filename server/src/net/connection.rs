@@ -22,7 +22,6 @@ use super::tls::Tls;
 use crate::gate::{ConnectionSlot, Gate};
 use crate::metrics::{Limit, Metrics};
 
-const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long what is under way may take when a connection is ended for being idle.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// Requests at the same time over one connection of HTTP/2.
@@ -132,17 +131,18 @@ async fn encrypt(
     let Some(tls) = &serving.tls else {
         return Some((Stream::plain(stream, slot, stall, metrics), false));
     };
-    let error = match timeout(TLS_TIMEOUT, tls.acceptor().accept(stream)).await {
-        Ok(Ok(stream)) => {
-            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            return Some((Stream::tls(stream, slot, stall, metrics), is_http2));
-        }
-        Ok(Err(error)) => error,
-        Err(_) => {
-            metrics.limited(Limit::TlsTimeout);
-            io::ErrorKind::TimedOut.into()
-        }
-    };
+    let error =
+        match timeout(serving.gate.limits.idle_timeout(), tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                return Some((Stream::tls(stream, slot, stall, metrics), is_http2));
+            }
+            Ok(Err(error)) => error,
+            Err(_) => {
+                metrics.limited(Limit::TlsTimeout);
+                io::ErrorKind::TimedOut.into()
+            }
+        };
     tracing::debug!(%error, "a TLS handshake failed");
     None
 }

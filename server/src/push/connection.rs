@@ -10,23 +10,29 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep};
+use tungstenite::protocol::frame::coding::CloseCode;
 use uuid::Uuid;
 
 use crate::auth::{AuthError, Session};
 use crate::clock;
 use crate::gate::{Address, Slot};
+use crate::metrics::{Limit, Metrics};
+use crate::push::frames::{FrameLimits, FrameScanner, Violation};
 
 /// How long a frame that was just handed to the library has to get into the writer's hands.
 const LAST_FRAME: Duration = Duration::from_millis(100);
 /// How long a closing connection may take to send what it has.
 const LAST_WRITES: Duration = Duration::from_millis(500);
+
+/// The first byte of a WebSocket frame that closes.
+const CLOSE_FRAME: u8 = 0x88;
 
 /// What the handshake's request bore as the session cookie.
 #[derive(Debug, Default)]
@@ -56,8 +62,6 @@ pub(crate) struct Connection {
     reason: OnceLock<&'static str>,
     reader: AtomicWaker,
     writer: AtomicWaker,
-    /// Its place among the sockets.
-    _slot: Slot,
 }
 
 const OPEN: u8 = 0;
@@ -68,7 +72,7 @@ const CUT: u8 = 2;
 
 impl Connection {
     /// A connection that has just been upgraded.
-    pub(crate) fn new(cookie: Cookie, address: Address, slot: Slot) -> Arc<Self> {
+    pub(crate) fn new(cookie: Cookie, address: Address) -> Arc<Self> {
         Arc::new(Self {
             id: clock::random_id(),
             since: Instant::now(),
@@ -79,7 +83,6 @@ impl Connection {
             reason: OnceLock::new(),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
-            _slot: slot,
         })
     }
 
@@ -131,13 +134,28 @@ pub(crate) struct Guarded<S, F: Fn(&Arc<Connection>)> {
     /// What was read together with the request's head.
     prefix: Bytes,
     connection: Arc<Connection>,
+    scanner: FrameScanner,
+    /// Part of what the library wanted to write has not been taken yet.
+    is_mid_write: bool,
+    metrics: Arc<Metrics>,
+    /// Its place among the sockets.
+    slot: Option<Slot>,
     over: F,
 }
 
 impl<S, F: Fn(&Arc<Connection>)> Guarded<S, F> {
     /// Guards a stream of which `prefix` has been read already.
-    pub(crate) fn new(stream: S, prefix: Bytes, connection: Arc<Connection>, over: F) -> Self {
-        Self { stream, prefix, connection, over }
+    pub(crate) fn new(
+        stream: S,
+        prefix: Bytes,
+        connection: Arc<Connection>,
+        limits: FrameLimits,
+        metrics: Arc<Metrics>,
+        slot: Slot,
+        over: F,
+    ) -> Self {
+        let (scanner, slot) = (FrameScanner::new(limits), Some(slot));
+        Self { stream, prefix, connection, scanner, is_mid_write: false, metrics, slot, over }
     }
 
     /// Ends the connection, reads included, where the stream has found its client stalled.
@@ -159,7 +177,41 @@ impl<S, F: Fn(&Arc<Connection>)> Guarded<S, F> {
     }
 }
 
-impl<S: AsyncRead + Unpin, F: Fn(&Arc<Connection>) + Unpin> AsyncRead for Guarded<S, F> {
+impl<S: AsyncWrite + Unpin, F: Fn(&Arc<Connection>)> Guarded<S, F> {
+    /// Looks at what a client sent, and ends the connection if it went too far.
+    fn scan(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<()> {
+        let Err(violation) = self.scanner.scan(bytes, Instant::now().into_std()) else {
+            return Ok(());
+        };
+        let code = match violation {
+            Violation::MessageSize => {
+                self.metrics.limited(Limit::MessageSize);
+                CloseCode::Size
+            }
+            Violation::MessageRate => {
+                self.metrics.limited(Limit::MessageRate);
+                CloseCode::Policy
+            }
+            Violation::Malformed => CloseCode::Protocol,
+        };
+        let reason = violation.label();
+        tracing::info!(socket = %self.connection.id.simple(), reason, "frame refused");
+        if !self.is_mid_write {
+            // A courtesy: whether it gets through makes no difference.
+            let [high, low] = u16::from(code).to_be_bytes();
+            let close = [CLOSE_FRAME, 2, high, low];
+            let _ = Pin::new(&mut self.stream).poll_write(cx, &close);
+        }
+        self.connection.cut(reason);
+        Err(io::ErrorKind::ConnectionAborted.into())
+    }
+}
+
+impl<S, F> AsyncRead for Guarded<S, F>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Fn(&Arc<Connection>) + Unpin,
+{
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -172,10 +224,13 @@ impl<S: AsyncRead + Unpin, F: Fn(&Arc<Connection>) + Unpin> AsyncRead for Guarde
         }
         if this.prefix.has_remaining() {
             let length = this.prefix.len().min(buf.remaining());
-            buf.put_slice(&this.prefix.split_to(length));
-            return Poll::Ready(Ok(()));
+            let early = this.prefix.split_to(length);
+            buf.put_slice(&early);
+            return Poll::Ready(this.scan(cx, &early));
         }
-        Pin::new(&mut this.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        Poll::Ready(this.scan(cx, &buf.filled()[before..]))
     }
 }
 
@@ -188,6 +243,7 @@ impl<S: AsyncWrite + Unpin, F: Fn(&Arc<Connection>) + Unpin> AsyncWrite for Guar
         let this = self.get_mut();
         this.check_writable(cx)?;
         let progress = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.is_mid_write = !matches!(progress, Poll::Ready(Ok(taken)) if taken == buf.len());
         this.watch(progress)
     }
 
@@ -208,6 +264,8 @@ impl<S: AsyncWrite + Unpin, F: Fn(&Arc<Connection>) + Unpin> AsyncWrite for Guar
 
 impl<S, F: Fn(&Arc<Connection>)> Drop for Guarded<S, F> {
     fn drop(&mut self) {
+        // Whoever hears that it is over may take its place at once.
+        drop(self.slot.take());
         (self.over)(&self.connection);
     }
 }
@@ -219,18 +277,31 @@ mod tests {
 
     use super::*;
 
+    /// A ping without content and without a mask worth the name.
+    const EARLY: [u8; 6] = [0x89, 0x80, 0, 0, 0, 0];
+    const LATE: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
+    const LIMITS: FrameLimits = FrameLimits { max_message_bytes: 64, messages_per_s: 10 };
+
     type Parts<S, F> = (Arc<Connection>, Guarded<S, F>, oneshot::Receiver<()>);
 
     fn guarded<S>(stream: S) -> Parts<S, impl Fn(&Arc<Connection>) + Unpin> {
         let (sender, over) = oneshot::channel();
         let sender = Mutex::new(Some(sender));
         let address = Address::of([127, 0, 0, 1].into());
-        let connection = Connection::new(Cookie::Absent, address, Slot::unlimited());
+        let connection = Connection::new(Cookie::Absent, address);
         let call_back = move |_: &Arc<Connection>| {
             sender.lock().unwrap().take().unwrap().send(()).ok();
         };
-        let prefix = Bytes::from_static(b"early ");
-        let stream = Guarded::new(stream, prefix, Arc::clone(&connection), call_back);
+        let prefix = Bytes::from_static(&EARLY);
+        let stream = Guarded::new(
+            stream,
+            prefix,
+            Arc::clone(&connection),
+            LIMITS,
+            Arc::new(Metrics::new()),
+            Slot::unlimited(),
+            call_back,
+        );
         (connection, stream, over)
     }
 
@@ -238,12 +309,27 @@ mod tests {
     async fn what_came_with_the_request_is_read_first() {
         let (mut client, server) = tokio::io::duplex(64);
         let (_, mut stream, over) = guarded(server);
-        client.write_all(b"late").await.unwrap();
-        let mut text = [0; 10];
-        stream.read_exact(&mut text).await.unwrap();
-        assert_eq!(&text, b"early late");
+        client.write_all(&LATE).await.unwrap();
+        let mut bytes = [0; 12];
+        stream.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(bytes, *[EARLY, LATE].concat());
         drop(stream);
         over.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_goes_too_far_is_not_handed_on_and_answered_with_a_close() {
+        let (mut client, server) = tokio::io::duplex(64);
+        let (connection, mut stream, _over) = guarded(server);
+        // The head of a text message of 65 bytes, one more than is allowed.
+        client.write_all(&[0x81, 0x80 | 0x41]).await.unwrap();
+        let mut bytes = [0; 8];
+        stream.read_exact(&mut bytes[..6]).await.unwrap();
+        assert!(stream.read_exact(&mut bytes).await.is_err());
+        assert_eq!(connection.reason(), Some("message_size"));
+        let mut close = [0; 4];
+        client.read_exact(&mut close).await.unwrap();
+        assert_eq!((close[0], u16::from_be_bytes([close[2], close[3]])), (0x88, 1009));
     }
 
     #[tokio::test]

@@ -44,12 +44,13 @@ use crate::auth::Authenticator;
 use crate::clock;
 use crate::config::Config;
 use crate::database::Database;
-use crate::gate::Gate;
+use crate::gate::{Gate, Slot};
 use crate::metrics::Metrics;
 use crate::push::capture::{Capture, CaptureError, Position, Signal};
 use crate::push::coalesce::{Coalescer, Pace};
 use crate::push::connection::{Connection, Guarded};
 use crate::push::envelope::Message;
+use crate::push::frames::FrameLimits;
 use crate::push::namespace::Door;
 use crate::push::refresh::{Reader, Refresher};
 use crate::push::room::Rooms;
@@ -69,7 +70,9 @@ const LIBRARY_CONNECT_MARGIN: Duration = Duration::from_secs(1);
 pub(crate) struct Push {
     rooms: Arc<Rooms>,
     service: SocketIoService<()>,
+    frame_limits: FrameLimits,
     pace: drain::Pace,
+    metrics: Arc<Metrics>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -104,6 +107,11 @@ impl Push {
         let push = Self {
             rooms,
             service: service(config, door),
+            frame_limits: FrameLimits {
+                max_message_bytes: config.limits.max_message_bytes,
+                messages_per_s: config.limits.messages_per_s,
+            },
+            metrics: Arc::clone(&metrics),
             pace: drain::Pace {
                 window: Duration::from_millis(config.drain_window_ms),
                 reconnect_after: Duration::from_millis(config.reconnect_after_ms.into()),
@@ -126,6 +134,7 @@ impl Push {
         stream: S,
         prefix: Bytes,
         connection: Arc<Connection>,
+        slot: Slot,
         query: &'static str,
     ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -133,7 +142,9 @@ impl Push {
         self.rooms.opened(&connection);
         let rooms = Arc::clone(&self.rooms);
         let over = move |connection: &Arc<Connection>| rooms.over(connection);
-        let guarded = Guarded::new(stream, prefix, Arc::clone(&connection), over);
+        let (limits, metrics) = (self.frame_limits, Arc::clone(&self.metrics));
+        let guarded =
+            Guarded::new(stream, prefix, Arc::clone(&connection), limits, metrics, slot, over);
         let mut request = Request::new(());
         *request.uri_mut() = http::Uri::from_static(query);
         request.extensions_mut().insert(connection);

@@ -68,9 +68,9 @@ impl Door {
         auth: Option<Value>,
     ) -> Result<(), Refused> {
         let connection = connection(socket).ok_or(Refused::Session)?;
-        if connection.reason().is_some() || connection.session.get().is_some() {
-            // One attempt a connection. Who was refused is on the way out; who was accepted would
-            // lose its place, as the library drops a socket whose second attempt fails.
+        if connection.reason().is_some() {
+            // One attempt a connection: who was refused is on the way out. Who was accepted does not
+            // get here again, as the library passes over a second attempt.
             self.metrics.limited(Limit::AuthAttempts);
             connection.cut("auth_attempts");
             return Err(Refused::Session);

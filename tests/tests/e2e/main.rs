@@ -11,6 +11,7 @@ mod chromium;
 mod chromium_faults;
 mod faults;
 mod isolation;
+mod limits;
 mod node_client;
 mod node_server;
 mod operations;

@@ -119,7 +119,7 @@ impl Crowd {
             let victim = &self.users[(reader.user + 1 + draw(&mut self.random, USERS - 1)) % USERS];
             for frame in intrusions(turmoil, place % 2 == 0, &self.app, &victim.id) {
                 // Whoever talks too much may have been cut off already.
-                reader.wire.try_send(&frame).await.ok();
+                reader.wire.try_send(&frame).await;
             }
         }
         let flooded = (turmoil == Turmoil::Flood).then(|| draw(&mut self.random, USERS));
@@ -188,7 +188,7 @@ impl Crowd {
             let who = self.app.bearer(&self.users[next].id);
             // The old one ends first, or the page would have two.
             let frames = self.readers[*at].frames;
-            self.readers[*at].wire.try_send("41/dashboard,").await.unwrap();
+            self.readers[*at].wire.send("41/dashboard,").await;
             self.readers[*at] = Reader { frames, ..join(&self.app, next, who).await };
         }
     }

@@ -1,0 +1,402 @@
+//! Each limit, crossed by a real client: it sees the code that the protocol has for it, the counter
+//! rises, and whoever stands beside notices nothing.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use client_sdk::state::{Source, Status};
+use e2e_tests::writer::{self, NewMoc};
+use e2e_tests::{Answer, Credential, Payload, Screen, TestApp, Wire, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+const USER: &str = "limits@example.test";
+const NEIGHBOUR: &str = "neighbour@example.test";
+/// Another address of this machine.
+const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+/// How soon whoever is refused has to be gone.
+const PROMPT: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn connections_in_all() {
+    let app = TestApp::start_with(&["--max-connections", "3"]).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(connect(&app).await);
+    }
+    app.metrics_until("three connections", |m| m.count("dashboard_http_connections") >= 3).await;
+    let text = read_to_end(&mut connect(&app).await).await;
+    assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("Retry-After: "), "{text}");
+    assert_eq!(app.metrics().await.limited("connections"), 1);
+    assert_eq!(ask(&mut held[0]).await, 401, "whoever is in is served");
+    drop(held);
+    app.metrics_until("the places given back", |m| m.count("dashboard_http_connections") <= 1)
+        .await;
+    assert_eq!(app.rest().get("/api/dashboard", &app.bearer(USER), &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn connections_of_one_address() {
+    let app = TestApp::start_with(&["--max-connections-per-address", "2"]).await;
+    let _held = (connect(&app).await, connect(&app).await);
+    app.metrics_until("two connections", |m| m.count("dashboard_http_connections") >= 2).await;
+    let text = read_to_end(&mut connect(&app).await).await;
+    assert!(text.starts_with("HTTP/1.1 503 "), "{text}");
+    assert_eq!(app.metrics().await.limited("connections_per_address"), 1);
+    let elsewhere = app.rest().from_address(ELSEWHERE);
+    assert_eq!(elsewhere.get("/api/dashboard", &app.bearer(NEIGHBOUR), &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn sockets_in_all() {
+    let app = TestApp::start_with(&["--max-sockets", "1"]).await;
+    let mut neighbour = Wire::join(&app.url(), &app.bearer(NEIGHBOUR)).await.unwrap();
+    let (status, retry_after, body) = Wire::try_open(&app.url()).await.unwrap_err();
+    assert_eq!((status, &body["error"]["code"]), (503, &"INTERNAL_ERROR".into()), "{body}");
+    assert!(retry_after.is_some_and(|seconds| seconds > 0));
+    assert_eq!(app.metrics().await.limited("sockets"), 1);
+    hears(&app, &mut neighbour, NEIGHBOUR).await;
+    drop(neighbour);
+    app.metrics_until("the place given back", |m| m.count("dashboard_transports") == 0).await;
+    Wire::join(&app.url(), &app.bearer(USER)).await.unwrap();
+}
+
+#[tokio::test]
+async fn sockets_of_one_user() {
+    let app = TestApp::start_with(&["--max-sockets-per-user", "2"]).await;
+    let mut held = [
+        Wire::join(&app.url(), &app.bearer(USER)).await.unwrap(),
+        Wire::join(&app.url(), &app.bearer(USER)).await.unwrap(),
+    ];
+    let mut third = Wire::open(&app.url(), &[]).await;
+    let token = serde_json::json!({ "token": app.tokens.access(USER) }).to_string();
+    let refused = third.connect(&token).await.unwrap_err();
+    assert_eq!(refused.0, serde_json::json!({ "message": "TOO_MANY_SOCKETS" }));
+    assert!(third.is_closed_within(PROMPT).await);
+    assert_eq!(app.metrics().await.limited("sockets_per_user"), 1);
+    hears(&app, &mut held[0], USER).await;
+    let mut neighbour = Wire::join(&app.url(), &app.bearer(NEIGHBOUR)).await.unwrap();
+    hears(&app, &mut neighbour, NEIGHBOUR).await;
+    // To the SDK that is no refusal of the session: it shows what REST says, and tries again.
+    let screen = Screen::open(&app, USER);
+    let state = screen.until("a view without a socket", |state| state.view.is_some()).await;
+    assert!(matches!(state.status, Status::Backoff | Status::Connecting), "{state:?}");
+    assert_eq!(state.freshness.source, Source::Stale);
+    drop(held);
+    screen.until_status(Status::Live).await;
+}
+
+#[tokio::test]
+async fn time_to_authenticate() {
+    let app = TestApp::start_with(&["--connect-timeout-ms", "300"]).await;
+    let mut neighbour = Wire::join(&app.url(), &app.bearer(NEIGHBOUR)).await.unwrap();
+    let mut silent = Wire::open(&app.url(), &[]).await;
+    assert!(silent.is_closed_within(Duration::from_millis(300) + PROMPT).await);
+    let metrics = app.metrics().await;
+    assert_eq!(metrics.limited("auth_timeout"), 1);
+    assert_eq!(metrics.count("dashboard_refusals_total{reason=\"auth_timeout\"}"), 1);
+    hears(&app, &mut neighbour, NEIGHBOUR).await;
+}
+
+#[tokio::test]
+async fn attempts_to_authenticate_on_one_connection() {
+    let app = TestApp::start().await;
+    let mut neighbour = Wire::join(&app.url(), &app.bearer(NEIGHBOUR)).await.unwrap();
+    let mut refused = Wire::open(&app.url(), &[]).await;
+    for _ in 0..5 {
+        refused.try_send("40/dashboard,{\"token\":\"nonsense\"}").await;
+    }
+    assert!(refused.is_closed_within(PROMPT).await);
+    app.metrics_until("the count", |metrics| metrics.limited("auth_attempts") >= 1).await;
+    // Who has been accepted stays who it is.
+    let mut greedy = Wire::join(&app.url(), &app.bearer(USER)).await.unwrap();
+    let token = app.tokens.access(NEIGHBOUR);
+    greedy.send(&format!("40/dashboard,{{\"token\":\"{token}\"}}")).await;
+    hears(&app, &mut neighbour, NEIGHBOUR).await;
+    hears(&app, &mut greedy, USER).await;
+}
+
+#[tokio::test]
+async fn refused_sessions_from_one_address() {
+    let app = TestApp::start_with(&["--auth-failures-per-minute", "3"]).await;
+    let (rest, bad) = (app.rest(), Credential::Bearer("nonsense".to_owned()));
+    let get = async |who: &Credential| rest.get("/api/dashboard", who, &[]).await;
+    // Not to have signed in is no attempt.
+    for _ in 0..5 {
+        assert_eq!(get(&Credential::Nobody).await.status, 401);
+    }
+    for _ in 0..3 {
+        assert_eq!(get(&bad).await.status, 401);
+    }
+    assert_limited(&get(&bad).await);
+    // Over the socket: no answer, and gone at once.
+    let mut socket = Wire::open(&app.url(), &[]).await;
+    socket.send("40/dashboard,{\"token\":\"nonsense\"}").await;
+    let begun = Instant::now();
+    assert_eq!(socket.frame().await, None);
+    assert!(begun.elapsed() < PROMPT);
+    assert_eq!(app.metrics().await.limited("auth_failures"), 2);
+    // Who shares the address and has a session is served, and who comes from elsewhere is told why.
+    assert_eq!(get(&app.bearer(NEIGHBOUR)).await.status, 200);
+    let mut neighbour = Wire::join(&app.url(), &app.bearer(NEIGHBOUR)).await.unwrap();
+    hears(&app, &mut neighbour, NEIGHBOUR).await;
+    let elsewhere = rest.from_address(ELSEWHERE);
+    assert_eq!(elsewhere.get("/api/dashboard", &bad, &[]).await.status, 401);
+}
+
+#[tokio::test]
+async fn size_of_a_message() {
+    let app = TestApp::start_with(&["--max-message-bytes", "2048"]).await;
+    let mut neighbour = Wire::join(&app.url(), &app.bearer(NEIGHBOUR)).await.unwrap();
+    for is_in in [false, true] {
+        let mut loud = Wire::open(&app.url(), &[]).await;
+        if is_in {
+            let token = serde_json::json!({ "token": app.tokens.access(USER) });
+            loud.connect(&token.to_string()).await.unwrap();
+        }
+        loud.try_send(&format!("42/dashboard,[\"x\",\"{}\"]", "x".repeat(2048))).await;
+        assert_eq!(loud.close_code().await, Some(1009), "message too big");
+    }
+    assert_eq!(app.metrics().await.limited("message_size"), 2);
+    hears(&app, &mut neighbour, NEIGHBOUR).await;
+}
+
+#[tokio::test]
+async fn rate_of_messages() {
+    let app = TestApp::start_with(&["--messages-per-s", "5"]).await;
+    let mut neighbour = Wire::join(&app.url(), &app.bearer(NEIGHBOUR)).await.unwrap();
+    let mut flood = Wire::join(&app.url(), &app.bearer(USER)).await.unwrap();
+    for _ in 0..20 {
+        flood.try_send("3").await;
+    }
+    assert_eq!(flood.close_code().await, Some(1008), "policy");
+    assert_eq!(app.metrics().await.limited("message_rate"), 1);
+    hears(&app, &mut neighbour, NEIGHBOUR).await;
+}
+
+#[tokio::test]
+async fn frames_that_no_websocket_client_sends() {
+    let app = TestApp::start().await;
+    let mut neighbour = Wire::join(&app.url(), &app.bearer(NEIGHBOUR)).await.unwrap();
+    let mut raw = connect(&app).await;
+    upgrade(&mut raw).await;
+    // Not masked.
+    raw.write_all(&[0x81, 0x01, b'3']).await.unwrap();
+    let bytes = within("the end", async {
+        let mut bytes = Vec::new();
+        raw.read_to_end(&mut bytes).await.ok();
+        bytes
+    });
+    let bytes = bytes.await;
+    assert_eq!(bytes[bytes.len() - 4..], [0x88, 0x02, 0x03, 0xea], "closed with 1002");
+    hears(&app, &mut neighbour, NEIGHBOUR).await;
+}
+
+#[tokio::test]
+async fn requests_from_one_address() {
+    let app = TestApp::start_with(&["--requests-per-s", "1"]).await;
+    let rest = app.rest();
+    let mut answers = Vec::new();
+    for _ in 0..12 {
+        answers.push(rest.get("/api/dashboard", &app.bearer(USER), &[]).await);
+    }
+    let limited = answers.iter().position(|answer| answer.status == 429).expect("a limit");
+    assert!(limited >= 10, "the burst is ten seconds' worth: {limited}");
+    assert_limited(&answers[limited]);
+    assert!(app.metrics().await.limited("request_rate") >= 1);
+    // It holds for whatever is asked, and for whoever asks from there.
+    assert_eq!(Wire::try_open(&app.url()).await.unwrap_err().0, 429);
+    let elsewhere = rest.from_address(ELSEWHERE);
+    assert_eq!(elsewhere.get("/api/dashboard", &app.bearer(NEIGHBOUR), &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn requests_from_one_client_behind_a_proxy() {
+    let app = TestApp::start_with(&["--requests-per-s", "1", "--behind-proxy"]).await;
+    let rest = app.rest();
+    let get = async |forwarded: &str| {
+        let headers = [("x-forwarded-proto", "https"), ("x-forwarded-for", forwarded)];
+        rest.get("/api/dashboard", &app.bearer(USER), &headers).await.status
+    };
+    let mut statuses = Vec::new();
+    for other in 0..12 {
+        // What the client itself puts there does not help.
+        statuses.push(get(&format!("10.0.0.{other}, 192.0.2.1")).await);
+    }
+    assert_eq!((statuses[0], statuses[11]), (200, 429), "{statuses:?}");
+    assert_eq!(get("192.0.2.2").await, 200);
+}
+
+#[tokio::test]
+async fn snapshots_for_one_user() {
+    let app = TestApp::start_with(&["--requests-per-s-per-user", "1"]).await;
+    let rest = app.rest();
+    let mut answers = Vec::new();
+    for _ in 0..12 {
+        answers.push(rest.get("/api/dashboard", &app.bearer(USER), &[]).await);
+    }
+    assert_eq!((answers[0].status, answers[9].status), (200, 200));
+    assert_limited(&answers[11]);
+    assert_eq!(rest.get("/api/dashboard", &app.bearer(NEIGHBOUR), &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn size_of_a_head() {
+    let app = TestApp::start_with(&["--max-header-bytes", "16384"]).await;
+    let large = "x".repeat(20_000);
+    let answer = app.rest().get("/api/dashboard", &app.bearer(USER), &[("x-pad", &large)]).await;
+    assert_eq!(answer.status, 431);
+    app.metrics_until("the count", |metrics| metrics.limited("header_size") == 1).await;
+    assert_eq!(app.rest().get("/api/dashboard", &app.bearer(NEIGHBOUR), &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn size_of_a_body() {
+    let app = TestApp::start().await;
+    let answer = app.rest().post("/api/dashboard", vec![b'x'; 2_000]).await;
+    assert_eq!(
+        (answer.status, answer.error().error.message.as_str()),
+        (413, "Requests have no body here")
+    );
+    assert_eq!(app.metrics().await.limited("body_size"), 1);
+    assert_eq!(app.rest().get("/api/dashboard", &app.bearer(NEIGHBOUR), &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn time_for_a_request() {
+    let app = TestApp::start_with(&["--idle-timeout-ms", "400"]).await;
+    let mut neighbour = Wire::join(&app.url(), &app.bearer(NEIGHBOUR)).await.unwrap();
+    let begun = Instant::now();
+    let (mut silent, mut slow, mut kept) =
+        (connect(&app).await, connect(&app).await, connect(&app).await);
+    assert_eq!(ask(&mut kept).await, 401);
+    slow.write_all(b"GET /api/dashboard HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+    for stream in [&mut silent, &mut kept] {
+        read_to_end(stream).await;
+    }
+    // One header line after the other, for ever.
+    let mut nothing = [0; 64];
+    within("the end of the slow one", async {
+        while slow.write_all(b"X-More: x\r\n").await.is_ok() {
+            let read = tokio::time::timeout(Duration::from_millis(50), slow.read(&mut nothing));
+            if matches!(read.await, Ok(Ok(0) | Err(_))) {
+                break;
+            }
+        }
+    })
+    .await;
+    assert!(begun.elapsed() >= Duration::from_millis(400), "{:?}", begun.elapsed());
+    // The one that was kept for later had asked for something: that is no offence.
+    app.metrics_until("the count", |metrics| metrics.limited("idle_timeout") == 2).await;
+    hears(&app, &mut neighbour, NEIGHBOUR).await;
+}
+
+#[tokio::test]
+async fn time_for_a_handshake() {
+    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/tests/keys");
+    let (certificate, key) = (keys.join("tls-cert.pem"), keys.join("tls-key.pem"));
+    let flags = ["--tls-cert", certificate.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    let app = TestApp::start_with(&[&flags[..], &["--idle-timeout-ms", "300"]].concat()).await;
+    let address: SocketAddr = app.url().strip_prefix("https://").unwrap().parse().unwrap();
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    read_to_end(&mut silent).await;
+    app.metrics_until("the count", |metrics| metrics.limited("tls_timeout") == 1).await;
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing() {
+    let app = TestApp::start_with(&["--write-stall-timeout-ms", "500"]).await;
+    // Long lists fill buffers soon.
+    writer::add_mocs(app.db(), USER, &"long theme ".repeat(9), 2_000).await;
+    sqlx::query("insert into dashboard.moc_coverage (moc_id, user_id, total_parts_count, covered_parts_count)
+                 select id, user_id, 10, 5 from dashboard.mocs")
+        .execute(app.db()).await.unwrap();
+    let mut neighbour = Wire::join(&app.url(), &app.bearer(USER)).await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stuck = socket.connect(address(&app)).await.unwrap();
+    upgrade(&mut stuck).await;
+    let token = app.tokens.access(USER);
+    stuck.write_all(&masked(&format!("40/dashboard,{{\"token\":\"{token}\"}}"))).await.unwrap();
+    app.metrics_until("both sockets", |metrics| metrics.count("dashboard_connections") == 2).await;
+    let ended = "dashboard_disconnects_total{reason=\"slow_consumer\"}";
+    within("the end of the stuck one", async {
+        loop {
+            sqlx::query("update dashboard.mocs set updated_at = updated_at + interval '1 s'")
+                .execute(app.db())
+                .await
+                .unwrap();
+            // The neighbour gets every one of them.
+            neighbour.events_until(|event| matches!(event.payload, Payload::PartialParts(_))).await;
+            if app.metrics().await.count(ended) == 1 {
+                return;
+            }
+        }
+    })
+    .await;
+    let metrics = app.metrics_until("its end", |m| m.count("dashboard_transports") == 1).await;
+    assert_eq!(metrics.limited("write_stall"), 1, "{metrics:?}");
+    hears(&app, &mut neighbour, USER).await;
+}
+
+/// Proves that the socket is served: it hears of a change that is made now.
+async fn hears(app: &TestApp, wire: &mut Wire, user: &str) {
+    writer::add_moc(app.db(), user, &NewMoc::new("Heard of", "City")).await;
+    wire.events_until(|event| matches!(&event.payload, Payload::RecentMocAdded(moc) if moc.title.as_str() == "Heard of"))
+        .await;
+}
+
+fn assert_limited(answer: &Answer) {
+    assert_eq!(answer.status, 429, "{answer:?}");
+    assert_eq!(serde_json::json!(answer.error().error.code), "RATE_LIMITED");
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() > 0, "{answer:?}");
+}
+
+fn address(app: &TestApp) -> SocketAddr {
+    app.url().strip_prefix("http://").unwrap().parse().unwrap()
+}
+
+async fn connect(app: &TestApp) -> TcpStream {
+    TcpStream::connect(address(app)).await.unwrap()
+}
+
+/// Sends a request without a session over a connection that is kept; the status.
+async fn ask(stream: &mut TcpStream) -> u16 {
+    stream.write_all(b"GET /api/dashboard HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut text = vec![0; 4096];
+    let length = within("an answer", stream.read(&mut text)).await.unwrap();
+    let text = String::from_utf8_lossy(&text[..length]).into_owned();
+    text.split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or_else(|| panic!("{text}"))
+}
+
+/// Everything up to the end of the stream.
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    within("the end of the connection", stream.read_to_string(&mut text)).await.ok();
+    text
+}
+
+/// Asks for a WebSocket over a bare stream, and reads the greeting.
+async fn upgrade(stream: &mut TcpStream) {
+    let request = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\n\
+        Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = Vec::new();
+    within("a greeting", async {
+        while !text.windows(12).any(|window| window == b"\"maxPayload\"") {
+            text.push(stream.read_u8().await.unwrap());
+        }
+    })
+    .await;
+}
+
+/// A text frame with a length of two bytes, masked with zeros.
+fn masked(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).unwrap();
+    [&[0x81, 0xfe][..], &length.to_be_bytes(), &[0; 4], text.as_bytes()].concat()
+}
