@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 
 pub use self::keys::{KeyError, Keys};
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::push::user::UserId;
 
 /// Longer tokens are refused unread.
@@ -54,6 +55,12 @@ pub enum AuthError {
     /// Longer than any honest token.
     #[error("oversized token")]
     Oversized,
+    /// More than one header or cookie where one belongs.
+    #[error("more than one token")]
+    Ambiguous,
+    /// A header that demands more of its reader than this server knows.
+    #[error("critical header")]
+    Critical,
     /// An algorithm that its key is not for, or none.
     #[error("wrong algorithm")]
     Algorithm,
@@ -78,7 +85,7 @@ pub enum AuthError {
     /// An access token where an ID token belongs, or the other way round.
     #[error("wrong token use")]
     TokenUse,
-    /// The cookie, on a socket opened by a page of another origin.
+    /// The cookie, sent by a page of another origin.
     #[error("foreign origin")]
     Origin,
     /// No keys could be fetched yet: not the client's fault.
@@ -100,9 +107,9 @@ impl Authenticator {
     ///
     /// # Errors
     /// See [`KeyError`]. An address that does not answer is no error: it is asked again later.
-    pub async fn new(config: &Config) -> Result<Self, KeyError> {
+    pub async fn new(config: &Config, metrics: &Metrics) -> Result<Self, KeyError> {
         Ok(Self {
-            keys: Keys::load(config).await?,
+            keys: Keys::load(config, metrics).await?,
             issuer: config.jwt_issuer.clone(),
             client_ids: config.jwt_client_ids.clone(),
             cookie: config.auth_cookie.clone(),
@@ -117,10 +124,18 @@ impl Authenticator {
 
     /// Checks the session of a request: the header if there is one, else the cookie.
     ///
+    /// Browsers send the cookie by themselves, whatever page asks; `foreign` says that a page does
+    /// which may not use it.
+    ///
     /// # Errors
     /// See [`AuthError`].
-    pub async fn session(&self, headers: &HeaderMap) -> Result<Session, AuthError> {
-        if let Some(header) = headers.get(AUTHORIZATION) {
+    pub async fn session(&self, headers: &HeaderMap, foreign: bool) -> Result<Session, AuthError> {
+        let mut given = headers.get_all(AUTHORIZATION).iter();
+        if let Some(header) = given.next() {
+            // A proxy in front may have looked at one and let the other pass.
+            if given.next().is_some() {
+                return Err(AuthError::Ambiguous);
+            }
             let header = header.to_str().map_err(|_| AuthError::Malformed)?;
             let (scheme, token) = header.split_once(' ').ok_or(AuthError::Malformed)?;
             if !scheme.eq_ignore_ascii_case("bearer") {
@@ -128,21 +143,34 @@ impl Authenticator {
             }
             return self.verify(token.trim(), TokenKind::Access).await;
         }
-        let token = self.cookie_token(headers).ok_or(AuthError::Missing)?;
-        self.verify(&token, TokenKind::Id).await
+        match self.cookie_token(headers)? {
+            None => Err(AuthError::Missing),
+            Some(_) if foreign => Err(AuthError::Origin),
+            Some(token) => self.verify(&token, TokenKind::Id).await,
+        }
     }
 
     /// The token in the session cookie, unchecked.
-    #[must_use]
-    pub fn cookie_token(&self, headers: &HeaderMap) -> Option<String> {
-        headers
-            .get_all(COOKIE)
-            .iter()
-            .filter_map(|header| header.to_str().ok())
-            .flat_map(|header| header.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .find(|(name, _)| *name == self.cookie)
-            .map(|(_, value)| value.trim_matches('"').to_owned())
+    ///
+    /// # Errors
+    /// If there are two cookies of that name. A browser sends both when a sibling domain has set
+    /// one beside ours, and nothing in the request tells which is which: to take either could show
+    /// a visitor the dashboard of whoever planted it. Refused, the user signs in again.
+    pub fn cookie_token(&self, headers: &HeaderMap) -> Result<Option<String>, AuthError> {
+        let mut found = None;
+        for header in headers.get_all(COOKIE) {
+            // As bytes: other cookies may hold what is no text, and do not concern us.
+            for pair in header.as_bytes().split(|byte| *byte == b';') {
+                let pair = String::from_utf8_lossy(pair.trim_ascii());
+                let value = pair.split_once('=').filter(|(name, _)| *name == self.cookie);
+                let Some((_, value)) = value else { continue };
+                if found.is_some() {
+                    return Err(AuthError::Ambiguous);
+                }
+                found = Some(value.trim_matches('"').to_owned());
+            }
+        }
+        Ok(found)
     }
 
     /// Checks a token.
@@ -154,6 +182,11 @@ impl Authenticator {
             return Err(AuthError::Oversized);
         }
         let header = decode_header(token).map_err(|error| reason(&error))?;
+        // Of a header only `alg` and `kid` are ever used. Keys that it brings along or points to
+        // prove nothing; what it calls critical must be understood (RFC 7515), and nothing is.
+        if header.crit.is_some() {
+            return Err(AuthError::Critical);
+        }
         let key = self.keys.find(&header).await?;
         let claims = self.claims(token, &header, &key)?;
         match (kind, claims.token_use.as_str()) {
@@ -206,6 +239,8 @@ impl AuthError {
             Self::Missing => "missing",
             Self::Malformed => "malformed",
             Self::Oversized => "oversized",
+            Self::Ambiguous => "ambiguous",
+            Self::Critical => "critical",
             Self::Algorithm => "algorithm",
             Self::UnknownKey => "unknown_key",
             Self::Signature => "signature",

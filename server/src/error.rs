@@ -24,7 +24,7 @@ pub enum ApiError {
     /// 401: no valid session.
     #[error("unauthorized: {0}")]
     Unauthorized(AuthError),
-    /// 403: another user's dashboard, or not by HTTPS.
+    /// 403: another user's dashboard, a page that may not use the cookie, or not by HTTPS.
     #[error("forbidden: {0}")]
     Forbidden(&'static str),
     /// 404: nothing is there.
@@ -117,6 +117,11 @@ impl From<AuthError> for ApiError {
         match error {
             // The session may be fine; to say otherwise would log the user out.
             AuthError::KeysUnavailable => Self::Unavailable(Arc::new(error)),
+            // Signing in again would not help.
+            AuthError::Origin => Self::Forbidden(
+                "This page's origin may not use the session cookie; \
+                 add it to DASHBOARD_ALLOWED_ORIGINS",
+            ),
             _ => Self::Unauthorized(error),
         }
     }

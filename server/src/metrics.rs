@@ -53,6 +53,8 @@ pub struct Metrics {
     pub capture_gaps: Counter,
     /// Change rows folded into the base.
     pub changes_folded: Counter,
+    /// Requests for the token issuer's keys, by result.
+    pub jwks_fetches: Family<ResultLabel, Counter>,
     /// Connections of the database pool.
     pub pool: Family<PoolLabel, Gauge>,
     /// Panics that were caught.
@@ -90,6 +92,7 @@ impl Metrics {
             capture_polls: Family::default(),
             capture_gaps: Counter::default(),
             changes_folded: Counter::default(),
+            jwks_fetches: Family::default(),
             pool: Family::default(),
             panics: Counter::default(),
             limited: Family::default(),
@@ -171,6 +174,7 @@ impl Metrics {
             capture_polls, "capture_polls", "Looks at the change log";
             capture_gaps, "capture_gaps", "Times that the change log was taken up anew";
             changes_folded, "changes_folded", "Change rows folded into the base";
+            jwks_fetches, "jwks_fetches", "Requests for the token issuer's keys";
             pool, "database_connections", "Connections of the database pool";
             panics, "panics", "Panics caught";
             limited, "limited", "Turned away by a limit";

@@ -118,8 +118,8 @@ impl Server {
             None => None,
         };
         let admin = Listener::bind(config.admin_bind).await?;
-        let authenticator = Arc::new(Authenticator::new(&config).await?);
         let metrics = Arc::new(Metrics::new());
+        let authenticator = Arc::new(Authenticator::new(&config, &metrics).await?);
         let gate = |behind_proxy| {
             Arc::new(Gate::new(config.limits.clone(), behind_proxy, Arc::clone(&metrics)))
         };

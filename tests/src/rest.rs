@@ -69,8 +69,17 @@ impl Rest {
 
     /// Any request without a body.
     pub async fn request(&self, method: &str, path: &str) -> Answer {
+        self.request_with(method, path, &[]).await
+    }
+
+    /// The same with headers.
+    pub async fn request_with(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         let method = method.parse().expect("a method");
-        self.send(path, self.client.request(method, format!("{}{path}", self.base))).await
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(path, request).await
     }
 
     /// A request with a body.

@@ -2,13 +2,24 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jsonwebtoken::{EncodingKey, Header, encode};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
 /// What signs the tokens of a test; the server is configured with the same.
 #[derive(Clone, Debug)]
 pub struct Tokens {
     secret: String,
+}
+
+/// The last part of a forged token.
+#[derive(Clone, Copy)]
+pub enum Signature<'a> {
+    /// Made with that key, whatever the header says.
+    Of(&'a EncodingKey, Algorithm),
+    /// These bytes.
+    Bytes(&'a [u8]),
 }
 
 impl Tokens {
@@ -73,8 +84,29 @@ impl Tokens {
     /// Signs whatever claims.
     #[must_use]
     pub fn sign(&self, claims: &Value) -> String {
-        let key = EncodingKey::from_secret(self.secret.as_bytes());
-        encode(&Header::default(), claims, &key).expect("HS256 signs any claims")
+        encode(&Header::default(), claims, &self.key()).expect("HS256 signs any claims")
+    }
+
+    /// The key that signs.
+    #[must_use]
+    pub fn key(&self) -> EncodingKey {
+        EncodingKey::from_secret(self.secret.as_bytes())
+    }
+
+    /// A token of which every part is as the forger likes it; header and claims are JSON, or pass
+    /// for it.
+    #[must_use]
+    pub fn forge(header: &str, claims: &str, signature: Signature<'_>) -> String {
+        let parts = [header, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
+        let message = parts.join(".");
+        let signature = match signature {
+            Signature::Of(key, algorithm) => {
+                jsonwebtoken::crypto::sign(message.as_bytes(), key, algorithm)
+                    .expect("the key is for the algorithm")
+            }
+            Signature::Bytes(bytes) => BASE64_URL_SAFE_NO_PAD.encode(bytes),
+        };
+        format!("{message}.{signature}")
     }
 }
 

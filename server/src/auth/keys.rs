@@ -2,19 +2,25 @@
 //!
 //! A key is bound to one algorithm by its own type, whatever a token's header says. Published keys
 //! are cached: read again at intervals, and once more, at a limited rate, when a token names a key
-//! that is not known. An address that stops answering costs nothing until its keys are changed.
+//! that is not known. An address that stops answering costs nothing until its keys are changed; one
+//! that has never answered is asked until it does, and no request waits for that.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Header};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::auth::AuthError;
 use crate::config::Config;
+use crate::metrics::{Metrics, ResultLabel};
 
 /// Known keys are looked up anew after so long, to notice those that were withdrawn.
 const MAX_AGE: Duration = Duration::from_mins(15);
@@ -22,8 +28,11 @@ const MAX_AGE: Duration = Duration::from_mins(15);
 const MIN_INTERVAL: Duration = Duration::from_secs(30);
 /// The same while there are no keys at all.
 const MIN_INTERVAL_EMPTY: Duration = Duration::from_secs(2);
+/// How long the address may take to answer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_BYTES: usize = 256 * 1024;
+/// What errors call the address: itself, it may hold a password.
+const ADDRESS: &str = "DASHBOARD_JWT_JWKS_URL";
 
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +57,11 @@ pub enum KeyError {
         source: serde_json::Error,
     },
     /// The address does not answer.
-    #[error("the keys cannot be fetched: {0}")]
-    Fetch(#[from] reqwest::Error),
+    #[error("{ADDRESS} does not answer: {0}")]
+    Fetch(String),
+    /// The address answers with something else, such as a redirect.
+    #[error("{ADDRESS} answers with the status {0}")]
+    Status(http::StatusCode),
     /// More than any honest key set.
     #[error("the key set is larger than {MAX_BYTES} bytes")]
     TooLarge,
@@ -62,7 +74,7 @@ pub enum Keys {
     /// Public keys that do not change while the server runs.
     Fixed(HashMap<String, Key>),
     /// Public keys from an address.
-    Published(Arc<Published>),
+    Published(Arc<Published>, AbortOnDropHandle<()>),
 }
 
 /// A public key, and the one algorithm that it is for.
@@ -77,14 +89,16 @@ pub struct Published {
     url: String,
     client: reqwest::Client,
     known: RwLock<HashMap<String, Key>>,
-    /// When the address was last asked, and when it last answered.
-    asked: Mutex<Asked>,
+    /// Held while the address is being asked.
+    asked: Mutex<Option<Asked>>,
+    fetches: Family<ResultLabel, Counter>,
 }
 
-#[derive(Default)]
+/// When the address was last asked, and whether it answered.
+#[derive(Clone, Copy)]
 struct Asked {
-    last: Option<Instant>,
-    answered: Option<Instant>,
+    at: Instant,
+    answered: bool,
 }
 
 impl Keys {
@@ -92,7 +106,7 @@ impl Keys {
     ///
     /// # Errors
     /// See [`KeyError`]; an address that does not answer is none.
-    pub async fn load(config: &Config) -> Result<Self, KeyError> {
+    pub async fn load(config: &Config, metrics: &Metrics) -> Result<Self, KeyError> {
         if let Some(secret) = &config.jwt_hs256_secret {
             return Ok(Self::Secret(DecodingKey::from_secret(secret.expose().as_bytes())));
         }
@@ -102,9 +116,10 @@ impl Keys {
                 .map_err(|source| KeyError::File { path: path.clone(), source })?;
             return Ok(Self::Fixed(parse(&text, &path.display().to_string())?));
         }
-        let published = Published::new(config)?;
+        let published = Arc::new(Published::new(config, metrics)?);
         published.renew().await;
-        Ok(Self::Published(Arc::new(published)))
+        let keeping = tokio::spawn(Arc::clone(&published).keep());
+        Ok(Self::Published(published, AbortOnDropHandle::new(keeping)))
     }
 
     /// Reads or fetches what is configured, and counts the keys that can be used.
@@ -113,11 +128,11 @@ impl Keys {
     /// See [`KeyError`]; also of an address that does not answer.
     pub async fn count(config: &Config) -> Result<usize, KeyError> {
         if config.jwt_jwks_url.is_some() {
-            return Ok(Published::new(config)?.fetch().await?.len());
+            return Ok(Published::new(config, &Metrics::new())?.fetch().await?.len());
         }
-        Ok(match Self::load(config).await? {
+        Ok(match Self::load(config, &Metrics::new()).await? {
             Self::Fixed(keys) => keys.len(),
-            Self::Secret(_) | Self::Published(_) => 1,
+            Self::Secret(_) | Self::Published(..) => 1,
         })
     }
 
@@ -127,7 +142,7 @@ impl Keys {
         match self {
             Self::Secret(_) => true,
             Self::Fixed(keys) => !keys.is_empty(),
-            Self::Published(published) => !published.is_empty(),
+            Self::Published(published, _) => !published.is_empty(),
         }
     }
 
@@ -140,7 +155,7 @@ impl Keys {
             Self::Secret(key) if header.alg == Algorithm::HS256 => return Ok(key.clone()),
             Self::Secret(_) => return Err(AuthError::Algorithm),
             Self::Fixed(keys) => find(keys, header),
-            Self::Published(published) => published.find(header).await?,
+            Self::Published(published, _) => published.find(header).await?,
         };
         let key = key.ok_or(AuthError::UnknownKey)?;
         if key.algorithm == header.alg { Ok(key.key) } else { Err(AuthError::Algorithm) }
@@ -152,50 +167,41 @@ impl std::fmt::Debug for Keys {
         f.write_str(match self {
             Self::Secret(_) => "Keys::Secret(<secret>)",
             Self::Fixed(_) => "Keys::Fixed(..)",
-            Self::Published(_) => "Keys::Published(..)",
+            Self::Published(..) => "Keys::Published(..)",
         })
     }
 }
 
 impl Published {
-    fn new(config: &Config) -> Result<Self, KeyError> {
+    fn new(config: &Config, metrics: &Metrics) -> Result<Self, KeyError> {
         let client = reqwest::Client::builder()
             .timeout(FETCH_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+            .build()
+            .map_err(unanswered)?;
         Ok(Self {
             url: config.jwt_jwks_url.clone().unwrap_or_default(),
             client,
             known: RwLock::default(),
             asked: Mutex::default(),
+            fetches: metrics.jwks_fetches.clone(),
         })
     }
 
-    async fn find(self: &Arc<Self>, header: &Header) -> Result<Option<Key>, AuthError> {
+    async fn find(&self, header: &Header) -> Result<Option<Key>, AuthError> {
         // Whoever presents tokens without end must not make this server ask without end.
         if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256) {
             return Err(AuthError::Algorithm);
         }
+        if self.is_empty() {
+            // They are being asked for all the time; nobody has to wait for that.
+            return Err(AuthError::KeysUnavailable);
+        }
         if let Some(known) = self.known(header) {
-            if self.is_stale() {
-                // Nobody has to wait for that.
-                let published = Arc::clone(self);
-                tokio::spawn(async move { published.renew().await });
-            }
             return Ok(Some(known));
         }
         self.renew().await;
-        if self.is_empty() {
-            return Err(AuthError::KeysUnavailable);
-        }
         Ok(self.known(header))
-    }
-
-    fn is_stale(&self) -> bool {
-        // While the lock is held, someone is asking just now.
-        self.asked
-            .try_lock()
-            .is_ok_and(|asked| asked.answered.is_none_or(|at| at.elapsed() > MAX_AGE))
     }
 
     fn known(&self, header: &Header) -> Option<Key> {
@@ -206,35 +212,67 @@ impl Published {
         self.known.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    /// Asks for the keys when they have become old, and soon again when there was no answer.
+    async fn keep(self: Arc<Self>) {
+        loop {
+            let asked = *self.asked.lock().await;
+            if let Some(asked) = asked {
+                let pause = if asked.answered { MAX_AGE } else { self.min_interval() };
+                sleep_until(asked.at + pause).await;
+            }
+            self.renew().await;
+        }
+    }
+
     /// Asks the address, unless it was asked a moment ago. Keeps what is known if it fails.
     async fn renew(&self) {
         let mut asked = self.asked.lock().await;
-        let interval = if self.is_empty() { MIN_INTERVAL_EMPTY } else { MIN_INTERVAL };
-        if asked.last.is_some_and(|at| at.elapsed() < interval) {
+        if asked.is_some_and(|asked| asked.at.elapsed() < self.min_interval()) {
             return;
         }
-        asked.last = Some(Instant::now());
-        match self.fetch().await {
+        let at = Instant::now();
+        let fetched = self.fetch().await;
+        let answered = fetched.is_ok();
+        *asked = Some(Asked { at, answered });
+        let result = if answered { "ok" } else { "error" };
+        self.fetches.get_or_create(&ResultLabel { result }).inc();
+        match fetched {
             Ok(keys) => {
                 tracing::info!(keys = keys.len(), "fetched the keys of the token issuer");
                 *self.known.write().unwrap_or_else(PoisonError::into_inner) = keys;
-                asked.answered = Some(Instant::now());
             }
             Err(error) => tracing::warn!(%error, "keeping the keys of the token issuer as known"),
         }
     }
 
+    fn min_interval(&self) -> Duration {
+        if self.is_empty() { MIN_INTERVAL_EMPTY } else { MIN_INTERVAL }
+    }
+
     async fn fetch(&self) -> Result<HashMap<String, Key>, KeyError> {
-        let mut response = self.client.get(&self.url).send().await?.error_for_status()?;
+        let mut response = self.client.get(&self.url).send().await.map_err(unanswered)?;
+        if !response.status().is_success() {
+            return Err(KeyError::Status(response.status()));
+        }
         let mut text = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
+        while let Some(chunk) = response.chunk().await.map_err(unanswered)? {
             text.extend_from_slice(&chunk);
             if text.len() > MAX_BYTES {
                 return Err(KeyError::TooLarge);
             }
         }
-        parse(&text, &self.url)
+        parse(&text, ADDRESS)
     }
+}
+
+/// The cause at the bottom, which is what operators can mend; without the address.
+fn unanswered(error: reqwest::Error) -> KeyError {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    KeyError::Fetch(cause.to_string())
 }
 
 /// A token without a key id fits only where there is no choice.
@@ -278,3 +316,6 @@ fn usable(jwk: &Jwk) -> Option<Key> {
     let key = DecodingKey::from_jwk(jwk).ok()?;
     (signs && named).then_some(Key { algorithm, key })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,10 @@
 //! The matrix of tokens, faults and places; one expected answer each.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use clap::Parser;
 use http::HeaderValue;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, encode};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 use super::*;
 use crate::secret::Secret;
@@ -23,7 +18,7 @@ fn now() -> i64 {
     crate::clock::now().unix_timestamp()
 }
 
-fn access() -> Value {
+pub(super) fn access() -> Value {
     json!({
         "sub": "ada", "iss": ISSUER, "token_use": "access", "client_id": "app",
         "exp": now() + 600
@@ -49,7 +44,7 @@ fn hs256(claims: &Value) -> String {
     encode(&Header::new(Algorithm::HS256), claims, &key).unwrap()
 }
 
-fn signed(algorithm: Algorithm, kid: Option<&str>, claims: &Value) -> String {
+pub(super) fn signed(algorithm: Algorithm, kid: Option<&str>, claims: &Value) -> String {
     let header = Header { kid: kid.map(ToOwned::to_owned), ..Header::new(algorithm) };
     encode(&header, claims, &key(algorithm)).unwrap()
 }
@@ -62,7 +57,7 @@ fn key(algorithm: Algorithm) -> EncodingKey {
 }
 
 /// The key set of the test keys under these ids.
-fn jwks(keys: &[(Algorithm, &str)]) -> String {
+pub(super) fn jwks(keys: &[(Algorithm, &str)]) -> String {
     let jwk = |(algorithm, kid): &(Algorithm, &str)| {
         let mut jwk = Jwk::from_encoding_key(&key(*algorithm), *algorithm).unwrap();
         jwk.common.key_id = Some((*kid).to_owned());
@@ -71,7 +66,7 @@ fn jwks(keys: &[(Algorithm, &str)]) -> String {
     json!({ "keys": keys.iter().map(jwk).collect::<Vec<_>>() }).to_string()
 }
 
-fn config() -> Config {
+pub(super) fn config() -> Config {
     let mut config = Config::parse_from(["dashboard-server"]);
     config.jwt_hs256_secret = None;
     config.jwt_jwks_url = None;
@@ -84,14 +79,16 @@ fn config() -> Config {
 
 async fn shared_secret() -> Authenticator {
     let secret = Some(Secret::from(SECRET.to_owned()));
-    Authenticator::new(&Config { jwt_hs256_secret: secret, ..config() }).await.unwrap()
+    let config = Config { jwt_hs256_secret: secret, ..config() };
+    Authenticator::new(&config, &Metrics::new()).await.unwrap()
 }
 
 async fn published(set: &str) -> Result<Authenticator, KeyError> {
     let path = std::env::temp_dir().join(format!("jwks-{}.json", crate::clock::random_id()));
     std::fs::write(&path, set).unwrap();
     let file = Some(path.clone());
-    let authenticator = Authenticator::new(&Config { jwt_jwks_file: file, ..config() }).await;
+    let config = Config { jwt_jwks_file: file, ..config() };
+    let authenticator = Authenticator::new(&config, &Metrics::new()).await;
     std::fs::remove_file(path).unwrap();
     authenticator
 }
@@ -226,64 +223,45 @@ async fn key_sets_without_a_usable_key_are_refused() {
     encryption["keys"][0]["use"] = json!("enc");
     assert!(matches!(published(&encryption.to_string()).await, Err(KeyError::Empty(_))));
     let missing = Config { jwt_jwks_file: Some("/nonexistent".into()), ..config() };
-    assert!(matches!(Authenticator::new(&missing).await, Err(KeyError::File { .. })));
-}
-
-/// Answers every request with the current text; none: hangs up.
-async fn provider(set: Arc<std::sync::Mutex<Option<String>>>) -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/keys", listener.local_addr().unwrap());
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            count.fetch_add(1, Ordering::SeqCst);
-            let body = set.lock().unwrap().clone();
-            let mut request = [0; 4096];
-            assert!(stream.read(&mut request).await.unwrap() > 0);
-            if let Some(body) = body {
-                let length = body.len();
-                let head = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
-                );
-                stream.write_all((head + &body).as_bytes()).await.unwrap();
-            }
-        }
-    });
-    (url, asked)
+    let missing = Authenticator::new(&missing, &Metrics::new()).await;
+    assert!(matches!(missing, Err(KeyError::File { .. })));
 }
 
 #[tokio::test]
-async fn keys_are_fetched_once_and_survive_their_provider() {
-    let set = Arc::new(std::sync::Mutex::new(Some(jwks(&[(Algorithm::ES256, "e")]))));
-    let (url, asked) = provider(Arc::clone(&set)).await;
-    let config = Config { jwt_jwks_url: Some(url), ..config() };
-    let authenticator = Authenticator::new(&config).await.unwrap();
-    assert!(authenticator.is_ready());
-    *set.lock().unwrap() = None;
-    let token = signed(Algorithm::ES256, Some("e"), &access());
-    for _ in 0..20 {
-        authenticator.verify(&token, TokenKind::Access).await.unwrap();
+async fn of_a_header_only_algorithm_and_key_id_count() {
+    let authenticator = published(&jwks(&[(Algorithm::ES256, "e")])).await.unwrap();
+    let header = Header { kid: Some("e".to_owned()), ..Header::new(Algorithm::ES256) };
+    let jwk = Jwk::from_encoding_key(&key(Algorithm::RS256), Algorithm::RS256).unwrap();
+    let address = Some("https://evil.example.org/keys".to_owned());
+    let critical = |names: &[&str]| {
+        let names = Some(names.iter().map(ToString::to_string).collect());
+        (Header { crit: names, ..header.clone() }, Algorithm::ES256, Err(AuthError::Critical))
+    };
+    // What it brings along is passed over, with the right key as with a wrong one.
+    let harmless = |header: Header| (header, Algorithm::ES256, Ok(()));
+    let cases = [
+        harmless(header.clone()),
+        harmless(Header { jwk: Some(jwk.clone()), ..header.clone() }),
+        harmless(Header { jku: address.clone(), x5u: address, ..header.clone() }),
+        (
+            Header {
+                jwk: Some(jwk),
+                alg: Algorithm::RS256,
+                kid: Some("own".to_owned()),
+                ..header.clone()
+            },
+            Algorithm::RS256,
+            Err(AuthError::UnknownKey),
+        ),
+        critical(&["exp"]),
+        critical(&["b64"]),
+        critical(&[]),
+    ];
+    for (header, algorithm, expected) in cases {
+        let token = encode(&header, &access(), &key(algorithm)).unwrap();
+        let got = authenticator.verify(&token, TokenKind::Access).await.map(|_| ());
+        assert_eq!(got, expected, "{header:?}");
     }
-    // Strangers' key ids cost the provider nothing: it was asked a moment ago.
-    let unknown = signed(Algorithm::ES256, Some("?"), &access());
-    for _ in 0..20 {
-        let refused = authenticator.verify(&unknown, TokenKind::Access).await;
-        assert_eq!(refused, Err(AuthError::UnknownKey));
-    }
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
-}
-
-#[tokio::test]
-async fn without_any_keys_nobody_is_told_that_the_session_is_bad() {
-    let (url, _) = provider(Arc::default()).await;
-    let config = Config { jwt_jwks_url: Some(url), ..config() };
-    let authenticator = Authenticator::new(&config).await.unwrap();
-    assert!(!authenticator.is_ready());
-    let token = signed(Algorithm::ES256, Some("e"), &access());
-    let refused = authenticator.verify(&token, TokenKind::Access).await;
-    assert_eq!(refused, Err(AuthError::KeysUnavailable));
 }
 
 #[tokio::test]
@@ -315,9 +293,52 @@ async fn the_header_goes_before_the_cookie() {
     ];
     for (authorization, cookie, expected) in cases {
         let headers = headers(authorization, cookie);
-        let got = authenticator.session(&headers).await.map(|_| ());
+        let got = authenticator.session(&headers, false).await.map(|_| ());
         assert_eq!(got, expected, "{headers:?}");
     }
+}
+
+#[tokio::test]
+async fn a_second_token_beside_the_first_is_refused() {
+    let authenticator = shared_secret().await;
+    let bearer = format!("Bearer {}", hs256(&access()));
+    let cookie = format!("auth_token={}", hs256(&id()));
+    let both = format!("{cookie}; auth_token=planted");
+    let cases = [
+        (vec![(AUTHORIZATION, &bearer), (AUTHORIZATION, &bearer)], Err(AuthError::Ambiguous)),
+        (vec![(COOKIE, &cookie), (COOKIE, &cookie)], Err(AuthError::Ambiguous)),
+        (vec![(COOKIE, &both)], Err(AuthError::Ambiguous)),
+        (vec![(COOKIE, &cookie)], Ok(())),
+    ];
+    for (given, expected) in cases {
+        let mut headers = HeaderMap::new();
+        for (name, text) in given {
+            headers.append(name, HeaderValue::from_str(text).unwrap());
+        }
+        let got = authenticator.session(&headers, false).await.map(|_| ());
+        assert_eq!(got, expected, "{}", headers.len());
+    }
+}
+
+#[tokio::test]
+async fn other_cookies_may_hold_anything() {
+    let mut bytes = b"theme=\xe4\xff; auth_tokens=1;auth_token=".to_vec();
+    bytes.extend_from_slice(hs256(&id()).as_bytes());
+    let mut headers = HeaderMap::new();
+    headers.insert(COOKIE, HeaderValue::from_bytes(&bytes).unwrap());
+    shared_secret().await.session(&headers, false).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_the_cookie_depends_on_the_page() {
+    let authenticator = shared_secret().await;
+    let mut headers = HeaderMap::new();
+    let cookie = format!("auth_token={}", hs256(&id()));
+    headers.insert(COOKIE, HeaderValue::from_str(&cookie).unwrap());
+    assert_eq!(authenticator.session(&headers, true).await, Err(AuthError::Origin));
+    let bearer = format!("Bearer {}", hs256(&access()));
+    headers.insert(AUTHORIZATION, HeaderValue::from_str(&bearer).unwrap());
+    authenticator.session(&headers, true).await.unwrap();
 }
 
 #[test]

@@ -6,11 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, ETAG, IF_NONE_MATCH, ORIGIN, VARY};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use shared_types::SnapshotTag;
 
 use crate::app::App;
+use crate::auth::Session;
 use crate::error::ApiError;
+use crate::http::origin::{self, Sender};
+use crate::http::query::refuse_tokens;
 use crate::push::query;
 use crate::push::user::UserId;
 
@@ -22,10 +25,18 @@ const VARIES: [HeaderName; 3] = [AUTHORIZATION, COOKIE, ORIGIN];
 /// Answers with the caller's dashboard.
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let session = app.authenticator.session(&headers).await?;
+    let session = caller(&app, &uri, &headers).await?;
     respond(&app, &session.user, &headers).await
+}
+
+/// Whoever asks.
+pub(crate) async fn caller(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Session, ApiError> {
+    refuse_tokens(uri.query())?;
+    let foreign = origin::sender(&app.config, uri, headers) == Sender::ForeignPage;
+    Ok(app.authenticator.session(headers, foreign).await?)
 }
 
 /// Answers with a user's dashboard, or with 304 if the caller's copy is current: then only the

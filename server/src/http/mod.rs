@@ -5,5 +5,7 @@ pub(crate) mod admit;
 pub(crate) mod assets;
 pub(crate) mod dashboard;
 pub(crate) mod edge;
+pub(crate) mod origin;
+pub(crate) mod query;
 pub(crate) mod socket;
 pub(crate) mod user_dashboard;

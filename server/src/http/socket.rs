@@ -11,8 +11,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
@@ -20,9 +19,12 @@ use hyper_util::rt::TokioIo;
 use tungstenite::handshake::derive_accept_key;
 
 use crate::app::App;
+use crate::auth::AuthError;
 use crate::error::ApiError;
 use crate::gate::{Address, Slot};
 use crate::http::edge::CorrelationId;
+use crate::http::origin::{self, Sender};
+use crate::http::query::refuse_tokens;
 use crate::net::Stream;
 use crate::push::connection::{Connection, Cookie};
 
@@ -43,9 +45,10 @@ pub(crate) async fn upgrade(
     let slot = app.gate.socket().ok_or(FULL)?;
     let address = request.extensions().get::<Address>().copied();
     let address = address.ok_or(invalid("Unknown sender"))?;
+    let cookie = cookie(&app, request.uri(), request.headers());
     let correlation_id = request.extensions_mut().remove::<CorrelationId>();
     let correlation_id = correlation_id.map_or_else(|| "".into(), |id| id.0);
-    let connection = Connection::new(cookie(&app, request.headers()), address, correlation_id);
+    let connection = Connection::new(cookie, address, correlation_id);
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or(invalid("This connection cannot be upgraded"))?;
     drop(request);
@@ -77,23 +80,19 @@ async fn run(app: Arc<App>, connection: Arc<Connection>, slot: Slot, upgrade: On
 
 /// Polling is not offered: a client that begins with it is told so.
 fn check_query(query: &str) -> Result<(), ApiError> {
+    refuse_tokens(Some(query))?;
     let parameter = |name: &str| {
-        query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find_map(|(key, value)| (key == name).then_some(value))
     };
-    match parameter("EIO") {
-        Some((_, "4")) => {}
-        _ => return Err(invalid("Engine.IO version 4 is required")),
+    if parameter("EIO").as_deref() != Some("4") {
+        return Err(invalid("Engine.IO version 4 is required"));
     }
-    match parameter("transport") {
-        Some((_, "websocket")) => {}
-        _ => return Err(invalid("Only the websocket transport is offered")),
+    if parameter("transport").as_deref() != Some("websocket") {
+        return Err(invalid("Only the websocket transport is offered"));
     }
     if parameter("sid").is_some() {
         return Err(invalid("Unknown session"));
-    }
-    // A token in an address ends up in logs. Better refused than looked away from.
-    if parameter("token").is_some() {
-        return Err(invalid("Tokens do not belong in addresses"));
     }
     Ok(())
 }
@@ -118,31 +117,17 @@ fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
 }
 
 /// The session cookie, if the page that opens the socket may use it. Browsers send cookies with
-/// sockets of any page, and no other rule stops a foreign page from reading what comes back.
-fn cookie(app: &App, headers: &HeaderMap) -> Cookie {
+/// sockets of any page, and no other rule stops a foreign page from reading what comes back: the
+/// page must be named, as every browser does.
+fn cookie(app: &App, uri: &Uri, headers: &HeaderMap) -> Cookie {
     match app.authenticator.cookie_token(headers) {
-        None => Cookie::Absent,
-        Some(token) if is_allowed_origin(app, headers) => Cookie::Token(token),
-        Some(_) => Cookie::ForeignOrigin,
+        Ok(None) => Cookie::Absent,
+        Ok(Some(token)) if origin::sender(&app.config, uri, headers) == Sender::TrustedPage => {
+            Cookie::Token(token)
+        }
+        Ok(Some(_)) => Cookie::Refused(AuthError::Origin),
+        Err(error) => Cookie::Refused(error),
     }
-}
-
-fn is_allowed_origin(app: &App, headers: &HeaderMap) -> bool {
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(origin) = text(ORIGIN) else {
-        return false;
-    };
-    if app.config.allowed_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) {
-        return true;
-    }
-    let scheme = if app.config.is_https() { "https" } else { "http" };
-    let uri = origin.parse::<Uri>().ok();
-    uri.as_ref().zip(text(HOST)).is_some_and(|(uri, host)| {
-        uri.scheme_str() == Some(scheme)
-            && uri
-                .authority()
-                .is_some_and(|authority| authority.as_str().eq_ignore_ascii_case(host))
-    })
 }
 
 fn invalid(message: &'static str) -> ApiError {
@@ -161,7 +146,8 @@ mod tests {
             "EIO=3&transport=websocket",
             "EIO=4&transport=polling",
             "EIO=4&transport=websocket&sid=x",
-            "EIO=4&transport=websocket&token=x",
+            "EIO=4&transport=websocket&%73id=x",
+            "EIO=4&transport=websocket&%74oken=x",
         ] {
             assert!(matches!(check_query(bad), Err(ApiError::Invalid(..))), "{bad}");
         }

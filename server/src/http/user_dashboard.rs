@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -15,9 +15,10 @@ use crate::http::dashboard;
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Path(user_id): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let session = app.authenticator.session(&headers).await?;
+    let session = dashboard::caller(&app, &uri, &headers).await?;
     if session.user.as_str() != user_id {
         return Err(ApiError::Forbidden("This dashboard belongs to another user"));
     }

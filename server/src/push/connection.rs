@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use tungstenite::protocol::frame::coding::CloseCode;
 use uuid::Uuid;
 
-use crate::auth::Session;
+use crate::auth::{AuthError, Session};
 use crate::clock;
 use crate::gate::{Address, Slot};
 use crate::metrics::{Limit, Metrics};
@@ -40,8 +40,8 @@ pub(crate) enum Cookie {
     /// No cookie, or one that has been used up.
     #[default]
     Absent,
-    /// A cookie, but the page that opened the socket is not one that may use it.
-    ForeignOrigin,
+    /// A cookie that cannot be used, such as that of a page that may not use it.
+    Refused(AuthError),
     /// The token in the cookie.
     Token(String),
 }

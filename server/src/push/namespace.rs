@@ -143,7 +143,7 @@ impl Door {
         }
         match cookie {
             Cookie::Token(token) => self.authenticator.verify(&token, TokenKind::Id).await,
-            Cookie::ForeignOrigin => Err(AuthError::Origin),
+            Cookie::Refused(error) => Err(error),
             Cookie::Absent => Err(AuthError::Missing),
         }
     }

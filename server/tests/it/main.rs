@@ -18,6 +18,8 @@ mod process;
 #[cfg(test)]
 mod push;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod revision;
 #[cfg(test)]
 mod schema;

@@ -166,7 +166,7 @@ pub(crate) fn access(user: &str) -> String {
 }
 
 impl TestServer {
-    /// A server at these addresses.
+    /// A server that runs at these addresses.
     pub(crate) fn at(base: String, admin: String) -> Self {
         Self { client: reqwest::Client::new(), base, admin }
     }

@@ -1,4 +1,6 @@
-//! Two users at once: nobody ever receives a byte of the other's data.
+//! Two users at once, and a crowd: nobody ever receives a byte of another's data.
+
+mod crowd;
 
 use std::collections::BTreeSet;
 

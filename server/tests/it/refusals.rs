@@ -1,0 +1,65 @@
+//! What the log says of a session that was refused: why, and which request; never whose, nor the
+//! token.
+
+use serde_json::{Value, json};
+
+use crate::process::Process;
+use crate::support::{access, token, with_database};
+
+/// In no message of anybody's, so that finding it means that a claim was logged.
+const USER: &str = "heliotrope";
+const CORRELATION: &str = "c-2718281828";
+
+#[tokio::test]
+async fn a_refused_session_is_logged_with_its_reason_and_without_its_token() {
+    with_database(|db| async move {
+        let settings = [("DASHBOARD_LOG", "trace"), ("DASHBOARD_LOG_FORMAT", "json")];
+        let process = Process::start(&db.url, &settings);
+        let running = &process.server;
+        let (expired, misplaced) = (token(USER, "access", -60), token(USER, "id", 60));
+        let good = access(USER);
+        let correlation = ("x-correlation-id", CORRELATION);
+        let bearer = format!("Bearer {expired}");
+        let answer =
+            running.get("/api/dashboard", &[("authorization", &bearer), correlation]).await;
+        assert_eq!(answer.status(), 401);
+        let address = format!("/api/dashboard?access_token={good}");
+        assert_eq!(running.get(&address, &[correlation]).await.status(), 400);
+        let foreign = format!("auth_token={misplaced}");
+        let foreign = [("cookie", foreign.as_str()), ("origin", "https://evil.test"), correlation];
+        assert_eq!(running.get("/api/dashboard", &foreign).await.status(), 403);
+        for refused in [&expired, &misplaced] {
+            let mut client = running.open(&[]).await;
+            client.send(&format!("40/dashboard,{}", json!({ "token": refused }))).await;
+            assert_eq!(client.frame().await, "44/dashboard,{\"message\":\"AUTH_FAILED\"}");
+        }
+        let ended = process.stop();
+        assert!(ended.status.success());
+        let log = ended.log;
+        for token in [&expired, &misplaced, &good] {
+            for part in token.split('.').skip(1) {
+                assert!(!log.contains(part), "a part of a token is in the log");
+            }
+        }
+        assert!(!log.contains(USER), "a claim is in the log");
+        let lines: Vec<Value> =
+            log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let refused: Vec<_> =
+            lines.iter().filter(|line| line["message"] == "request refused").collect();
+        let errors: Vec<_> =
+            refused.iter().map(|line| line["error"].as_str().unwrap_or_default()).collect();
+        assert_eq!(refused.len(), 3, "{errors:?}");
+        assert_eq!(errors[0], "unauthorized: expired");
+        assert!(errors[1].contains("Tokens do not belong in addresses"), "{errors:?}");
+        assert!(errors[2].contains("DASHBOARD_ALLOWED_ORIGINS"), "{errors:?}");
+        assert!(refused.iter().all(|line| line["correlation_id"] == CORRELATION));
+        let sockets: Vec<_> =
+            lines.iter().filter(|line| line["message"] == "socket refused").collect();
+        let reasons: Vec<_> = sockets.iter().map(|line| line["reason"].clone()).collect();
+        assert_eq!(reasons, ["expired", "token_use"]);
+        assert!(
+            sockets.iter().all(|line| line["socket"].as_str().is_some_and(|id| id.len() == 32))
+        );
+    })
+    .await;
+}
