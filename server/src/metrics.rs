@@ -106,6 +106,9 @@ impl Metrics {
         for limit in Limit::ALL {
             drop(metrics.limited.get_or_create(&LimitLabel { limit: limit.label() }));
         }
+        for result in ["ok", "error"] {
+            drop(metrics.jwks_fetches.get_or_create(&ResultLabel { result }));
+        }
         metrics
     }
 
