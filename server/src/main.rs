@@ -53,17 +53,19 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         scheme = server.scheme(),
     );
     writeln!(std::io::stdout(), "{line}")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let failed = tokio::select! {
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+        () = server.failed() => true,
+    };
     tracing::info!("stopping");
     tokio::select! {
         () = server.shutdown() => tracing::info!("stopped"),
         // Whoever asks twice does not want to wait.
         _ = interrupt.recv() => tracing::warn!("stopped at once"),
     }
-    Ok(())
+    // Not a success, so that whatever started this process starts another.
+    if failed { Err("a part of the server broke; see the log".into()) } else { Ok(()) }
 }
 
 fn explain(error: StartError) -> Box<dyn std::error::Error> {

@@ -20,6 +20,7 @@ pub mod query;
 mod refresh;
 pub(crate) mod room;
 pub mod section;
+mod supervise;
 pub mod user;
 
 use std::sync::Arc;
@@ -31,12 +32,11 @@ use hyper::service::Service;
 use shared_types::{ErrorEvent, ErrorEventCode, Revision};
 use socketioxide::service::SocketIoService;
 use socketioxide::{SocketIo, TransportType};
-use sqlx::postgres::PgConnection;
+use sqlx::PgConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
 use crate::clock;
@@ -49,6 +49,7 @@ use crate::push::connection::{Connection, Guarded};
 use crate::push::envelope::Message;
 use crate::push::refresh::{Reader, Refresher};
 use crate::push::room::Rooms;
+use crate::push::supervise::Supervisor;
 
 /// Clients have nothing to say but a token and pongs.
 const INBOUND_MAX_BYTES: usize = 16 * 1024;
@@ -69,7 +70,7 @@ pub(crate) struct Push {
     service: SocketIoService<()>,
     stall_timeout: Duration,
     stop: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Supervisor,
 }
 
 impl Push {
@@ -83,14 +84,15 @@ impl Push {
         let rooms = Arc::new(Rooms::new(Arc::clone(&metrics)));
         let (signals, receiver) = mpsc::channel(SIGNALS);
         let capture = Capture {
-            options: database.options.clone(),
+            pool: database.pool.clone(),
             interval: config.poll_interval(),
             rooms: Arc::clone(&rooms),
             metrics: Arc::clone(&metrics),
             signals: signals.clone(),
         };
         let (connection, position) = capture.open().await?;
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let stop = CancellationToken::new();
+        let tasks = Supervisor::new(stop.clone(), Arc::clone(&metrics));
         let service = service(config, &rooms, authenticator, &metrics, signals);
         let push = Self {
             rooms,
@@ -106,6 +108,11 @@ impl Push {
     /// Who is connected.
     pub(crate) fn rooms(&self) -> &Rooms {
         &self.rooms
+    }
+
+    /// Returns once the push side has broken in a way that only a new process mends.
+    pub(crate) async fn failed(&self) {
+        self.tasks.failed().await;
     }
 
     /// Hands a stream that has just been upgraded to the Socket.IO library.
@@ -149,8 +156,7 @@ impl Push {
         if timeout(CLOSE_TIMEOUT, gone).await.is_err() {
             self.rooms.cut_all("server_stopping");
         }
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.tasks.ended().await;
     }
 
     fn spawn(
@@ -174,11 +180,12 @@ impl Push {
             retry_max: Duration::from_secs(5),
         });
         let refresher = Refresher::new(reader, coalescer, position.clone());
-        self.tasks.spawn(capture.run(connection, position, self.stop.clone()));
-        self.tasks.spawn(refresher.run(signals, self.stop.clone()));
+        self.tasks.spawn("capture", capture.run(connection, position, self.stop.clone()));
+        self.tasks.spawn("refresh", refresher.run(signals, self.stop.clone()));
         let retention = config.change_retention();
-        self.tasks.spawn(compact::run(pool, retention, metrics, self.stop.clone()));
-        self.tasks.spawn(expire(Arc::clone(&self.rooms), self.stop.clone()));
+        let compaction = compact::run(pool, retention, metrics, self.stop.clone());
+        self.tasks.spawn("compact", compaction);
+        self.tasks.spawn("expire", expire(Arc::clone(&self.rooms), self.stop.clone()));
     }
 }
 
