@@ -9,18 +9,21 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::config::Config;
 
 use self::private::Private;
 pub use self::trouble::{DatabaseError, Trouble};
 
-/// How long a request waits for a free connection before it is told to come back.
+/// How long a connection may take to be free, or to be made.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Each connection's own limits. With the wait for a connection they keep a request below five
-/// seconds: a snapshot takes milliseconds, and who waits longer is better off being told so.
-const LIMITS: [&str; 3] =
-    ["set statement_timeout = '2500ms'", "set lock_timeout = '2s'", "set jit = off"];
+/// How long a snapshot waits for its turn before that.
+const TURN_TIMEOUT: Duration = Duration::from_secs(1);
+/// Each connection's own limits. With the waits above they keep a request at five seconds: a
+/// snapshot takes milliseconds, and who waits longer is better off being told so.
+const LIMITS: &str = "set statement_timeout = '2s'; set lock_timeout = '1500ms'; set jit = off";
 
 /// A database whose schema is up to date.
 #[derive(Debug)]
@@ -28,6 +31,7 @@ pub struct Database {
     /// For queries. Its options are for connections outside the pool, too; a private cluster that
     /// had to move to another port changes them.
     pub pool: PgPool,
+    turns: Semaphore,
     private: Option<Private>,
 }
 
@@ -48,16 +52,25 @@ impl Database {
             .max_connections(config.database_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(|connection, _| {
-                Box::pin(async move {
-                    for setting in LIMITS {
-                        sqlx::query(setting).execute(&mut *connection).await?;
-                    }
-                    Ok(())
-                })
+                Box::pin(async move { sqlx::raw_sql(LIMITS).execute(connection).await.map(drop) })
             })
             .connect_lazy_with(options);
         let private = cluster.map(|cluster| Private::guard(cluster, pool.clone()));
-        Ok(Self { pool, private })
+        let turns = config.database_connections.saturating_sub(config.refresh_concurrency).max(1);
+        let turns = Semaphore::new(usize::try_from(turns).unwrap_or(1));
+        Ok(Self { pool, turns, private })
+    }
+
+    /// Waits for a snapshot's turn to use the pool. Snapshots take the connections that refreshes
+    /// leave, so nobody queues within the pool: there the wait counts against the time to connect,
+    /// and after an outage, when all connections have to be made anew under a flood of requests,
+    /// each would reach the front of the queue with too little of it left to ever make one.
+    ///
+    /// # Errors
+    /// As for a pool with no free connection.
+    pub async fn turn(&self) -> Result<SemaphorePermit<'_>, sqlx::Error> {
+        let turn = timeout(TURN_TIMEOUT, self.turns.acquire()).await;
+        turn.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)
     }
 
     /// Closes the pool, and stops the private cluster if there is one.

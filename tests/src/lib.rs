@@ -16,8 +16,10 @@ pub mod proxy;
 pub mod writer;
 
 mod app;
+mod cluster;
 mod database;
 mod oracle;
+mod process;
 mod rest;
 mod screen;
 mod tokens;
@@ -26,8 +28,10 @@ mod wire;
 
 pub use app::TestApp;
 pub use browser::Browser;
+pub use cluster::{OwnCluster, Standby};
 pub use database::Database;
 pub use oracle::Oracle;
+pub use process::Process;
 pub use proxy::Proxy;
 pub use rest::{Answer, Credential, Rest};
 pub use screen::Screen;

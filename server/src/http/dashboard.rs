@@ -43,6 +43,7 @@ pub(crate) async fn respond(
         .filter_map(|tag| tag.parse().ok())
         .collect();
     let reads = async {
+        let _turn = app.database.turn().await?;
         if !known.is_empty() {
             let tag = query::tag(&app.database.pool, user.as_str()).await?;
             if known.contains(&tag) {

@@ -8,11 +8,13 @@
 mod changes;
 mod chromium;
 mod chromium_faults;
+mod crash;
 mod faults;
 mod isolation;
 mod node_client;
 mod node_server;
 mod operations;
+mod outage;
 mod page;
 mod rest;
 mod rust_client;
