@@ -7,6 +7,7 @@ mod trouble;
 use std::str::FromStr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -21,6 +22,8 @@ pub use self::trouble::{DatabaseError, Trouble};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a snapshot waits for its turn before that.
 const TURN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many connections to have ready at the start.
+const WARM: usize = 4;
 /// Each connection's own limits. With the waits above they keep a request at five seconds: a
 /// snapshot takes milliseconds, and who waits longer is better off being told so.
 const LIMITS: &str = "set statement_timeout = '2s'; set lock_timeout = '1500ms'; set jit = off";
@@ -57,8 +60,11 @@ impl Database {
             .connect_lazy_with(options);
         let private = cluster.map(|cluster| Private::guard(cluster, pool.clone()));
         let turns = config.database_connections.saturating_sub(config.refresh_concurrency).max(1);
-        let turns = Semaphore::new(usize::try_from(turns).unwrap_or(1));
-        Ok(Self { pool, turns, private })
+        let turns = usize::try_from(turns).unwrap_or(1);
+        // Whoever has waited for this server to start comes at once, and should not have to wait for
+        // connections as well. Where there are none to be had now, there may be later.
+        join_all((0..turns.min(WARM)).map(|_| pool.acquire())).await;
+        Ok(Self { pool, turns: Semaphore::new(turns), private })
     }
 
     /// Waits for a snapshot's turn to use the pool. Snapshots take the connections that refreshes
