@@ -44,6 +44,9 @@ pub const CONNECT_TIMEOUT: Millis = Millis::seconds(10);
 pub const FETCH_TIMEOUT: Millis = Millis::seconds(10);
 /// How long live must hold until earlier failures are forgiven.
 pub const SETTLE_AFTER: Millis = Millis::seconds(5);
+/// How soon a snapshot that could not be had is asked for again once an event shows that the server
+/// can read: within this span, spread over it.
+pub const HURRY_WITHIN: Millis = Millis(500);
 /// The degraded client's period of polling, give or take a tenth (D-RES-4).
 pub const POLL_EVERY: Millis = Millis::seconds(30);
 /// How often a live client makes sure that it missed nothing, give or take a tenth.

@@ -20,6 +20,7 @@ const EXISTS: [&str; 2] = ["42P04", "23505"];
 #[derive(Debug)]
 pub struct Cluster {
     runner: Runner,
+    durability: Durability,
     postmaster: Option<Postmaster>,
     port: u16,
     password: String,
@@ -50,9 +51,10 @@ impl Cluster {
         let binaries = binaries::find(options, &layout, progress)?;
         let runner = Runner { binaries, account, layout };
         runner.prepare(options.durability, progress)?;
-        let (postmaster, port) = runner.launch(options.durability)?;
-        let password = random_password()?;
-        let cluster = Self { runner, postmaster: Some(postmaster), port, password, _lock: lock };
+        let durability = options.durability;
+        let (postmaster, port) = runner.launch(durability, None)?;
+        let (postmaster, password) = (Some(postmaster), random_password()?);
+        let cluster = Self { runner, durability, postmaster, port, password, _lock: lock };
         cluster.publish()?;
         Ok(cluster)
     }
@@ -108,6 +110,29 @@ impl Cluster {
     /// [`Error::Sql`] where the server refuses.
     pub fn execute(&self, statement: &str) -> Result<(), Error> {
         admin::execute(&self.runner.layout.cluster(), self.port, statement)
+    }
+
+    /// Whether the server has ended by itself: it crashed, or somebody killed it.
+    pub fn has_ended(&mut self) -> bool {
+        self.postmaster.as_mut().is_none_or(Postmaster::has_ended)
+    }
+
+    /// Starts a server that has ended again, and waits until it has recovered. Address and password
+    /// stay as they were, unless another program has taken the port meanwhile.
+    ///
+    /// Blocks; call it from a thread that may.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; it may be tried again.
+    pub fn restart(&mut self) -> Result<(), Error> {
+        if let Some(mut former) = self.postmaster.take() {
+            former.stop(&self.runner)?;
+        }
+        self.runner.prepare(self.durability, &mut |_| {})?;
+        let (postmaster, port) = self.runner.launch(self.durability, Some(self.port))?;
+        (self.postmaster, self.port) = (Some(postmaster), port);
+        files::write_private(&self.runner.layout.url(), &format!("{}\n", self.url(DATABASE)))
     }
 
     /// Stops the server: its connections are ended, what was committed is kept.

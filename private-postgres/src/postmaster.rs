@@ -121,11 +121,16 @@ impl Runner {
         }
     }
 
-    /// Launches the server at a free port and waits until it accepts connections.
-    pub(crate) fn launch(&self, durability: Durability) -> Result<(Postmaster, u16), Error> {
+    /// Launches the server at that port if it is free, else at another one, and waits until it
+    /// accepts connections.
+    pub(crate) fn launch(
+        &self,
+        durability: Durability,
+        mut wanted: Option<u16>,
+    ) -> Result<(Postmaster, u16), Error> {
         let begun = Instant::now();
         loop {
-            let port = free_port()?;
+            let port = wanted.map_or_else(free_port, Ok)?;
             let said = match self.launch_at(port, durability)? {
                 Launch::Ready(postmaster) => return Ok((postmaster, port)),
                 Launch::Refused(said) => said.join("\n"),
@@ -133,6 +138,7 @@ impl Runner {
             // Another program took the port, or processes of a killed server still hold its
             // memory and are about to notice.
             let passing = ["could not bind", "pre-existing shared memory", "still in use"];
+            wanted = wanted.filter(|_| !said.contains(passing[0]));
             let hopeful = passing.iter().any(|reason| said.contains(reason));
             if !hopeful || begun.elapsed() > REMNANT_PATIENCE {
                 return Err(Error::Failed { doing: "start the PostgreSQL server", said });
@@ -193,8 +199,19 @@ impl Postmaster {
         self.child.id()
     }
 
+    /// Whether the first of its processes has ended. Others may be about to notice.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        // A child that cannot be asked about is none.
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Stops the server: politely, then firmly, then by force.
     pub(crate) fn stop(&mut self, runner: &Runner) -> Result<(), Error> {
+        if self.has_ended() {
+            // Its number may be another process's by now. What is left of it ends by itself.
+            self.ended_within(STOP_PATIENCE);
+            return Ok(());
+        }
         let pid = self.pid().to_string();
         let ended = ["INT", "QUIT"].into_iter().any(|signal| {
             let mut pg_ctl = runner.command("pg_ctl");

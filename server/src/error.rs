@@ -15,8 +15,9 @@ use crate::auth::AuthError;
 use crate::gate::TooMany;
 use crate::push::query::QueryError;
 
-/// Seconds after which to try again when the server cannot answer.
-pub const RETRY_AFTER_S: u32 = 2;
+/// Seconds after which to try again when the server cannot answer. Short: clients wait at least so
+/// long after the database is back, and spread themselves beyond it.
+pub const RETRY_AFTER_S: u32 = 1;
 
 /// Why a request is not answered as asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -130,6 +131,7 @@ impl From<AuthError> for ApiError {
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         match &error {
+            QueryError::Slow => Self::Unavailable(Arc::new(error)),
             QueryError::Database(source) if is_outage(source) => Self::Unavailable(Arc::new(error)),
             _ => Self::Internal(Arc::new(error)),
         }

@@ -93,15 +93,17 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     tracing::info!(%address, %admin, version = env!("CARGO_PKG_VERSION"), "started");
     let line = format!("dashboard-server listening on {scheme}://{address}, admin http://{admin}");
     writeln!(std::io::stdout(), "{line}")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let failed = tokio::select! {
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+        () = server.failed() => true,
+    };
     tracing::info!("stopping");
     tokio::select! {
         () = server.shutdown() => tracing::info!("stopped"),
         // Whoever asks twice does not want to wait.
         _ = interrupt.recv() => tracing::warn!("stopped at once"),
     }
-    Ok(())
+    // Not a success, so that whatever started this process starts another.
+    if failed { Err("a part of the server broke; see the log".into()) } else { Ok(()) }
 }

@@ -5,7 +5,9 @@
 mod labels;
 pub(crate) mod process;
 
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -51,6 +53,11 @@ pub struct Metrics {
     pub capture_polls: Family<ResultLabel, Counter>,
     /// Times that the change log had to be taken up anew.
     pub capture_gaps: Counter,
+    /// Users with changes that were found in the change log.
+    pub changes_captured: Counter,
+    /// How long ago the change log was looked at with success, when scraped.
+    capture_lag: Gauge<f64, AtomicU64>,
+    last_look: Mutex<Instant>,
     /// Change rows folded into the base.
     pub changes_folded: Counter,
     /// Requests for the token issuer's keys, by result.
@@ -91,6 +98,9 @@ impl Metrics {
             refresh_duration: latency(),
             capture_polls: Family::default(),
             capture_gaps: Counter::default(),
+            changes_captured: Counter::default(),
+            capture_lag: Gauge::default(),
+            last_look: Mutex::new(Instant::now()),
             changes_folded: Counter::default(),
             jwks_fetches: Family::default(),
             pool: Family::default(),
@@ -117,9 +127,16 @@ impl Metrics {
     /// # Errors
     /// If the text cannot be written, which a `String` does not do.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let last_look = *self.last_look.lock().unwrap_or_else(PoisonError::into_inner);
+        self.capture_lag.set(last_look.elapsed().as_secs_f64());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+
+    /// Notes that the change log was looked at with success.
+    pub fn looked(&self) {
+        *self.last_look.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// Counts a request.
@@ -176,6 +193,8 @@ impl Metrics {
             refresh_duration, "refresh_duration_seconds", "Time to read and send a refresh";
             capture_polls, "capture_polls", "Looks at the change log";
             capture_gaps, "capture_gaps", "Times that the change log was taken up anew";
+            changes_captured, "changes_captured", "Users found to have changes, each time";
+            capture_lag, "capture_lag_seconds", "Since the change log was last looked at";
             changes_folded, "changes_folded", "Change rows folded into the base";
             jwks_fetches, "jwks_fetches", "Requests for the token issuer's keys";
             pool, "database_connections", "Connections of the database pool";

@@ -89,6 +89,12 @@ impl Server {
         if self.app.config.tls_cert.is_some() { "https" } else { "http" }
     }
 
+    /// Returns once the server can no longer keep its promises, such as after a panic in the task
+    /// that follows the change log. What is left to do is to shut it down and start another.
+    pub async fn failed(&self) {
+        self.app.push.failed().await;
+    }
+
     /// Stops in order: not ready any more, sockets closed one after the other over the drain window,
     /// no new connections, requests finished, the private database last.
     pub async fn shutdown(self) {

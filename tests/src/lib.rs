@@ -16,10 +16,12 @@ pub mod proxy;
 pub mod writer;
 
 mod app;
+mod cluster;
 mod database;
 mod issuer;
 mod metrics;
 mod oracle;
+mod process;
 mod rest;
 mod screen;
 mod tokens;
@@ -28,10 +30,12 @@ mod wire;
 
 pub use app::TestApp;
 pub use browser::Browser;
+pub use cluster::{OwnCluster, Standby};
 pub use database::Database;
 pub use issuer::Issuer;
 pub use metrics::Metrics;
 pub use oracle::Oracle;
+pub use process::Process;
 pub use proxy::Proxy;
 pub use rest::{Answer, Credential, Rest};
 pub use screen::Screen;

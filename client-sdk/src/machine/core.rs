@@ -34,6 +34,8 @@ pub(super) struct Core {
     pub(super) polled: bool,
     /// Consecutive failures to get a socket that lasts.
     pub(super) failures: u32,
+    /// How often the server has said that it has no data, without live having held since.
+    pub(super) doubts: u32,
     /// Whether an expired token was already answered with an immediate attempt.
     pub(super) token_renewed: bool,
     /// Whether a message was skipped that may have held what the view now lacks.
@@ -62,6 +64,7 @@ impl Core {
             as_of: None,
             polled: false,
             failures: 0,
+            doubts: 0,
             token_renewed: false,
             suspicious: false,
             reason: None,
@@ -392,6 +395,7 @@ impl Core {
         self.as_of = None;
         self.polled = false;
         self.failures = 0;
+        self.doubts = 0;
         self.token_renewed = false;
         self.reason = None;
         self.last_fetch = None;

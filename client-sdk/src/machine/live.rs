@@ -3,7 +3,7 @@
 use shared_types::ErrorEventCode;
 
 use super::core::Core;
-use super::phases::{Buffer, Fetch, Link, Live, Pause, State, Syncing};
+use super::phases::{Buffer, Fetch, Link, Live, Pause, Sign, State, Syncing};
 use super::signal::{Fetched, Signal};
 use super::syncing::{disconnected, offline, silent};
 use super::{Loss, REVALIDATE_EVERY, SETTLE_AFTER};
@@ -76,6 +76,7 @@ impl Core {
         if live.settles_at.is_some_and(|settles_at| settles_at <= now) {
             live.settles_at = None;
             self.failures = 0;
+            self.doubts = 0;
             self.token_renewed = false;
         }
         if live.revalidation.deadline() > now {
@@ -163,15 +164,18 @@ impl Core {
     }
 
     /// The server could not read what it should have pushed: the view may be stale, so it is not
-    /// called live until a snapshot has come. The server is in trouble; it is not asked at once.
+    /// called live until a snapshot has come. The server is in trouble; it is not asked at once, and
+    /// the later the more often it has said so.
     fn doubt(&mut self, live: &Live, now: Moment) -> State {
         let reason = Reason::new(Code::SnapshotUnavailable, "the server has no data now");
         self.because(reason.code, &reason.message);
         self.reason = Some(reason);
+        self.doubts = self.doubts.saturating_add(1);
         State::Syncing(Syncing {
             link: live.link,
-            fetch: self.fetch_later(1, None::<Millis>, now),
-            fetch_failures: 1,
+            fetch: self.fetch_later(self.doubts, None::<Millis>, now),
+            fetch_failures: self.doubts,
+            sign: Sign::Awaited,
             buffer: Buffer::default(),
         })
     }

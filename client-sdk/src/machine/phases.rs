@@ -209,7 +209,17 @@ pub(super) struct Syncing {
     pub(super) link: Link,
     pub(super) fetch: Fetch,
     pub(super) fetch_failures: u32,
+    pub(super) sign: Sign,
     pub(super) buffer: Buffer,
+}
+
+/// Whether an event has shown that the server can read, so that a request that failed need not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    Awaited,
+    Seen,
+    /// A wait has been cut short for it.
+    Used,
 }
 
 #[derive(Debug)]

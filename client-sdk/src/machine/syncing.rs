@@ -1,9 +1,10 @@
 //! Connected, with the snapshot on its way: events wait until it is there (D-RES-3).
 
-use super::Loss;
 use super::core::Core;
-use super::phases::{Buffer, Fetch, Link, State, Syncing};
+use super::phases::{Buffer, Fetch, Link, Sign, State, Syncing};
 use super::signal::{Fetched, Signal};
+use super::{HURRY_WITHIN, Loss};
+use crate::backoff;
 use crate::decode::Change;
 use crate::prelude::*;
 use crate::reducer::{ChangeOutcome, SnapshotOutcome};
@@ -17,7 +18,8 @@ impl Core {
         link.heard(now);
         self.because(Code::Accepted, "the server accepted, the snapshot is asked for");
         let fetch = self.fetch_soon(now);
-        State::Syncing(Syncing { link, fetch, fetch_failures: 0, buffer: Buffer::default() })
+        let buffer = Buffer::default();
+        State::Syncing(Syncing { link, fetch, fetch_failures: 0, sign: Sign::Awaited, buffer })
     }
 
     pub(super) fn syncing(&mut self, mut syncing: Syncing, signal: Signal, now: Moment) -> State {
@@ -42,11 +44,16 @@ impl Core {
             Signal::Change(revision, change) => {
                 syncing.link.heard(now);
                 self.keep(&mut syncing.buffer, revision, change);
+                if syncing.sign == Sign::Awaited {
+                    syncing.sign = Sign::Seen;
+                }
+                self.hurry_fetch(&mut syncing, now);
                 State::Syncing(syncing)
             }
             Signal::Told(told) => match told.code {
                 // Being fetched anyway.
                 ErrorEventCode::SnapshotUnavailable => {
+                    syncing.sign = Sign::Awaited;
                     self.warn(&Reason::new(
                         Code::SnapshotUnavailable,
                         "the server has no data now",
@@ -123,6 +130,7 @@ impl Core {
         self.polled = false;
         syncing.fetch_failures = syncing.fetch_failures.saturating_add(1);
         syncing.fetch = self.fetch_later(syncing.fetch_failures, wish, now);
+        self.hurry_fetch(&mut syncing, now);
         State::Syncing(syncing)
     }
 
@@ -136,6 +144,20 @@ impl Core {
             self.change(revision, change, now);
         }
         self.enter_live(syncing.link, now)
+    }
+
+    /// An event shows that the server can read again, so a request that failed need not wait as the
+    /// law says. Within a span, as all clients see that at the same time; and once, as an event
+    /// proves nothing of the requests' own way: if that one fails too, the law holds. So does the
+    /// server's wish, which may be a proxy's in front that knows of its own load only.
+    fn hurry_fetch(&mut self, syncing: &mut Syncing, now: Moment) {
+        if let Fetch::Waiting(pause) = &mut syncing.fetch
+            && syncing.sign == Sign::Seen
+        {
+            syncing.sign = Sign::Used;
+            let soon = now + self.random.span(backoff::FLOOR, HURRY_WITHIN);
+            pause.until = pause.until.min(soon.max(pause.not_before));
+        }
     }
 
     fn keep(&mut self, buffer: &mut Buffer, revision: Revision, change: Change) {

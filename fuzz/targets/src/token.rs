@@ -19,6 +19,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Parser;
 use dashboard_server::auth::{Authenticator, Session, TokenKind};
+use dashboard_server::metrics::Metrics;
 use dashboard_server::{Config, Secret};
 use futures_util::FutureExt as _;
 use jsonwebtoken::jwk::Jwk;
@@ -225,8 +226,9 @@ fn authenticators() -> [Authenticator; 2] {
     };
     let published = Config { jwt_hs256_secret: None, jwt_jwks_file: Some(path.clone()), ..config };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let made = [&secret, &published]
-        .map(|config| runtime.block_on(Authenticator::new(config)).expect("keys for tests"));
+    let made = [&secret, &published].map(|config| {
+        runtime.block_on(Authenticator::new(config, &Metrics::new())).expect("keys for tests")
+    });
     std::fs::remove_file(path).expect("it was written a moment ago");
     made
 }

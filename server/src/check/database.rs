@@ -1,19 +1,16 @@
 //! The database's part. Reads only, in a session that could not write.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection, FromRow, Row};
+use sqlx::{Connection, FromRow};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use crate::check::Report;
 use crate::clock;
 use crate::config::Config;
-use crate::database::{self, DatabaseError};
-use crate::push::capture::CaptureError;
+use crate::database::{self, DatabaseError, Trouble, schema};
 use crate::secret::Secret;
 
 /// All of it; a database that is slower than this is as good as away.
@@ -25,11 +22,9 @@ const OTHER_CONNECTIONS: i64 = 2;
 
 /// What the database says of itself and of us.
 #[derive(FromRow)]
-#[expect(clippy::struct_excessive_bools, reason = "each is the answer to a question of its own")]
 struct Facts {
     role: String,
     version: String,
-    standby: bool,
     read_only: bool,
     may_create: bool,
     has_schema: bool,
@@ -51,36 +46,45 @@ pub(super) async fn configured(url: &Secret, config: &Config, report: &mut Repor
 }
 
 async fn look(url: &Secret, config: &Config, report: &mut Report) -> Result<(), DatabaseError> {
-    let options = database::options(url.expose())?;
-    let address = database::address(&options);
-    let failed = |source| DatabaseError::Unreachable { address: address.clone(), source };
-    let mut connection = database::connect(&options, Duration::ZERO).await?;
-    database::version(&mut connection).await?;
+    let options = schema::options(url.expose())?;
+    let fail = |trouble| DatabaseError::of(&options, trouble);
+    let mut connection = schema::connect(&options, Duration::ZERO).await?;
+    schema::check_server(&mut connection).await.map_err(fail)?;
+    let facts = facts(&mut connection, &database::address(&options), report).await;
+    let facts = facts.map_err(|error| fail(error.into()))?;
+    connections(&facts, config, report);
+    let looked = look_at_schema(&facts, &mut connection, report).await;
+    if let Err(trouble) = looked {
+        report.fail("schema", fail(trouble));
+    }
+    connection.close().await.ok();
+    Ok(())
+}
+
+/// Asks the database who it is, in a session that cannot write from then on.
+async fn facts(
+    connection: &mut PgConnection,
+    address: &str,
+    report: &mut Report,
+) -> Result<Facts, sqlx::Error> {
     let asked = clock::now();
-    let facts: Facts = sqlx::query_as(FACTS).fetch_one(&mut connection).await.map_err(failed)?;
+    let facts: Facts = sqlx::query_as(FACTS).fetch_one(&mut *connection).await?;
     let answered = clock::now();
     let Facts { version, role, .. } = &facts;
     report.ok("database", format!("PostgreSQL {version} at {address}, as role \"{role}\""));
-    if facts.standby {
-        report.fail("database", CaptureError::Standby);
-    } else if facts.read_only {
-        report.fail(
+    if facts.read_only {
+        report.warn(
             "database",
-            "transactions are read-only here: set default_transaction_read_only to off for this \
-             role and database",
+            "transactions are read-only here (default_transaction_read_only): dashboards are served, \
+             but the change log cannot be kept short",
         );
     }
     let trip: time::Duration = answered - asked;
     let skew: time::Duration = facts.clock - (asked + trip / 2_i32);
     clocks(skew.as_seconds_f64(), report);
-    connections(&facts, config, report);
-    sqlx::query("set session characteristics as transaction read only")
-        .execute(&mut connection)
-        .await
-        .map_err(failed)?;
-    schema(&facts, &mut connection, report).await.map_err(failed)?;
-    connection.close().await.ok();
-    Ok(())
+    let reading = "set session characteristics as transaction read only";
+    sqlx::query(reading).execute(connection).await?;
+    Ok(facts)
 }
 
 fn clocks(seconds: f64, report: &mut Report) {
@@ -119,21 +123,22 @@ fn connections(facts: &Facts, config: &Config, report: &mut Report) {
     );
 }
 
-async fn schema(
+async fn look_at_schema(
     facts: &Facts,
     connection: &mut PgConnection,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), Trouble> {
     if !facts.has_schema {
-        let steps: usize = database::migrations().iter().map(|(set, _)| set.iter().count()).sum();
-        if facts.may_create {
-            report.ok(
-                "schema",
-                format!("a start would make the schema \"dashboard\" and run {steps} migrations"),
-            );
-        } else {
-            report.fail("schema", DatabaseError::Denied);
+        if !facts.may_create {
+            return Err(Trouble::Denied(
+                "the schema is not there, and this role may not make it".into(),
+            ));
         }
+        let steps: usize = schema::migrations().iter().map(|(set, _)| set.iter().count()).sum();
+        report.ok(
+            "schema",
+            format!("a start would make the schema \"dashboard\" and run {steps} migrations"),
+        );
         return Ok(());
     }
     let denied: String = sqlx::query_scalar(DENIED).fetch_one(&mut *connection).await?;
@@ -148,71 +153,25 @@ async fn schema(
     }
     report.ok("rights", "this role may use the schema \"dashboard\" and all that is in it");
     let (mut applied, mut pending) = (0, 0);
-    for (set, table) in database::migrations() {
-        match compare(&set, table, connection).await? {
-            Ok(steps) => {
-                applied += steps.0;
-                pending += steps.1;
-            }
-            Err(error) => {
-                report.fail("schema", DatabaseError::Migrate(error));
-                return Ok(());
-            }
-        }
+    for (set, table) in schema::migrations() {
+        let progress = schema::progress(&set, table, connection).await?;
+        applied += progress.applied;
+        pending += progress.pending;
     }
-    if pending == 0 {
-        report.ok("schema", format!("is up to date ({applied} migrations)"));
-    } else {
-        report.ok(
+    match pending {
+        0 => report.ok("schema", format!("is up to date ({applied} migrations)")),
+        _ if facts.read_only => return Err(Trouble::ReadOnly),
+        _ => report.ok(
             "schema",
             format!("a start would run {pending} migrations; {applied} have been run"),
-        );
+        ),
     }
     Ok(())
-}
-
-/// How many migrations have been run and how many have not; or why a start would refuse.
-async fn compare(
-    set: &Migrator,
-    table: &'static str,
-    connection: &mut PgConnection,
-) -> Result<Result<(usize, usize), MigrateError>, sqlx::Error> {
-    let exists: bool = sqlx::query_scalar("select to_regclass($1) is not null")
-        .bind(table)
-        .fetch_one(&mut *connection)
-        .await?;
-    let mut done = HashMap::new();
-    if exists {
-        let query = AssertSqlSafe(format!("select version, success, checksum from {table}"));
-        for row in sqlx::query(query).fetch_all(connection).await? {
-            let (version, success): (i64, bool) = (row.try_get(0)?, row.try_get(1)?);
-            let checksum: Vec<u8> = row.try_get(2)?;
-            if !success {
-                return Ok(Err(MigrateError::Dirty(version)));
-            }
-            done.insert(version, checksum);
-        }
-    }
-    let mut pending = 0;
-    let applied = done.len();
-    for migration in set.iter() {
-        match done.remove(&migration.version) {
-            None => pending += 1,
-            Some(checksum) if *checksum == *migration.checksum => {}
-            Some(_) => return Ok(Err(MigrateError::VersionMismatch(migration.version))),
-        }
-    }
-    // What is left was made by a version of this server that this one does not know.
-    Ok(match done.keys().min() {
-        Some(version) => Err(MigrateError::VersionMissing(*version)),
-        None => Ok((applied, pending)),
-    })
 }
 
 const FACTS: &str = "
     select current_user::text as role,
            split_part(current_setting('server_version'), ' ', 1) as version,
-           pg_is_in_recovery() as standby,
            current_setting('default_transaction_read_only') = 'on' as read_only,
            has_database_privilege(current_database(), 'CREATE') as may_create,
            exists (select from pg_namespace where nspname = 'dashboard') as has_schema,

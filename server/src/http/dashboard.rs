@@ -54,16 +54,24 @@ pub(crate) async fn respond(
         .flat_map(|value| value.split(','))
         .filter_map(|tag| tag.parse().ok())
         .collect();
-    if !known.is_empty() {
-        let tag = query::tag(&app.database.pool, user.as_str()).await?;
-        if known.contains(&tag) {
-            app.push.rooms().served(user, tag.revision);
-            return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), &tag));
+    let reads = async {
+        let _turn = app.database.turn().await?;
+        if !known.is_empty() {
+            let tag = query::tag(&app.database.pool, user.as_str()).await?;
+            if known.contains(&tag) {
+                return Ok((tag, None));
+            }
         }
-    }
-    let (tag, view) = query::snapshot(&app.database.pool, user.as_str()).await?;
+        let (tag, view) = query::snapshot(&app.database.pool, user.as_str()).await?;
+        Ok((tag, Some(view)))
+    };
+    let (tag, view) = query::in_time(reads).await?;
     app.push.rooms().served(user, tag.revision);
-    Ok(tagged(Json(view).into_response(), &tag))
+    let response = match view {
+        Some(view) => Json(view).into_response(),
+        None => StatusCode::NOT_MODIFIED.into_response(),
+    };
+    Ok(tagged(response, &tag))
 }
 
 fn tagged(mut response: Response, tag: &SnapshotTag) -> Response {

@@ -9,8 +9,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{Connection as _, Row};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection as _, PgPool, Row};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -22,16 +22,31 @@ use crate::push::user::UserId;
 
 /// A poll that takes longer means that the connection is dead.
 const POLL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The connection's own limits, below that: a session that waits for a lock would otherwise stay
+/// behind on the server each time that it is given up here. Plans must not depend on statistics
+/// that lag behind a table that breathes, and must not be compiled.
+const SETTINGS: [&str; 4] = [
+    "set statement_timeout = '4s'",
+    "set lock_timeout = '2s'",
+    "set enable_seqscan = off",
+    "set jit = off",
+];
+/// An outage that is shorter disturbs nobody.
+const GRACE: Duration = Duration::from_secs(1);
 /// How often to poll while nobody is connected: keeps the cursor young.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 const RECONNECT_MIN: Duration = Duration::from_millis(100);
-const RECONNECT_MAX: Duration = Duration::from_secs(2);
+/// Missed changes wait for this.
+const RECONNECT_MAX: Duration = Duration::from_millis(400);
 
 /// What the refreshes are made of.
 #[derive(Debug)]
 pub(crate) enum Signal {
     /// These users have changes that the cursor does not see.
     Changes { since: Cursor, users: Vec<Changed> },
+    /// The change log cannot be followed, and has not been for longer than anyone should be left
+    /// in the belief that it is. Followed by a gap.
+    Lost,
     /// Changes may have been missed; from this position on none are.
     Gap(Position),
     /// A socket of this user could not be sent an event because it had not been accepted yet.
@@ -72,7 +87,8 @@ pub enum CaptureError {
 
 /// Follows the change log of one database.
 pub(crate) struct Capture {
-    pub(crate) options: PgConnectOptions,
+    /// Tells how to connect, now: a private cluster may have moved. The connection is not from it.
+    pub(crate) pool: PgPool,
     pub(crate) interval: Duration,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) metrics: Arc<Metrics>,
@@ -118,29 +134,50 @@ impl Capture {
     }
 
     async fn connect(&self) -> Result<(PgConnection, Position), CaptureError> {
-        let mut connection = PgConnection::connect_with(&self.options).await?;
-        // Plans must not depend on statistics that lag behind a table that breathes, and must not
-        // be compiled.
-        for setting in ["set enable_seqscan = off", "set jit = off"] {
+        let mut connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
+        for setting in SETTINGS {
             sqlx::query(setting).execute(&mut connection).await?;
         }
         if sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(&mut connection).await? {
             return Err(CaptureError::Standby);
         }
-        for statement in FORGET_FUTURE {
-            sqlx::query(statement).execute(&mut connection).await?;
+        // A database that may only be read can be followed all the same.
+        if sqlx::query_scalar(HAS_FUTURE).fetch_one(&mut connection).await? {
+            for statement in FORGET_FUTURE {
+                sqlx::query(statement).execute(&mut connection).await?;
+            }
         }
         let row = sqlx::query(POSITION).fetch_one(&mut connection).await?;
         let position = Position { epoch: row.try_get(0)?, cursor: cursor(&row, 1)? };
         Ok((connection, position))
     }
 
+    /// Connects again, however long it takes; says so once it takes too long.
     async fn reopen(&self) -> (PgConnection, Position) {
+        let reopened = self.reopen_in_silence();
+        tokio::pin!(reopened);
+        if let Ok(opened) = timeout(GRACE, &mut reopened).await {
+            return opened;
+        }
+        tracing::error!("the change log has been lost; telling the sockets");
+        self.signals.send(Signal::Lost).await.ok();
+        reopened.await
+    }
+
+    async fn reopen_in_silence(&self) -> (PgConnection, Position) {
         let mut delay = RECONNECT_MIN;
+        let mut told = String::new();
         loop {
             match self.open().await {
                 Ok(opened) => return opened,
-                Err(error) => tracing::warn!(%error, "the change log cannot be reached"),
+                Err(error) => {
+                    // Several times a second, so only what is new.
+                    let error = error.to_string();
+                    if error != told {
+                        tracing::warn!(error, "the change log cannot be reached");
+                        told = error;
+                    }
+                }
             }
             tokio::time::sleep(delay).await;
             delay = (delay * 2).min(RECONNECT_MAX);
@@ -193,7 +230,9 @@ impl Capture {
             }
         }
         self.count("ok");
+        self.metrics.looked();
         if !users.is_empty() {
+            self.metrics.changes_captured.inc_by(users.len() as u64);
             self.signals.send(Signal::Changes { since: since.clone(), users }).await.ok();
         }
         Ok(next)
@@ -206,6 +245,17 @@ impl Capture {
 
 const POSITION: &str = "
     select dashboard.epoch(), pg_current_snapshot()::text";
+
+const HAS_FUTURE: &str = "
+    select exists (
+        select from dashboard.changes where xid >= pg_snapshot_xmax(pg_current_snapshot())
+    ) or exists (
+        select from dashboard.compactions
+        where pg_snapshot_xmax(snapshot) > pg_snapshot_xmax(pg_current_snapshot())
+    ) or exists (
+        select from dashboard.meta
+        where pg_snapshot_xmax(folded) > pg_snapshot_xmax(pg_current_snapshot())
+    )";
 
 /// What a dump from an older cluster brings along: transactions that are yet to come here. They
 /// would look unread for ever.

@@ -179,7 +179,8 @@ impl Coalescer {
     }
 
     /// Starts over from a new cursor, because the old ones may lie: the database came back as
-    /// another, or dropped rows that were not read. Whoever is owed something gets everything.
+    /// another, or dropped rows that were not read. Whoever is owed something gets everything, and
+    /// whoever waits after a failure waits no longer: the failures were the database's.
     pub fn start_over(&mut self, cursor: &Cursor, now: Instant) {
         self.era += 1;
         let everything =
@@ -188,9 +189,17 @@ impl Coalescer {
             match state {
                 State::Quiet { seen, .. } => *seen = None,
                 State::Waiting { dirty, .. } => *dirty = everything(),
-                State::Running { dirty, .. } => *dirty = Some(everything()),
+                State::Running { dirty, failures, .. } => {
+                    *dirty = Some(everything());
+                    *failures = (*failures).min(1);
+                }
             }
         }
+        let sooner = |(at, user): (Instant, UserId)| match self.users.get(&user) {
+            Some(State::Waiting { failures: 1.., .. }) => (at.min(now), user),
+            _ => (at, user),
+        };
+        self.due = std::mem::take(&mut self.due).into_iter().map(sooner).collect();
     }
 
     fn wait(&mut self, user: &UserId, due: Instant, dirty: Dirty, failures: u32) {
@@ -335,5 +344,25 @@ mod tests {
         let everything = Dirty { forced: Sections::ALL, ..dirty(10, start) };
         assert_eq!(coalescer.next(start), Some((waiting, everything.clone())));
         assert_eq!(coalescer.next(start + WINDOW), Some((running, everything)));
+    }
+
+    #[test]
+    fn starting_over_ends_the_wait_after_a_failure() {
+        let (mut coalescer, start, ada) = (coalescer(2), Instant::now(), UserId::from("ada"));
+        coalescer.mark(&ada, dirty(3, start), start);
+        for _ in 0..5 {
+            let now = coalescer.next_due().unwrap();
+            let (_, owed) = coalescer.next(now).unwrap();
+            coalescer.finished(&ada, Outcome::Failed(owed), now);
+        }
+        let now = coalescer.next_due().unwrap() - ms(1_000);
+        assert_eq!(coalescer.next(now), None);
+        coalescer.start_over(&cursor(10), now);
+        let (_, owed) = coalescer.next(now).unwrap();
+        assert_eq!(owed, Dirty { forced: Sections::ALL, ..dirty(10, now) });
+        // One that was on its way then fails as if for the second time.
+        coalescer.start_over(&cursor(11), now);
+        coalescer.finished(&ada, Outcome::Failed(owed), now);
+        assert_eq!(coalescer.next_due(), Some(now + ms(400)));
     }
 }

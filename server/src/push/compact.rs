@@ -22,6 +22,7 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) {
     let interval = (retention / 4).clamp(Duration::from_millis(250), Duration::from_mins(1));
+    let mut failing = false;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -30,8 +31,16 @@ pub(crate) async fn run(
         match compact(&pool, retention).await {
             Ok(folded) => {
                 metrics.changes_folded.inc_by(folded);
+                if std::mem::take(&mut failing) {
+                    tracing::info!("the change log is compacted again");
+                }
             }
-            Err(error) => tracing::warn!(%error, "the change log could not be compacted"),
+            // Once per failure, not once per attempt: a database may be read-only for long.
+            Err(error) if !failing => {
+                failing = true;
+                tracing::warn!(%error, "the change log cannot be compacted and will grow");
+            }
+            Err(_) => {}
         }
     }
 }

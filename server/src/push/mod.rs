@@ -22,6 +22,7 @@ pub mod query;
 mod refresh;
 pub(crate) mod room;
 pub mod section;
+mod supervise;
 pub mod user;
 
 use std::sync::Arc;
@@ -33,12 +34,11 @@ use hyper::service::Service;
 use shared_types::{ErrorEvent, ErrorEventCode, Revision};
 use socketioxide::service::SocketIoService;
 use socketioxide::{SocketIo, TransportType};
-use sqlx::postgres::PgConnection;
+use sqlx::PgConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
 use crate::clock;
@@ -54,6 +54,7 @@ use crate::push::frames::FrameLimits;
 use crate::push::namespace::Door;
 use crate::push::refresh::{Reader, Refresher};
 use crate::push::room::Rooms;
+use crate::push::supervise::Supervisor;
 use crate::telemetry::traces::Traces;
 
 /// Events wait here for a slow client; then it is cut off.
@@ -75,7 +76,7 @@ pub(crate) struct Push {
     pace: drain::Pace,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Supervisor,
 }
 
 impl Push {
@@ -91,7 +92,7 @@ impl Push {
         let rooms = Arc::new(Rooms::new(Arc::clone(&metrics)));
         let (signals, receiver) = mpsc::channel(SIGNALS);
         let capture = Capture {
-            options: database.options.clone(),
+            pool: database.pool.clone(),
             interval: config.poll_interval(),
             rooms: Arc::clone(&rooms),
             metrics: Arc::clone(&metrics),
@@ -104,7 +105,8 @@ impl Push {
             traces: traces.clone(),
         };
         let (connection, position) = capture.open().await?;
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let stop = CancellationToken::new();
+        let tasks = Supervisor::new(stop.clone(), Arc::clone(&metrics));
         let door = Door {
             rooms: Arc::clone(&rooms),
             authenticator,
@@ -134,6 +136,11 @@ impl Push {
     /// Who is connected.
     pub(crate) fn rooms(&self) -> &Rooms {
         &self.rooms
+    }
+
+    /// Returns once the push side has broken in a way that only a new process mends.
+    pub(crate) async fn failed(&self) {
+        self.tasks.failed().await;
     }
 
     /// Hands a stream that has just been upgraded to the Socket.IO library.
@@ -178,8 +185,7 @@ impl Push {
         if timeout(CLOSE_TIMEOUT, gone).await.is_err() {
             self.rooms.cut_all(drain::REASON);
         }
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.tasks.ended().await;
     }
 
     fn spawn(
@@ -197,12 +203,14 @@ impl Push {
             retry_max: Duration::from_secs(5),
         });
         let refresher = Refresher::new(reader, coalescer, position.clone());
-        self.tasks.spawn(capture.run(connection, position, self.stop.clone()));
-        self.tasks.spawn(refresher.run(signals, self.stop.clone()));
+        self.tasks.spawn("capture", capture.run(connection, position, self.stop.clone()));
+        self.tasks.spawn("refresh", refresher.run(signals, self.stop.clone()));
         let retention = config.change_retention();
-        self.tasks.spawn(compact::run(pool, retention, metrics, self.stop.clone()));
+        let compaction = compact::run(pool, retention, metrics, self.stop.clone());
+        self.tasks.spawn("compact", compaction);
         let patience = config.limits.connect_timeout();
-        self.tasks.spawn(expire(Arc::clone(&self.rooms), patience, self.stop.clone()));
+        let expiry = expire(Arc::clone(&self.rooms), patience, self.stop.clone());
+        self.tasks.spawn("expire", expiry);
     }
 }
 

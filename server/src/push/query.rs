@@ -9,6 +9,7 @@
 
 use std::cmp::Reverse;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use shared_types::{
     BuildStatus, CoverImageUrl, CoverageStatus, DashboardView, Epoch, PartialPartsMoc, Percentage,
@@ -23,12 +24,19 @@ use crate::clock;
 use crate::push::cursor::Cursor;
 use crate::push::section::Sections;
 
+/// How long to wait for an answer of several statements, with all that they wait for. Longer than
+/// any one of them may take, so it is what is left when the network fails in silence.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Where a user's data could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// The database did not answer, or answered with an error.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    /// It did not answer in time.
+    #[error("the database did not answer within {} s", PATIENCE.as_secs())]
+    Slow,
     /// The database holds something that the contract cannot express.
     #[error("the database holds a bad value: {0}")]
     Value(&'static str),
@@ -51,6 +59,16 @@ pub struct Refresh {
     pub folded: Cursor,
     /// The sections that were read; the others are empty.
     pub view: DashboardView,
+}
+
+/// Waits for reads, but not for ever.
+///
+/// # Errors
+/// [`QueryError::Slow`], and what the reads themselves return.
+pub async fn in_time<T>(
+    reads: impl Future<Output = Result<T, QueryError>>,
+) -> Result<T, QueryError> {
+    tokio::time::timeout(PATIENCE, reads).await.unwrap_or(Err(QueryError::Slow))
 }
 
 /// Reads a whole dashboard and its tag (D-API-2).

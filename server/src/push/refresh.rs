@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shared_types::{ErrorEvent, ErrorEventCode, Revision};
 use sqlx::PgPool;
@@ -25,11 +25,17 @@ use crate::telemetry::traces::{Change, Traces};
 /// How many users to compare in one statement.
 const COMPARE_CHUNK: usize = 1000;
 
+/// While the change log is lost, how often to look for those who have got a snapshot all the same:
+/// for so long, and twice that at most, one may be called live that nobody watches over.
+const TELL_INTERVAL: Duration = Duration::from_secs(2);
+
 /// The task between the change log and the rooms.
 pub(crate) struct Refresher {
     reader: Arc<Reader>,
     coalescer: Coalescer,
     position: Position,
+    /// While the change log is lost: when to look again for whom to tell.
+    tell_at: Option<Instant>,
     running: HashMap<Id, (UserId, Dirty)>,
     tasks: JoinSet<Outcome>,
 }
@@ -56,6 +62,7 @@ impl Refresher {
             reader: Arc::new(reader),
             coalescer,
             position,
+            tell_at: None,
             running: HashMap::new(),
             tasks: JoinSet::new(),
         }
@@ -73,13 +80,7 @@ impl Refresher {
                 let task = self.tasks.spawn(work);
                 self.running.insert(task.id(), (user, dirty));
             }
-            let next_due = self.coalescer.next_due();
-            let wait = async {
-                match next_due {
-                    Some(at) => tokio::time::sleep_until(at.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let (due, tell_at) = (until(self.coalescer.next_due()), until(self.tell_at));
             tokio::select! {
                 () = stop.cancelled() => return,
                 signal = signals.recv() => match signal {
@@ -87,7 +88,8 @@ impl Refresher {
                     None => return,
                 },
                 Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
-                () = wait => {}
+                () = due => {}
+                () = tell_at => self.tell(self.reader.rooms.doubt_again()),
             }
         }
     }
@@ -106,14 +108,23 @@ impl Refresher {
                 }
                 self.position.cursor = since;
             }
-            Signal::Resend(user) => self.mark_everything(&user, now),
+            Signal::Resend(user) => self.mark(&user, Sections::ALL, now),
+            Signal::Lost => self.tell(self.reader.rooms.doubt_all()),
             Signal::Gap(position) => self.start_over(position, now).await,
         }
     }
 
-    fn mark_everything(&mut self, user: &UserId, now: Instant) {
+    /// Tells users that nobody can say whether what they see is current.
+    fn tell(&mut self, users: Vec<UserId>) {
+        for user in users {
+            self.reader.rooms.notify(&user, snapshot_unavailable);
+        }
+        self.tell_at = Some(Instant::now() + TELL_INTERVAL);
+    }
+
+    fn mark(&mut self, user: &UserId, forced: Sections, now: Instant) {
         let since = self.position.cursor.clone();
-        let dirty = Dirty { since, forced: Sections::ALL, oldest: now, seen: now };
+        let dirty = Dirty { since, forced, oldest: now, seen: now };
         self.coalescer.mark(user, dirty, now);
     }
 
@@ -127,6 +138,7 @@ impl Refresher {
         }
         self.coalescer.start_over(&position.cursor, now);
         self.position = position;
+        let was_told = self.tell_at.take().is_some();
         let mut lost = false;
         for chunk in rooms.occupants().chunks(COMPARE_CHUNK) {
             let users: Vec<_> = chunk.iter().map(|o| o.user.as_str().to_owned()).collect();
@@ -141,7 +153,11 @@ impl Refresher {
                 if revision.is_some() && revision < occupant.seen {
                     lost = true;
                 } else if revision.is_none() || revision != occupant.sent {
-                    self.mark_everything(&occupant.user, now);
+                    self.mark(&occupant.user, Sections::ALL, now);
+                } else if was_told {
+                    // Nothing new, but the sign that the database can be read again: clients
+                    // that have failed to fetch do not wait any longer then.
+                    self.mark(&occupant.user, Sections::SUMMARY, now);
                 }
             }
         }
@@ -213,11 +229,15 @@ impl Reader {
         started: Instant,
     ) -> Result<Cursor, RefreshError> {
         let id = user.as_str();
-        let mut read = query::refresh(&self.pool, id, &dirty.since, dirty.forced).await?;
-        if read.folded > dirty.since && read.sections != Sections::ALL {
-            // The rows that would say which sections changed have been folded meanwhile.
-            read = query::refresh(&self.pool, id, &dirty.since, Sections::ALL).await?;
-        }
+        let read = query::in_time(async {
+            let read = query::refresh(&self.pool, id, &dirty.since, dirty.forced).await?;
+            if read.folded > dirty.since && read.sections != Sections::ALL {
+                // The rows that would say which sections changed have been folded meanwhile.
+                return query::refresh(&self.pool, id, &dirty.since, Sections::ALL).await;
+            }
+            Ok(read)
+        });
+        let read = read.await?;
         let (done, revision) = (Instant::now(), read.tag.revision);
         let messages = envelope::messages(&read)?;
         let sockets = self.rooms.deliver(user, revision, &messages);
@@ -235,6 +255,13 @@ impl Reader {
             });
         }
         Ok(read.cursor)
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -40,6 +40,9 @@ struct Room {
     sent: Option<Revision>,
     /// The highest revision that anyone here may have seen.
     seen: Option<Revision>,
+    /// How often to say yet that a snapshot, which went out while the change log was lost, may have
+    /// grown old. Twice: the first may overtake the snapshot.
+    doubts: u8,
 }
 
 /// A socket in its user's room.
@@ -225,7 +228,25 @@ impl Rooms {
     pub(crate) fn served(&self, user: &UserId, revision: Revision) {
         if let Some(room) = lock(&self.by_user).get_mut(user) {
             room.seen = room.seen.max(Some(revision));
+            room.doubts = 2;
         }
+    }
+
+    /// Whose snapshots nobody can vouch for any more: everyone's.
+    pub(crate) fn doubt_all(&self) -> Vec<UserId> {
+        let mut rooms = lock(&self.by_user);
+        rooms.values_mut().for_each(|room| room.doubts = 0);
+        rooms.keys().cloned().collect()
+    }
+
+    /// Who has got a snapshot since then, and has to be told that it may have grown old.
+    pub(crate) fn doubt_again(&self) -> Vec<UserId> {
+        let mut doubtful = Vec::new();
+        for (user, room) in lock(&self.by_user).iter_mut().filter(|(_, room)| room.doubts > 0) {
+            room.doubts -= 1;
+            doubtful.push(user.clone());
+        }
+        doubtful
     }
 
     /// Hands all events up to that revision to all of the user's sockets. How many they are.

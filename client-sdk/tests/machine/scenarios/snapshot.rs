@@ -1,7 +1,7 @@
 //! Snapshots that fail, hang, lag or make no sense, while the connection is good.
 
 use client_sdk::backoff;
-use client_sdk::machine::{FETCH_TIMEOUT, Input, Response};
+use client_sdk::machine::{FETCH_TIMEOUT, HURRY_WITHIN, Input, Response, SETTLE_AFTER};
 use client_sdk::state::{Code, Source, Status};
 use client_sdk::time::Millis;
 
@@ -146,6 +146,111 @@ fn a_server_without_data_makes_the_view_doubtful_until_a_snapshot_comes() {
     until_asked(&mut bench);
     bench.answer(11);
     assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(11)));
+}
+
+/// A client that has failed so often to get its snapshot that it waits for long.
+fn waiting_for_long() -> Bench {
+    let mut bench = Bench::at(Status::Syncing);
+    loop {
+        bench.answer_with(status(503));
+        bench.frame("2");
+        let wait = bench.state.next_retry_at.map(|due| due.since(bench.now));
+        if wait > Some(Millis::seconds(10)) {
+            return bench;
+        }
+        until_asked(&mut bench);
+    }
+}
+
+#[test]
+fn an_event_cuts_the_wait_after_a_failure_short_and_only_once() {
+    let mut bench = waiting_for_long();
+    bench.frame(&summary_event(11));
+    let waited = until_asked(&mut bench);
+    assert!(waited >= backoff::FLOOR && waited <= HURRY_WITHIN, "{waited:?}");
+    // Requests have a way of their own, of which events prove nothing.
+    let mut longest = Millis(0);
+    for revision in 12..32 {
+        bench.answer_with(status(503));
+        bench.frame(&summary_event(revision));
+        longest = longest.max(until_asked(&mut bench));
+        bench.frame("2");
+    }
+    assert!(longest > Millis::seconds(10), "{longest:?}");
+    // A new telling makes the next event news again.
+    while bench.fetch.is_some()
+        || bench.state.next_retry_at.is_none_or(|due| due.since(bench.now) < Millis::seconds(5))
+    {
+        if bench.fetch.is_some() {
+            bench.answer_with(status(503));
+        } else {
+            until_asked(&mut bench);
+        }
+        bench.frame("2");
+    }
+    bench.frame(&error_event("SNAPSHOT_UNAVAILABLE", None));
+    bench.frame(&summary_event(40));
+    assert!(until_asked(&mut bench) <= HURRY_WITHIN);
+    bench.answer(40);
+    assert_eq!(bench.state.status, Status::Live);
+}
+
+#[test]
+fn an_event_during_the_request_counts_when_that_fails() {
+    let mut bench = waiting_for_long();
+    until_asked(&mut bench);
+    bench.frame(&summary_event(11));
+    bench.answer_with(status(503));
+    assert!(until_asked(&mut bench) <= HURRY_WITHIN);
+}
+
+#[test]
+fn no_event_cuts_short_what_the_server_asked_for() {
+    let mut bench = Bench::at(Status::Syncing);
+    bench.answer_with(Response { retry_after: Some(Millis::seconds(17)), ..status(503) });
+    bench.frame(&summary_event(11));
+    assert_eq!(until_asked(&mut bench), Millis::seconds(17));
+}
+
+#[test]
+fn clients_that_see_the_same_event_do_not_ask_at_the_same_time() {
+    let mut waits = Vec::new();
+    for seed in 0..200 {
+        let mut bench = Bench::seeded(seed);
+        bench.input(Input::Start);
+        bench.accept();
+        for _ in 0..8 {
+            bench.answer_with(status(503));
+            bench.frame("2");
+            until_asked(&mut bench);
+        }
+        bench.frame(&summary_event(11));
+        bench.answer_with(status(503));
+        waits.push(until_asked(&mut bench));
+    }
+    let within = |low, high| waits.iter().filter(|wait| (low..high).contains(&wait.0)).count();
+    for bin in [100, 200, 300, 400] {
+        assert!((25..=80).contains(&within(bin, bin + 100)), "{waits:?}");
+    }
+}
+
+#[test]
+fn a_server_that_keeps_saying_that_it_has_no_data_is_asked_less_and_less() {
+    let mut bench = Bench::at(Status::Live);
+    let start = bench.now;
+    let mut asked = 0;
+    while bench.now.since(start) < Millis::seconds(600) {
+        bench.frame("2");
+        bench.frame(&error_event("SNAPSHOT_UNAVAILABLE", None));
+        until_asked(&mut bench);
+        bench.answer(10);
+        asked += 1;
+    }
+    assert!((30..90).contains(&asked), "{asked}");
+    // Forgiven once live has held.
+    bench.pass(SETTLE_AFTER);
+    bench.frame(&error_event("SNAPSHOT_UNAVAILABLE", None));
+    assert!(until_asked(&mut bench) <= backoff::ceiling(1));
 }
 
 #[test]

@@ -1,0 +1,224 @@
+//! What can keep the server from its database, in words that say what to do. Never a password.
+
+use std::io;
+
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::PgConnectOptions;
+
+/// Why there is no database.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The address cannot be read. Not shown: it may hold a password.
+    #[error("DATABASE_URL is not an address such as postgres://user:password@host:5432/name")]
+    Url,
+    /// The private cluster cannot be started.
+    #[error(
+        "no DATABASE_URL is set, and a private PostgreSQL cannot be started: {0}; set DATABASE_URL \
+         to use one of your own"
+    )]
+    Private(#[from] private_postgres::Error),
+    /// The task that starts the private cluster was ended.
+    #[error("starting the private PostgreSQL was interrupted")]
+    Interrupted,
+    /// The database cannot be used as it is.
+    #[error("the database at {address} {trouble}")]
+    Unusable {
+        /// Host, port and name, without user and password.
+        address: String,
+        /// What is wrong with it.
+        trouble: Trouble,
+    },
+}
+
+/// What is wrong with a database.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// Nobody listens.
+    #[error(
+        "does not answer: nothing listens there; start PostgreSQL, or correct host and port in \
+         DATABASE_URL"
+    )]
+    Refused,
+    /// The host's name leads nowhere.
+    #[error("does not answer: its host name is unknown; correct it in DATABASE_URL ({0})")]
+    UnknownHost(io::Error),
+    /// The network, or whatever is there, does not let us through.
+    #[error("does not answer ({0}); is it running, and does a firewall let this machine through?")]
+    Unreachable(sqlx::Error),
+    /// 28…: wrong password, no such role, or the role may not come from here.
+    #[error(
+        "refuses the log-in ({0}); correct user and password in DATABASE_URL, or allow the role in \
+         pg_hba.conf"
+    )]
+    LogIn(String),
+    /// It takes encrypted connections only.
+    #[error("takes only encrypted connections ({0}); add ?sslmode=require to DATABASE_URL")]
+    TlsRequired(String),
+    /// It does not do TLS, or not as asked.
+    #[error(
+        "cannot be reached by TLS ({0}); mend its certificate, or change sslmode in DATABASE_URL"
+    )]
+    Tls(String),
+    /// 3D000.
+    #[error("does not exist ({0}); create it, or correct the name in DATABASE_URL")]
+    NoDatabase(String),
+    /// 53300: no connection is free.
+    #[error(
+        "has no connection to spare ({0}); raise max_connections, or close what other programs hold"
+    )]
+    TooManyConnections(String),
+    /// 57P03: starting, recovering or stopping.
+    #[error(
+        "is not ready yet ({0}); try again when it is, or wait longer: DASHBOARD_DATABASE_WAIT_S"
+    )]
+    NotReady(String),
+    /// Too old for what the change log needs.
+    #[error("is PostgreSQL {0}; version 13 or later is required")]
+    Version(i32),
+    /// A standby cannot tell which transactions were in progress on the primary.
+    #[error(
+        "is a standby, and changes can be followed on the primary only; set DATABASE_URL to the \
+         primary, or promote this one"
+    )]
+    Standby,
+    /// 25006: the schema is not up to date, and nothing may be written.
+    #[error(
+        "may only be read, but its schema \"dashboard\" has to be brought up to date first; let this \
+         server write once (default_transaction_read_only)"
+    )]
+    ReadOnly,
+    /// 42501: a right is missing.
+    #[error(
+        "does not let this user bring the schema \"dashboard\" up to date ({0}): grant CREATE on the \
+         database, or make the schema and grant it to this user"
+    )]
+    Denied(String),
+    /// A later version of this server was here.
+    #[error(
+        "was migrated by a newer server (it has migration {0}, which this one does not know); run \
+         that version or a later one"
+    )]
+    Newer(i64),
+    /// The same migration with another content, or one that stopped half-way.
+    #[error(
+        "was migrated by another build of this server (migration {0} is not the one that this build \
+         has); run that build or a later version, or start with an empty database"
+    )]
+    Other(i64),
+    /// 53100.
+    #[error("has no room left on its disk ({0}); free some and start again")]
+    DiskFull(String),
+    /// Anything else.
+    #[error("failed: {0}")]
+    Failed(sqlx::Error),
+    /// The schema could not be brought up to date for another reason.
+    #[error("has a schema \"dashboard\" that cannot be brought up to date: {0}")]
+    Migration(MigrateError),
+}
+
+impl DatabaseError {
+    pub(crate) fn of(options: &PgConnectOptions, trouble: Trouble) -> Self {
+        Self::Unusable { address: address(options), trouble }
+    }
+
+    /// Whether waiting would not help: a wrong password or name will not become right.
+    pub(super) fn is_lasting(&self) -> bool {
+        !matches!(
+            self,
+            Self::Unusable {
+                trouble: Trouble::Refused
+                    | Trouble::UnknownHost(_)
+                    | Trouble::Unreachable(_)
+                    | Trouble::TooManyConnections(_)
+                    | Trouble::NotReady(_)
+                    | Trouble::Failed(_),
+                ..
+            }
+        )
+    }
+}
+
+/// Host, port and name, without user and password.
+pub(crate) fn address(options: &PgConnectOptions) -> String {
+    let name = options.get_database().unwrap_or("(default)");
+    format!("{}:{}/{name}", options.get_host(), options.get_port())
+}
+
+impl From<sqlx::Error> for Trouble {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Self::Refused
+            }
+            // The standard library has no kind for it.
+            sqlx::Error::Io(error) if error.to_string().contains("failed to lookup address") => {
+                Self::UnknownHost(error)
+            }
+            sqlx::Error::Tls(error) => Self::Tls(error.to_string()),
+            sqlx::Error::Database(error) => {
+                let (code, told) = (error.code().unwrap_or_default(), error.message().to_owned());
+                match &*code {
+                    "28000" if told.contains("no encryption") || told.contains("SSL off") => {
+                        Self::TlsRequired(told)
+                    }
+                    _ if code.starts_with("28") => Self::LogIn(told),
+                    "3D000" => Self::NoDatabase(told),
+                    "53300" => Self::TooManyConnections(told),
+                    "57P03" => Self::NotReady(told),
+                    "25006" => Self::ReadOnly,
+                    "42501" => Self::Denied(told),
+                    "53100" => Self::DiskFull(told),
+                    _ => Self::Failed(sqlx::Error::Database(error)),
+                }
+            }
+            error @ (sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut) => {
+                Self::Unreachable(error)
+            }
+            error => Self::Failed(error),
+        }
+    }
+}
+
+impl From<MigrateError> for Trouble {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+            // Another node may have been quicker than our look at what is there.
+            MigrateError::VersionMissing(version) => Self::Newer(version),
+            MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
+                Self::Other(version)
+            }
+            error => Self::Migration(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What cannot be made real on a machine with one `PostgreSQL`.
+    #[test]
+    fn an_old_version_is_told_with_the_one_that_is_needed() {
+        let options = PgConnectOptions::new().host("db").port(1).database("d").password("hunter2");
+        let error = DatabaseError::of(&options, Trouble::Version(12));
+        let text = "the database at db:1/d is PostgreSQL 12; version 13 or later is required";
+        assert_eq!(error.to_string(), text);
+        assert!(error.is_lasting());
+    }
+
+    #[test]
+    fn only_what_may_pass_is_waited_for() {
+        let options = PgConnectOptions::new();
+        let lasting = |trouble| DatabaseError::of(&options, trouble).is_lasting();
+        let told = String::new;
+        for passing in
+            [Trouble::Refused, Trouble::TooManyConnections(told()), Trouble::NotReady(told())]
+        {
+            assert!(!lasting(passing));
+        }
+        for lasts in [Trouble::LogIn(told()), Trouble::NoDatabase(told()), Trouble::Standby] {
+            assert!(lasting(lasts));
+        }
+    }
+}
