@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use clap::Parser;
@@ -178,8 +178,11 @@ impl TestServer {
     }
 
     pub(crate) async fn metrics(&self) -> String {
-        let url = format!("{}/metrics", self.admin);
-        reqwest::get(url).await.unwrap().text().await.unwrap()
+        // Made once: it takes long, and would hold up a server in the same thread.
+        static CLIENT: LazyLock<reqwest::Client> =
+            LazyLock::new(|| reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap());
+        let answer = CLIENT.get(format!("{}/metrics", self.admin)).send().await;
+        answer.unwrap().text().await.unwrap()
     }
 
     /// Waits until the metrics hold that line.
