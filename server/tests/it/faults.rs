@@ -56,7 +56,8 @@ async fn who_has_missed_nothing_is_left_in_peace() {
         server.await_metric("dashboard_capture_gaps_total 1").await;
         db.run(WISH).await;
         // Not a repetition of revision 1, but the next change.
-        assert_eq!(client.event().await["revision"], 2);
+        let event = client.event().await;
+        assert_eq!(event["revision"], 2, "{event}");
     })
     .await;
 }
