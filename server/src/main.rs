@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use dashboard_server::check::check;
 use dashboard_server::telemetry::logs;
 use dashboard_server::{Config, LogFormat, Server};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves one user's dashboard as a snapshot (REST) and pushes every later change (Socket.IO).
@@ -34,6 +35,7 @@ struct Check {
 }
 
 fn main() -> ExitCode {
+    raise_open_files();
     match Cli::parse() {
         Cli { command: Some(Command::Check(Check { config })), .. } => run_check(*config),
         Cli { command: None, config } => serve(config),
@@ -63,6 +65,14 @@ fn serve(config: Config) -> ExitCode {
         (Err(error), LogFormat::Json) => tracing::error!(%error, "cannot start"),
     }
     ExitCode::FAILURE
+}
+
+/// Takes as many open files as the system grants: each socket is one, and what programs begin with
+/// is 1,024 on many systems, for the sake of programs that this is none of.
+fn raise_open_files() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok();
+    }
 }
 
 /// Colours and line breaks are for terminals.

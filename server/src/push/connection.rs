@@ -198,7 +198,12 @@ impl<S: AsyncWrite + Unpin, F: Fn(&Arc<Connection>)> Guarded<S, F> {
             Violation::Malformed => CloseCode::Protocol,
         };
         let reason = violation.label();
-        tracing::info!(socket = %self.connection.id.simple(), reason, "frame refused");
+        tracing::info!(
+            socket = %self.connection.id.simple(),
+            correlation_id = &*self.connection.correlation_id,
+            reason,
+            "frame refused"
+        );
         if !self.is_mid_write {
             // A courtesy: whether it gets through makes no difference.
             let [high, low] = u16::from(code).to_be_bytes();

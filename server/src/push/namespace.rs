@@ -1,8 +1,10 @@
 //! The door of the namespace `/dashboard`: who may enter (D-WS-1 to D-WS-4).
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use serde_json::Value;
 use shared_types::event::{AUTH_FAILED, NAMESPACE, TOO_MANY_SOCKETS};
 use socketioxide::SocketIo;
@@ -33,11 +35,14 @@ pub(crate) fn install(io: &SocketIo, door: Door) {
     let keeper = Arc::clone(&door);
     let check = move |socket: SocketRef, auth: TryData<Value>| {
         let door = Arc::clone(&keeper);
-        async move { door.admit(&socket, auth.0.ok()).await }
+        async move {
+            let admitted = door.admit(&socket, auth.0.ok());
+            door.contain(&socket, admitted).await.unwrap_or(Err(Refused::Session))
+        }
     };
     let greet = move |socket: SocketRef| {
         let door = Arc::clone(&door);
-        async move { door.greet(&socket).await }
+        async move { door.contain(&socket, door.greet(&socket)).await.unwrap_or_default() }
     };
     io.ns(NAMESPACE, greet.with(check));
 }
@@ -104,6 +109,18 @@ impl Door {
             }
         });
         Ok(())
+    }
+
+    /// Makes of a panic the end of the connection that it concerns, and of no other.
+    async fn contain<T>(&self, socket: &SocketRef, work: impl Future<Output = T>) -> Option<T> {
+        let done = AssertUnwindSafe(work).catch_unwind().await.ok();
+        if done.is_none() {
+            self.metrics.panics.inc();
+            if let Some(connection) = connection(socket) {
+                connection.cut("panic");
+            }
+        }
+        done
     }
 
     /// The acceptance is on its way: events may follow it.

@@ -319,6 +319,7 @@ impl Rooms {
                 self.metrics.refused("auth_timeout");
                 tracing::info!(
                     socket = %connection.id.simple(),
+                    correlation_id = &*connection.correlation_id,
                     reason = "auth_timeout",
                     "socket refused"
                 );

@@ -75,9 +75,12 @@ async fn each_step_of_a_life_is_one_line_with_the_id_of_its_request() {
             ("connection closed", "c-live", ""),
             ("connection opened", "c-large", ""),
             ("socket connected", "c-large", ""),
-            ("socket disconnected", "c-large", "transport_error"),
+            ("frame refused", "c-large", "message_size"),
+            ("socket disconnected", "c-large", "message_size"),
             ("connection closed", "c-large", ""),
             ("stopping", "", ""),
+            ("drain started", "", ""),
+            ("drain ended", "", ""),
             ("stopped", "", ""),
         ];
         assert_eq!(steps, expected, "{}", ended.log);
