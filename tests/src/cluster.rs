@@ -90,7 +90,7 @@ impl OwnCluster {
     }
 
     /// Who may connect from where: one more first line of `pg_hba.conf`.
-    pub async fn allow(&self, line: &str) {
+    pub fn allow(&self, line: &str) {
         let path = self.data().join("pg_hba.conf");
         let former = fs::read_to_string(&path).expect("the file can be read");
         fs::write(&path, format!("{line}\n{former}")).expect("the file can be written");

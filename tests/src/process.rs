@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::str::FromStr;
 use std::time::SystemTime;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -128,13 +129,22 @@ impl Process {
         Credential::Bearer(self.tokens.access(user))
     }
 
-    /// A metric's value, summed over its labels unless they are named.
+    /// A counter's value, summed over its labels unless they are named.
+    pub async fn count(&self, series: &str) -> u64 {
+        self.values::<u64>(series).await.into_iter().sum()
+    }
+
+    /// The same of a metric that need not be whole.
     pub async fn metric(&self, series: &str) -> f64 {
+        self.values::<f64>(series).await.into_iter().sum()
+    }
+
+    async fn values<T: FromStr>(&self, series: &str) -> Vec<T> {
         let answer = self.admin().get("/metrics", &Credential::Nobody, &[]).await;
         let lines = answer.body.lines().filter(|line| {
             line.strip_prefix(series).is_some_and(|rest| rest.starts_with([' ', '{']))
         });
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
     }
 
     /// Waits until a metric fits.

@@ -355,7 +355,7 @@ mod tests {
             let (_, owed) = coalescer.next(now).unwrap();
             coalescer.finished(&ada, Outcome::Failed(owed), now);
         }
-        let now = coalescer.next_due().unwrap() - ms(1_000);
+        let now = coalescer.next_due().unwrap().checked_sub(ms(1_000)).unwrap();
         assert_eq!(coalescer.next(now), None);
         coalescer.start_over(&cursor(10), now);
         let (_, owed) = coalescer.next(now).unwrap();

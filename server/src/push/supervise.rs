@@ -37,6 +37,11 @@ impl Supervisor {
     ) {
         let supervisor = self.clone();
         self.tasks.spawn(async move {
+            let task = async move {
+                #[cfg(debug_assertions)]
+                panic_on_demand(name);
+                task.await;
+            };
             // Nothing of a task that panicked is used again.
             let ended = AssertUnwindSafe(task).catch_unwind().await;
             if ended.is_err() {
@@ -59,6 +64,12 @@ impl Supervisor {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+/// What no test could bring about from outside: a fault of ours. Not in a release build.
+#[cfg(debug_assertions)]
+fn panic_on_demand(name: &str) {
+    assert!(std::env::var("DASHBOARD_PANIC_IN").as_deref() != Ok(name), "on demand");
 }
 
 #[cfg(test)]

@@ -104,6 +104,26 @@ async fn it_says_where_it_listens_and_stops_on_a_signal() {
     .await;
 }
 
+#[tokio::test]
+async fn a_task_that_panics_takes_the_process_along_as_a_failure() {
+    with_database(|db| async move {
+        for task in ["capture", "refresh", "compact", "expire"] {
+            let output = server()
+                .env("DATABASE_URL", &db.url)
+                .env("DASHBOARD_JWT_HS256_SECRET", SECRET)
+                .env("DASHBOARD_PANIC_IN", task)
+                .output()
+                .unwrap();
+            let log = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{log}");
+            assert!(log.contains("a task ended too early") && log.contains(task), "{log}");
+            assert!(log.contains("stopped"), "in good order: {log}");
+            println!("{}", log.lines().last().unwrap());
+        }
+    })
+    .await;
+}
+
 #[test]
 fn it_refuses_to_start_without_keys_and_says_what_to_set() {
     let output = command().output().unwrap();

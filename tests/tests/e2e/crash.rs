@@ -62,8 +62,8 @@ async fn the_database_is_killed_under_load_and_nothing_is_lost() {
         begun.elapsed(),
     );
     assert!(*worst <= PROMISED, "{slowest:?}");
-    assert_eq!(server.metric("dashboard_disconnects_total").await, 0.0, "sockets stay");
-    assert_eq!(server.metric("dashboard_connects_total").await, USERS as f64);
+    assert_eq!(server.count("dashboard_disconnects_total").await, 0, "sockets stay");
+    assert_eq!(server.count("dashboard_connects_total").await, USERS as u64);
     for screen in &screens {
         assert_eq!(screen.count(Code::Accepted), 1, "{:#?}", screen.diagnostics());
     }
@@ -155,7 +155,7 @@ async fn all_right(
         drop(turn);
         let what = format!("{} live, and showing {view:#?}", user(number));
         let right = screen.until(&what, |state| {
-            let shown = state.view.as_ref().map(|shown| shown.to_dashboard_view());
+            let shown = state.view.as_ref().map(client_sdk::View::to_dashboard_view);
             state.status == Status::Live && shown.as_ref() == Some(&view)
         });
         right.await;

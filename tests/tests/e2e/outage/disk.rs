@@ -30,7 +30,7 @@ async fn writers_are_refused_snapshots_go_on_and_changes_arrive_once_there_is_ro
             Err(error) => break error,
         }
     };
-    let code = refused.as_database_error().and_then(|error| error.code()).unwrap();
+    let code = refused.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap();
     println!("disk full: {} commits fitted, then a writer was refused with {code}", wishes - 1);
     assert_eq!(code, "53100", "{refused}");
     site.until_wishes(wishes).await;

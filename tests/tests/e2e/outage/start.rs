@@ -50,7 +50,7 @@ async fn a_log_in_that_is_refused_is_told_apart() {
     let hogs = hog(&url).await;
     refused(&url, &["no connection to spare", "max_connections"]).await;
     drop(hogs);
-    cluster.allow("hostnossl all all 127.0.0.1/32 reject").await;
+    cluster.allow("hostnossl all all 127.0.0.1/32 reject");
     refused(&url, &["takes only encrypted connections", "sslmode=require"]).await;
 }
 
