@@ -10,6 +10,11 @@ use dashboard_server::{Config, LogFormat, Server};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// The system's own allocator keeps what a crowd of clients once took (docs/decisions/0041).
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Serves one user's dashboard as a snapshot (REST) and pushes every later change (Socket.IO).
 #[derive(Parser)]
 #[command(name = "dashboard-server", version, about, long_about = None)]

@@ -16,6 +16,7 @@ pub mod proxy;
 pub mod writer;
 
 mod app;
+mod balancer;
 mod cluster;
 mod database;
 mod issuer;
@@ -29,6 +30,7 @@ mod waiting;
 mod wire;
 
 pub use app::TestApp;
+pub use balancer::Balancer;
 pub use browser::Browser;
 pub use cluster::{OwnCluster, Standby};
 pub use database::Database;

@@ -1,6 +1,7 @@
 //! What a server counts, as Prometheus reads it.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// The text of one scrape.
 pub struct Metrics(String);
@@ -10,17 +11,17 @@ impl Metrics {
         Self(text)
     }
 
-    /// The value of the series of exactly that name and labels, such as `dashboard_connections` or
-    /// `dashboard_limited_total{limit="sockets"}`; 0 if there is none.
+    /// The value of a series such as `dashboard_limited_total{limit="sockets"}`; of a name without
+    /// labels, the sum over them. 0 if there is none.
     #[must_use]
     pub fn value(&self, series: &str) -> f64 {
-        self.text(series).map_or(0.0, |number| number.parse().expect("a number"))
+        self.values::<f64>(series).sum()
     }
 
     /// The same of what only comes in whole numbers.
     #[must_use]
     pub fn count(&self, series: &str) -> u64 {
-        self.text(series).map_or(0, |number| number.parse().expect("a whole number"))
+        self.values::<u64>(series).sum()
     }
 
     /// How often that limit turned someone away.
@@ -29,8 +30,14 @@ impl Metrics {
         self.count(&format!("dashboard_limited_total{{limit=\"{limit}\"}}"))
     }
 
-    fn text(&self, series: &str) -> Option<&str> {
-        self.0.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))
+    fn values<T: FromStr>(&self, series: &str) -> impl Iterator<Item = T> {
+        let lines = self.0.lines().filter(move |line| {
+            line.strip_prefix(series).is_some_and(|rest| rest.starts_with([' ', '{']))
+        });
+        lines.map(|line| {
+            let value = line.rsplit(' ').next().and_then(|number| number.parse().ok());
+            value.unwrap_or_else(|| panic!("not such a number: {line}"))
+        })
     }
 }
 

@@ -5,13 +5,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::str::FromStr;
 use std::time::SystemTime;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
+use crate::metrics::Metrics;
 use crate::rest::{Credential, Rest};
 use crate::tokens::Tokens;
 use crate::waiting::within;
@@ -47,7 +47,10 @@ impl Process {
 
     /// The same without a database of ours: it starts one of its own, unless the flags name one.
     pub async fn start_with(flags: &[&str]) -> Self {
-        let tokens = Tokens::new();
+        Self::start_signed(Tokens::new(), flags).await
+    }
+
+    async fn start_signed(tokens: Tokens, flags: &[&str]) -> Self {
         let all = [
             &["--jwt-hs256-secret", tokens.secret(), "--jwt-issuer", Tokens::ISSUER][..],
             &["--jwt-client-ids", Tokens::CLIENT_ID],
@@ -59,6 +62,15 @@ impl Process {
             Ok((child, addresses, log)) => Self { child, flags, addresses, log, tokens },
             Err((status, log)) => panic!("the server does not start ({status}): {log}"),
         }
+    }
+
+    /// Another node of the same installation: the same keys, the same database.
+    pub async fn start_like(other: &Self, database_url: &str, flags: &[&str]) -> Self {
+        Self::start_signed(
+            other.tokens.clone(),
+            &[&["--database-url", database_url], flags].concat(),
+        )
+        .await
     }
 
     /// What a server says that refuses to start on that database.
@@ -111,6 +123,12 @@ impl Process {
         format!("http://{}", self.addresses.0)
     }
 
+    /// Where the operators' side is.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.addresses.1)
+    }
+
     /// An HTTP client for it.
     #[must_use]
     pub fn rest(&self) -> Rest {
@@ -120,7 +138,7 @@ impl Process {
     /// An HTTP client for the operators' side.
     #[must_use]
     pub fn admin(&self) -> Rest {
-        Rest::new(format!("http://{}", self.addresses.1))
+        Rest::new(self.admin_url())
     }
 
     /// Proves that user by an access token.
@@ -129,22 +147,19 @@ impl Process {
         Credential::Bearer(self.tokens.access(user))
     }
 
-    /// A counter's value, summed over its labels unless they are named.
+    /// The metrics as they are now.
+    pub async fn metrics(&self) -> Metrics {
+        Metrics::new(self.admin().get("/metrics", &Credential::Nobody, &[]).await.body)
+    }
+
+    /// See [`Metrics::count`].
     pub async fn count(&self, series: &str) -> u64 {
-        self.values::<u64>(series).await.into_iter().sum()
+        self.metrics().await.count(series)
     }
 
-    /// The same of a metric that need not be whole.
+    /// See [`Metrics::value`].
     pub async fn metric(&self, series: &str) -> f64 {
-        self.values::<f64>(series).await.into_iter().sum()
-    }
-
-    async fn values<T: FromStr>(&self, series: &str) -> Vec<T> {
-        let answer = self.admin().get("/metrics", &Credential::Nobody, &[]).await;
-        let lines = answer.body.lines().filter(|line| {
-            line.strip_prefix(series).is_some_and(|rest| rest.starts_with([' ', '{']))
-        });
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
+        self.metrics().await.value(series)
     }
 
     /// Waits until a metric fits.

@@ -97,7 +97,7 @@ pub struct Limits {
     /// How long a connection may stay without a complete request, in milliseconds: a slow head, or
     /// one that is kept for later.
     #[arg(
-        long, env = "DASHBOARD_IDLE_TIMEOUT_MS", default_value_t = 30_000,
+        long, env = "DASHBOARD_IDLE_TIMEOUT_MS", default_value_t = 10_000,
         value_parser = clap::value_parser!(u64).range(100..=600_000)
     )]
     pub idle_timeout_ms: u64,

@@ -86,8 +86,7 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    // Frames are small and each is waited for.
-                    stream.set_nodelay(true).ok();
+                    prepare(&stream, serving.gate.limits.write_stall_timeout());
                     if let Some(slot) = serving.gate.connection(peer) {
                         connections.spawn(serve(stream, peer, slot, Arc::clone(&serving)));
                     } else if serving.tls.is_none()
@@ -110,6 +109,16 @@ impl Listener {
         connections.close();
         timeout(FINISH_TIMEOUT, connections.wait()).await.ok();
     }
+}
+
+/// Frames are small and each is waited for. And what a client does not take soon fills the kernel's
+/// buffers first, where no write of ours is held up by it: the kernel has to notice.
+fn prepare(stream: &TcpStream, stall: Duration) {
+    stream.set_nodelay(true).ok();
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(stall)).ok();
+    #[cfg(not(target_os = "linux"))]
+    let _ = stall;
 }
 
 /// Says that the server is full. Reads what the client sends meanwhile: to close with something

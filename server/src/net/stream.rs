@@ -48,17 +48,19 @@ impl Stream {
 }
 
 /// Fails a write with [`io::ErrorKind::TimedOut`] that cannot go on for so long: the kernel's buffers
-/// are full, and the client takes nothing of them.
+/// are full, and the client takes nothing of them. Where they are not full, the kernel fails the
+/// stream in the same way (see [`Listener`](super::Listener)); both are counted here.
 struct WriteStall<S> {
     inner: S,
     timeout: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
+    is_counted: bool,
     metrics: Arc<Metrics>,
 }
 
 impl<S> WriteStall<S> {
     fn new(inner: S, timeout: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { inner, timeout, stalled: None, metrics }
+        Self { inner, timeout, stalled: None, is_counted: false, metrics }
     }
 
     fn watch<T>(
@@ -68,28 +70,36 @@ impl<S> WriteStall<S> {
     ) -> Poll<io::Result<T>> {
         if progress.is_ready() {
             self.stalled = None;
-            return progress;
+            return self.count(progress);
         }
         let timeout = self.timeout;
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
         ready!(timer.as_mut().poll(cx));
-        // Whoever tries again is told again, but counted once.
-        if !self.timeout.is_zero() {
-            self.metrics.limited(Limit::WriteStall);
-            self.timeout = Duration::ZERO;
-        }
         self.stalled = None;
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        // Whoever tries again has waited long enough.
+        self.timeout = Duration::ZERO;
+        self.count(Poll::Ready(Err(io::ErrorKind::TimedOut.into())))
+    }
+
+    fn count<T>(&mut self, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let is_stalled = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+        if matches!(&progress, Poll::Ready(Err(error)) if is_stalled(error)) && !self.is_counted {
+            self.is_counted = true;
+            self.metrics.limited(Limit::WriteStall);
+        }
+        progress
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for WriteStall<S> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let this = self.get_mut();
+        let progress = Pin::new(&mut this.inner).poll_read(cx, buf);
+        this.count(progress)
     }
 }
 

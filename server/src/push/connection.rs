@@ -237,7 +237,8 @@ where
             return Poll::Ready(this.scan(cx, &early));
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        let progress = Pin::new(&mut this.stream).poll_read(cx, buf);
+        ready!(this.watch(progress))?;
         Poll::Ready(this.scan(cx, &buf.filled()[before..]))
     }
 }

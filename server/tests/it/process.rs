@@ -108,7 +108,7 @@ async fn it_says_where_it_listens_and_stops_on_a_signal() {
 async fn a_task_that_panics_takes_the_process_along_as_a_failure() {
     with_database(|db| async move {
         for task in ["capture", "refresh", "compact", "expire"] {
-            let output = server()
+            let output = command()
                 .env("DATABASE_URL", &db.url)
                 .env("DASHBOARD_JWT_HS256_SECRET", SECRET)
                 .env("DASHBOARD_PANIC_IN", task)
