@@ -43,7 +43,7 @@ fn own_dashboard() -> Value {
         "summary": "The dashboard of the caller",
         "description": "A user without data gets zeros and empty lists, not an error (D-API-1).",
         "parameters": [reference("parameters/IfNoneMatch"), reference("parameters/CorrelationId")],
-        "responses": answers(&["401", "500", "503"])
+        "responses": answers(&["400", "401", "403", "429", "500", "503"])
     })
 }
 
@@ -65,7 +65,7 @@ fn dashboard_of_user() -> Value {
             reference("parameters/IfNoneMatch"),
             reference("parameters/CorrelationId")
         ],
-        "responses": answers(&["401", "403", "500", "503"])
+        "responses": answers(&["400", "401", "403", "429", "500", "503"])
     })
 }
 
@@ -76,8 +76,10 @@ fn answers(errors: &[&str]) -> Value {
     });
     for status in errors {
         let name = match *status {
+            "400" => "Invalid",
             "401" => "Unauthorized",
             "403" => "Forbidden",
+            "429" => "TooManyRequests",
             "500" => "InternalError",
             _ => "Unavailable",
         };
@@ -160,8 +162,10 @@ fn responses() -> Value {
             "description": "Nothing changed since the snapshot named in `If-None-Match`.",
             "headers": tagged
         },
+        "Invalid": error("A token in the address.", false),
         "Unauthorized": error("No valid session.", false),
-        "Forbidden": error("A valid session, but of another user.", false),
+        "Forbidden": error("A valid session, but of another user; or a cookie of another site.", false),
+        "TooManyRequests": error("More than an address or a user may ask for.", true),
         "InternalError": error("The server's fault.", false),
         "Unavailable": error("The database cannot be read now.", true)
     })
