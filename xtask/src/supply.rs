@@ -30,7 +30,9 @@ pub(crate) enum Verdict {
 pub(crate) fn advisories(steps: &mut Steps) -> anyhow::Result<Verdict> {
     let fetched = cargo(["deny", "fetch", "db"]).output().context("cargo deny")?;
     let folder = workspace::path("target/xtask/advisory-dbs");
-    let is_there = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    // What a failed attempt leaves behind is a lock, and no database.
+    let is_there = fs::read_dir(folder)
+        .is_ok_and(|entries| entries.flatten().any(|entry| entry.path().is_dir()));
     if !fetched.status.success() {
         let reason = String::from_utf8_lossy(&fetched.stderr);
         let reason = reason.lines().rfind(|line| line.starts_with("fatal: ")).unwrap_or_default();
