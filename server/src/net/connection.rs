@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -129,13 +130,14 @@ async fn encrypt(
     let stall = serving.gate.limits.write_stall_timeout();
     let metrics = Arc::clone(&serving.metrics);
     let Some(tls) = &serving.tls else {
-        return Some((Stream::plain(stream, slot, stall, metrics), false));
+        return Some((Stream::new(Either::Left(stream), Some(slot), stall, metrics), false));
     };
     let error =
         match timeout(serving.gate.limits.idle_timeout(), tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => {
                 let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                return Some((Stream::tls(stream, slot, stall, metrics), is_http2));
+                let bytes = Either::Right(Box::new(stream));
+                return Some((Stream::new(bytes, Some(slot), stall, metrics), is_http2));
             }
             Ok(Err(error)) => error,
             Err(_) => {

@@ -10,57 +10,36 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use crate::gate::ConnectionSlot;
 use crate::metrics::{Limit, Metrics};
 
+/// The bytes below a [`Stream`]: a socket's own, or those of a TLS session over it.
+pub(crate) type Bytes = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 /// A client's stream, with its place among the connections.
-pub(crate) struct Stream {
-    bytes: WriteStall<Bytes>,
-    _slot: ConnectionSlot,
-}
-
-enum Bytes {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl Stream {
-    pub(crate) fn plain(
-        stream: TcpStream,
-        slot: ConnectionSlot,
-        stall: Duration,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let bytes = WriteStall::new(Bytes::Plain(stream), stall, metrics);
-        Self { bytes, _slot: slot }
-    }
-
-    pub(crate) fn tls(
-        stream: TlsStream<TcpStream>,
-        slot: ConnectionSlot,
-        stall: Duration,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let bytes = WriteStall::new(Bytes::Tls(Box::new(stream)), stall, metrics);
-        Self { bytes, _slot: slot }
-    }
-}
-
-/// Fails a write with [`io::ErrorKind::TimedOut`] that cannot go on for so long: the kernel's buffers
+///
+/// A write that cannot go on for `stall` fails with [`io::ErrorKind::TimedOut`]: the kernel's buffers
 /// are full, and the client takes nothing of them. Where they are not full, the kernel fails the
 /// stream in the same way (see [`Listener`](super::Listener)); both are counted here.
-struct WriteStall<S> {
-    inner: S,
-    timeout: Duration,
+pub(crate) struct Stream<S = Bytes> {
+    bytes: S,
+    stall: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
     is_counted: bool,
     metrics: Arc<Metrics>,
+    _slot: Option<ConnectionSlot>,
 }
 
-impl<S> WriteStall<S> {
-    fn new(inner: S, timeout: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { inner, timeout, stalled: None, is_counted: false, metrics }
+impl<S> Stream<S> {
+    pub(crate) fn new(
+        bytes: S,
+        slot: Option<ConnectionSlot>,
+        stall: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { bytes, stall, stalled: None, is_counted: false, metrics, _slot: slot }
     }
 
     fn watch<T>(
@@ -72,12 +51,12 @@ impl<S> WriteStall<S> {
             self.stalled = None;
             return self.count(progress);
         }
-        let timeout = self.timeout;
-        let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        let stall = self.stall;
+        let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall)));
         ready!(timer.as_mut().poll(cx));
         self.stalled = None;
         // Whoever tries again has waited long enough.
-        self.timeout = Duration::ZERO;
+        self.stall = Duration::ZERO;
         self.count(Poll::Ready(Err(io::ErrorKind::TimedOut.into())))
     }
 
@@ -91,107 +70,39 @@ impl<S> WriteStall<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for WriteStall<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let progress = Pin::new(&mut this.inner).poll_read(cx, buf);
+        let progress = Pin::new(&mut this.bytes).poll_read(cx, buf);
         this.count(progress)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for WriteStall<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let progress = Pin::new(&mut this.inner).poll_write(cx, buf);
+        let progress = Pin::new(&mut this.bytes).poll_write(cx, buf);
         this.watch(cx, progress)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let progress = Pin::new(&mut this.inner).poll_flush(cx);
+        let progress = Pin::new(&mut this.bytes).poll_flush(cx);
         this.watch(cx, progress)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let progress = Pin::new(&mut this.inner).poll_shutdown(cx);
+        let progress = Pin::new(&mut this.bytes).poll_shutdown(cx);
         this.watch(cx, progress)
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.bytes).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.bytes).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.bytes).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.bytes).poll_shutdown(cx)
-    }
-}
-
-impl AsyncRead for Bytes {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Bytes {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }
 
@@ -213,7 +124,7 @@ mod tests {
     async fn a_client_that_takes_nothing_is_cut_off_and_counted_once() {
         let (_client, server) = tokio::io::duplex(8);
         let metrics = Arc::new(Metrics::new());
-        let mut stream = WriteStall::new(server, STALL, Arc::clone(&metrics));
+        let mut stream = Stream::new(server, None, STALL, Arc::clone(&metrics));
         let start = Instant::now();
         let error = stream.write_all(b"more than eight bytes").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -226,7 +137,7 @@ mod tests {
     async fn a_slow_client_that_takes_something_is_not() {
         let (mut client, server) = tokio::io::duplex(8);
         let metrics = Arc::new(Metrics::new());
-        let mut stream = WriteStall::new(server, STALL, Arc::clone(&metrics));
+        let mut stream = Stream::new(server, None, STALL, Arc::clone(&metrics));
         let writer = tokio::spawn(async move { stream.write_all(&[0; 64]).await });
         let mut chunk = [0; 8];
         for _ in 0..8 {
