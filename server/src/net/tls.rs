@@ -20,6 +20,9 @@ use crate::metrics::{Metrics, ResultLabel};
 /// What a client may ask for; the first is preferred.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
+/// More than any chain or key.
+const MAX_BYTES: u64 = 1024 * 1024;
+
 /// A certificate chain and its key, from two PEM files.
 pub(crate) struct Tls {
     certificate: PathBuf,
@@ -83,24 +86,39 @@ impl Tls {
 }
 
 fn read(certificate: &Path, key: &Path) -> Read {
+    let (chain, private) = (contents(certificate), contents(key));
     let mut hasher = DefaultHasher::new();
-    for path in [certificate, key] {
-        std::fs::read(path).ok().hash(&mut hasher);
+    for file in [&chain, &private] {
+        file.as_ref().ok().hash(&mut hasher);
     }
-    Read { fingerprint: hasher.finish(), config: configure(certificate, key) }
+    let config = chain.and_then(|chain| configure((certificate, &chain), (key, &private?)));
+    Read { fingerprint: hasher.finish(), config }
 }
 
-fn configure(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, ListenError> {
+/// What a file holds. Nothing else is opened: a pipe would be waited on for ever.
+fn contents(path: &Path) -> Result<Vec<u8>, ListenError> {
+    let failed = |reason: String| ListenError::Tls { path: path.display().to_string(), reason };
+    let metadata = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+    if !metadata.is_file() || metadata.len() > MAX_BYTES {
+        return Err(failed("not a file of a reasonable size".to_owned()));
+    }
+    std::fs::read(path).map_err(|error| failed(error.to_string()))
+}
+
+fn configure(
+    (certificate, chain): (&Path, &[u8]),
+    (key, private): (&Path, &[u8]),
+) -> Result<Arc<ServerConfig>, ListenError> {
     let failed =
         |path: &Path, reason: String| ListenError::Tls { path: path.display().to_string(), reason };
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let chain = CertificateDer::pem_slice_iter(chain)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| failed(certificate, error.to_string()))?;
     if chain.is_empty() {
         return Err(failed(certificate, "no certificate in it".to_owned()));
     }
     let private =
-        PrivateKeyDer::from_pem_file(key).map_err(|error| failed(key, error.to_string()))?;
+        PrivateKeyDer::from_pem_slice(private).map_err(|error| failed(key, error.to_string()))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| failed(key, error.to_string()))?
@@ -109,4 +127,21 @@ fn configure(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, Listen
         .map_err(|error| failed(key, error.to_string()))?;
     config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys"));
+        let (certificate, key) = (folder.join("tls-cert.pem"), folder.join("tls-key.pem"));
+        assert!(Tls::load(&certificate, &key).is_ok());
+        for odd in ["/dev/zero", "/", "/nonexistent"].map(Path::new) {
+            assert!(Tls::load(odd, &key).is_err() && Tls::load(&certificate, odd).is_err());
+        }
+        // The names of the two swapped.
+        assert!(Tls::load(&key, &certificate).is_err());
+    }
 }
