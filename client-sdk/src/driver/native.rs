@@ -25,6 +25,7 @@ mod socket;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{Stream, stream};
 use rustls_platform_verifier::BuilderVerifierExt as _;
@@ -38,6 +39,9 @@ use crate::state::{DashboardState, Diagnostic};
 use self::journal::Journal;
 pub use self::journal::KEPT_DIAGNOSTICS;
 pub use self::options::{IntoToken, Options, TokenUnavailable};
+
+/// How long a connection for snapshots is kept for the next one.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running client. Dropping it stops it.
 pub struct DashboardClient {
@@ -79,6 +83,9 @@ impl DashboardClient {
         };
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
+            // Shorter than servers keep connections: one that is being closed while a request is on
+            // its way fails that request.
+            .pool_idle_timeout(IDLE_TIMEOUT)
             // A redirect would carry the token to an address that nobody named.
             .redirect(reqwest::redirect::Policy::none())
             .build()?;

@@ -11,11 +11,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
-    RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use shared_types::error::CORRELATION_ID_HEADER;
 use shared_types::{ErrorBody, ErrorDetail};
 use tracing::Instrument;
@@ -46,7 +46,7 @@ pub(crate) async fn edge(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let start = Instant::now();
+    let (start, version) = (Instant::now(), request.version());
     let correlation_id: Arc<str> = correlation_id(request.headers()).into();
     request.extensions_mut().insert(CorrelationId(Arc::clone(&correlation_id)));
     let parent = app.traces.parent(request.headers());
@@ -69,6 +69,10 @@ pub(crate) async fn edge(
             headers.insert(CORRELATION_ID, value);
         }
         secure(headers, app.config.is_https());
+        if app.draining.is_cancelled() && version < Version::HTTP_2 {
+            // The next request should not be on its way when this connection is closed.
+            headers.entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
+        }
         let status = response.status().as_u16();
         tracing::debug!(status, took_ms = start.elapsed().as_secs_f64() * 1e3, "answered");
         response
