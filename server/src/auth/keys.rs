@@ -111,9 +111,16 @@ impl Keys {
             return Ok(Self::Secret(DecodingKey::from_secret(secret.expose().as_bytes())));
         }
         if let Some(path) = &config.jwt_jwks_file {
-            let text = tokio::fs::read(path)
-                .await
-                .map_err(|source| KeyError::File { path: path.clone(), source })?;
+            let failed = |source| KeyError::File { path: path.clone(), source };
+            let metadata = tokio::fs::metadata(path).await.map_err(failed)?;
+            // Neither a pipe, which would be waited on, nor what has no end.
+            if !metadata.is_file() {
+                return Err(failed(std::io::Error::other("not a file")));
+            }
+            if metadata.len() > MAX_BYTES as u64 {
+                return Err(KeyError::TooLarge);
+            }
+            let text = tokio::fs::read(path).await.map_err(failed)?;
             return Ok(Self::Fixed(parse(&text, &path.display().to_string())?));
         }
         let published = Arc::new(Published::new(config, metrics)?);

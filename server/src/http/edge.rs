@@ -105,6 +105,8 @@ fn standardise(mut response: Response, correlation_id: &str) -> Response {
     match &error {
         ApiError::Internal(_) | ApiError::Panic => tracing::error!(%error, "request failed"),
         ApiError::Unavailable(_) => tracing::warn!(%error, "request failed"),
+        // Counted; a line for each would be a second way to flood.
+        ApiError::TooMany { .. } => tracing::debug!(%error, "request refused"),
         _ => tracing::info!(%error, status = status.as_u16(), "request refused"),
     }
     let body = ErrorBody {

@@ -4,11 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use hyper::body::Incoming;
+use bytes::Bytes;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -56,6 +58,12 @@ struct State {
 /// A request that is being answered, or was given up by its client.
 struct InFlight(Activity);
 
+/// An answer's body: each piece that is fetched of it shows that somebody is still there.
+struct Sent {
+    body: Body,
+    activity: Activity,
+}
+
 /// How a connection was ended from here.
 enum Ended {
     ByItself(hyper::Result<()>),
@@ -80,10 +88,11 @@ pub(super) async fn serve(
             let in_flight = activity.begin();
             request.extensions_mut().insert(Peer(peer));
             let answer = router.clone().oneshot(request.map(Body::new));
+            let sending = activity.clone();
             async move {
                 let answer = answer.await;
                 drop(in_flight);
-                answer
+                answer.map(|answer| answer.map(|body| Sent { body, activity: sending }))
             }
         })
     };
@@ -182,12 +191,16 @@ impl Activity {
         InFlight(self.clone())
     }
 
+    /// Something was sent.
+    fn touch(&self) {
+        self.with(|state| state.since = Instant::now());
+    }
+
     fn was_useful(&self) -> bool {
         self.with(|state| state.answered)
     }
 
-    /// Returns once there has been no request for so long. What is being answered is no idleness;
-    /// what is being sent slowly is the stream's matter.
+    /// Returns once there has been no request, and no piece of an answer been taken, for so long.
     async fn idle_for(&self, idle: Duration) {
         loop {
             let now = Instant::now();
@@ -215,5 +228,27 @@ impl Drop for InFlight {
             state.answered = true;
             state.since = Instant::now();
         });
+    }
+}
+
+impl hyper::body::Body for Sent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.activity.touch();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -293,6 +293,32 @@ async fn time_for_a_request() {
 }
 
 #[tokio::test]
+async fn who_takes_an_answer_slowly_gets_all_of_it() {
+    const SIZE: usize = 8 * 1024 * 1024;
+    let root = std::env::temp_dir().join(format!("e2e-slow-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(root.join("index.html"), "x".repeat(SIZE)).unwrap();
+    let flags = ["--web-root", root.to_str().unwrap(), "--idle-timeout-ms", "400"];
+    let app = TestApp::start_with(&flags).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    let mut stream = socket.connect(address(&app)).await.unwrap();
+    stream.write_all(b"GET /index.html HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let (begun, mut taken, mut chunk) = (Instant::now(), 0, vec![0; SIZE / 20]);
+    let mut ticks = tokio::time::interval(Duration::from_millis(60));
+    while taken < SIZE {
+        ticks.tick().await;
+        let length = within("more of it", stream.read_exact(&mut chunk)).await;
+        taken += length.unwrap_or_else(|error| panic!("{taken} of {SIZE}, then {error}"));
+    }
+    assert!(
+        begun.elapsed() > 2 * Duration::from_millis(400),
+        "slower than an idle connection lasts"
+    );
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[tokio::test]
 async fn time_for_a_handshake() {
     let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/tests/keys");
     let (certificate, key) = (keys.join("tls-cert.pem"), keys.join("tls-key.pem"));
