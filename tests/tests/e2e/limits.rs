@@ -294,7 +294,7 @@ async fn time_for_a_request() {
 
 #[tokio::test]
 async fn who_takes_an_answer_slowly_gets_all_of_it() {
-    const SIZE: usize = 8 * 1024 * 1024;
+    const SIZE: usize = 16 * 1024 * 1024;
     let root = std::env::temp_dir().join(format!("e2e-slow-{}", uuid::Uuid::new_v4()));
     std::fs::create_dir(&root).unwrap();
     std::fs::write(root.join("index.html"), "x".repeat(SIZE)).unwrap();
@@ -304,17 +304,14 @@ async fn who_takes_an_answer_slowly_gets_all_of_it() {
     socket.set_recv_buffer_size(64 * 1024).unwrap();
     let mut stream = socket.connect(address(&app)).await.unwrap();
     stream.write_all(b"GET /index.html HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-    let (begun, mut taken, mut chunk) = (Instant::now(), 0, vec![0; SIZE / 20]);
+    let (begun, mut taken, mut chunk) = (Instant::now(), 0, vec![0; SIZE / 40]);
     let mut ticks = tokio::time::interval(Duration::from_millis(60));
-    while taken < SIZE {
+    while taken + chunk.len() <= SIZE {
         ticks.tick().await;
         let length = within("more of it", stream.read_exact(&mut chunk)).await;
         taken += length.unwrap_or_else(|error| panic!("{taken} of {SIZE}, then {error}"));
     }
-    assert!(
-        begun.elapsed() > 2 * Duration::from_millis(400),
-        "slower than an idle connection lasts"
-    );
+    assert!(begun.elapsed() > Duration::from_secs(2), "slower than an idle connection lasts");
     std::fs::remove_dir_all(root).unwrap();
 }
 
