@@ -98,6 +98,14 @@ impl Door {
                 return Err(Refused::TooManySockets);
             }
         }
+        // Said before the client learns of it, which may be gone again a moment later.
+        self.metrics.connects.inc();
+        tracing::info!(
+            socket = %connection.id.simple(),
+            correlation_id = &*connection.correlation_id,
+            user = %user,
+            "socket connected"
+        );
         socket.join(user.room());
         let door = Arc::clone(self);
         socket.on_disconnect(move |reason: DisconnectReason| {
@@ -132,13 +140,6 @@ impl Door {
         else {
             return;
         };
-        self.metrics.connects.inc();
-        tracing::info!(
-            socket = %connection.id.simple(),
-            correlation_id = &*connection.correlation_id,
-            user = %session.user,
-            "socket connected"
-        );
         if self.rooms.accept(connection) {
             self.signals.send(Signal::Resend(session.user.clone())).await.ok();
         }
