@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use dashboard_server::check::check;
@@ -9,6 +10,9 @@ use dashboard_server::telemetry::logs;
 use dashboard_server::{Config, LogFormat, Server};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How long work that cannot be interrupted may take when everything else has ended.
+const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// The system's own allocator keeps what a crowd of clients once took (docs/decisions/0041).
 #[cfg(target_os = "linux")]
@@ -60,7 +64,12 @@ fn serve(config: Config) -> ExitCode {
     let format = config.log_format;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(run(config)),
+        Ok(runtime) => {
+            let ended = runtime.block_on(run(config));
+            // A file system or a name server that hangs does not hold up the end.
+            runtime.shutdown_timeout(LAST_WORK);
+            ended
+        }
         Err(error) => Err(error.into()),
     };
     match (ended, format) {
