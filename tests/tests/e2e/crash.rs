@@ -18,8 +18,7 @@ const USERS: usize = 36;
 const WRITERS: usize = 4;
 /// Commits before each kill.
 const LOAD: usize = 60;
-const DATABASE_KILLS: usize = 20;
-const SERVER_KILLS: usize = 8;
+const KILLS: usize = 20;
 /// How long after the return of what was killed all views may still differ.
 const PROMISED: Duration = Duration::from_secs(2);
 
@@ -31,7 +30,7 @@ async fn the_database_is_killed_under_load_and_nothing_is_lost() {
     let screens = screens(&server).await;
     let mut load = Load::default();
     let (mut slowest, mut told) = (Vec::new(), 0);
-    for round in 0..DATABASE_KILLS {
+    for round in 0..KILLS {
         load.start(&cluster.url(), round);
         load.until_busy().await;
         cluster.kill();
@@ -55,7 +54,7 @@ async fn the_database_is_killed_under_load_and_nothing_is_lost() {
     }
     let worst = slowest.iter().max().unwrap();
     println!(
-        "PostgreSQL kill -9 during load: {DATABASE_KILLS} times ({told} of them told to all), {} \
+        "PostgreSQL kill -9 during load: {KILLS} times ({told} of them told to all), {} \
          commits acknowledged by {WRITERS} writers, 0 lost; {USERS} clients live and equal to the \
          database after {worst:.2?} at most (each round: {slowest:.2?}); {:.0?} in all",
         load.acknowledged.len(),
@@ -78,7 +77,7 @@ async fn the_server_is_killed_under_load_and_nothing_is_lost() {
     let mut db = cluster.connect().await;
     let mut load = Load::default();
     let mut slowest = Vec::new();
-    for round in 0..SERVER_KILLS {
+    for round in 0..KILLS {
         load.start(&cluster.url(), round);
         load.until_busy().await;
         server.kill().await;
@@ -104,7 +103,7 @@ async fn the_server_is_killed_under_load_and_nothing_is_lost() {
         join_all(settled).await;
     }
     println!(
-        "server kill -9 during load: {SERVER_KILLS} times, {} commits acknowledged by {WRITERS} \
+        "server kill -9 during load: {KILLS} times, {} commits acknowledged by {WRITERS} \
          writers, 0 lost; {USERS} clients live and equal to the database after (time, of which \
          the clients' backoff may take): {slowest:.2?}; {:.0?} in all",
         load.acknowledged.len(),
