@@ -110,7 +110,11 @@ enum Task {
     /// Measure what users feel, on this machine. Never a test: machines differ.
     Bench {
         /// What is measured.
+        #[arg(default_value = "server")]
         what: bench::Bench,
+        /// Arguments for the measurement, such as: -- --rounds 1 --only latency
+        #[arg(last = true)]
+        arguments: Vec<String>,
     },
     /// Write bills of materials (`CycloneDX`) of what is shipped into target/sbom.
     Sbom,
@@ -156,7 +160,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             builder.sdk()?;
             size::gate()?;
         }
-        Task::Bench { what } => bench::run(&mut builder, what)?,
+        Task::Bench { what, arguments } => bench::run(&mut builder, what, &arguments)?,
         Task::Sbom => supply::sbom(&mut builder.steps)?,
         Task::Setup => builder.install_everything()?,
     }

@@ -1,0 +1,120 @@
+//! What is done to a contender, and what is measured meanwhile.
+
+mod backlog;
+mod connect;
+mod crowd;
+mod floors;
+mod latency;
+mod nodes;
+mod snapshot;
+mod soak;
+mod storm;
+mod writes;
+
+use std::fmt;
+
+use clap::ValueEnum;
+
+use crate::contender::Kind;
+use crate::database::Database;
+use crate::figures::Figure;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
+    /// The database, the network and the runtime on their own.
+    Floors,
+    /// A crowd connects, stays idle, leaves: CPU and memory.
+    Connect,
+    /// The same over TLS.
+    ConnectTls,
+    /// A crowd that has each received one event of 16 KiB.
+    LargeEvent,
+    /// 2,000 sockets, 200 changes a second: from the change to the client.
+    Latency,
+    /// The whole crowd, 500 changes a second.
+    LatencyCrowd,
+    /// Snapshots over 16 connections; 304 answers; one at a time; the user with most.
+    Snapshot,
+    /// 2,000 clients whose server is killed and comes back.
+    Storm,
+    /// The whole crowd, the same.
+    StormCrowd,
+    /// The application's own writes, with capture and without.
+    Writes,
+    /// Eight servers on one database.
+    Nodes,
+    /// Five million changes behind a server that stood still.
+    Backlog,
+    /// Half an hour of changes and churn. Not part of a run without `--only`.
+    Soak,
+}
+
+/// How large.
+#[derive(Clone, Copy)]
+pub(crate) struct Scale {
+    /// Sockets of the crowd.
+    pub(crate) sockets: usize,
+    /// Of the soak.
+    pub(crate) minutes: u64,
+}
+
+impl Scenario {
+    /// All that end soon.
+    pub(crate) fn by_default() -> Vec<Self> {
+        let all = Self::value_variants().iter().copied();
+        all.filter(|scenario| *scenario != Self::Soak).collect()
+    }
+
+    /// Who takes part, in turns.
+    pub(crate) fn contenders(self) -> &'static [Kind] {
+        match self {
+            Self::Floors => &[Kind::Floor],
+            Self::Connect
+            | Self::ConnectTls
+            | Self::LargeEvent
+            | Self::Latency
+            | Self::LatencyCrowd
+            | Self::Snapshot
+            | Self::Storm => &[Kind::Server, Kind::Node],
+            Self::Writes => &[Kind::Server, Kind::Floor],
+            Self::StormCrowd | Self::Nodes | Self::Backlog | Self::Soak => &[Kind::Server],
+        }
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.to_possible_value();
+        f.write_str(name.as_ref().map_or("", |name| name.get_name()))
+    }
+}
+
+/// Measures one contender once.
+///
+/// # Errors
+///
+/// Where the contender, the database or the machine fails.
+pub(crate) async fn run(
+    scenario: Scenario,
+    kind: Kind,
+    scale: Scale,
+    database: &Database,
+) -> anyhow::Result<Vec<Figure>> {
+    database.tidy().await?;
+    match scenario {
+        Scenario::Floors => floors::run(database).await,
+        Scenario::Connect => connect::run(kind, database, scale.sockets, false).await,
+        Scenario::ConnectTls => connect::run(kind, database, scale.sockets, true).await,
+        Scenario::LargeEvent => connect::large_event(kind, database, scale.sockets).await,
+        Scenario::Latency => latency::run(kind, database, latency::SMALL).await,
+        Scenario::LatencyCrowd => latency::run(kind, database, latency::crowd(scale.sockets)).await,
+        Scenario::Snapshot => snapshot::run(kind, database).await,
+        Scenario::Storm => storm::run(kind, database, storm::SMALL).await,
+        Scenario::StormCrowd => storm::run(kind, database, scale.sockets).await,
+        Scenario::Writes => writes::run(kind, database).await,
+        Scenario::Nodes => nodes::run(database).await,
+        Scenario::Backlog => backlog::run(database).await,
+        Scenario::Soak => soak::run(database, scale.minutes).await,
+    }
+}

@@ -1,0 +1,93 @@
+//! A server that stood still while five million changes were made: it catches up, the application
+//! does not notice, and the log becomes short again.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use sqlx::Executor;
+use tokio::time::{sleep, timeout};
+
+use super::crowd;
+use crate::contender::{Contender, Kind};
+use crate::database::{Database, typical};
+use crate::figures::{Figure, Promise, figure};
+use crate::socket::{Target, wishes};
+
+const SOCKETS: usize = 200;
+const CHANGES: i32 = 5_000_000;
+const PATIENCE: Duration = Duration::from_mins(2);
+/// How long rows are kept here; by default it is ten minutes.
+const RETENTION_S: &str = "30";
+/// How long they may take to go after that.
+const FOLD_PATIENCE: Duration = Duration::from_mins(3);
+const WRITES: &str = "
+\\set n random(1, 100000)
+update dashboard.mocs set title = 'bench title ' || random(), updated_at = now()
+where id = (select id from bench.picks where number = :n);
+";
+
+/// Measures it.
+pub(super) async fn run(database: &Database) -> anyhow::Result<Vec<Figure>> {
+    let flags = ["--change-retention-s", RETENTION_S];
+    let server = Contender::start_with(Kind::Server, &database.url, &flags).await?;
+    let target = Target::plain(&server.address);
+    let mut sockets = crowd::join(&target, (0..SOCKETS).map(typical).collect()).await?;
+    let (before, _) = database.pgbench(WRITES, 4, 5).await?;
+
+    server.stand_still()?;
+    sqlx::query(
+        "insert into dashboard.changes (user_id, sections)
+         select 'user-' || lpad((n % 20000)::text, 5, '0') || '@bench.test', 1
+         from generate_series(1, $1) as n",
+    )
+    .bind(CHANGES)
+    .execute(&database.pool)
+    .await?;
+    sqlx::query("insert into dashboard.wishlist_items (user_id, title) values ($1, 'bench wish')")
+        .bind(typical(0))
+        .execute(&database.pool)
+        .await?;
+    server.go_on()?;
+
+    let back = Instant::now();
+    let seen = timeout(PATIENCE, async {
+        loop {
+            let event = sockets[0].event().await?;
+            if wishes(&event) == Some(6) {
+                return anyhow::Ok(back.elapsed());
+            }
+        }
+    });
+    let (seen, writes) = tokio::join!(seen, database.pgbench(WRITES, 4, 5));
+    let (seen, (meanwhile, _)) = (seen??, writes?);
+    let folded = until_folded(database, back).await?;
+    database.pool.execute("vacuum dashboard.changes").await?;
+    let mib: i64 = sqlx::query_scalar("select pg_table_size('dashboard.changes') / 1048576")
+        .fetch_one(&database.pool)
+        .await?;
+    server.stop().await?;
+    let mut figures = vec![
+        figure("a change behind 5,000,000 is seen after", "s", seen.as_secs_f64()),
+        figure("the application's writes meanwhile", "x", meanwhile / before)
+            .promised(Promise::AtLeast(0.5)),
+        figure("all rows folded after", "s", folded.as_secs_f64()),
+    ];
+    figures.push(figure("the log's size then", "MiB", f64::from(i32::try_from(mib)?)));
+    Ok(figures)
+}
+
+/// Waits until the log holds no more than a few recent rows.
+async fn until_folded(database: &Database, since: Instant) -> anyhow::Result<Duration> {
+    loop {
+        let left: i64 = sqlx::query_scalar(
+            "select count(*) from (select from dashboard.changes limit 1000000) as first",
+        )
+        .fetch_one(&database.pool)
+        .await?;
+        if left < 100_000 {
+            return Ok(since.elapsed());
+        }
+        ensure!(since.elapsed() < FOLD_PATIENCE, "{left} rows are left");
+        sleep(Duration::from_millis(250)).await;
+    }
+}

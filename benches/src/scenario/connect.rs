@@ -1,0 +1,126 @@
+//! A crowd comes, stays idle and leaves: what each of it costs.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use tokio::time::sleep;
+
+use super::crowd;
+use crate::contender::{self, Contender, Kind};
+use crate::database::{Database, typical};
+use crate::figures::{Figure, Promise, figure};
+use crate::rest::Rest;
+use crate::socket::{Socket, Target};
+use crate::tokens;
+
+/// How long memory may take to come back.
+const BACK: Duration = Duration::from_mins(2);
+/// Sockets of each user where everyone gets one large event.
+const EACH: usize = 100;
+/// Themes that make an event of 16 KiB.
+const THEMES: usize = 240;
+
+/// Connects that many, one for each user.
+#[expect(clippy::cast_precision_loss, reason = "numbers of sockets")]
+pub(super) async fn run(
+    kind: Kind,
+    database: &Database,
+    sockets: usize,
+    tls: bool,
+) -> anyhow::Result<Vec<Figure>> {
+    let (contender, target) = start(kind, database, tls).await?;
+    let before = contender.settled_rss_kib().await?;
+    let (cpu, begun) = (contender.cpu_ms()?, Instant::now());
+    let joined = crowd::join(&target, (0..sockets).map(typical).collect()).await?;
+    let (took, cpu) = (begun.elapsed(), contender.cpu_ms()? - cpu);
+    let mut kept = crowd::keep(joined);
+    let during = contender.settled_rss_kib().await?;
+    kept.shutdown().await;
+    let (after, back) = until_back(&contender, before).await?;
+    contender.stop().await?;
+    let count = sockets as f64;
+    let limit = if tls { 24.0 } else { 16.0 };
+    Ok(vec![
+        figure("memory per idle connection", "KiB", (during - before) / count)
+            .promised(Promise::AtMost(limit)),
+        figure("CPU per connect", "ms", cpu / count).promised(Promise::RatioAtMost(0.35)),
+        figure("connects", "1/s", count / took.as_secs_f64()),
+        figure("memory at the start", "MiB", before / 1024.0),
+        figure("memory after all left, of the start", "x", after / before)
+            .promised(Promise::AtMost(1.2)),
+        figure("memory back after", "s", back.as_secs_f64()),
+    ])
+}
+
+/// Connects that many, and sends each one event of 16 KiB.
+#[expect(clippy::cast_precision_loss, reason = "numbers of sockets")]
+pub(super) async fn large_event(
+    kind: Kind,
+    database: &Database,
+    sockets: usize,
+) -> anyhow::Result<Vec<Figure>> {
+    let users: Vec<_> = (0..sockets.div_ceil(EACH)).map(typical).collect();
+    let (contender, target) = start(kind, database, false).await?;
+    let before = contender.settled_rss_kib().await?;
+    let all = users.iter().flat_map(|user| std::iter::repeat_n(user.clone(), EACH));
+    let mut joined = crowd::join(&target, all.collect()).await?;
+    let idle = contender.settled_rss_kib().await?;
+    for user in &users {
+        sqlx::query(
+            "insert into dashboard.sets (user_id, title, theme)
+             select $1, 'bench set', 'A theme with a name of quite usual length ' || n
+             from generate_series(1, $2) as n",
+        )
+        .bind(user)
+        .bind(i32::try_from(THEMES)?)
+        .execute(&database.pool)
+        .await?;
+    }
+    for socket in &mut joined {
+        let event = socket.event().await?;
+        ensure!(event.len() > 16 * 1024, "an event of {} bytes is not large", event.len());
+    }
+    let mut kept = crowd::keep(joined);
+    let large = contender.settled_rss_kib().await?;
+    kept.shutdown().await;
+    contender.stop().await?;
+    let count = sockets as f64;
+    Ok(vec![
+        figure("memory per connection before", "KiB", (idle - before) / count),
+        figure("memory per connection after", "KiB", (large - before) / count)
+            .promised(Promise::RatioAtMost(1.0)),
+    ])
+}
+
+/// A contender that has done each thing once.
+async fn start(kind: Kind, database: &Database, tls: bool) -> anyhow::Result<(Contender, Target)> {
+    let (contender, target) = if tls {
+        let certificate = contender::certificate()?;
+        let contender = Contender::start_tls(kind, &database.url, certificate.clone()).await?;
+        let target = Target::tls(&contender.address, &certificate)?;
+        (contender, target)
+    } else {
+        let contender = Contender::start(kind, &database.url).await?;
+        let target = Target::plain(&contender.address);
+        (contender, target)
+    };
+    for number in 0..20 {
+        let token = tokens::access(&typical(number))?;
+        drop(Socket::join(&target, &token).await?);
+        Rest::open(&target).await?.snapshot(&token, None).await?;
+    }
+    Ok((contender, target))
+}
+
+/// Waits until memory is within a fifth of what it was; says how much it is then, and how long that
+/// took.
+async fn until_back(contender: &Contender, start: f64) -> anyhow::Result<(f64, Duration)> {
+    let begun = Instant::now();
+    loop {
+        let now = contender.rss_kib()?;
+        if now <= start * 1.2 || begun.elapsed() > BACK {
+            return Ok((now, begun.elapsed()));
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+}

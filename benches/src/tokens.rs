@@ -1,0 +1,22 @@
+//! Sessions that all contenders accept.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::json;
+
+/// Good for this machine's loopback while the measurement runs, and for nothing else.
+pub(crate) const SECRET: &str = "a-secret-of-the-benchmark-that-guards-nothing";
+pub(crate) const ISSUER: &str = "https://issuer.bench.test/pool";
+pub(crate) const CLIENT_ID: &str = "bench";
+
+/// An access token that outlives any measurement.
+pub(crate) fn access(user: &str) -> anyhow::Result<String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let claims = json!({
+        "sub": user, "token_use": "access", "client_id": CLIENT_ID, "iss": ISSUER,
+        "iat": now.as_secs(), "exp": (now + Duration::from_hours(24)).as_secs(),
+    });
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    Ok(encode(&Header::new(Algorithm::HS256), &claims, &key)?)
+}
