@@ -250,17 +250,21 @@ impl<'a> Author<'a> {
         )))
     }
 
-    /// The newest MOC gets a better title, or its old one back.
+    /// The newest of the demo's MOCs gets a better title, or its old one back. What anybody else has
+    /// added keeps its title: they will want to find it by that.
     async fn rename(&self) -> sqlx::Result<Option<String>> {
+        let titles: Vec<&str> = self.catalogue.titles_of(self.user).collect();
         let title: Option<String> = sqlx::query_scalar(
             "update dashboard.mocs
              set title = case when title like '%, Second Draft'
                  then left(title, -length(', Second Draft')) else title || ', Second Draft' end
-             where id = (select id from dashboard.mocs where user_id = $1
+             where id = (select id from dashboard.mocs
+                         where user_id = $1 and replace(title, ', Second Draft', '') = any ($2)
                          order by created_at desc, id desc limit 1)
              returning title",
         )
         .bind(self.user)
+        .bind(titles)
         .fetch_optional(self.database)
         .await?;
         Ok(title.map(|title| format!("new title    “{title}”")))

@@ -159,7 +159,10 @@ fn take(setting: &Setting) -> anyhow::Result<File> {
     fs::create_dir_all(data).with_context(|| data.display().to_string())?;
     let path = data.join("demo.lock");
     let lock = File::options().create(true).truncate(false).write(true).open(&path);
-    let lock = lock.with_context(|| path.display().to_string())?;
+    let lock = lock.with_context(|| {
+        let (path, data) = (path.display(), data.display());
+        format!("cannot open {path}; if another user ran the demo here, delete the folder {data}")
+    })?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
