@@ -304,3 +304,36 @@ impl<'a> Author<'a> {
         Ok(Some(format!("given away   “{title}”, with its parts")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use e2e_tests::TestApp;
+    use sqlx::Connection;
+    use sqlx::postgres::PgConnection;
+
+    use super::*;
+    use crate::{seed, stage};
+
+    #[tokio::test]
+    async fn what_is_told_to_try_works_whatever_the_author_does_meanwhile() {
+        let app = TestApp::start().await;
+        let catalogue = Catalogue::load().unwrap();
+        seed::plant(app.db(), &catalogue).await.unwrap();
+        let mut author = Author::new(app.db(), &catalogue);
+        // As `cargo xtask psql` sees it.
+        let mut psql = PgConnection::connect(&app.database.url()).await.unwrap();
+        sqlx::raw_sql("set search_path = dashboard").execute(&mut psql).await.unwrap();
+        let (mut said, mut changed) = (Vec::new(), Vec::new());
+        for statement in stage::STATEMENTS {
+            let outcome = sqlx::raw_sql(statement).execute(&mut psql).await.unwrap();
+            changed.push(outcome.rows_affected());
+            // Two rounds, so that every kind of change has had its turn.
+            for _ in 0..2 * ROUND.len() {
+                said.push(author.next().await.unwrap());
+            }
+        }
+        let log = said.join("\n");
+        assert!(log.contains("new title"), "{log}");
+        assert!(changed[0] == 1 && changed[1] > 10 && changed[2] == 1, "{changed:?}\n{log}");
+    }
+}
