@@ -323,12 +323,12 @@ mod tests {
         // As `cargo xtask psql` sees it.
         let mut psql = PgConnection::connect(&app.database.url()).await.unwrap();
         sqlx::raw_sql("set search_path = dashboard").execute(&mut psql).await.unwrap();
-        let (mut said, mut changed) = (Vec::new(), Vec::new());
+        // The author's own MOC first: what is added now is the newest when it comes to renaming.
+        let (mut said, mut changed) = (vec![author.next().await.unwrap()], Vec::new());
         for statement in stage::STATEMENTS {
             let outcome = sqlx::raw_sql(statement).execute(&mut psql).await.unwrap();
             changed.push(outcome.rows_affected());
-            // Two rounds, so that every kind of change has had its turn.
-            for _ in 0..2 * ROUND.len() {
+            for _ in 0..ROUND.len() {
                 said.push(author.next().await.unwrap());
             }
         }
