@@ -230,6 +230,28 @@ async fn the_extremes_of_every_number_are_fit_to_run() {
     .await;
 }
 
+#[tokio::test]
+async fn the_recipe_for_a_token_works_as_it_is_written() {
+    const GUIDE: &str = include_str!("../../../docs/configuration.md");
+    let recipe = GUIDE.split("```").find(|block| block.starts_with("sh\ntoken=")).unwrap();
+    let (make, ask) = recipe.strip_prefix("sh\n").unwrap().split_once("\ncurl ").unwrap();
+    assert!(ask.contains("\"Authorization: Bearer $token\" http://127.0.0.1:9112/api/dashboard"));
+    let made = Command::new("sh")
+        .args(["-c", &format!("{make}\nprintf %s \"$token\"")])
+        .env("DASHBOARD_JWT_HS256_SECRET", SECRET)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let bearer = format!("Bearer {}", String::from_utf8(made.stdout).unwrap());
+    with_database(|db| async move {
+        let process = Process::start(&db.url, &[]);
+        let answer = process.server.get("/api/dashboard", &[("authorization", &bearer)]).await;
+        assert_eq!(answer.status(), 200, "{bearer}");
+        assert!(process.stop().status.success());
+    })
+    .await;
+}
+
 #[test]
 fn help_explains_every_flag_with_its_variable() {
     let output = command().arg("--help").output().unwrap();
