@@ -9,16 +9,27 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use clap::builder::{PossibleValue, Resettable};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, Id};
 
+use super::values::whole;
 use super::{Config, ConfigError};
 
 /// What our names begin with.
 const PREFIX: &str = "DASHBOARD_";
+/// What libraries read by themselves, with bounds of ours: beyond them they allocate without end, spin,
+/// or panic.
+const OTHERS: [(&str, RangeInclusive<u64>); 5] = [
+    ("OTEL_BSP_EXPORT_TIMEOUT", 1..=3_600_000),
+    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1..=100_000),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", 1..=100_000),
+    ("OTEL_BSP_SCHEDULE_DELAY", 10..=3_600_000),
+    ("TOKIO_WORKER_THREADS", 1..=1_024),
+];
 /// How alike two names must be for one to be taken for the other, from 0 to 1.
 const ALIKE: f64 = 0.8;
 /// Longer values are not repeated in full.
@@ -56,7 +67,9 @@ impl Environment {
     /// Looks through these variables.
     #[must_use]
     pub fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let settings = Config::command();
+        let settings = Config::command().args(OTHERS.map(|(name, bounds)| {
+            Arg::new(name).long(name).env(name).value_parser(whole::<u64>(bounds))
+        }));
         let arguments: Vec<_> = settings.get_arguments().collect();
         let mut environment = Self::default();
         for (name, value) in variables {
@@ -229,6 +242,9 @@ mod tests {
             ("DASHBOARD_POLL_INTERVAL_MS", "-1"),
             ("DASHBOARD_DRAIN_WINDOW_MS", &long),
             ("OTEL_TRACES_SAMPLER_ARG", "NaN"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "18446744073709551615"),
+            ("TOKIO_WORKER_THREADS", "0"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "5000"),
             ("DASHBOARD_DATABASE_CONNECTIONS", "20"),
         ]);
         let expected = [
@@ -245,7 +261,9 @@ mod tests {
                 .to_owned(),
             "DASHBOARD_POLL_INTERVAL_MS is \"-1\", and must be a whole number from 1 to 10000"
                 .to_owned(),
+            "OTEL_BSP_MAX_QUEUE_SIZE is \"18446744073709551615\", and must be a whole number from 1 to 100000".to_owned(),
             "OTEL_TRACES_SAMPLER_ARG is \"NaN\", and must be a number from 0 to 1".to_owned(),
+            "TOKIO_WORKER_THREADS is \"0\", and must be a whole number from 1 to 1024".to_owned(),
         ];
         assert_eq!(said, expected);
     }
