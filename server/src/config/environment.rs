@@ -27,7 +27,7 @@ const OTHERS: [(&str, RangeInclusive<u64>); 5] = [
     ("OTEL_BSP_EXPORT_TIMEOUT", 1..=3_600_000),
     ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1..=100_000),
     ("OTEL_BSP_MAX_QUEUE_SIZE", 1..=100_000),
-    ("OTEL_BSP_SCHEDULE_DELAY", 10..=3_600_000),
+    ("OTEL_BSP_SCHEDULE_DELAY", 1..=3_600_000),
     ("TOKIO_WORKER_THREADS", 1..=1_024),
 ];
 /// How alike two names must be for one to be taken for the other, from 0 to 1.

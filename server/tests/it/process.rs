@@ -236,13 +236,13 @@ async fn the_recipe_for_a_token_works_as_it_is_written() {
     let recipe = GUIDE.split("```").find(|block| block.starts_with("sh\ntoken=")).unwrap();
     let (make, ask) = recipe.strip_prefix("sh\n").unwrap().split_once("\ncurl ").unwrap();
     assert!(ask.contains("\"Authorization: Bearer $token\" http://127.0.0.1:9112/api/dashboard"));
-    let made = Command::new("sh")
+    let token = Command::new("sh")
         .args(["-c", &format!("{make}\nprintf %s \"$token\"")])
         .env("DASHBOARD_JWT_HS256_SECRET", SECRET)
         .output()
         .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let bearer = format!("Bearer {}", String::from_utf8(made.stdout).unwrap());
+    assert!(token.status.success(), "{}", String::from_utf8_lossy(&token.stderr));
+    let bearer = format!("Bearer {}", String::from_utf8(token.stdout).unwrap());
     with_database(|db| async move {
         let process = Process::start(&db.url, &[]);
         let answer = process.server.get("/api/dashboard", &[("authorization", &bearer)]).await;
