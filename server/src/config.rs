@@ -363,10 +363,12 @@ impl Config {
     }
 }
 
-/// Whether not both can be listened on: an address without a number stands for all of the machine.
+/// Whether not both can be listened on. 0.0.0.0 takes all IPv4 addresses of the machine, [::] all.
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
-    let all = one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() != 0 && one.port() == other.port() && (all || one.ip() == other.ip())
+    let takes = |one: SocketAddr, other: SocketAddr| {
+        one.ip() == other.ip() || one.ip().is_unspecified() && (one.is_ipv6() || other.is_ipv4())
+    };
+    one.port() != 0 && one.port() == other.port() && (takes(one, other) || takes(other, one))
 }
 
 /// The origin that an address is of, written as browsers write it: in lower case, without path and
