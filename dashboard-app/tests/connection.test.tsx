@@ -1,9 +1,11 @@
+import type { FakeServer } from '@moc/dashboard-sdk/testing'
 import { screen, within } from '@testing-library/react'
 import { describe, expect, it } from 'vitest'
 
 import { partial, recent } from './support/fixtures'
 import { expectAccessible, show, showLive } from './support/show'
 
+const CONNECTING = 'Connecting to real-time updates...'
 const RECONNECTING = 'Reconnecting to real-time updates...'
 
 /** Enough for a check that takes its time for each element. */
@@ -32,10 +34,10 @@ async function showDegraded(change: Parameters<typeof showLive>[0] = {}) {
 describe('connection status', () => {
   it('D-FR-5: says that updates are live only while they are', async () => {
     const { server, until } = show()
-    expect(status()).toEqual([RECONNECTING, 'false'])
+    expect(status()).toEqual([CONNECTING, 'false'])
     server.snapshots.hang({ times: 1 })
     await until('syncing')
-    expect(status()).toEqual([RECONNECTING, 'false'])
+    expect(status()).toEqual([CONNECTING, 'false'])
     await until('live')
     expect(status()).toEqual(['Real-time updates active', 'true'])
     server.connections.hang()
@@ -47,6 +49,24 @@ describe('connection status', () => {
     server.heal()
     await until('live')
     expect(status()).toEqual(['Real-time updates active', 'true'])
+  })
+
+  it('does not claim to reconnect before there was anything to reconnect to', async () => {
+    const { server, client, until } = show()
+    server.connections.refuse()
+    server.snapshots.networkError()
+    for (const next of ['connecting', 'backoff', 'degraded'] as const) {
+      await until(next)
+      expect(status()).toEqual([CONNECTING, 'false'])
+    }
+    server.heal()
+    await until('live')
+    // A new beginning is one in words, too.
+    server.connections.hang()
+    client.stop()
+    client.start()
+    await until('connecting')
+    expect(status()).toEqual([CONNECTING, 'false'])
   })
 
   it('never claims to reconnect when nothing is being tried', async () => {
@@ -210,7 +230,9 @@ describe('expired session', () => {
     client.reauthenticate()
     await until('connecting')
     await until('authRequired')
-    expect(screen.getAllByText('Session expired')).not.toHaveLength(0)
+    // The view is forgotten with the former session, so the page itself says it, and only once.
+    expect(screen.getAllByText('Session expired')).toHaveLength(1)
+    expect(screen.getByTestId('dashboard-login-needed')).toBeTruthy()
   })
 
   it('D-RES-2: ends the degraded banner, as nothing is polled any more', async () => {
@@ -232,12 +254,20 @@ describe('expired session', () => {
     expect(screen.queryByText('Session expired')).toBeNull()
   })
 
-  it('fills the page where there is nothing to show', async () => {
-    const { server, until, container } = show()
-    server.connections.deny()
+  it.each([
+    ['the socket', (server: FakeServer) => server.connections.deny()],
+    ['a request', (server: FakeServer) => server.snapshots.fail(401)],
+  ])('asks once for a first login when %s is refused', async (_name, refuse) => {
+    const { server, until, container, baseElement } = show()
+    refuse(server)
     await until('authRequired')
+    await server.advance(60_000)
     const panel = within(screen.getByTestId('dashboard-login-needed'))
+    expect(panel.getByText('Sign in to see your dashboard')).toBeTruthy()
     expect(panel.getByRole('link', { name: 'Log in' }).getAttribute('href')).toBe('/login')
+    expect(screen.getAllByRole('link', { name: 'Log in' })).toHaveLength(1)
+    expect(baseElement.textContent).not.toMatch(/expired|again|Reconnecting/)
+    expect(status()).toEqual(['Real-time updates paused: not signed in', 'false'])
     await expectAccessible(container)
   })
 })

@@ -56,6 +56,11 @@ impl Catalogue {
         self.mocs_of("new")
     }
 
+    /// Whatever the demo itself gives a person.
+    pub(crate) fn titles_of<'a>(&'a self, owner: &'a str) -> impl Iterator<Item = &'a str> {
+        self.mocs_of(owner).chain(self.new_mocs()).map(|moc| moc.title.as_str())
+    }
+
     /// The picture of the set that inspired a MOC.
     pub(crate) fn cover(&self, moc: &Moc) -> Option<&str> {
         let name = moc.inspired_by.as_deref()?;

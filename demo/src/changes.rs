@@ -250,17 +250,21 @@ impl<'a> Author<'a> {
         )))
     }
 
-    /// The newest MOC gets a better title, or its old one back.
+    /// The newest of the demo's MOCs gets a better title, or its old one back. What anybody else has
+    /// added keeps its title: they will want to find it by that.
     async fn rename(&self) -> sqlx::Result<Option<String>> {
+        let titles: Vec<&str> = self.catalogue.titles_of(self.user).collect();
         let title: Option<String> = sqlx::query_scalar(
             "update dashboard.mocs
              set title = case when title like '%, Second Draft'
                  then left(title, -length(', Second Draft')) else title || ', Second Draft' end
-             where id = (select id from dashboard.mocs where user_id = $1
+             where id = (select id from dashboard.mocs
+                         where user_id = $1 and replace(title, ', Second Draft', '') = any ($2)
                          order by created_at desc, id desc limit 1)
              returning title",
         )
         .bind(self.user)
+        .bind(titles)
         .fetch_optional(self.database)
         .await?;
         Ok(title.map(|title| format!("new title    “{title}”")))
@@ -298,5 +302,38 @@ impl<'a> Author<'a> {
             .await?;
         transaction.commit().await?;
         Ok(Some(format!("given away   “{title}”, with its parts")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use e2e_tests::TestApp;
+    use sqlx::Connection;
+    use sqlx::postgres::PgConnection;
+
+    use super::*;
+    use crate::{seed, stage};
+
+    #[tokio::test]
+    async fn what_is_told_to_try_works_whatever_the_author_does_meanwhile() {
+        let app = TestApp::start().await;
+        let catalogue = Catalogue::load().unwrap();
+        seed::plant(app.db(), &catalogue).await.unwrap();
+        let mut author = Author::new(app.db(), &catalogue);
+        // As `cargo xtask psql` sees it.
+        let mut psql = PgConnection::connect(&app.database.url()).await.unwrap();
+        sqlx::raw_sql("set search_path = dashboard").execute(&mut psql).await.unwrap();
+        // The author's own MOC first: what is added now is the newest when it comes to renaming.
+        let (mut said, mut changed) = (vec![author.next().await.unwrap()], Vec::new());
+        for statement in stage::STATEMENTS {
+            let outcome = sqlx::raw_sql(statement).execute(&mut psql).await.unwrap();
+            changed.push(outcome.rows_affected());
+            for _ in 0..ROUND.len() {
+                said.push(author.next().await.unwrap());
+            }
+        }
+        let log = said.join("\n");
+        assert!(log.contains("new title"), "{log}");
+        assert!(changed[0] == 1 && changed[1] > 10 && changed[2] == 1, "{changed:?}\n{log}");
     }
 }

@@ -14,6 +14,13 @@ use crate::login::{self, Login, Secret};
 use crate::server::{Server, Setup};
 use crate::{seed, web};
 
+/// What to try in `cargo xtask psql`, in this order.
+pub(crate) const STATEMENTS: [&str; 3] = [
+    "insert into mocs (user_id, title, theme) values ('ada', 'My First Windmill', 'Castle');",
+    "update inventory set ordered_quantity = ordered_quantity + 5 where user_id = 'ada';",
+    "delete from mocs where user_id = 'ada' and title = 'My First Windmill';",
+];
+
 /// Where things are kept, and whether others may be about.
 pub(crate) struct Setting {
     server: PathBuf,
@@ -123,16 +130,13 @@ impl Stage {
 
   Change something yourself: run `cargo xtask psql` in another terminal, and there
 
-      insert into mocs (user_id, title, theme) values ('ada', 'My First Windmill', 'Castle');
-
-      update inventory set ordered_quantity = ordered_quantity + 5 where user_id = 'ada';
-
-      delete from mocs where user_id = 'ada' and title = 'My First Windmill';
+      {statements}
 
   Ctrl-C stops everything.
 ",
             login = self.login_url(),
             dashboard = self.dashboard_url(),
+            statements = STATEMENTS.join("\n\n      "),
         )
     }
 }
@@ -159,7 +163,10 @@ fn take(setting: &Setting) -> anyhow::Result<File> {
     fs::create_dir_all(data).with_context(|| data.display().to_string())?;
     let path = data.join("demo.lock");
     let lock = File::options().create(true).truncate(false).write(true).open(&path);
-    let lock = lock.with_context(|| path.display().to_string())?;
+    let lock = lock.with_context(|| {
+        let (path, data) = (path.display(), data.display());
+        format!("cannot open {path}; if another user ran the demo here, delete the folder {data}")
+    })?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {

@@ -2,12 +2,14 @@
 //! because `PostgreSQL` refuses to run as root.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::Error;
+use crate::files::Layout;
 
 /// Whom to run `PostgreSQL`'s programs as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,15 +21,22 @@ pub(crate) enum Account {
 }
 
 impl Account {
-    /// Chooses for a program whose files in `data_dir` show who it is. As root, data that exists
-    /// stays with its owner.
-    pub(crate) fn choose(data_dir: &Path, cluster: &Path) -> Result<Self, Error> {
-        if effective_uid(data_dir)? != 0 {
-            return Ok(Self::Own);
+    /// Chooses for a program whose files in the data directory show who it is. As root, data that
+    /// exists stays with its owner. Data of an account that the server cannot run under is refused
+    /// here: `PostgreSQL` would only say that its owner is wrong.
+    pub(crate) fn choose(layout: &Layout) -> Result<Self, Error> {
+        let uid = effective_uid(&layout.root).map_err(|error| explain(error, layout))?;
+        let owner = owner(&layout.cluster());
+        let account = if uid == 0 {
+            Self::among(&accounts(), owner.unwrap_or(0)).ok_or(Error::NoAccount)?
+        } else {
+            Self::Own
+        };
+        let runs_as = if let Self::Other { uid, .. } = account { uid } else { uid };
+        match owner {
+            Some(owner) if owner != runs_as => Err(foreign(owner, layout)),
+            _ => Ok(account),
         }
-        let owner = fs::metadata(cluster).map_or(0, |meta| meta.uid());
-        let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        Self::among(&accounts, owner).ok_or(Error::NoAccount)
     }
 
     fn among(accounts: &str, owner: u32) -> Option<Self> {
@@ -87,6 +96,43 @@ impl Account {
     }
 }
 
+/// What an error in the data directory means: something there that may not be written to is another
+/// account's.
+pub(crate) fn explain(error: Error, layout: &Layout) -> Error {
+    let Error::Io { path, source, .. } = &error else { return error };
+    if source.kind() != ErrorKind::PermissionDenied {
+        return error;
+    }
+    // What is not there could not be made: then it is the folder that is another's. What is our own
+    // was closed by its mode, and the error says so already.
+    let owner_of =
+        |path: &Path| owner(path).filter(|uid| owner(Path::new("/proc/self")) != Some(*uid));
+    let theirs = if path.exists() { owner_of(path) } else { owner_of(&layout.root) };
+    theirs.map_or(error, |owner| foreign(owner, layout))
+}
+
+fn foreign(owner: u32, layout: &Layout) -> Error {
+    let owner = name(&accounts(), owner).unwrap_or_else(|| format!("number {owner}"));
+    Error::Foreign { data_dir: layout.root.clone(), owner }
+}
+
+fn owner(path: &Path) -> Option<u32> {
+    fs::metadata(path).ok().map(|meta| meta.uid())
+}
+
+fn accounts() -> String {
+    fs::read_to_string("/etc/passwd").unwrap_or_default()
+}
+
+fn name(accounts: &str, uid: u32) -> Option<String> {
+    let uid = uid.to_string();
+    let mut lines = accounts.lines().map(|line| line.split(':'));
+    lines.find_map(|mut fields| {
+        let name = fields.next()?;
+        (fields.nth(1) == Some(uid.as_str())).then(|| name.to_owned())
+    })
+}
+
 /// Our user id, by the owner of a file that we have just made: the standard library has no call
 /// for it.
 fn effective_uid(data_dir: &Path) -> Result<u32, Error> {
@@ -110,6 +156,12 @@ mod tests {
             Some(Account::Other { name, .. }) => Some(name),
             _ => None,
         }
+    }
+
+    #[test]
+    fn accounts_have_names() {
+        assert_eq!(super::name(ACCOUNTS, 1000).as_deref(), Some("ada"));
+        assert_eq!(super::name(ACCOUNTS, 1001), None, "a group's number is none of an account");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::account::Account;
+use crate::account::{self, Account};
 use crate::error::Error;
 use crate::files::{self, Layout};
 use crate::postmaster::{self, Postmaster, Runner};
@@ -39,9 +39,9 @@ impl Cluster {
     /// See [`Error`]; each says what to do.
     pub fn start(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Self, Error> {
         let layout = Layout::create(&options.data_dir)?;
-        let lock = files::take(&layout)?;
-        files::remove(&layout.url())?;
-        let account = Account::choose(&layout.root, &layout.cluster())?;
+        let lock = files::take(&layout).map_err(|error| account::explain(error, &layout))?;
+        files::remove(&layout.url()).map_err(|error| account::explain(error, &layout))?;
+        let account = Account::choose(&layout)?;
         if account != Account::Own {
             // The server's account must get through to its own folder and no further.
             fs::set_permissions(&layout.root, fs::Permissions::from_mode(0o711))

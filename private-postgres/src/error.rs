@@ -13,6 +13,13 @@ pub enum Error {
         /// That directory.
         data_dir: PathBuf,
     },
+    /// The data directory, or something in it, belongs to another account.
+    Foreign {
+        /// That directory.
+        data_dir: PathBuf,
+        /// Whose it is, by name or number.
+        owner: String,
+    },
     /// No `PostgreSQL` that fits was found, and npm could not bring one.
     NoBinaries {
         /// The major version that the data asks for, where there is data.
@@ -70,6 +77,15 @@ impl fmt::Display for Error {
                  folder",
                 data_dir.display()
             ),
+            Self::Foreign { data_dir, owner } => {
+                let folder = data_dir.display();
+                write!(
+                    f,
+                    "the PostgreSQL data in {folder} belongs to another account ({owner}): run as that \
+                     account or as root, choose another folder, or, if the data is not needed, delete \
+                     the folder {folder}"
+                )
+            }
             Self::NoBinaries { wanted, tried } => {
                 let version = wanted.map(|major| format!(" {major}")).unwrap_or_default();
                 let package = wanted.map(|major| format!("-{major}")).unwrap_or_default();

@@ -9,16 +9,15 @@ mod report;
 
 pub use self::report::{Finding, Report, Verdict};
 use crate::auth::Keys;
-use crate::config::Config;
+use crate::config::{Config, ConfigError, Environment};
 use crate::server::check_web_root;
-use crate::telemetry::logs;
 use crate::telemetry::traces::Traces;
 
 /// Looks at everything that is configured.
-pub async fn check(config: Config) -> Report {
+pub async fn check(config: Config, environment: &Environment) -> Report {
     let config = config.without_blanks();
     let mut report = Report::default();
-    configuration(&config, &mut report);
+    settings(&config, environment, &mut report);
     keys(&config, &mut report).await;
     machine::ports(&config, &mut report).await;
     machine::certificate(&config, &mut report);
@@ -32,13 +31,19 @@ pub async fn check(config: Config) -> Report {
     report
 }
 
-fn configuration(config: &Config, report: &mut Report) {
-    match config.check() {
-        Ok(()) => report.ok("settings", "fit together"),
-        Err(error) => report.fail("settings", error),
+fn settings(config: &Config, environment: &Environment, report: &mut Report) {
+    let faults = environment.faults(config);
+    if faults.is_empty() {
+        report.ok("settings", "fit together");
     }
-    if let Err(error) = logs::filter(&config.log) {
-        report.fail("logs", format!("DASHBOARD_LOG is not a filter: {error}"));
+    for fault in faults {
+        report.fail("settings", fault);
+    }
+    if !environment.misread().is_empty() {
+        report.warn("settings", "what follows holds for the defaults of what could not be read");
+    }
+    for unknown in environment.unknown() {
+        report.warn("settings", unknown);
     }
 }
 
@@ -60,11 +65,12 @@ fn traces(config: &Config, report: &mut Report) {
 }
 
 async fn keys(config: &Config, report: &mut Report) {
+    // What has been refused already is neither praised nor asked for.
+    if config.key_faults().iter().any(|fault| *fault != ConfigError::OpenIssuer) {
+        return;
+    }
     let published = config.jwt_jwks_url.is_some() || config.jwt_jwks_file.is_some();
     if !published {
-        if config.jwt_hs256_secret.is_none() {
-            return;
-        }
         if config.bind.ip().is_loopback() && !config.behind_proxy {
             report.ok("keys", "a shared secret (HS256), for development");
         } else {

@@ -1,11 +1,13 @@
 //! What can be configured: one flag and one environment variable each.
 //!
-//! [`Config::parse`](clap::Parser::parse) reads the command line and the environment;
-//! [`Config::check`] refuses what would be unsafe or self-contradictory, in words that say what to
-//! do.
+//! [`Environment`] looks through the environment, [`Config::parse`](clap::Parser::parse) reads it and
+//! the command line; [`Config::check`] refuses what would be unsafe or self-contradictory, in words
+//! that say what to do.
 
+mod environment;
 mod error;
 mod limits;
+mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,9 +15,12 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+pub use self::environment::{Environment, Misread, Unknown};
 pub use self::error::ConfigError;
 pub use self::limits::Limits;
+use self::values::{address, ratio, whole};
 use crate::secret::Secret;
+use crate::telemetry::logs;
 
 const DATABASE: &str = "Database";
 const LISTENING: &str = "Listening";
@@ -40,26 +45,28 @@ pub struct Config {
     /// Connections to the database at most; one more follows the changes.
     #[arg(
         long, env = "DASHBOARD_DATABASE_CONNECTIONS", default_value_t = 10,
-        value_parser = clap::value_parser!(u32).range(2..=1000), help_heading = DATABASE
+        value_parser = whole::<u32>(2..=1000), help_heading = DATABASE
     )]
     pub database_connections: u32,
 
     /// How long to wait at start for a database that does not answer, in seconds.
     #[arg(
-        long, env = "DASHBOARD_DATABASE_WAIT_S", default_value_t = 15, help_heading = DATABASE
+        long, env = "DASHBOARD_DATABASE_WAIT_S", default_value_t = 15,
+        value_parser = whole::<u64>(0..=86_400), help_heading = DATABASE
     )]
     pub database_wait_s: u64,
 
     /// Where to serve the API, the sockets and the web root. Plain HTTP is served on loopback only.
     #[arg(
-        long, env = "DASHBOARD_BIND", default_value = "127.0.0.1:9112", help_heading = LISTENING
+        long, env = "DASHBOARD_BIND", default_value = "127.0.0.1:9112", value_parser = address,
+        help_heading = LISTENING
     )]
     pub bind: SocketAddr,
 
     /// Where to serve /metrics, /healthz and /readyz. Not for the public.
     #[arg(
         long, env = "DASHBOARD_ADMIN_BIND", default_value = "127.0.0.1:9113",
-        help_heading = LISTENING
+        value_parser = address, help_heading = LISTENING
     )]
     pub admin_bind: SocketAddr,
 
@@ -68,17 +75,17 @@ pub struct Config {
     pub base_path: String,
 
     /// The certificate chain to serve HTTPS with, as a PEM file. Needs the key.
-    #[arg(long, env = "DASHBOARD_TLS_CERT", requires = "tls_key", help_heading = LISTENING)]
+    #[arg(long, env = "DASHBOARD_TLS_CERT", help_heading = LISTENING)]
     pub tls_cert: Option<PathBuf>,
 
     /// The certificate's private key, as a PEM file.
-    #[arg(long, env = "DASHBOARD_TLS_KEY", requires = "tls_cert", help_heading = LISTENING)]
+    #[arg(long, env = "DASHBOARD_TLS_KEY", help_heading = LISTENING)]
     pub tls_key: Option<PathBuf>,
 
     /// How often to look whether those two files have changed, in milliseconds.
     #[arg(
         long, env = "DASHBOARD_TLS_RELOAD_INTERVAL_MS", default_value_t = 10_000,
-        value_parser = clap::value_parser!(u64).range(10..=3_600_000), help_heading = LISTENING
+        value_parser = whole::<u64>(10..=3_600_000), help_heading = LISTENING
     )]
     pub tls_reload_interval_ms: u64,
 
@@ -139,7 +146,7 @@ pub struct Config {
     /// How often to look for changes while there are sockets, in milliseconds.
     #[arg(
         long, env = "DASHBOARD_POLL_INTERVAL_MS", default_value_t = 25,
-        value_parser = clap::value_parser!(u64).range(1..=10_000), help_heading = PUSH
+        value_parser = whole::<u64>(1..=10_000), help_heading = PUSH
     )]
     pub poll_interval_ms: u64,
 
@@ -147,28 +154,28 @@ pub struct Config {
     /// change after a quiet window goes out at once.
     #[arg(
         long, env = "DASHBOARD_COALESCE_WINDOW_MS", default_value_t = 100,
-        value_parser = clap::value_parser!(u64).range(0..=60_000), help_heading = PUSH
+        value_parser = whole::<u64>(0..=60_000), help_heading = PUSH
     )]
     pub coalesce_window_ms: u64,
 
     /// How many users to refresh at the same time; fewer than the database connections.
     #[arg(
         long, env = "DASHBOARD_REFRESH_CONCURRENCY", default_value_t = 6,
-        value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = PUSH
+        value_parser = whole::<u32>(1..=1000), help_heading = PUSH
     )]
     pub refresh_concurrency: u32,
 
     /// How often a socket is asked whether it lives, in milliseconds.
     #[arg(
         long, env = "DASHBOARD_PING_INTERVAL_MS", default_value_t = 25_000,
-        value_parser = clap::value_parser!(u64).range(100..=600_000), help_heading = PUSH
+        value_parser = whole::<u64>(100..=600_000), help_heading = PUSH
     )]
     pub ping_interval_ms: u64,
 
     /// How long a socket may take to answer, in milliseconds.
     #[arg(
         long, env = "DASHBOARD_PING_TIMEOUT_MS", default_value_t = 20_000,
-        value_parser = clap::value_parser!(u64).range(100..=600_000), help_heading = PUSH
+        value_parser = whole::<u64>(100..=600_000), help_heading = PUSH
     )]
     pub ping_timeout_ms: u64,
 
@@ -176,7 +183,7 @@ pub struct Config {
     /// was away for longer compares revisions instead.
     #[arg(
         long, env = "DASHBOARD_CHANGE_RETENTION_S", default_value_t = 600,
-        value_parser = clap::value_parser!(u64).range(1..=86_400), help_heading = PUSH
+        value_parser = whole::<u64>(1..=86_400), help_heading = PUSH
     )]
     pub change_retention_s: u64,
 
@@ -188,7 +195,7 @@ pub struct Config {
     /// socket, in milliseconds: as long as a load balancer takes to notice.
     #[arg(
         long, env = "DASHBOARD_DRAIN_DELAY_MS", default_value_t = 0,
-        value_parser = clap::value_parser!(u64).range(0..=600_000), help_heading = STOPPING
+        value_parser = whole::<u64>(0..=600_000), help_heading = STOPPING
     )]
     pub drain_delay_ms: u64,
 
@@ -196,7 +203,7 @@ pub struct Config {
     /// that their clients do not come back all at once.
     #[arg(
         long, env = "DASHBOARD_DRAIN_WINDOW_MS", default_value_t = 5_000,
-        value_parser = clap::value_parser!(u64).range(0..=600_000), help_heading = STOPPING
+        value_parser = whole::<u64>(0..=600_000), help_heading = STOPPING
     )]
     pub drain_window_ms: u64,
 
@@ -204,7 +211,7 @@ pub struct Config {
     /// where another node is there, else as long as a restart takes.
     #[arg(
         long, env = "DASHBOARD_RECONNECT_AFTER_MS", default_value_t = 1_000,
-        value_parser = clap::value_parser!(u32).range(0..=600_000), help_heading = STOPPING
+        value_parser = whole::<u32>(0..=600_000), help_heading = STOPPING
     )]
     pub reconnect_after_ms: u32,
 
@@ -270,35 +277,35 @@ impl Config {
     /// Refuses what would be unsafe or self-contradictory.
     ///
     /// # Errors
-    /// The first thing to mend, in words for the operator.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        self.check_keys()?;
-        if self.tls_cert.is_some() != self.tls_key.is_some() {
-            return Err(ConfigError::HalfTls);
-        }
+    /// Everything that is to be mended, each in words for the operator.
+    pub fn check(&self) -> Result<(), Vec<ConfigError>> {
+        let mut faults = self.key_faults();
+        let mut refuse = |refused: bool, fault: ConfigError| {
+            if refused {
+                faults.push(fault);
+            }
+        };
+        refuse(self.tls_cert.is_some() != self.tls_key.is_some(), ConfigError::HalfTls);
         let secured = self.tls_cert.is_some() || self.behind_proxy;
-        let open = [self.bind, self.admin_bind].into_iter().find(|at| !at.ip().is_loopback());
-        if let (Some(address), false) = (open, secured) {
-            return Err(ConfigError::PlainHttp(address));
+        for address in [self.bind, self.admin_bind] {
+            refuse(!address.ip().is_loopback() && !secured, ConfigError::PlainHttp(address));
         }
+        refuse(collide(self.bind, self.admin_bind), ConfigError::OneAddress(self.bind.port()));
         let path_char = |c: char| c.is_ascii_alphanumeric() || "-_.~/".contains(c);
-        if !self.base_path.starts_with('/') || !self.base_path.chars().all(path_char) {
-            return Err(ConfigError::BasePath);
-        }
-        if let Some(bad) = self.allowed_origins.iter().find(|origin| !is_origin(origin)) {
-            return Err(ConfigError::Origin(bad.clone()));
+        let is_path = self.base_path.starts_with('/') && self.base_path.chars().all(path_char);
+        refuse(!is_path, ConfigError::BasePath);
+        for text in &self.allowed_origins {
+            let meant = canonical_origin(text);
+            let is_origin = meant.as_ref() == Some(text);
+            refuse(!is_origin, ConfigError::Origin { text: text.clone(), meant });
         }
         let cookie_char = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if self.auth_cookie.is_empty() || !self.auth_cookie.chars().all(cookie_char) {
-            return Err(ConfigError::Cookie);
-        }
-        if self.refresh_concurrency >= self.database_connections {
-            return Err(ConfigError::Concurrency {
-                refreshes: self.refresh_concurrency,
-                connections: self.database_connections,
-            });
-        }
-        Ok(())
+        let is_cookie = !self.auth_cookie.is_empty() && self.auth_cookie.chars().all(cookie_char);
+        refuse(!is_cookie, ConfigError::Cookie);
+        let (refreshes, connections) = (self.refresh_concurrency, self.database_connections);
+        refuse(refreshes >= connections, ConfigError::Concurrency { refreshes, connections });
+        faults.extend(logs::filter(&self.log).err());
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
     /// The prefix of the API's paths: empty, or beginning and not ending with a slash.
@@ -331,35 +338,49 @@ impl Config {
         self.tls_cert.is_some() || self.behind_proxy
     }
 
-    fn check_keys(&self) -> Result<(), ConfigError> {
+    /// What is wrong with the keys that sessions are to be checked with.
+    pub(crate) fn key_faults(&self) -> Vec<ConfigError> {
         let published = self.jwt_jwks_url.is_some() || self.jwt_jwks_file.is_some();
-        match (&self.jwt_hs256_secret, &self.jwt_jwks_url, &self.jwt_jwks_file) {
-            (None, None, None) => return Err(ConfigError::NoKeys),
-            (Some(_), None, None) | (None, Some(_), None) | (None, None, Some(_)) => {}
-            _ => return Err(ConfigError::ManyKeys),
-        }
-        if self.jwt_hs256_secret.as_ref().is_some_and(|secret| secret.expose().len() < 32) {
-            return Err(ConfigError::WeakSecret);
-        }
-        if published && (self.jwt_issuer.is_none() || self.jwt_client_ids.is_empty()) {
-            return Err(ConfigError::OpenIssuer);
-        }
-        if self.jwt_jwks_url.as_deref().is_some_and(|url| !is_trusted_url(url)) {
-            return Err(ConfigError::PlainJwks);
-        }
-        Ok(())
+        let weak = |secret: &Secret| secret.expose().len() < 32;
+        let plain = |url: &str| !is_trusted_url(url);
+        let kinds = [
+            self.jwt_hs256_secret.is_some(),
+            self.jwt_jwks_url.is_some(),
+            self.jwt_jwks_file.is_some(),
+        ];
+        let kinds = kinds.into_iter().filter(|is_set| *is_set).count();
+        let open = kinds == 1
+            && published
+            && (self.jwt_issuer.is_none() || self.jwt_client_ids.is_empty());
+        let faults = [
+            (kinds == 0, ConfigError::NoKeys),
+            (kinds > 1, ConfigError::ManyKeys),
+            (self.jwt_hs256_secret.as_ref().is_some_and(weak), ConfigError::WeakSecret),
+            (open, ConfigError::OpenIssuer),
+            (self.jwt_jwks_url.as_deref().is_some_and(plain), ConfigError::PlainJwks),
+        ];
+        faults.into_iter().filter_map(|(is_so, fault)| is_so.then_some(fault)).collect()
     }
 }
 
-fn ratio(text: &str) -> Result<f64, &'static str> {
-    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
-    ratio.ok_or("must be a number from 0 to 1")
+/// Whether not both can be listened on. 0.0.0.0 takes all IPv4 addresses of the machine, [::] all.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let takes = |one: SocketAddr, other: SocketAddr| {
+        one.ip() == other.ip() || one.ip().is_unspecified() && (one.is_ipv6() || other.is_ipv4())
+    };
+    one.port() != 0 && one.port() == other.port() && (takes(one, other) || takes(other, one))
 }
 
-fn is_origin(text: &str) -> bool {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let host_char = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:[]".contains(c);
-    host.is_some_and(|host| !host.is_empty() && host.chars().all(host_char))
+/// The origin that an address is of, written as browsers write it: in lower case, without path and
+/// default port.
+fn canonical_origin(text: &str) -> Option<String> {
+    let address = text.parse::<http::Uri>().ok()?;
+    let scheme = address.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
+    let default = if scheme == "https" { ":443" } else { ":80" };
+    let place = address.authority()?.as_str().to_ascii_lowercase();
+    let place = place.strip_suffix(default).unwrap_or(&place);
+    let place_char = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
+    place.chars().all(place_char).then(|| format!("{scheme}://{place}"))
 }
 
 fn is_trusted_url(text: &str) -> bool {

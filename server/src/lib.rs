@@ -23,7 +23,7 @@ mod secret;
 mod server;
 pub mod telemetry;
 
-pub use config::{Config, LogFormat};
+pub use config::{Config, Environment, LogFormat};
 pub use net::ListenError;
 pub use secret::Secret;
 pub use server::{Server, StartError};

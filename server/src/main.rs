@@ -4,15 +4,18 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use dashboard_server::check::check;
 use dashboard_server::telemetry::logs;
-use dashboard_server::{Config, LogFormat, Server};
+use dashboard_server::{Config, Environment, LogFormat, Server};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long work that cannot be interrupted may take when everything else has ended.
 const LAST_WORK: Duration = Duration::from_secs(1);
+
+/// The exit code for settings that have to be mended first: another start would not help.
+const MISCONFIGURED: u8 = 2;
 
 /// The system's own allocator keeps what a crowd of clients once took (docs/decisions/0041).
 #[cfg(target_os = "linux")]
@@ -45,16 +48,29 @@ struct Check {
 
 fn main() -> ExitCode {
     raise_open_files();
-    match Cli::parse() {
-        Cli { command: Some(Command::Check(Check { config })), .. } => run_check(*config),
-        Cli { command: None, config } => serve(config),
+    let environment = Environment::read(std::env::vars_os());
+    let matches = environment.prepare(Cli::command()).get_matches();
+    let environment = environment.overruled_by(&matches);
+    match Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()) {
+        Cli { command: Some(Command::Check(Check { config })), .. } => {
+            run_check(*config, &environment)
+        }
+        Cli { command: None, config } => serve(config.without_blanks(), &environment),
     }
 }
 
-fn serve(config: Config) -> ExitCode {
-    if let Err(error) = logs::init(&config) {
-        eprintln!("dashboard-server: DASHBOARD_LOG is not a filter: {error}");
-        return ExitCode::from(2);
+fn serve(config: Config, environment: &Environment) -> ExitCode {
+    let faults = environment.faults(&config);
+    let can_log = logs::init(&config).is_ok();
+    if !faults.is_empty() {
+        for fault in faults {
+            complain(&fault, if can_log { config.log_format } else { LogFormat::Pretty });
+        }
+        return ExitCode::from(MISCONFIGURED);
+    }
+    for unknown in environment.unknown() {
+        let (variable, nearest) = (&unknown.variable, &unknown.nearest);
+        tracing::warn!(variable, nearest, "an environment variable is not a setting");
     }
     std::panic::set_hook(Box::new(|panic| {
         // Where, not what: messages of panics may hold data.
@@ -72,13 +88,21 @@ fn serve(config: Config) -> ExitCode {
         }
         Err(error) => Err(error.into()),
     };
-    match (ended, format) {
-        (Ok(()), _) => return ExitCode::SUCCESS,
-        (Err(error), LogFormat::Pretty) => eprintln!("dashboard-server: {error}"),
-        // Whoever reads the log expects objects, now more than ever.
-        (Err(error), LogFormat::Json) => tracing::error!(%error, "cannot start"),
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string(), format);
+            ExitCode::FAILURE
+        }
     }
-    ExitCode::FAILURE
+}
+
+fn complain(error: &str, format: LogFormat) {
+    match format {
+        LogFormat::Pretty => eprintln!("dashboard-server: {error}"),
+        // Whoever reads the log expects objects, now more than ever.
+        LogFormat::Json => tracing::error!(error, "cannot start"),
+    }
 }
 
 /// Takes as many open files as the system grants: each socket is one, and what programs begin with
@@ -90,7 +114,7 @@ fn raise_open_files() {
 }
 
 /// Colours and line breaks are for terminals.
-fn run_check(config: Config) -> ExitCode {
+fn run_check(config: Config, environment: &Environment) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -98,7 +122,7 @@ fn run_check(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let report = runtime.block_on(check(config));
+    let report = runtime.block_on(check(config, environment));
     let width = terminal_size::terminal_size_of(std::io::stdout());
     let width = width.map(|(width, _)| usize::from(width.0));
     let shown = write!(anstream::stdout(), "{}", report.render(width));

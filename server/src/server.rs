@@ -38,9 +38,9 @@ pub struct Server {
 /// Why a server cannot start; each in words for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The configuration is unsafe or contradicts itself.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
+    /// The configuration is unsafe or contradicts itself: all that is to be mended.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Config(Vec<ConfigError>),
     /// The keys to check sessions with cannot be had.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -115,7 +115,7 @@ impl Server {
     }
 
     async fn start_all(config: Config) -> Result<Self, StartError> {
-        config.check()?;
+        config.check().map_err(StartError::Config)?;
         check_web_root(&config)?;
         // What fails fast goes first; the private cluster is not started for a typing error.
         let public = Listener::bind(config.bind).await?;

@@ -1,9 +1,10 @@
 import { useDashboard } from '@moc/dashboard-sdk/react'
 
 import { RelativeTime } from '../ui/relative-time'
+import type { ConnectionStory } from './connection-story'
 
 /** The dot that tells whether what is shown is live; where it is not, how old it is. */
-export function ConnectionStatus() {
+export function ConnectionStatus({ begun }: Pick<ConnectionStory, 'begun'>) {
   const status = useDashboard(state => state.status)
   const asOf = useDashboard(state => state.freshness.asOf)
   const connected = status === 'live'
@@ -37,8 +38,10 @@ export function ConnectionStatus() {
   function text(): string {
     if (connected) return 'Real-time updates active'
     // Nothing is being tried then, and saying so would be untrue.
-    if (status === 'authRequired') return 'Real-time updates paused: session expired'
+    if (status === 'authRequired') {
+      return `Real-time updates paused: ${begun ? 'session expired' : 'not signed in'}`
+    }
     if (status === 'closed') return 'Real-time updates stopped'
-    return 'Reconnecting to real-time updates...'
+    return `${begun ? 'Reconnecting' : 'Connecting'} to real-time updates...`
   }
 }

@@ -17,6 +17,11 @@ export interface ConnectionStory {
   expired: boolean
   /** Whether the first view failed to load; holds until there is a view. */
   failed: boolean
+  /**
+   * Whether there has been a view since the start. Before it, no connection was there to be made
+   * again, and no session to expire: whoever comes without one has just not signed in yet.
+   */
+  begun: boolean
 }
 
 export const BEGINNING: ConnectionStory = {
@@ -25,6 +30,7 @@ export const BEGINNING: ConnectionStory = {
   refusals: 0,
   expired: false,
   failed: false,
+  begun: false,
 }
 
 /** The story after the next state; the same object where nothing changed (D-RES-2, D-RES-4). */
@@ -39,6 +45,7 @@ export function advance(story: ConnectionStory, state: DashboardState): Connecti
     refusals: story.refusals + (expired && !story.expired ? 1 : 0),
     expired,
     failed: view === null && !expired && (story.failed ? status !== 'idle' : isFailure()),
+    begun: view !== null || (story.begun && status !== 'closed' && status !== 'idle'),
   }
   const same = (Object.keys(next) as (keyof ConnectionStory)[]).every(
     key => next[key] === story[key],

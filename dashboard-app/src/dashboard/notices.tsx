@@ -1,3 +1,4 @@
+import { useDashboard } from '@moc/dashboard-sdk/react'
 import * as Toast from '@radix-ui/react-toast'
 import { CircleCheck, KeyRound, X } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
@@ -11,6 +12,7 @@ const RESTORED_MS = 5_000
 export function Notices({ story, loginUrl }: { story: ConnectionStory; loginUrl: string }) {
   const restored = useOnceEach(story.recoveries)
   const expired = useOnceEach(story.refusals)
+  const hasView = useDashboard(state => state.view !== null)
   return (
     <Toast.Provider label="Notice" swipeDirection="right">
       <Notice
@@ -23,7 +25,8 @@ export function Notices({ story, loginUrl }: { story: ConnectionStory; loginUrl:
       />
       <Notice
         key={`expired-${story.refusals}`}
-        open={expired.open && story.expired}
+        // Where there is nothing to show, the page itself asks for the login.
+        open={expired.open && story.expired && hasView}
         onClose={expired.close}
         icon={<KeyRound className="size-5 text-destructive" aria-hidden="true" />}
         title="Session expired"

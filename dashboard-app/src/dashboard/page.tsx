@@ -28,7 +28,7 @@ export function Page({ story, loginUrl }: { story: ConnectionStory; loginUrl: st
             </h1>
           </div>
         </div>
-        <ConnectionStatus />
+        <ConnectionStatus begun={story.begun} />
       </header>
       <main>
         {story.degraded && <DegradedBanner />}
@@ -39,7 +39,7 @@ export function Page({ story, loginUrl }: { story: ConnectionStory; loginUrl: st
 }
 
 function WithoutView({ story, loginUrl }: { story: ConnectionStory; loginUrl: string }) {
-  if (story.expired) return <LoginNeeded loginUrl={loginUrl} />
+  if (story.expired) return <LoginNeeded again={story.begun} loginUrl={loginUrl} />
   return story.failed ? <LoadFailure /> : <Loading />
 }
 

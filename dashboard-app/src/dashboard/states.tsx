@@ -55,11 +55,14 @@ export function LoadFailure() {
   )
 }
 
-/** There is no view, and the server wants a login first. */
-export function LoginNeeded({ loginUrl }: { loginUrl: string }) {
+/** There is no view, and the server wants a login: the first one, or another. */
+export function LoginNeeded({ again, loginUrl }: { again: boolean; loginUrl: string }) {
   return (
-    <Panel testId="dashboard-login-needed" title="Session expired">
-      <p>Please log in again to continue.</p>
+    <Panel
+      testId="dashboard-login-needed"
+      title={again ? 'Session expired' : 'Sign in to see your dashboard'}
+    >
+      {again && <p>Please log in again to continue.</p>}
       <ButtonLink look="primary" href={loginUrl}>
         Log in
       </ButtonLink>

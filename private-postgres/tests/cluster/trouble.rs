@@ -131,6 +131,41 @@ fn an_ordinary_user_can_own_a_cluster_and_root_can_take_it_over() {
 }
 
 #[test]
+fn data_of_another_account_may_be_deleted_and_it_is_said_which() {
+    // Only root can give folders away.
+    if !am_root() {
+        return;
+    }
+    let folder = Folder::new();
+    drop(folder.start().unwrap());
+    let root = folder.0.canonicalize().unwrap();
+    let assert_told = |said: &str, owner: &str| {
+        let words = format!("in {} belongs to another account ({owner})", root.display());
+        let way_out = format!("delete the folder {}", root.display());
+        assert!(said.contains(&words) && said.contains(&way_out), "{owner}: {said}");
+    };
+    // All of it root's, as after a start as root.
+    let (success, _, said) = output(as_ordinary_user(command(&folder)));
+    assert!(!success);
+    assert_told(&said, "root");
+    // Nobody's any more, or given to root, whom PostgreSQL does not run as.
+    for (owner, name) in [(54_321, "number 54321"), (0, "root")] {
+        std::os::unix::fs::chown(folder.file("cluster"), Some(owner), Some(owner)).unwrap();
+        assert_told(&folder.start().unwrap_err().to_string(), name);
+    }
+    // A folder in which an ordinary user may not make anything; its own is another matter.
+    fs::remove_dir_all(folder.file("cluster")).unwrap();
+    fs::remove_file(folder.file("lock")).unwrap();
+    let (success, _, said) = output(as_ordinary_user(command(&folder)));
+    assert!(!success);
+    assert_told(&said, "root");
+    std::os::unix::fs::chown(&folder.0, Some(65534), Some(65534)).unwrap();
+    fs::set_permissions(&folder.0, std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
+    let (success, _, said) = output(as_ordinary_user(command(&folder)));
+    assert!(!success && said.contains("lock: Permission denied"), "{said}");
+}
+
+#[test]
 fn root_is_told_which_folder_is_closed_to_the_servers_account() {
     let folder = Folder::new();
     let closed = folder.file("closed");

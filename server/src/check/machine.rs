@@ -72,7 +72,8 @@ pub(super) fn certificate(config: &Config, report: &mut Report) {
 pub(super) fn private_database(config: &Config, report: &mut Report) {
     let folder = &config.data_dir;
     // The nearest folder that is there is the one in which the others would be made.
-    let nearest = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let own = folder.join("postgres");
+    let nearest = own.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
     let nearest = if nearest.as_os_str().is_empty() { Path::new(".") } else { nearest };
     if !nearest.is_dir() {
         report

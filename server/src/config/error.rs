@@ -40,12 +40,25 @@ pub enum ConfigError {
     /// One is nothing without the other.
     #[error("DASHBOARD_TLS_CERT and DASHBOARD_TLS_KEY belong together: set both or neither")]
     HalfTls,
+    /// One of the two listeners would find its address taken.
+    #[error(
+        "DASHBOARD_BIND and DASHBOARD_ADMIN_BIND both ask for port {0}: give one of them another"
+    )]
+    OneAddress(u16),
     /// A prefix that no path could begin with.
     #[error("DASHBOARD_BASE_PATH must begin with / and hold only letters, digits, - _ . ~ and /")]
     BasePath,
     /// An origin is a scheme and a host, nothing else.
-    #[error("{0:?} in DASHBOARD_ALLOWED_ORIGINS is not an origin such as https://app.example.org")]
-    Origin(String),
+    #[error(
+        "{text:?} in DASHBOARD_ALLOWED_ORIGINS is not an origin as browsers write it: {}",
+        remedy(meant.as_deref())
+    )]
+    Origin {
+        /// As it was written.
+        text: String,
+        /// What may have been meant.
+        meant: Option<String>,
+    },
     /// The name goes into a comparison with request headers.
     #[error("DASHBOARD_AUTH_COOKIE must be the name of a cookie")]
     Cookie,
@@ -60,4 +73,17 @@ pub enum ConfigError {
         /// Connections in the pool.
         connections: u32,
     },
+    /// A filter that would drop everything is as bad as none.
+    #[error(
+        "DASHBOARD_LOG is {0:?}, and must be a level (error, warn, info, debug, trace or off), or \
+         parts of the program with theirs: info,dashboard_server::push=debug"
+    )]
+    Log(String),
+}
+
+fn remedy(meant: Option<&str>) -> String {
+    match meant {
+        Some(origin) => format!("write {origin}"),
+        None => "a scheme and a host, such as https://app.example.org; name each one".to_owned(),
+    }
 }

@@ -1,3 +1,5 @@
+use clap::{Arg, CommandFactory};
+
 use super::*;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -22,13 +24,13 @@ fn defaults_are_fit_to_run() {
 fn keys_are_required_and_of_one_kind() {
     let mut none = config(&[]);
     none.jwt_hs256_secret = None;
-    assert_eq!(none.check(), Err(ConfigError::NoKeys));
+    assert_eq!(none.check(), Err(vec![ConfigError::NoKeys]));
     let mut both = config(&[]);
     both.jwt_jwks_file = Some("keys.json".into());
-    assert_eq!(both.check(), Err(ConfigError::ManyKeys));
+    assert_eq!(both.check(), Err(vec![ConfigError::ManyKeys]));
     let mut weak = config(&[]);
     weak.jwt_hs256_secret = Some(Secret::from("short".to_owned()));
-    assert_eq!(weak.check(), Err(ConfigError::WeakSecret));
+    assert_eq!(weak.check(), Err(vec![ConfigError::WeakSecret]));
 }
 
 #[test]
@@ -36,13 +38,13 @@ fn published_keys_need_an_issuer_and_client_ids() {
     let mut config = config(&[]);
     config.jwt_hs256_secret = None;
     config.jwt_jwks_url = Some("https://idp.example.org/keys".to_owned());
-    assert_eq!(config.check(), Err(ConfigError::OpenIssuer));
+    assert_eq!(config.check(), Err(vec![ConfigError::OpenIssuer]));
     config.jwt_issuer = Some("https://idp.example.org".to_owned());
-    assert_eq!(config.check(), Err(ConfigError::OpenIssuer));
+    assert_eq!(config.check(), Err(vec![ConfigError::OpenIssuer]));
     config.jwt_client_ids = vec!["app".to_owned()];
     assert_eq!(config.check(), Ok(()));
     config.jwt_jwks_url = Some("http://idp.example.org/keys".to_owned());
-    assert_eq!(config.check(), Err(ConfigError::PlainJwks));
+    assert_eq!(config.check(), Err(vec![ConfigError::PlainJwks]));
     config.jwt_jwks_url = Some("http://127.0.0.1:9/keys".to_owned());
     assert_eq!(config.check(), Ok(()));
 }
@@ -50,9 +52,9 @@ fn published_keys_need_an_issuer_and_client_ids() {
 #[test]
 fn plain_http_stays_on_loopback() {
     let open = config(&["--bind", "0.0.0.0:9112"]);
-    assert_eq!(open.check(), Err(ConfigError::PlainHttp("0.0.0.0:9112".parse().unwrap())));
+    assert_eq!(open.check(), Err(vec![ConfigError::PlainHttp("0.0.0.0:9112".parse().unwrap())]));
     let admin = config(&["--admin-bind", "192.0.2.1:9113"]);
-    assert_eq!(admin.check(), Err(ConfigError::PlainHttp("192.0.2.1:9113".parse().unwrap())));
+    assert_eq!(admin.check(), Err(vec![ConfigError::PlainHttp("192.0.2.1:9113".parse().unwrap())]));
     let proxied = config(&["--bind", "0.0.0.0:9112", "--behind-proxy"]);
     assert_eq!(proxied.check(), Ok(()));
     assert!(proxied.is_https());
@@ -61,21 +63,19 @@ fn plain_http_stays_on_loopback() {
 #[test]
 fn paths_origins_and_cookies_are_checked() {
     assert_eq!(config(&["--base-path", "/"]).prefix(), "");
-    assert_eq!(config(&["--base-path", "api"]).check(), Err(ConfigError::BasePath));
-    assert_eq!(config(&["--base-path", "/{x}"]).check(), Err(ConfigError::BasePath));
-    for bad in ["app.example.org", "https://app.example.org/", "*", "https://"] {
-        let error = config(&["--allowed-origins", bad]).check();
-        assert_eq!(error, Err(ConfigError::Origin(bad.to_owned())), "{bad}");
-    }
-    let good = config(&["--allowed-origins", "https://a.example.org,http://localhost:5173"]);
-    assert_eq!(good.check(), Ok(()));
-    assert_eq!(config(&["--auth-cookie", "a=b"]).check(), Err(ConfigError::Cookie));
+    assert_eq!(config(&["--base-path", "api"]).check(), Err(vec![ConfigError::BasePath]));
+    assert_eq!(config(&["--base-path", "/{x}"]).check(), Err(vec![ConfigError::BasePath]));
+    let good =
+        "https://a.example.org,http://localhost:5173,https://[::1]:8443,http://a.example:443";
+    assert_eq!(config(&["--allowed-origins", good]).check(), Ok(()));
+    assert_eq!(config(&["--auth-cookie", "a=b"]).check(), Err(vec![ConfigError::Cookie]));
 }
 
 #[test]
 fn refreshes_leave_connections_for_snapshots() {
     let greedy = config(&["--refresh-concurrency", "10"]);
-    assert!(matches!(greedy.check(), Err(ConfigError::Concurrency { .. })));
+    let fault = ConfigError::Concurrency { refreshes: 10, connections: 10 };
+    assert_eq!(greedy.check(), Err(vec![fault]));
 }
 
 #[test]
@@ -94,8 +94,130 @@ fn blanks_are_as_good_as_nothing() {
 
 #[test]
 fn a_certificate_needs_its_key() {
-    let line = ["dashboard-server", "--tls-cert", "cert.pem"];
-    assert!(Config::try_parse_from(line).is_err());
+    for half in ["--tls-cert", "--tls-key"] {
+        assert_eq!(config(&[half, "file.pem"]).check(), Err(vec![ConfigError::HalfTls]));
+    }
+}
+
+#[test]
+fn origins_are_told_as_browsers_write_them() {
+    let cases = [
+        ("https://app.example.org/", "write https://app.example.org"),
+        ("https://App.Example.org", "write https://app.example.org"),
+        ("https://app.example.org:443", "write https://app.example.org"),
+        ("HTTP://app.example.org:8080/x?y", "write http://app.example.org:8080"),
+        ("app.example.org", "a scheme and a host, such as https://app.example.org"),
+        ("*", "name each one"),
+        ("https://*.example.org", "name each one"),
+        ("https://", "a scheme and a host"),
+        ("https://user@app.example.org", "a scheme and a host"),
+    ];
+    for (bad, words) in cases {
+        let faults = config(&["--allowed-origins", bad]).check().unwrap_err();
+        let [fault] = faults.as_slice() else { panic!("{bad}: {faults:?}") };
+        let text = fault.to_string();
+        assert!(text.contains(&format!("{bad:?}")) && text.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn the_two_sides_need_addresses_of_their_own() {
+    let cases = [
+        ("127.0.0.1:9112", "127.0.0.1:9112", true),
+        ("0.0.0.0:9112", "127.0.0.1:9112", true),
+        ("127.0.0.1:9112", "[::]:9112", true),
+        ("127.0.0.1:9112", "127.0.0.2:9112", false),
+        ("0.0.0.0:9112", "[::1]:9112", false),
+        ("127.0.0.1:0", "127.0.0.1:0", false),
+    ];
+    for (bind, admin, collides) in cases {
+        let checked = config(&["--bind", bind, "--admin-bind", admin, "--behind-proxy"]).check();
+        let expected = if collides { Err(vec![ConfigError::OneAddress(9112)]) } else { Ok(()) };
+        assert_eq!(checked, expected, "{bind} {admin}");
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let mut config = config(&[
+        "--bind",
+        "0.0.0.0:1",
+        "--admin-bind",
+        "0.0.0.0:2",
+        "--base-path",
+        "api",
+        "--auth-cookie",
+        "a=b",
+        "--allowed-origins",
+        "*,https://good.example.org,x",
+        "--tls-key",
+        "k",
+        "--log",
+        "loud",
+        "--database-connections",
+        "2",
+    ]);
+    config.jwt_hs256_secret = Some(Secret::from("short".to_owned()));
+    let faults = config.check().unwrap_err();
+    let names: Vec<_> = faults.iter().map(|fault| format!("{fault:?}")).collect();
+    let names: Vec<_> =
+        names.iter().map(|name| name.split([' ', '(']).next().unwrap_or_default()).collect();
+    let expected = [
+        "WeakSecret",
+        "HalfTls",
+        "PlainHttp",
+        "PlainHttp",
+        "BasePath",
+        "Origin",
+        "Origin",
+        "Cookie",
+        "Concurrency",
+        "Log",
+    ];
+    assert_eq!(names, expected);
+}
+
+/// The flags that take a number, with their bounds as they tell them of something else.
+fn numbers() -> Vec<(String, u64, u64)> {
+    let settings = Config::command();
+    let flags = settings.get_arguments().filter_map(Arg::get_long).map(|long| format!("--{long}"));
+    let told = flags.filter_map(|flag| {
+        let refused = Config::try_parse_from(["dashboard-server", &format!("{flag}=no number")]);
+        let text = refused.err()?.to_string();
+        let (_, bounds) = text.lines().next()?.split_once("must be a whole number from ")?;
+        let (least, most) = bounds.split_once(" to ")?;
+        Some((flag, least.parse().unwrap(), most.parse().unwrap()))
+    });
+    told.collect()
+}
+
+#[test]
+fn every_number_has_bounds_and_keeps_to_them() {
+    let numbers = numbers();
+    // A number that clap reads by itself would not be among them.
+    let typed = include_str!("../config.rs").to_owned() + include_str!("limits.rs");
+    let declared = typed.lines().filter(|line| {
+        line.starts_with("    pub ") && (line.ends_with(": u32,") || line.ends_with(": u64,"))
+    });
+    assert_eq!(numbers.len(), declared.count());
+    for (flag, least, most) in numbers {
+        let read = |value: &str| {
+            let line = ["dashboard-server", &format!("{flag}={value}")];
+            Config::try_parse_from(line).map_err(|error| error.to_string())
+        };
+        for good in [least, most] {
+            assert!(read(&good.to_string()).is_ok(), "{flag}={good}");
+        }
+        let below = i128::from(least) - 1;
+        let absurd =
+            ["-1", "", "1.5", "1e3", "NaN", "0x10", "18446744073709551616", "4294967296000"];
+        let absurd = absurd.map(str::to_owned).into_iter();
+        for bad in absurd.chain([below.to_string(), (most + 1).to_string(), "9".repeat(1000)]) {
+            let error = read(&bad).unwrap_err();
+            let words = format!("must be a whole number from {least} to {most}");
+            assert!(error.contains(&flag) && error.contains(&words), "{flag}={bad}: {error}");
+        }
+    }
 }
 
 #[test]

@@ -39,11 +39,13 @@ pub enum ListenError {
         source: io::Error,
     },
     /// A certificate or key that cannot be used.
-    #[error("cannot use {path}: {reason}")]
+    #[error("{setting} {path} {reason}")]
     Tls {
+        /// The setting that names the file.
+        setting: &'static str,
         /// The file.
         path: String,
-        /// What is wrong.
+        /// What is wrong with it, as a predicate.
         reason: String,
     },
 }

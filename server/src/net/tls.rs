@@ -1,6 +1,7 @@
 //! TLS by rustls: versions 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN, and certificates that are read
 //! again when their files change, as the tools that renew them only write files.
 
+use std::fmt::Display;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,10 +9,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{Error, ServerConfig};
 use tokio_util::sync::CancellationToken;
 
 use super::ListenError;
@@ -85,8 +86,17 @@ impl Tls {
     }
 }
 
+/// One of the two files, under the setting that names it.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    setting: &'static str,
+    path: &'a Path,
+}
+
 fn read(certificate: &Path, key: &Path) -> Read {
-    let (chain, private) = (contents(certificate), contents(key));
+    let certificate = Source { setting: "DASHBOARD_TLS_CERT", path: certificate };
+    let key = Source { setting: "DASHBOARD_TLS_KEY", path: key };
+    let (chain, private) = (certificate.contents(), key.contents());
     let mut hasher = DefaultHasher::new();
     for file in [&chain, &private] {
         file.as_ref().ok().hash(&mut hasher);
@@ -95,36 +105,58 @@ fn read(certificate: &Path, key: &Path) -> Read {
     Read { fingerprint: hasher.finish(), config }
 }
 
-/// What a file holds. Nothing else is opened: a pipe would be waited on for ever.
-fn contents(path: &Path) -> Result<Vec<u8>, ListenError> {
-    let failed = |reason: String| ListenError::Tls { path: path.display().to_string(), reason };
-    let metadata = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
-    if !metadata.is_file() || metadata.len() > MAX_BYTES {
-        return Err(failed("not a file of a reasonable size".to_owned()));
+impl Source<'_> {
+    /// What the file holds. Nothing else is opened: a pipe would be waited on for ever.
+    fn contents(self) -> Result<Vec<u8>, ListenError> {
+        let unreadable = |error| self.refused(format_args!("cannot be read: {error}"));
+        let metadata = std::fs::metadata(self.path).map_err(unreadable)?;
+        if !metadata.is_file() || metadata.len() > MAX_BYTES {
+            return Err(self.refused("is not a file of a reasonable size"));
+        }
+        std::fs::read(self.path).map_err(unreadable)
     }
-    std::fs::read(path).map_err(|error| failed(error.to_string()))
+
+    fn refused(self, reason: impl Display) -> ListenError {
+        let path = self.path.display().to_string();
+        ListenError::Tls { setting: self.setting, path, reason: reason.to_string() }
+    }
 }
 
 fn configure(
-    (certificate, chain): (&Path, &[u8]),
-    (key, private): (&Path, &[u8]),
+    (certificate, chain): (Source<'_>, &[u8]),
+    (key, private): (Source<'_>, &[u8]),
 ) -> Result<Arc<ServerConfig>, ListenError> {
-    let failed =
-        |path: &Path, reason: String| ListenError::Tls { path: path.display().to_string(), reason };
-    let chain = CertificateDer::pem_slice_iter(chain)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| failed(certificate, error.to_string()))?;
+    let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|error| certificate.refused(format_args!("is not PEM: {error}")))?;
     if chain.is_empty() {
-        return Err(failed(certificate, "no certificate in it".to_owned()));
+        return Err(certificate.refused(
+            "holds no certificate: a PEM file is expected, with the lines -----BEGIN \
+             CERTIFICATE-----, the server's own certificate first",
+        ));
     }
-    let private =
-        PrivateKeyDer::from_pem_slice(private).map_err(|error| failed(key, error.to_string()))?;
+    let private = PrivateKeyDer::from_pem_slice(private).map_err(|error| match error {
+        pem::Error::NoItemsFound => key.refused(
+            "holds no private key: a PEM file is expected, with a line such as -----BEGIN PRIVATE \
+             KEY-----, and without a passphrase",
+        ),
+        error => key.refused(format_args!("is not PEM: {error}")),
+    })?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| failed(key, error.to_string()))?
+        .map_err(|error| key.refused(format_args!("cannot be used: {error}")))?
         .with_no_client_auth()
         .with_single_cert(chain, private)
-        .map_err(|error| failed(key, error.to_string()))?;
+        .map_err(|error| match error {
+            Error::InconsistentKeys(_) => key.refused(format_args!(
+                "does not belong to the certificate in {}: name the two files that were issued \
+                 together, the server's own certificate first in its file",
+                certificate.path.display()
+            )),
+            Error::InvalidCertificate(error) => {
+                certificate.refused(format_args!("holds a certificate that is malformed: {error}"))
+            }
+            error => key.refused(format_args!("cannot be used: {error}")),
+        })?;
     config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }
@@ -141,7 +173,43 @@ mod tests {
         for odd in ["/dev/zero", "/", "/nonexistent"].map(Path::new) {
             assert!(Tls::load(odd, &key).is_err() && Tls::load(&certificate, odd).is_err());
         }
-        // The names of the two swapped.
-        assert!(Tls::load(&key, &certificate).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_of_the_setting_and_its_file() {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys"));
+        let at = |name| folder.join(name);
+        let cases = [
+            // The names of the two swapped.
+            (
+                "tls-key.pem",
+                "tls-cert.pem",
+                "DASHBOARD_TLS_CERT",
+                "tls-key.pem holds no certificate",
+            ),
+            (
+                "tls-cert.pem",
+                "tls-cert.pem",
+                "DASHBOARD_TLS_KEY",
+                "tls-cert.pem holds no private key",
+            ),
+            (
+                "tls-cert.pem",
+                "rsa.pem",
+                "DASHBOARD_TLS_KEY",
+                "does not belong to the certificate in",
+            ),
+            (
+                "absent.pem",
+                "tls-key.pem",
+                "DASHBOARD_TLS_CERT",
+                "absent.pem cannot be read: No such",
+            ),
+        ];
+        for (certificate, key, setting, words) in cases {
+            let error = Tls::load(&at(certificate), &at(key)).err().map(|error| error.to_string());
+            let error = error.unwrap_or_default();
+            assert!(error.starts_with(setting) && error.contains(words), "{words}: {error}");
+        }
     }
 }

@@ -54,6 +54,7 @@ use crate::push::frames::FrameLimits;
 use crate::push::namespace::Door;
 use crate::push::refresh::{Reader, Refresher};
 use crate::push::room::Rooms;
+pub(crate) use crate::push::supervise::PANIC_VARIABLE;
 use crate::push::supervise::Supervisor;
 use crate::telemetry::traces::Traces;
 

@@ -66,10 +66,13 @@ impl Supervisor {
     }
 }
 
-/// What no test could bring about from outside: a fault of ours. Not in a release build.
+/// Names the task that is to panic; not in a release build.
+pub(crate) const PANIC_VARIABLE: &str = "DASHBOARD_PANIC_IN";
+
+/// What no test could bring about from outside: a fault of ours.
 #[cfg(debug_assertions)]
 fn panic_on_demand(name: &str) {
-    assert!(std::env::var("DASHBOARD_PANIC_IN").as_deref() != Ok(name), "on demand");
+    assert!(std::env::var(PANIC_VARIABLE).as_deref() != Ok(name), "on demand");
 }
 
 #[cfg(test)]

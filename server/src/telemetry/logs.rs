@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Metadata, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, ParseError, filter_fn};
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
@@ -19,7 +19,7 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, ConfigError, LogFormat};
 
 /// Libraries that read frames and headers, which hold tokens: whatever is asked for, they do not
 /// log them.
@@ -29,7 +29,7 @@ const READERS: [&str; 4] = ["tungstenite", "tokio_tungstenite", "h2", "hyper"];
 ///
 /// # Errors
 /// If `DASHBOARD_LOG` is not a filter.
-pub fn init(config: &Config) -> Result<(), ParseError> {
+pub fn init(config: &Config) -> Result<(), ConfigError> {
     let filter = filter(&config.log)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.log_format {
@@ -44,10 +44,19 @@ pub fn init(config: &Config) -> Result<(), ParseError> {
 
 /// Reads `DASHBOARD_LOG`.
 ///
+/// A lone word that is no level would be taken for a part of the program, and nothing else would be
+/// logged any more: `verbose` is a mistake.
+///
 /// # Errors
 /// If it is not a filter.
-pub fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::builder().parse(directives)
+pub fn filter(directives: &str) -> Result<EnvFilter, ConfigError> {
+    let refused = || ConfigError::Log(directives.to_owned());
+    let is_lone = |word: &&str| !word.is_empty() && !word.contains(['=', '[', ':']);
+    let mut words = directives.split(',').filter(is_lone);
+    if !words.all(|word| word.parse::<LevelFilter>().is_ok()) {
+        return Err(refused());
+    }
+    EnvFilter::builder().parse(directives).map_err(|_| refused())
 }
 
 fn is_harmless(metadata: &Metadata<'_>) -> bool {
@@ -172,6 +181,24 @@ mod tests {
             "status": 401,
         });
         assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn a_filter_is_made_of_levels_and_parts_with_theirs() {
+        for good in ["info", "WARN", "off", "", "info,dashboard_server::push=debug"] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "verbose",
+            "info,dashboard_server",
+            "a=b=c",
+            "info,push=loud",
+            "[",
+            "debug;info",
+            "warn, h2=off",
+        ] {
+            assert_eq!(filter(bad).err(), Some(ConfigError::Log(bad.to_owned())));
+        }
     }
 
     #[test]

@@ -109,7 +109,7 @@ async fn what_is_set_wrong_is_said_with_what_to_do() {
         let cases: [(Settings<'_>, &[&str]); 9] = [
             (vec![published[0]], &["settings", "DASHBOARD_JWT_JWKS_URL"]),
             (vec![("DASHBOARD_BASE_PATH", "api")], &["settings", "DASHBOARD_BASE_PATH"]),
-            (vec![("DASHBOARD_LOG", "a=b=c")], &["logs", "DASHBOARD_LOG"]),
+            (vec![("DASHBOARD_LOG", "a=b=c")], &["settings", "DASHBOARD_LOG"]),
             (vec![("DASHBOARD_WEB_ROOT", "/nowhere")], &["web root", "build the app first"]),
             (vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")], &["traces", "4318"]),
             (with("DASHBOARD_JWT_JWKS_FILE", &empty), &["keys", "no key for RS256 or ES256"]),
@@ -117,7 +117,7 @@ async fn what_is_set_wrong_is_said_with_what_to_do() {
             (vec![("DASHBOARD_BIND", &taken)], &["public side", &taken, "another address"]),
             (
                 vec![("DASHBOARD_TLS_CERT", certificate), ("DASHBOARD_TLS_KEY", &broken)],
-                &["TLS", "broken.pem"],
+                &["TLS", "DASHBOARD_TLS_KEY", "broken.pem holds no private key: a PEM file"],
             ),
         ];
         for (settings, words) in cases {
@@ -127,6 +127,65 @@ async fn what_is_set_wrong_is_said_with_what_to_do() {
         std::fs::remove_dir_all(&folder).unwrap();
         let (fit, text) = check(&db.url, &[("DASHBOARD_BEHIND_PROXY", "true")]);
         assert!(fit && of("warn", &text).iter().any(|line| line.contains("HS256")), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn all_that_is_set_wrong_is_said_at_once() {
+    with_database(|db: TestDb| async move {
+        let settings = [
+            ("DASHBOARD_JWT_HS256_SECRET", "too short"),
+            ("DASHBOARD_LOG_FORMAT", "jsn"),
+            ("DASHBOARD_LOG", "verbose"),
+            ("DASHBOARD_MAX_SOCKETS", "0"),
+            ("DASHBOARD_BASE_PATH", "api"),
+            ("DASHBOARD_WEB_ROOT", "/nowhere"),
+        ];
+        let (fit, text) = check(&db.url, &settings);
+        let fails = of("FAIL", &text);
+        assert!(!fit && fails.len() == settings.len(), "{text}");
+        for (name, _) in settings {
+            assert_eq!(
+                fails.iter().filter(|l| l.contains(&format!("{name} "))).count(),
+                1,
+                "{text}"
+            );
+        }
+        assert!(
+            text.contains("DASHBOARD_LOG_FORMAT is \"jsn\", and must be pretty or json"),
+            "{text}"
+        );
+        assert!(!text.contains("keys"), "a secret that is refused is not praised: {text}");
+        assert!(text.contains("holds for the defaults of what could not be read"), "{text}");
+        assert!(text.contains("ok    database"), "the rest is looked at all the same: {text}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_set_to_nothing_is_not_set() {
+    with_database(|db: TestDb| async move {
+        let blank =
+            ["TLS_CERT", "TLS_KEY", "LOG_FORMAT", "MAX_SOCKETS", "BEHIND_PROXY", "BASE_PATH"];
+        let names = blank.map(|name| format!("DASHBOARD_{name}"));
+        let settings = names.each_ref().map(|name| (name.as_str(), ""));
+        let (fit, text) = check(&db.url, &settings);
+        assert!(fit && text.contains("ok    settings     fit together"), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn names_that_are_no_settings_are_warned_of() {
+    with_database(|db: TestDb| async move {
+        let settings = [("DASHBOARD_TLS_CERTIFICATE", "a.pem"), ("DASHBOARD_COLOUR", "blue")];
+        let (fit, text) = check(&db.url, &settings);
+        let warnings = of("warn  settings", &text);
+        assert!(fit && warnings.len() == 2, "{text}");
+        let said = "DASHBOARD_COLOUR is not a setting, and has no effect";
+        assert!(warnings[0].ends_with(said), "{text}");
+        assert!(warnings[1].ends_with("; did you mean DASHBOARD_TLS_CERT?"), "{text}");
     })
     .await;
 }

@@ -66,6 +66,13 @@ impl Process {
         Self { server, child, out: read(out), log, line }
     }
 
+    /// The memory that it holds.
+    fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Asks it to stop, and waits for its end.
     pub(crate) fn stop(mut self) -> Ended {
         let pid = self.child.id().to_string();
@@ -131,6 +138,118 @@ fn it_refuses_to_start_without_keys_and_says_what_to_set() {
     assert!(!output.status.success());
     assert!(text.contains("DASHBOARD_JWT_JWKS_URL"), "{text}");
     assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn all_that_is_set_wrong_is_said_at_once_whatever_the_format() {
+    for format in ["pretty", "json"] {
+        let output = command()
+            .env("DASHBOARD_LOG_FORMAT", format)
+            .env("DASHBOARD_JWT_HS256_SECRET", "too short")
+            .env("DASHBOARD_POLL_INTERVAL_MS", "soon")
+            .env("DASHBOARD_BASE_PATH", "api")
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        let lines: Vec<_> = text.lines().collect();
+        let names = ["POLL_INTERVAL_MS is ", "JWT_HS256_SECRET must ", "BASE_PATH must "];
+        assert_eq!(lines.len(), names.len(), "{text}");
+        for (line, name) in lines.iter().zip(names) {
+            assert!(line.contains(&format!("DASHBOARD_{name}")), "{name}: {text}");
+            let is_object = serde_json::from_str::<serde_json::Value>(line).is_ok();
+            assert_eq!(is_object, format == "json", "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_setting_is_warned_of_and_what_is_set_to_nothing_is_not_set() {
+    with_database(|db| async move {
+        let settings = [
+            ("DASHBOARD_JWT_HS265_SECRET", "hush"),
+            ("DASHBOARD_LOG_FORMAT", "json"),
+            ("DASHBOARD_TLS_CERT", ""),
+            ("DASHBOARD_MAX_SOCKETS", ""),
+        ];
+        let ended = Process::start(&db.url, &settings).stop();
+        let lines = ended.log.lines().map(|line| serde_json::from_str(line).unwrap());
+        let warnings: Vec<serde_json::Value> =
+            lines.filter(|line: &serde_json::Value| line["level"] == "WARN").collect();
+        let [warning] = warnings.as_slice() else { panic!("{}", ended.log) };
+        assert_eq!(warning["variable"], "DASHBOARD_JWT_HS265_SECRET");
+        assert_eq!(warning["nearest"], "DASHBOARD_JWT_HS256_SECRET");
+        assert!(!ended.log.contains("hush"), "values are not logged");
+    })
+    .await;
+}
+
+/// The variables that take a number, with its bounds: what a start says when none is one.
+fn numbers() -> Vec<(String, u64, u64)> {
+    let help = command().arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let names = help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next());
+    let odd = names.map(|name| (name, "no number"));
+    let output = command().envs(odd).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    let told = text.lines().filter_map(|line| {
+        let (name, rest) = line.split_once(": ")?.1.split_once(" is \"no number\"")?;
+        let (_, bounds) = rest.split_once("must be a whole number from ")?;
+        let (least, most) = bounds.split_once(" to ")?;
+        Some((name.to_owned(), least.parse().unwrap(), most.parse().unwrap()))
+    });
+    told.collect()
+}
+
+#[tokio::test]
+async fn the_extremes_of_every_number_are_fit_to_run() {
+    with_database(|db| async move {
+        let numbers = numbers();
+        assert!(numbers.len() > 25, "{numbers:?}");
+        for which in [0, 1] {
+            let values = numbers.iter().map(|(name, least, most)| match name.as_str() {
+                // The one pair that contradicts itself.
+                "DASHBOARD_REFRESH_CONCURRENCY" => (name, 1),
+                // So that a request gets through, and the end does not take ten minutes.
+                "DASHBOARD_IDLE_TIMEOUT_MS" => (name, 10_000),
+                drain if drain.starts_with("DASHBOARD_DRAIN_") => (name, *least),
+                _ => (name, [*least, *most][which]),
+            });
+            let values: Vec<_> = values.map(|(name, value)| (name, value.to_string())).collect();
+            let settings: Vec<_> = values.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            let process = Process::start(&db.url, &settings);
+            let bearer = format!("Bearer {}", access("ada"));
+            let answer = process.server.get("/api/dashboard", &[("authorization", &bearer)]).await;
+            assert_eq!(answer.status(), 200, "{settings:?}");
+            let resident = process.resident_kib();
+            assert!(resident < 200 * 1024, "{resident} KiB with {settings:?}");
+            let ended = process.stop();
+            assert!(ended.status.success() && !ended.log.contains("panic"), "{}", ended.log);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_recipe_for_a_token_works_as_it_is_written() {
+    const GUIDE: &str = include_str!("../../../docs/configuration.md");
+    let recipe = GUIDE.split("```").find(|block| block.starts_with("sh\ntoken=")).unwrap();
+    let (make, ask) = recipe.strip_prefix("sh\n").unwrap().split_once("\ncurl ").unwrap();
+    assert!(ask.contains("\"Authorization: Bearer $token\" http://127.0.0.1:9112/api/dashboard"));
+    let token = Command::new("sh")
+        .args(["-c", &format!("{make}\nprintf %s \"$token\"")])
+        .env("DASHBOARD_JWT_HS256_SECRET", SECRET)
+        .output()
+        .unwrap();
+    assert!(token.status.success(), "{}", String::from_utf8_lossy(&token.stderr));
+    let bearer = format!("Bearer {}", String::from_utf8(token.stdout).unwrap());
+    with_database(|db| async move {
+        let process = Process::start(&db.url, &[]);
+        let answer = process.server.get("/api/dashboard", &[("authorization", &bearer)]).await;
+        assert_eq!(answer.status(), 200, "{bearer}");
+        assert!(process.stop().status.success());
+    })
+    .await;
 }
 
 #[test]
