@@ -180,3 +180,19 @@ fn tail(log: &Path) -> String {
     let last = lines[lines.len().saturating_sub(15)..].join("\n    | ");
     format!("    | {last}\n    log: {}", log.display())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_found_in_either_format_of_the_logs() {
+        let text = "dashboard-server listening on http://127.0.0.1:1, admin http://127.0.0.1:2";
+        let object = r#"{"address":"http://127.0.0.1:1","admin":"http://127.0.0.1:2"}"#;
+        for line in [text, object] {
+            assert_eq!(address(line).as_deref(), Some("http://127.0.0.1:1"));
+        }
+        assert_eq!(address("a private PostgreSQL starts"), None);
+        assert_eq!(address("{}"), None);
+    }
+}
