@@ -134,14 +134,22 @@ async fn listening(child: &mut Child) -> anyhow::Result<String> {
     let output = child.stdout.take().context("the server's output is piped")?;
     let mut lines = BufReader::new(output).lines();
     while let Some(line) = lines.next_line().await? {
-        if let Some((_, addresses)) = line.split_once("dashboard-server listening on ") {
-            let address = addresses.split(',').next().unwrap_or(addresses).trim();
+        if let Some(address) = address(&line) {
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return Ok(address.to_owned());
+            return Ok(address);
         }
         println!("     {line}");
     }
     bail!("it ended ({})", child.wait().await?)
+}
+
+/// What that line says, in either format of the logs.
+fn address(line: &str) -> Option<String> {
+    if let Ok(said) = serde_json::from_str::<serde_json::Value>(line) {
+        return said["address"].as_str().map(ToOwned::to_owned);
+    }
+    let (_, addresses) = line.split_once("dashboard-server listening on ")?;
+    Some(addresses.split(',').next()?.trim().to_owned())
 }
 
 /// Ends the server of a run that was killed before it could do so itself. Our caller holds the data
@@ -171,4 +179,20 @@ fn tail(log: &Path) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let last = lines[lines.len().saturating_sub(15)..].join("\n    | ");
     format!("    | {last}\n    log: {}", log.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_found_in_either_format_of_the_logs() {
+        let text = "dashboard-server listening on http://127.0.0.1:1, admin http://127.0.0.1:2";
+        let object = r#"{"address":"http://127.0.0.1:1","admin":"http://127.0.0.1:2"}"#;
+        for line in [text, object] {
+            assert_eq!(address(line).as_deref(), Some("http://127.0.0.1:1"));
+        }
+        assert_eq!(address("a private PostgreSQL starts"), None);
+        assert_eq!(address("{}"), None);
+    }
 }

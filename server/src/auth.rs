@@ -232,6 +232,25 @@ impl Authenticator {
 }
 
 impl AuthError {
+    /// Every reason.
+    pub const ALL: [Self; 15] = [
+        Self::Missing,
+        Self::Malformed,
+        Self::Oversized,
+        Self::Ambiguous,
+        Self::Critical,
+        Self::Algorithm,
+        Self::UnknownKey,
+        Self::Signature,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::Issuer,
+        Self::Audience,
+        Self::TokenUse,
+        Self::Origin,
+        Self::KeysUnavailable,
+    ];
+
     /// A label for metrics.
     #[must_use]
     pub const fn label(self) -> &'static str {

@@ -34,11 +34,11 @@ const LOGS: &str = "Logs";
 #[command(name = "dashboard-server", version, about, long_about = None)]
 pub struct Config {
     /// The database, as postgres://user:password@host:port/name. Without it the server starts a
-    /// private `PostgreSQL` of its own, with its data below the data directory.
+    /// private PostgreSQL of its own, with its data below the data directory.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, help_heading = DATABASE)]
     pub database_url: Option<Secret>,
 
-    /// Where a private `PostgreSQL` keeps its data. Survives restarts; delete it to start anew.
+    /// Where a private PostgreSQL keeps its data. Survives restarts; delete it to start anew.
     #[arg(long, env = "DASHBOARD_DATA_DIR", default_value = ".data", help_heading = DATABASE)]
     pub data_dir: PathBuf,
 
@@ -98,8 +98,8 @@ pub struct Config {
     )]
     pub behind_proxy: bool,
 
-    /// Other origins whose pages may use the API and the cookie, such as <https://app.example.org>;
-    /// separated by commas. The server's own origin always may.
+    /// Other origins whose pages may use the API and the cookie, each as scheme, host and, if it is
+    /// an unusual one, port; separated by commas. The server's own origin always may.
     #[arg(
         long, env = "DASHBOARD_ALLOWED_ORIGINS", value_delimiter = ',', help_heading = LISTENING
     )]
@@ -124,12 +124,12 @@ pub struct Config {
     #[arg(long, env = "DASHBOARD_JWT_JWKS_FILE", help_heading = AUTHENTICATION)]
     pub jwt_jwks_file: Option<PathBuf>,
 
-    /// What the claim `iss` must be. Required with published keys.
+    /// What the issuer that a token names must be. Required with published keys.
     #[arg(long, env = "DASHBOARD_JWT_ISSUER", help_heading = AUTHENTICATION)]
     pub jwt_issuer: Option<String>,
 
-    /// Application ids of which a token must bear one (`client_id` of access tokens, `aud` of ID
-    /// tokens); separated by commas. Required with published keys.
+    /// Application ids of which a token must bear one (access tokens as their client, ID tokens as
+    /// their audience); separated by commas. Required with published keys.
     #[arg(
         long, env = "DASHBOARD_JWT_CLIENT_IDS", value_delimiter = ',',
         help_heading = AUTHENTICATION
@@ -215,7 +215,7 @@ pub struct Config {
     )]
     pub reconnect_after_ms: u32,
 
-    /// What to log, as a `tracing` filter.
+    /// What to log, as a filter of levels and modules: info, or debug,sqlx=info.
     #[arg(
         long, env = "DASHBOARD_LOG", default_value = "info", help_heading = LOGS
     )]
@@ -228,8 +228,8 @@ pub struct Config {
     )]
     pub log_format: LogFormat,
 
-    /// Where to send traces, as the address of an OTLP receiver (HTTP, protobuf), such as
-    /// <http://127.0.0.1:4318>. Without it there are none.
+    /// Where to send traces, as the address of an OTLP receiver (HTTP, protobuf), whose port is 4318
+    /// by custom. Without it there are none.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", help_heading = LOGS)]
     pub otlp_endpoint: Option<String>,
 

@@ -13,6 +13,7 @@ use shared_types::ErrorCode;
 
 use crate::auth::AuthError;
 use crate::gate::TooMany;
+use crate::metrics::Limit;
 use crate::push::query::QueryError;
 
 /// Seconds after which to try again when the server cannot answer. Short: clients wait at least so
@@ -37,6 +38,8 @@ pub enum ApiError {
     /// 429: more than an address or a user may ask for.
     #[error("too many requests")]
     TooMany {
+        /// Which limit says so.
+        limit: Limit,
         /// When to ask again.
         retry_after: Duration,
     },
@@ -100,7 +103,7 @@ impl ApiError {
     #[must_use]
     pub fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Self::TooMany { retry_after } => Some(retry_after.as_secs() + 1),
+            Self::TooMany { retry_after, .. } => Some(retry_after.as_secs() + 1),
             Self::Busy(_) | Self::Unavailable(_) => Some(RETRY_AFTER_S.into()),
             _ => None,
         }
@@ -108,8 +111,8 @@ impl ApiError {
 }
 
 impl From<TooMany> for ApiError {
-    fn from(TooMany { retry_after }: TooMany) -> Self {
-        Self::TooMany { retry_after }
+    fn from(TooMany { limit, retry_after }: TooMany) -> Self {
+        Self::TooMany { limit, retry_after }
     }
 }
 

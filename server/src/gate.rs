@@ -48,9 +48,10 @@ pub(crate) struct ConnectionSlot {
     metrics: Arc<Metrics>,
 }
 
-/// Turned away; come back after so long.
+/// Turned away by that limit; come back after so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMany {
+    pub(crate) limit: Limit,
     pub(crate) retry_after: Duration,
 }
 
@@ -108,19 +109,19 @@ impl Gate {
 
     /// Whether that address may send another request now.
     pub(crate) fn request(&self, address: Address) -> Result<(), TooMany> {
-        self.requests.take(&address).inspect_err(|_| self.metrics.limited(Limit::RequestRate))
+        self.within(Limit::RequestRate, self.requests.take(&address))
     }
 
     /// Whether another snapshot may be read for that user now.
     pub(crate) fn snapshot(&self, user: &UserId) -> Result<(), TooMany> {
-        self.snapshots.take(user).inspect_err(|_| self.metrics.limited(Limit::RequestRate))
+        self.within(Limit::RequestRate, self.snapshots.take(user))
     }
 
     /// Notes that a session from that address was not accepted. An error once there were too many:
     /// then it is not answered as usual. Sessions that are accepted never get here, so whoever
     /// shares an address with an attacker does not suffer.
     pub(crate) fn auth_failure(&self, address: Address) -> Result<(), TooMany> {
-        self.auth_failures.take(&address).inspect_err(|_| self.metrics.limited(Limit::AuthFailures))
+        self.within(Limit::AuthFailures, self.auth_failures.take(&address))
     }
 
     /// Forgets addresses and users that have been at rest for long enough to start afresh.
@@ -128,6 +129,14 @@ impl Gate {
         self.requests.forget();
         self.snapshots.forget();
         self.auth_failures.forget();
+    }
+
+    /// Counts whoever has to wait.
+    fn within(&self, limit: Limit, taken: Result<(), Duration>) -> Result<(), TooMany> {
+        taken.map_err(|retry_after| {
+            self.metrics.limited(limit);
+            TooMany { limit, retry_after }
+        })
     }
 }
 

@@ -130,6 +130,7 @@ fn run_check(config: Config, environment: &Environment) -> ExitCode {
 }
 
 async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    let format = config.log_format;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = tokio::select! {
@@ -139,7 +140,18 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     };
     let (address, admin, scheme) = (server.addr(), server.admin_addr(), server.scheme());
     tracing::info!(%address, %admin, version = env!("CARGO_PKG_VERSION"), "started");
-    let line = format!("dashboard-server listening on {scheme}://{address}, admin http://{admin}");
+    let line = match format {
+        LogFormat::Pretty => {
+            format!("dashboard-server listening on {scheme}://{address}, admin http://{admin}")
+        }
+        // Where both outputs end up in one journal, each of its lines is an object.
+        LogFormat::Json => serde_json::json!({
+            "message": "listening",
+            "address": format!("{scheme}://{address}"),
+            "admin": format!("http://{admin}"),
+        })
+        .to_string(),
+    };
     writeln!(std::io::stdout(), "{line}")?;
     let failed = tokio::select! {
         _ = terminate.recv() => false,

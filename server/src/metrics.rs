@@ -53,7 +53,7 @@ pub struct Metrics {
     pub capture_polls: Family<ResultLabel, Counter>,
     /// Times that the change log had to be taken up anew.
     pub capture_gaps: Counter,
-    /// Users with changes that were found in the change log.
+    /// Users with changes, counted at each look at the change log that finds some.
     pub changes_captured: Counter,
     /// How long ago the change log was looked at with success, when scraped.
     capture_lag: Gauge<f64, AtomicU64>,
@@ -74,6 +74,8 @@ pub struct Metrics {
     pub draining: Gauge,
     /// Times that a changed certificate was read, by result.
     pub tls_reloads: Family<ResultLabel, Counter>,
+    /// When the certificate that is served with runs out, in seconds since 1970; 0 without one.
+    pub tls_expires: Gauge,
     /// Tasks of the runtime that have not ended; one that only ever rises leaks.
     pub tasks: Gauge,
 }
@@ -109,6 +111,7 @@ impl Metrics {
             http_connections: Gauge::default(),
             draining: Gauge::default(),
             tls_reloads: Family::default(),
+            tls_expires: Gauge::default(),
             tasks: Gauge::default(),
         };
         metrics.register();
@@ -197,7 +200,7 @@ impl Metrics {
             refresh_duration, "refresh_duration_seconds", "Time to read and send a refresh";
             capture_polls, "capture_polls", "Looks at the change log";
             capture_gaps, "capture_gaps", "Times that the change log was taken up anew";
-            changes_captured, "changes_captured", "Users found to have changes, each time";
+            changes_captured, "changes_captured", "Users with changes, counted at each look that finds some";
             capture_lag, "capture_lag_seconds", "Since the change log was last looked at";
             changes_folded, "changes_folded", "Change rows folded into the base";
             jwks_fetches, "jwks_fetches", "Requests for the token issuer's keys";
@@ -207,6 +210,8 @@ impl Metrics {
             http_connections, "http_connections", "Connections that are open, sockets included";
             draining, "draining", "1 while the server closes its sockets to stop";
             tls_reloads, "tls_reloads", "Times that a changed certificate was read";
+            tls_expires, "tls_certificate_expires_timestamp_seconds",
+                "When the certificate runs out; 0 without one";
             tasks, "tasks", "Tasks of the runtime that have not ended";
         }
     }

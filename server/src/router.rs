@@ -6,7 +6,7 @@ use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use http::header::{AUTHORIZATION, ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use http::header::{AUTHORIZATION, COOKIE, ETAG, IF_NONE_MATCH, ORIGIN, RETRY_AFTER};
 use shared_types::error::CORRELATION_ID_HEADER;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -34,15 +34,17 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     api.merge(others).layer(from_fn_with_state(Arc::clone(&app), edge::edge)).with_state(app)
 }
 
-/// Exactly the configured origins, with their cookies; nobody else.
+/// Exactly the configured origins, with their cookies; nobody else. And what an answer of the API
+/// depends on besides its address, said once, whatever the answer is.
 fn cors(origins: &[String]) -> CorsLayer {
     let origins: Vec<_> =
         origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+    let layer = CorsLayer::new().vary([AUTHORIZATION, COOKIE, ORIGIN]);
     if origins.is_empty() {
-        return CorsLayer::new();
+        return layer;
     }
     let correlation_id = HeaderName::from_static(CORRELATION_ID_HEADER);
-    CorsLayer::new()
+    layer
         .allow_origin(AllowOrigin::list(origins))
         .allow_credentials(true)
         .allow_methods([Method::GET])

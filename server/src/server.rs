@@ -125,6 +125,9 @@ impl Server {
         };
         let admin = Listener::bind(config.admin_bind).await?;
         let metrics = Arc::new(Metrics::new());
+        if let Some(tls) = &tls {
+            tls.tell(&metrics);
+        }
         let authenticator = Arc::new(Authenticator::new(&config, &metrics).await?);
         let gate = |behind_proxy| {
             Arc::new(Gate::new(config.limits.clone(), behind_proxy, Arc::clone(&metrics)))

@@ -16,8 +16,6 @@ use crate::rest::{Credential, Rest};
 use crate::tokens::Tokens;
 use crate::waiting::within;
 
-/// What the server says where it listens.
-const LISTENING: &str = "dashboard-server listening on http://";
 /// What the program is made of.
 const SOURCES: [&str; 5] = [
     "server/src",
@@ -221,10 +219,19 @@ async fn launch(
         let log = log.borrow().clone();
         return Err((status, log));
     };
-    let addresses = line.trim().strip_prefix(LISTENING);
-    let addresses = addresses.and_then(|rest| rest.split_once(", admin http://"));
-    let (public, admin) = addresses.unwrap_or_else(|| panic!("{line}"));
-    Ok((child, (public.to_owned(), admin.to_owned()), log))
+    let addresses = addresses(line.trim()).unwrap_or_else(|| panic!("{line}"));
+    Ok((child, addresses, log))
+}
+
+/// `host:port` of both sides, from what the server says where it listens: a line for people, or an
+/// object where its logs are JSON.
+fn addresses(line: &str) -> Option<(String, String)> {
+    let line = match serde_json::from_str::<serde_json::Value>(line) {
+        Ok(said) => format!("{}, admin {}", said["address"].as_str()?, said["admin"].as_str()?),
+        Err(_) => line.strip_prefix("dashboard-server listening on ")?.to_owned(),
+    };
+    let (public, admin) = line.strip_prefix("http://")?.split_once(", admin http://")?;
+    Some((public.to_owned(), admin.to_owned()))
 }
 
 /// Gathers what a pipe says; ends with it.

@@ -32,7 +32,7 @@ pub struct Limits {
     )]
     pub max_sockets: u32,
 
-    /// Sockets of one user at the same time; more are refused with `TOO_MANY_SOCKETS`.
+    /// Sockets of one user at the same time; more are refused (too many sockets).
     #[arg(
         long, env = "DASHBOARD_MAX_SOCKETS_PER_USER", default_value_t = 20,
         value_parser = whole::<u32>(1..=100_000)

@@ -55,9 +55,11 @@ pub(super) async fn migrate(
         })
     });
     let pool = pool.connect_lazy_with(options.clone());
-    for (mut migrator, table) in missing {
+    for (mut migrator, table, Progress { applied, pending }) in missing {
         migrator.dangerous_set_table_name(Cow::Borrowed(table));
         migrator.run(&pool).await.map_err(|error| fail(error.into()))?;
+        // The steps of a set are numbered from 1, and only ever added to.
+        tracing::info!(set = table, from = applied, to = applied + pending, "database migrated");
     }
     pool.close().await;
     Ok(())
@@ -86,11 +88,14 @@ pub(crate) async fn check_server(connection: &mut PgConnection) -> Result<(), Tr
 }
 
 /// The sets that have something left to do.
-async fn missing(connection: &mut PgConnection) -> Result<Vec<(Migrator, &'static str)>, Trouble> {
+async fn missing(
+    connection: &mut PgConnection,
+) -> Result<Vec<(Migrator, &'static str, Progress)>, Trouble> {
     let mut missing = Vec::new();
     for (set, table) in migrations() {
-        if progress(&set, table, connection).await?.pending > 0 {
-            missing.push((set, table));
+        let progress = progress(&set, table, connection).await?;
+        if progress.pending > 0 {
+            missing.push((set, table, progress));
         }
     }
     Ok(missing)

@@ -2,12 +2,11 @@
 
 use std::hash::Hash;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
-
-use super::TooMany;
 
 /// So many at once, and then so many in a given time, for each key.
 pub(crate) struct Rate<K: Hash + Eq + Clone> {
@@ -27,10 +26,8 @@ impl<K: Hash + Eq + Clone> Rate<K> {
     }
 
     /// One more for that key, or how long to wait.
-    pub(crate) fn take(&self, key: &K) -> Result<(), TooMany> {
-        self.limiter
-            .check_key(key)
-            .map_err(|until| TooMany { retry_after: until.wait_time_from(self.clock.now()) })
+    pub(crate) fn take(&self, key: &K) -> Result<(), Duration> {
+        self.limiter.check_key(key).map_err(|until| until.wait_time_from(self.clock.now()))
     }
 
     /// Drops the keys that have their whole burst again.
@@ -52,8 +49,6 @@ fn at_least_one(count: u32) -> NonZeroU32 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -62,7 +57,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(rate.take(&"a"), Ok(()));
         }
-        let wait = rate.take(&"a").unwrap_err().retry_after;
+        let wait = rate.take(&"a").unwrap_err();
         assert!(wait > Duration::from_secs(10) && wait <= Duration::from_secs(20), "{wait:?}");
         assert_eq!(rate.take(&"b"), Ok(()));
     }

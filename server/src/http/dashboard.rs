@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, ETAG, IF_NONE_MATCH, ORIGIN, VARY};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use shared_types::SnapshotTag;
 
 use crate::app::App;
@@ -19,8 +19,6 @@ use crate::push::user::UserId;
 
 /// The shared caches' part: nothing; the browser's part: ask each time.
 const CACHING: HeaderValue = HeaderValue::from_static("private, no-cache");
-/// What an answer depends on besides its address.
-const VARIES: [HeaderName; 3] = [AUTHORIZATION, COOKIE, ORIGIN];
 
 /// Answers with the caller's dashboard.
 pub(crate) async fn get(
@@ -80,8 +78,5 @@ fn tagged(mut response: Response, tag: &SnapshotTag) -> Response {
         headers.insert(ETAG, tag);
     }
     headers.insert(CACHE_CONTROL, CACHING);
-    for name in VARIES {
-        headers.append(VARY, name.into());
-    }
     response
 }

@@ -106,7 +106,9 @@ fn standardise(mut response: Response, correlation_id: &str) -> Response {
         ApiError::Internal(_) | ApiError::Panic => tracing::error!(%error, "request failed"),
         ApiError::Unavailable(_) => tracing::warn!(%error, "request failed"),
         // Counted; a line for each would be a second way to flood.
-        ApiError::TooMany { .. } => tracing::debug!(%error, "request refused"),
+        ApiError::TooMany { limit, .. } => {
+            tracing::debug!(%error, status = status.as_u16(), limit = limit.label(), "request refused");
+        }
         _ => tracing::info!(%error, status = status.as_u16(), "request refused"),
     }
     let body = ErrorBody {

@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{Error, ServerConfig};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::server::ParsedCertificate;
+use tokio_rustls::rustls::{CertificateError, Error, RootCertStore, ServerConfig};
 use tokio_util::sync::CancellationToken;
 
 use super::ListenError;
@@ -23,32 +26,50 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// More than any chain or key.
 const MAX_BYTES: u64 = 1024 * 1024;
+/// The last second of the year 9999, beyond which no certificate goes.
+const END_OF_TIME: Duration = Duration::from_secs(253_402_300_799);
 
 /// A certificate chain and its key, from two PEM files.
 pub(crate) struct Tls {
     certificate: PathBuf,
     key: PathBuf,
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Served>,
+}
+
+/// What handshakes are answered with.
+#[derive(Clone)]
+struct Served {
+    config: Arc<ServerConfig>,
+    expires_at: Option<OffsetDateTime>,
 }
 
 /// What the files held, and what of it could be used.
 struct Read {
     /// Tells one content from another without keeping the key a second time.
     fingerprint: u64,
-    config: Result<Arc<ServerConfig>, ListenError>,
+    served: Result<Served, ListenError>,
 }
 
 impl Tls {
     /// Reads both files.
     pub(crate) fn load(certificate: &Path, key: &Path) -> Result<Self, ListenError> {
-        let current = RwLock::new(read(certificate, key).config?);
+        let current = RwLock::new(read(certificate, key).served?);
         Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), current })
     }
 
     /// For handshakes that begin now.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        TlsAcceptor::from(Arc::clone(&current))
+        TlsAcceptor::from(self.current().config)
+    }
+
+    /// When the certificate that is served with runs out, if it ever does.
+    pub(crate) fn expires_at(&self) -> Option<OffsetDateTime> {
+        self.current().expires_at
+    }
+
+    /// Lets operators see when the certificate runs out.
+    pub(crate) fn tell(&self, metrics: &Metrics) {
+        metrics.tls_expires.set(self.expires_at().map_or(0, OffsetDateTime::unix_timestamp));
     }
 
     /// Looks now and then whether the files have changed, until told to stop. Files that cannot be
@@ -70,9 +91,10 @@ impl Tls {
                 continue;
             }
             known = found.fingerprint;
-            let result = match found.config {
-                Ok(config) => {
-                    *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+            let result = match found.served {
+                Ok(served) => {
+                    *self.current.write().unwrap_or_else(PoisonError::into_inner) = served;
+                    self.tell(metrics);
                     tracing::info!("the certificate has changed; new connections use the new one");
                     "ok"
                 }
@@ -83,6 +105,10 @@ impl Tls {
             };
             metrics.tls_reloads.get_or_create(&ResultLabel { result }).inc();
         }
+    }
+
+    fn current(&self) -> Served {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -101,8 +127,8 @@ fn read(certificate: &Path, key: &Path) -> Read {
     for file in [&chain, &private] {
         file.as_ref().ok().hash(&mut hasher);
     }
-    let config = chain.and_then(|chain| configure((certificate, &chain), (key, &private?)));
-    Read { fingerprint: hasher.finish(), config }
+    let served = chain.and_then(|chain| configure((certificate, &chain), (key, &private?)));
+    Read { fingerprint: hasher.finish(), served }
 }
 
 impl Source<'_> {
@@ -125,15 +151,16 @@ impl Source<'_> {
 fn configure(
     (certificate, chain): (Source<'_>, &[u8]),
     (key, private): (Source<'_>, &[u8]),
-) -> Result<Arc<ServerConfig>, ListenError> {
+) -> Result<Served, ListenError> {
     let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|error| certificate.refused(format_args!("is not PEM: {error}")))?;
-    if chain.is_empty() {
+    let Some(own) = chain.first() else {
         return Err(certificate.refused(
             "holds no certificate: a PEM file is expected, with the lines -----BEGIN \
              CERTIFICATE-----, the server's own certificate first",
         ));
-    }
+    };
+    let expires_at = not_after(own);
     let private = PrivateKeyDer::from_pem_slice(private).map_err(|error| match error {
         pem::Error::NoItemsFound => key.refused(
             "holds no private key: a PEM file is expected, with a line such as -----BEGIN PRIVATE \
@@ -158,18 +185,38 @@ fn configure(
             error => key.refused(format_args!("cannot be used: {error}")),
         })?;
     config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
-    Ok(Arc::new(config))
+    Ok(Served { config: Arc::new(config), expires_at })
+}
+
+/// When a certificate runs out. Asked of the library that serves it: looked at from the end of time
+/// it is found to have run out, and the library says when.
+fn not_after(certificate: &CertificateDer<'_>) -> Option<OffsetDateTime> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone().into_owned()).ok()?;
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let end = UnixTime::since_unix_epoch(END_OF_TIME);
+    let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
+    match verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], end, algorithms) {
+        Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            let seconds = i64::try_from(not_after.as_secs()).ok()?;
+            OffsetDateTime::from_unix_timestamp(seconds).ok()
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use time::macros::datetime;
+
     use super::*;
 
     #[test]
     fn what_is_no_file_is_not_waited_for() {
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys"));
         let (certificate, key) = (folder.join("tls-cert.pem"), folder.join("tls-key.pem"));
-        assert!(Tls::load(&certificate, &key).is_ok());
+        let tls = Tls::load(&certificate, &key).unwrap();
+        assert_eq!(tls.expires_at(), Some(datetime!(2126-10-30 02:03:58 UTC)));
         for odd in ["/dev/zero", "/", "/nonexistent"].map(Path::new) {
             assert!(Tls::load(odd, &key).is_err() && Tls::load(&certificate, odd).is_err());
         }

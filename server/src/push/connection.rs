@@ -94,9 +94,14 @@ impl Connection {
         std::mem::take(&mut *self.cookie.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Why it ended, if this side ended it.
+    /// Why it ended, if that is known.
     pub(crate) fn reason(&self) -> Option<&'static str> {
         self.reason.get().copied()
+    }
+
+    /// Why it ended: that, if nothing is known that came before.
+    pub(crate) fn ended_by(&self, reason: &'static str) -> &'static str {
+        self.reason.get_or_init(|| reason)
     }
 
     /// Ends the connection once the frames that were handed over before have been sent.
@@ -116,7 +121,7 @@ impl Connection {
     /// Ends the connection at once.
     pub(crate) fn cut(&self, reason: &'static str) {
         // The first reason is the true one.
-        self.reason.get_or_init(|| reason);
+        self.ended_by(reason);
         self.advance(CUT);
     }
 

@@ -111,9 +111,10 @@ impl Door {
         socket.on_disconnect(move |reason: DisconnectReason| {
             let (door, connection) = (Arc::clone(&door), Arc::clone(&connection));
             async move {
-                door.rooms.leave(&connection, label(reason));
-                // Without the namespace the connection has no purpose.
+                // Without the namespace the connection has no purpose. Said first, so that every line
+                // of its end names the same reason.
                 connection.close_soon(label(reason));
+                door.rooms.leave(&connection, label(reason));
             }
         });
         Ok(())
@@ -187,6 +188,8 @@ impl Door {
         tracing::info!(
             socket = %connection.id.simple(),
             correlation_id = &*connection.correlation_id,
+            // Known where it is not the session that is refused.
+            user = connection.session.get().map(|session| tracing::field::display(&session.user)),
             reason,
             "socket refused"
         );

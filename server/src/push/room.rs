@@ -99,12 +99,14 @@ impl Rooms {
         let known = connections.remove(&connection.id).is_some();
         let last = connections.is_empty();
         drop(connections);
-        self.leave(connection, "transport_error");
+        // Of a socket that its disconnect handler has not said goodbye to yet, it will now say the same.
+        let reason = match connection.session.get() {
+            Some(_) => connection.ended_by("transport_error"),
+            None => connection.reason().unwrap_or("unauthenticated"),
+        };
+        self.leave(connection, reason);
         if known {
             self.metrics.transports.dec();
-            // Why a session ended has been said; this is the reason of those that never had one.
-            let none = connection.session.get().is_none();
-            let reason = none.then(|| connection.reason().unwrap_or("unauthenticated"));
             tracing::info!(
                 socket = %connection.id.simple(),
                 correlation_id = &*connection.correlation_id,

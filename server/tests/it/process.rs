@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 
+use serde_json::Value;
+
 use crate::support::{SECRET, TestServer, access, with_database};
 
 /// The binary, with free ports and without the settings of the test's own environment.
@@ -54,15 +56,11 @@ impl Process {
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
-        let addresses = line
-            .trim()
-            .strip_prefix("dashboard-server listening on http://")
-            .and_then(|rest| rest.split_once(", admin http://"));
-        let Some((public, admin)) = addresses else {
+        let Some((public, admin)) = addresses(line.trim()) else {
             child.wait().unwrap();
             panic!("{line}{}", log.join().unwrap())
         };
-        let server = TestServer::at(format!("http://{public}"), format!("http://{admin}"));
+        let server = TestServer::at(public, admin);
         Self { server, child, out: read(out), log, line }
     }
 
@@ -81,6 +79,17 @@ impl Process {
         let out = self.line.clone() + &self.out.join().unwrap();
         Ended { status, out, log: self.log.join().unwrap() }
     }
+}
+
+/// Where the line on standard output says that it listens, for people or as an object.
+fn addresses(line: &str) -> Option<(String, String)> {
+    if let Ok(said) = serde_json::from_str::<Value>(line) {
+        let of = |name: &str| said[name].as_str().map(ToOwned::to_owned);
+        return of("address").zip(of("admin"));
+    }
+    let (public, admin) =
+        line.strip_prefix("dashboard-server listening on ")?.split_once(", admin ")?;
+    Some((public.to_owned(), admin.to_owned()))
 }
 
 fn read(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
@@ -105,6 +114,12 @@ async fn it_says_where_it_listens_and_stops_on_a_signal() {
             assert_eq!(answer.status(), 200);
             let ended = process.stop();
             assert!(ended.status.success());
+            let objects = (ended.out.lines().chain(ended.log.lines()))
+                .filter(|line| serde_json::from_str::<Value>(line).is_ok_and(|v| v.is_object()));
+            let all = ended.out.lines().count() + ended.log.lines().count();
+            let expected = if format == "json" { all } else { 0 };
+            assert_eq!(objects.count(), expected, "{}{}", ended.out, ended.log);
+            assert_eq!(ended.out.lines().count(), 1, "{}", ended.out);
             assert!(!ended.log.contains(SECRET) && !ended.log.contains(&token), "a secret");
         }
     })
@@ -262,6 +277,11 @@ fn help_explains_every_flag_with_its_variable() {
     let flags = text.lines().filter(|line| line.trim_start().starts_with("--")).count();
     let variables = text.matches("[env: ").count();
     assert_eq!(flags, variables, "{text}");
+    // The flags are described in documentation comments, whose marks mean nothing on a terminal.
+    for mark in ["`", "[`", "](", "<http", "**"] {
+        let line = text.lines().find(|line| line.contains(mark));
+        assert_eq!(line, None, "{mark}");
+    }
 }
 
 #[test]

@@ -131,7 +131,10 @@ async fn an_unchanged_dashboard_is_304_until_it_changes() {
         let first_tag = tag.clone();
         assert_eq!(first.headers()["cache-control"], "private, no-cache");
         let vary: Vec<_> = first.headers().get_all("vary").iter().collect();
-        assert!(vary.iter().any(|v| *v == "authorization") && vary.iter().any(|v| *v == "cookie"));
+        assert_eq!(vary, ["authorization, cookie, origin"]);
+        let refused = server.get("/api/dashboard", &[]).await;
+        let vary: Vec<_> = refused.headers().get_all("vary").iter().collect();
+        assert_eq!(vary, ["authorization, cookie, origin"]);
 
         let epoch: String = db.one("select dashboard.epoch()").await;
         assert!(tag.starts_with(&format!("\"{epoch}_")) && tag.ends_with("-0\""), "{tag}");

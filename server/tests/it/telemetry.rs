@@ -82,12 +82,12 @@ async fn each_step_of_a_life_is_one_line_with_the_id_of_its_request() {
             ("connection opened", "c-live", ""),
             ("socket connected", "c-live", ""),
             ("socket disconnected", "c-live", "client_disconnect"),
-            ("connection closed", "c-live", ""),
+            ("connection closed", "c-live", "client_disconnect"),
             ("connection opened", "c-large", ""),
             ("socket connected", "c-large", ""),
             ("frame refused", "c-large", "message_size"),
             ("socket disconnected", "c-large", "message_size"),
-            ("connection closed", "c-large", ""),
+            ("connection closed", "c-large", "message_size"),
         ];
         assert_eq!(steps, expected, "{}", ended.log);
         // The lines of one socket name it, those of one user do without the name.
@@ -107,6 +107,80 @@ async fn each_step_of_a_life_is_one_line_with_the_id_of_its_request() {
             assert!(line["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
             assert!(line.as_object().unwrap().values().all(|value| !value.is_object()), "{line}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_start_changes_in_the_database_is_logged_and_nothing_is_where_it_changes_nothing() {
+    with_database(|db| async move {
+        db.run("drop schema dashboard cascade").await;
+        let mut migrated = Vec::new();
+        for _ in 0..2 {
+            let ended = Process::start(&db.url, &[("DASHBOARD_LOG_FORMAT", "json")]).stop();
+            let lines = ended.log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            let lines = lines.filter(|line| line["message"] == "database migrated");
+            migrated.push(
+                lines
+                    .map(|line| ["set", "from", "to"].map(|field| line[field].clone()))
+                    .collect::<Vec<_>>(),
+            );
+        }
+        let changes = [json!("dashboard.migrations"), json!(0), json!(1)];
+        let sources = [json!("dashboard.source_migrations"), json!(0), json!(3)];
+        assert_eq!(migrated, [vec![changes, sources], vec![]]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_is_over_a_limit_is_logged_with_the_limit_by_the_name_that_it_is_counted_under() {
+    with_database(|db| async move {
+        let settings = [
+            ("DASHBOARD_LOG_FORMAT", "json"),
+            // A line for each request too many would be a flood of its own: only who asks gets them.
+            ("DASHBOARD_LOG", "debug"),
+            ("DASHBOARD_MAX_SOCKETS_PER_USER", "1"),
+            ("DASHBOARD_AUTH_FAILURES_PER_MINUTE", "1"),
+            ("DASHBOARD_REQUESTS_PER_S", "1"),
+        ];
+        let process = Process::start(&db.url, &settings);
+        let server = &process.server;
+        let entered = format!("40/dashboard,{}", json!({ "token": access(USER) }));
+        let mut first = server.open(&[("x-correlation-id", "c-first")]).await;
+        first.send(&entered).await;
+        assert!(first.frame().await.starts_with("40/dashboard,"));
+        let mut second = server.open(&[("x-correlation-id", "c-second")]).await;
+        second.send(&entered).await;
+        while second.next().await.is_some() {}
+        let forged = format!("Bearer {FORGED}");
+        let forged = [("authorization", forged.as_str()), ("x-correlation-id", "c-forged")];
+        for expected in [401, 429] {
+            assert_eq!(server.get("/api/dashboard", &forged).await.status(), expected);
+        }
+        // Not to have signed in is refused, and no attempt: only the rate stops it.
+        let many = [("x-correlation-id", "c-many")];
+        while server.get("/api/dashboard", &many).await.status() != 429 {}
+        server.await_metric("dashboard_limited_total{limit=\"request_rate\"} 1").await;
+        let ended = process.stop();
+        let lines: Vec<Value> =
+            ended.log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+        let limits: Vec<_> = lines
+            .iter()
+            .filter(|line| line["message"] == "request refused" && line["status"] == 429)
+            .map(|line| [&line["correlation_id"], &line["limit"]])
+            .collect();
+        assert_eq!(limits, [["c-forged", "auth_failures"], ["c-many", "request_rate"]]);
+        let with = |message: &str, id: &str| {
+            let mut lines = lines.iter();
+            lines.find(|line| line["message"] == message && line["correlation_id"] == id).unwrap()
+        };
+        let refused = with("socket refused", "c-second");
+        assert_eq!(refused["reason"], "sockets_per_user");
+        assert!(refused["user"].is_string(), "{refused}");
+        assert_eq!(refused["user"], with("socket connected", "c-first")["user"]);
+        assert_eq!(with("connection closed", "c-second")["reason"], "refused");
+        assert_eq!(with("connection closed", "c-first")["reason"], "server_stopping");
     })
     .await;
 }

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use dashboard_server::auth::AuthError;
+use dashboard_server::metrics::Limit;
 use e2e_tests::writer::{self, NewMoc};
 use e2e_tests::{Credential, TestApp, Wire, within};
 use serde_json::Value;
@@ -38,9 +40,13 @@ async fn d_nfr_4_every_metric_of_the_grafana_dashboard_and_the_alerts_is_there()
     let (families, handbook) = (families(&metrics), handbook());
     let dashboard = queries_of_dashboard(&dashboard());
     let alerts = expressions(&read("ops/prometheus/alerts.yml"));
-    assert!(dashboard.len() > 20 && alerts.len() > 20, "{} {}", dashboard.len(), alerts.len());
+    let page = read("docs/operations.md");
+    let run_book: Vec<_> =
+        run_book(&page).into_values().flat_map(queries).map(ToOwned::to_owned).collect();
+    let counts = [&dashboard, &alerts, &run_book].map(Vec::len);
+    assert!(counts.iter().all(|count| *count > 20), "{counts:?}");
     let mut missing = BTreeSet::new();
-    for query in dashboard.iter().chain(&alerts) {
+    for query in dashboard.iter().chain(&alerts).chain(&run_book) {
         for used in metrics_of(query) {
             match family(&used.name, &handbook).filter(|family| families.contains(*family)) {
                 None => missing.extend([used.name]),
@@ -104,9 +110,11 @@ fn every_alert_has_a_run_book_entry_and_both_kinds_of_test() {
         .collect();
     let names: Vec<&str> = lines_after(&alerts, "- alert: ").collect();
     assert!(names.len() > 20, "{names:?}");
+    let entries = run_book(&handbook);
     for name in &names {
-        let entry = handbook.lines().any(|line| line == format!("### {name}"));
-        assert!(entry, "docs/operations.md has no heading {name}");
+        let entry = entries.get(name);
+        let entry = entry.unwrap_or_else(|| panic!("docs/operations.md has no heading {name}"));
+        assert!(queries(entry).count() > 0, "nothing to paste for {name}");
         let anchor = format!("runbook_url: docs/operations.md#{}", name.to_lowercase());
         assert!(alerts.contains(&anchor), "{anchor} is missing");
         assert_eq!(tests.get(format!("{name} fires").as_str()), Some(&false), "{name} fires");
@@ -114,8 +122,45 @@ fn every_alert_has_a_run_book_entry_and_both_kinds_of_test() {
         assert_eq!(tests.get(quiet.as_str()), Some(&true), "{quiet}");
     }
     assert_eq!(tests.len(), 2 * names.len(), "tests of alerts that do not exist: {tests:?}");
-    let entries: Vec<&str> = lines_after(&handbook, "### Dashboard").collect();
     assert_eq!(entries.len(), names.len(), "run-book entries of no alert: {entries:?}");
+}
+
+#[test]
+fn operators_are_told_of_every_reason_and_every_limit() {
+    let first_cells = |page: &str, heading: &str| -> BTreeSet<String> {
+        let section = page.split(&format!("## {heading}\n")).nth(1).unwrap();
+        let rows = section.split("\n## ").next().unwrap().lines();
+        let cells = rows.filter_map(|row| row.strip_prefix("| `")?.split('`').next());
+        cells.map(ToOwned::to_owned).collect()
+    };
+    let names = |labels: &mut dyn Iterator<Item = &'static str>| -> BTreeSet<String> {
+        labels.map(ToOwned::to_owned).collect()
+    };
+    let limits = names(&mut Limit::ALL.into_iter().map(Limit::label));
+    assert_eq!(first_cells(&read("docs/operations.md"), "Limits"), limits);
+    // Of the limits only these two refuse a socket; the others end its connection.
+    let refusing = [Limit::AuthTimeout, Limit::SocketsPerUser].into_iter().map(Limit::label);
+    let reasons = names(&mut AuthError::ALL.into_iter().map(AuthError::label).chain(refusing));
+    assert_eq!(first_cells(&read("docs/logs.md"), "Why a socket is refused"), reasons);
+}
+
+/// The clauses of the requirements are the developers' words.
+#[tokio::test]
+async fn operators_are_not_told_the_codes_of_requirements() {
+    let told = [
+        "docs/operations.md",
+        "docs/logs.md",
+        "ops/prometheus/alerts.yml",
+        "ops/grafana/dashboard.json",
+        "ops/systemd/dashboard-server.service",
+    ];
+    for text in told.map(read).into_iter().chain([metrics().await]) {
+        for family in ["API", "DM", "FR", "NFR", "RES", "WS"] {
+            let code = format!("D-{family}-");
+            let line = text.lines().find(|line| line.contains(&code));
+            assert_eq!(line, None);
+        }
+    }
 }
 
 #[test]
@@ -202,6 +247,18 @@ fn handbook() -> Labels {
         (name.to_owned(), labels.map(ToOwned::to_owned).collect())
     })
     .collect()
+}
+
+/// The entries of the run-book, by the alerts' names.
+fn run_book(handbook: &str) -> BTreeMap<&str, &str> {
+    let entries = handbook.split("\n### ").filter(|entry| entry.starts_with("Dashboard"));
+    entries.filter_map(|entry| entry.split_once('\n')).collect()
+}
+
+/// What an entry has for Prometheus: each line is a query.
+fn queries(entry: &str) -> impl Iterator<Item = &str> {
+    let blocks = entry.split("```promql\n").skip(1);
+    blocks.flat_map(|block| block.split("```").next().unwrap_or_default().lines())
 }
 
 /// A metric in a query, and the labels that the query asks it for.

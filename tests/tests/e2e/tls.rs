@@ -8,7 +8,7 @@ use client_sdk::Options;
 use client_sdk::state::{Code, Source, Status};
 use e2e_tests::writer::{self, NewMoc};
 use e2e_tests::{Screen, TestApp, within};
-use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd};
 use reqwest::Version;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
@@ -78,14 +78,15 @@ async fn a_certificate_that_changes_is_used_and_one_that_cannot_be_used_is_not()
     let folder = std::env::temp_dir().join(format!("e2e-tls-{}", uuid::Uuid::new_v4()));
     std::fs::create_dir(&folder).unwrap();
     let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
-    let [first, second] =
-        [(); 2].map(|()| generate_simple_self_signed(["127.0.0.1".into()]).unwrap());
+    let [first, second] = [2040, 2050].map(until);
     std::fs::write(&certificate, first.cert.pem()).unwrap();
     std::fs::write(&key, first.signing_key.serialize_pem()).unwrap();
     let flags = ["--tls-cert", &text(&certificate), "--tls-key", &text(&key)];
     let app =
         TestApp::start_with(&[&flags[..], &["--tls-reload-interval-ms", "20"]].concat()).await;
     assert_eq!(presented(&app, &[&first, &second]).await, *first.cert.der());
+    let expires = "dashboard_tls_certificate_expires_timestamp_seconds";
+    assert_eq!(app.metrics().await.count(expires), 2_208_988_800);
     let options = || {
         let token = app.tokens.access(USER);
         Options::new(app.url()).token(move || std::future::ready(token.clone()))
@@ -96,11 +97,15 @@ async fn a_certificate_that_changes_is_used_and_one_that_cannot_be_used_is_not()
     // Half of a renewal: the new certificate with the old key.
     std::fs::write(&certificate, second.cert.pem()).unwrap();
     let result = |result| format!("dashboard_tls_reloads_total{{result=\"{result}\"}}");
-    app.metrics_until("the refusal", |metrics| metrics.count(&result("error")) >= 1).await;
+    let metrics =
+        app.metrics_until("the refusal", |metrics| metrics.count(&result("error")) >= 1).await;
+    assert_eq!(metrics.count(expires), 2_208_988_800, "of the one that is served with");
     assert_eq!(presented(&app, &[&first, &second]).await, *first.cert.der());
 
     std::fs::write(&key, second.signing_key.serialize_pem()).unwrap();
-    app.metrics_until("the reload", |metrics| metrics.count(&result("ok")) == 1).await;
+    let metrics =
+        app.metrics_until("the reload", |metrics| metrics.count(&result("ok")) == 1).await;
+    assert_eq!(metrics.count(expires), 2_524_608_000);
     assert_eq!(presented(&app, &[&first, &second]).await, *second.cert.der());
     // Who was connected stays so.
     writer::add_moc(app.db(), USER, &NewMoc::new("Pushed", "Castle")).await;
@@ -108,6 +113,14 @@ async fn a_certificate_that_changes_is_used_and_one_that_cannot_be_used_is_not()
     assert_eq!(app.metrics().await.count("dashboard_connects_total"), 1);
     drop(screen);
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// A certificate that runs out with the beginning of that year.
+fn until(year: i32) -> CertifiedKey<KeyPair> {
+    let mut parameters = CertificateParams::new(["127.0.0.1".into()]).unwrap();
+    parameters.not_after = date_time_ymd(year, 1, 1);
+    let signing_key = KeyPair::generate().unwrap();
+    CertifiedKey { cert: parameters.self_signed(&signing_key).unwrap(), signing_key }
 }
 
 /// The certificate that the server shows to a client that trusts them all.
