@@ -4,13 +4,14 @@ mod private;
 pub(crate) mod schema;
 mod trouble;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgPool};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::config::Config;
 
@@ -24,6 +25,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 const TURN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many connections to have ready at the start.
 const WARM: usize = 4;
+/// How long a connection may have lain idle without being asked whether it lives before it is used:
+/// the question costs as much as a small query. See [`Trust`] for those that broke meanwhile.
+const TRUSTED: Duration = Duration::from_millis(500);
 /// Each connection's own limits. With the waits above they keep a request at five seconds: a
 /// snapshot takes milliseconds, and who waits longer is better off being told so.
 const LIMITS: &str = "set statement_timeout = '2s'; set lock_timeout = '1500ms'; set jit = off";
@@ -34,6 +38,8 @@ pub struct Database {
     /// For queries. Its options are for connections outside the pool, too; a private cluster that
     /// had to move to another port changes them.
     pub pool: PgPool,
+    /// Whether its connections may be used as they are.
+    pub(crate) trust: Arc<Trust>,
     turns: Semaphore,
     private: Option<Private>,
 }
@@ -50,9 +56,21 @@ impl Database {
         };
         let options = schema::options(&url)?;
         schema::migrate(&options, Duration::from_secs(config.database_wait_s)).await?;
+        let trust = Arc::new(Trust::default());
+        let asks = Arc::clone(&trust);
         let pool = PgPoolOptions::new()
             .max_connections(config.database_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(move |connection, meta| {
+                let is_trusted = asks.is_trusted(meta.idle_for);
+                Box::pin(async move {
+                    if !is_trusted {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .after_connect(|connection, _| {
                 Box::pin(async move { sqlx::raw_sql(LIMITS).execute(connection).await.map(drop) })
             })
@@ -63,7 +81,7 @@ impl Database {
         // Whoever has waited for this server to start comes at once, and should not have to wait for
         // connections as well. Where there are none to be had now, there may be later.
         join_all((0..turns.min(WARM)).map(|_| pool.acquire())).await;
-        Ok(Self { pool, turns: Semaphore::new(turns), private })
+        Ok(Self { pool, trust, turns: Semaphore::new(turns), private })
     }
 
     /// Waits for a snapshot's turn to use the pool. Snapshots take the connections that refreshes
@@ -84,5 +102,41 @@ impl Database {
         if let Some(private) = &self.private {
             private.stop().await;
         }
+    }
+}
+
+/// Which idle connections are believed to live. One connection that breaks is a sign that others
+/// have as well.
+#[derive(Debug, Default)]
+pub(crate) struct Trust {
+    lost: Mutex<Option<Instant>>,
+}
+
+impl Trust {
+    /// A connection has just been found broken.
+    pub(crate) fn lose(&self) {
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn is_trusted(&self, idle_for: Duration) -> bool {
+        let lost = *self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        idle_for <= TRUSTED && lost.is_none_or(|lost| idle_for < lost.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_connections_are_asked_after_a_while_or_a_loss() {
+        let trust = Trust::default();
+        assert!(trust.is_trusted(Duration::ZERO) && trust.is_trusted(TRUSTED));
+        assert!(!trust.is_trusted(TRUSTED * 2));
+        trust.lose();
+        tokio::time::advance(TRUSTED / 2).await;
+        // Used before the loss, and after it.
+        assert!(!trust.is_trusted(TRUSTED));
+        assert!(trust.is_trusted(TRUSTED / 4));
     }
 }

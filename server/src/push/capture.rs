@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::database::Trust;
 use crate::metrics::{Metrics, ResultLabel};
 use crate::push::cursor::Cursor;
 use crate::push::room::Rooms;
@@ -85,6 +86,8 @@ pub enum CaptureError {
 pub(crate) struct Capture {
     /// Tells how to connect, now: a private cluster may have moved. The connection is not from it.
     pub(crate) pool: PgPool,
+    /// Learns of the loss of the connection at once.
+    pub(crate) trust: Arc<Trust>,
     pub(crate) interval: Duration,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) metrics: Arc<Metrics>,
@@ -111,6 +114,7 @@ impl Capture {
                 error = self.follow(&mut connection, cursor) => error,
             };
             self.count("error");
+            self.trust.lose();
             tracing::warn!(%error, "lost the change log; reconnecting");
             // What is wrong with the old connection may also be wrong with a polite goodbye.
             drop(connection);

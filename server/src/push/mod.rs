@@ -60,6 +60,8 @@ use crate::telemetry::traces::Traces;
 
 /// Events wait here for a slow client; then it is cut off.
 const OUTBOUND_MAX_PACKETS: usize = 128;
+/// What clients say, once they have shown who they are, is a byte now and then.
+const READ_BUFFER: usize = 256;
 /// Room for a few batches of changes.
 const SIGNALS: usize = 64;
 /// How soon after its end a session's sockets are closed.
@@ -94,6 +96,7 @@ impl Push {
         let (signals, receiver) = mpsc::channel(SIGNALS);
         let capture = Capture {
             pool: database.pool.clone(),
+            trust: Arc::clone(&database.trust),
             interval: config.poll_interval(),
             rooms: Arc::clone(&rooms),
             metrics: Arc::clone(&metrics),
@@ -159,8 +162,16 @@ impl Push {
         let rooms = Arc::clone(&self.rooms);
         let over = move |connection: &Arc<Connection>| rooms.over(connection);
         let (limits, metrics) = (self.frame_limits, Arc::clone(&self.metrics));
-        let guarded =
-            Guarded::new(stream, prefix, Arc::clone(&connection), limits, metrics, slot, over);
+        // The library's tasks have room for several copies of what they are handed.
+        let guarded = Box::new(Guarded::new(
+            stream,
+            prefix,
+            Arc::clone(&connection),
+            limits,
+            metrics,
+            slot,
+            over,
+        ));
         let mut request = Request::new(());
         *request.uri_mut() = http::Uri::from_static(query);
         request.extensions_mut().insert(connection);
@@ -223,6 +234,7 @@ fn service(config: &Config, door: Door) -> SocketIoService<()> {
         .ping_interval(Duration::from_millis(config.ping_interval_ms))
         .ping_timeout(Duration::from_millis(config.ping_timeout_ms))
         .max_buffer_size(OUTBOUND_MAX_PACKETS)
+        .ws_read_buffer_size(READ_BUFFER)
         .max_payload(config.limits.max_message_bytes.into())
         .ws_max_message_size(inbound_max)
         .ws_max_frame_size(inbound_max)

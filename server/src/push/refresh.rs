@@ -28,6 +28,8 @@ const COMPARE_CHUNK: usize = 1000;
 /// While the change log is lost, how often to look for those who have got a snapshot all the same:
 /// for so long, and twice that at most, one may be called live that nobody watches over.
 const TELL_INTERVAL: Duration = Duration::from_secs(2);
+/// How soon a comparison of revisions that failed is made again.
+const COMPARE_AGAIN: Duration = Duration::from_millis(100);
 
 /// The task between the change log and the rooms.
 pub(crate) struct Refresher {
@@ -36,6 +38,8 @@ pub(crate) struct Refresher {
     position: Position,
     /// While the change log is lost: when to look again for whom to tell.
     tell_at: Option<Instant>,
+    /// A comparison of revisions that is owed, and how often it has failed.
+    compare: Option<(Instant, u32)>,
     running: HashMap<Id, (UserId, Dirty)>,
     tasks: JoinSet<Outcome>,
 }
@@ -63,6 +67,7 @@ impl Refresher {
             coalescer,
             position,
             tell_at: None,
+            compare: None,
             running: HashMap::new(),
             tasks: JoinSet::new(),
         }
@@ -81,6 +86,7 @@ impl Refresher {
                 self.running.insert(task.id(), (user, dirty));
             }
             let (due, tell_at) = (until(self.coalescer.next_due()), until(self.tell_at));
+            let compare_at = until(self.compare.map(|(at, _)| at));
             tokio::select! {
                 () = stop.cancelled() => return,
                 signal = signals.recv() => match signal {
@@ -90,6 +96,7 @@ impl Refresher {
                 Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
                 () = due => {}
                 () = tell_at => self.tell(self.reader.rooms.doubt_again()),
+                () = compare_at => self.compare().await,
             }
         }
     }
@@ -110,7 +117,10 @@ impl Refresher {
             }
             Signal::Resend(user) => self.mark(&user, Sections::ALL, now),
             Signal::Lost => self.tell(self.reader.rooms.doubt_all()),
-            Signal::Gap(position) => self.start_over(position, now).await,
+            Signal::Gap(position) => {
+                self.start_over(position, now);
+                self.compare().await;
+            }
         }
     }
 
@@ -128,42 +138,57 @@ impl Refresher {
         self.coalescer.mark(user, dirty, now);
     }
 
-    /// Finds out who has missed something, by comparing revisions.
-    async fn start_over(&mut self, position: Position, now: Instant) {
-        let rooms = Arc::clone(&self.reader.rooms);
+    /// Goes on from another place in the change log.
+    fn start_over(&mut self, position: Position, now: Instant) {
         if position.epoch != self.position.epoch {
             // Another life of the change log: what the clients hold cannot be compared with it.
             tracing::warn!("the change log was made anew; all sockets have to start over");
-            rooms.close_all("epoch_changed");
+            self.reader.rooms.close_all("epoch_changed");
         }
         self.coalescer.start_over(&position.cursor, now);
         self.position = position;
-        let was_told = self.tell_at.take().is_some();
-        let mut lost = false;
-        for chunk in rooms.occupants().chunks(COMPARE_CHUNK) {
+        self.compare = Some((now, 0));
+    }
+
+    /// Finds out who has missed something, by comparing revisions.
+    async fn compare(&mut self) {
+        let rooms = Arc::clone(&self.reader.rooms);
+        let (occupants, mut revisions) = (rooms.occupants(), Vec::new());
+        for chunk in occupants.chunks(COMPARE_CHUNK) {
             let users: Vec<_> = chunk.iter().map(|o| o.user.as_str().to_owned()).collect();
-            let revisions = match query::revisions(&self.reader.pool, &users).await {
-                Ok(revisions) => revisions.into_iter().map(Some).collect(),
-                Err(error) => {
-                    tracing::warn!(%error, "revisions could not be compared");
-                    vec![None; users.len()]
-                }
-            };
-            for (occupant, revision) in chunk.iter().zip(revisions) {
-                if revision.is_some() && revision < occupant.seen {
-                    lost = true;
-                } else if revision.is_none() || revision != occupant.sent {
-                    self.mark(&occupant.user, Sections::ALL, now);
-                } else if was_told {
-                    // Nothing new, but the sign that the database can be read again: clients
-                    // that have failed to fetch do not wait any longer then.
-                    self.mark(&occupant.user, Sections::SUMMARY, now);
-                }
+            match query::revisions(&self.reader.pool, &users).await {
+                Ok(read) => revisions.extend(read),
+                Err(error) => return self.compare_again(&error),
+            }
+        }
+        self.compare = None;
+        let (was_told, now) = (self.tell_at.take().is_some(), Instant::now());
+        let mut lost = false;
+        for (occupant, revision) in occupants.into_iter().zip(revisions) {
+            if Some(revision) < occupant.seen {
+                lost = true;
+            } else if Some(revision) != occupant.sent {
+                self.mark(&occupant.user, Sections::ALL, now);
+            } else if was_told {
+                // Nothing new, but the sign that the database can be read again: clients
+                // that have failed to fetch do not wait any longer then.
+                self.mark(&occupant.user, Sections::SUMMARY, now);
             }
         }
         if lost {
             self.renew_epoch().await;
         }
+    }
+
+    /// Nobody can be refreshed in its place: what a refresh reads may be older than what is shown.
+    fn compare_again(&mut self, error: &QueryError) {
+        let failures = self.compare.map_or(1, |(_, failures)| failures + 1);
+        tracing::warn!(%error, "revisions could not be compared and will be again");
+        // The first time, the database has most likely only just come back.
+        if failures == 2 {
+            self.tell(self.reader.rooms.doubt_all());
+        }
+        self.compare = Some((Instant::now() + COMPARE_AGAIN * failures.min(10), failures));
     }
 
     /// The database has lost what clients have seen: revisions mean nothing any more, and a client
