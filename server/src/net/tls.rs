@@ -3,16 +3,17 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::fs;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_util::sync::CancellationToken;
 
 use super::ListenError;
 use crate::metrics::{Metrics, ResultLabel};
@@ -20,6 +21,8 @@ use crate::metrics::{Metrics, ResultLabel};
 /// What a client may ask for; the first is preferred.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
+/// How long reading may take before the log says so.
+const SLOW: Duration = Duration::from_secs(2);
 /// More than any chain or key.
 const MAX_BYTES: u64 = 1024 * 1024;
 
@@ -39,8 +42,8 @@ struct Read {
 
 impl Tls {
     /// Reads both files.
-    pub(crate) fn load(certificate: &Path, key: &Path) -> Result<Self, ListenError> {
-        let current = RwLock::new(read(certificate, key).config?);
+    pub(crate) async fn load(certificate: &Path, key: &Path) -> Result<Self, ListenError> {
+        let current = RwLock::new(read(certificate, key).await.config?);
         Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), current })
     }
 
@@ -50,21 +53,21 @@ impl Tls {
         TlsAcceptor::from(Arc::clone(&current))
     }
 
-    /// Looks now and then whether the files have changed, until told to stop. Files that cannot be
-    /// used, such as a certificate whose key is not written yet, leave everything as it is.
-    pub(crate) async fn watch(
-        &self,
-        interval: Duration,
-        metrics: &Metrics,
-        stop: &CancellationToken,
-    ) {
-        let mut known = read(&self.certificate, &self.key).fingerprint;
+    /// Looks now and then whether the files have changed, until dropped. Files that cannot be used,
+    /// such as a certificate whose key is not written yet, leave everything as it is.
+    pub(crate) async fn watch(&self, interval: Duration, metrics: &Metrics) {
+        let mut known = read(&self.certificate, &self.key).await.fingerprint;
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(interval) => {}
-            }
-            let found = read(&self.certificate, &self.key);
+            sleep(interval).await;
+            let mut reading = pin!(read(&self.certificate, &self.key));
+            let found = if let Ok(found) = timeout(SLOW, reading.as_mut()).await {
+                found
+            } else {
+                tracing::error!("the certificate's files do not answer; the old one stays");
+                metrics.tls_reloads.get_or_create(&ResultLabel { result: "error" }).inc();
+                // This one is waited for: each look would hold another thread for ever.
+                reading.await
+            };
             if found.fingerprint == known {
                 continue;
             }
@@ -85,8 +88,8 @@ impl Tls {
     }
 }
 
-fn read(certificate: &Path, key: &Path) -> Read {
-    let (chain, private) = (contents(certificate), contents(key));
+async fn read(certificate: &Path, key: &Path) -> Read {
+    let (chain, private) = (contents(certificate).await, contents(key).await);
     let mut hasher = DefaultHasher::new();
     for file in [&chain, &private] {
         file.as_ref().ok().hash(&mut hasher);
@@ -95,14 +98,15 @@ fn read(certificate: &Path, key: &Path) -> Read {
     Read { fingerprint: hasher.finish(), config }
 }
 
-/// What a file holds. Nothing else is opened: a pipe would be waited on for ever.
-fn contents(path: &Path) -> Result<Vec<u8>, ListenError> {
+/// What a file holds. Nothing else is opened: a pipe would be waited on for ever. And as one may
+/// have taken the file's place since, or its file system may hang, a thread of its own waits.
+async fn contents(path: &Path) -> Result<Vec<u8>, ListenError> {
     let failed = |reason: String| ListenError::Tls { path: path.display().to_string(), reason };
-    let metadata = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+    let metadata = fs::metadata(path).await.map_err(|error| failed(error.to_string()))?;
     if !metadata.is_file() || metadata.len() > MAX_BYTES {
         return Err(failed("not a file of a reasonable size".to_owned()));
     }
-    std::fs::read(path).map_err(|error| failed(error.to_string()))
+    fs::read(path).await.map_err(|error| failed(error.to_string()))
 }
 
 fn configure(
@@ -133,15 +137,16 @@ fn configure(
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_no_file_is_not_waited_for() {
+    #[tokio::test]
+    async fn what_is_no_file_is_not_waited_for() {
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys"));
         let (certificate, key) = (folder.join("tls-cert.pem"), folder.join("tls-key.pem"));
-        assert!(Tls::load(&certificate, &key).is_ok());
+        let load = async |certificate, key| Tls::load(certificate, key).await.is_ok();
+        assert!(load(&certificate, &key).await);
         for odd in ["/dev/zero", "/", "/nonexistent"].map(Path::new) {
-            assert!(Tls::load(odd, &key).is_err() && Tls::load(&certificate, odd).is_err());
+            assert!(!load(odd, &key).await && !load(&certificate, odd).await);
         }
         // The names of the two swapped.
-        assert!(Tls::load(&key, &certificate).is_err());
+        assert!(!load(&key, &certificate).await);
     }
 }
