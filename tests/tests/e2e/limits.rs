@@ -216,6 +216,24 @@ async fn requests_from_one_address() {
 }
 
 #[tokio::test]
+async fn the_sdk_waits_for_its_turn_where_its_address_asks_too_often() {
+    let app = TestApp::start_with(&["--requests-per-s", "1"]).await;
+    let rest = app.rest();
+    let refused = within("the limit", async {
+        loop {
+            let answer = rest.get("/api/dashboard", &Credential::Nobody, &[]).await;
+            if answer.status == 429 {
+                return answer;
+            }
+        }
+    })
+    .await;
+    assert_eq!(refused.header("connection"), "close", "{refused:?}");
+    let screen = Screen::open(&app, USER);
+    screen.until_status(Status::Live).await;
+}
+
+#[tokio::test]
 async fn requests_from_one_client_behind_a_proxy() {
     let app = TestApp::start_with(&["--requests-per-s", "1", "--behind-proxy"]).await;
     let rest = app.rest();
