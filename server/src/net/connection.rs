@@ -25,7 +25,7 @@ use super::tls::Tls;
 use crate::gate::{ConnectionSlot, Gate};
 use crate::metrics::{Limit, Metrics};
 
-/// How long what is under way may take when a connection is ended for being idle.
+/// How long a connection that is to end may take without any progress.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// Requests at the same time over one connection of HTTP/2.
 const STREAMS: u32 = 64;
@@ -146,19 +146,20 @@ async fn encrypt(
     let Some(tls) = &serving.tls else {
         return Some((Stream::new(Either::Left(stream), Some(slot), stall, metrics), false));
     };
-    let error =
-        match timeout(serving.gate.limits.idle_timeout(), tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => {
-                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let bytes = Either::Right(Box::new(stream));
-                return Some((Stream::new(bytes, Some(slot), stall, metrics), is_http2));
-            }
-            Ok(Err(error)) => error,
-            Err(_) => {
-                metrics.limited(Limit::TlsTimeout);
-                io::ErrorKind::TimedOut.into()
-            }
-        };
+    let handshake = timeout(serving.gate.limits.idle_timeout(), tls.acceptor().accept(stream));
+    // Whoever has not asked for anything yet is nobody to wait for.
+    let error = match serving.stop.run_until_cancelled(handshake).await? {
+        Ok(Ok(stream)) => {
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let bytes = Either::Right(Box::new(stream));
+            return Some((Stream::new(bytes, Some(slot), stall, metrics), is_http2));
+        }
+        Ok(Err(error)) => error,
+        Err(_) => {
+            metrics.limited(Limit::TlsTimeout);
+            io::ErrorKind::TimedOut.into()
+        }
+    };
     tracing::debug!(%error, "a TLS handshake failed");
     None
 }
@@ -173,17 +174,19 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     stop: &CancellationToken,
 ) -> Ended {
     let mut connection = pin!(connection);
-    tokio::select! {
+    let is_idle = tokio::select! {
         ended = connection.as_mut() => return Ended::ByItself(ended),
-        () = stop.cancelled() => {
-            finish(connection.as_mut());
-            return Ended::ByItself(connection.await);
-        }
-        () = activity.idle_for(idle) => {}
-    }
+        () = stop.cancelled() => false,
+        () = activity.idle_for(idle) => true,
+    };
     finish(connection.as_mut());
-    timeout(END_TIMEOUT, connection).await.ok();
-    Ended::Idle
+    activity.touch();
+    let ended = tokio::select! {
+        biased;
+        ended = connection => ended,
+        () = activity.idle_for(END_TIMEOUT) => Ok(()),
+    };
+    if is_idle { Ended::Idle } else { Ended::ByItself(ended) }
 }
 
 impl Activity {

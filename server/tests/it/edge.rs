@@ -158,6 +158,31 @@ async fn what_begins_with_a_dot_is_not_served() {
 }
 
 #[tokio::test]
+async fn who_never_asks_does_not_hold_up_the_end() {
+    with_database(|db: TestDb| async move {
+        let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys");
+        let handshake = &b"\x16\x03\x01\x02\x00\x01"[..];
+        for (tls, begun) in [(false, &b"GET / HTTP/1.1\r\nHo"[..]), (true, handshake)] {
+            let mut config = config(&db.url);
+            if tls {
+                config.tls_cert = Some(keys.join("tls-cert.pem"));
+                config.tls_key = Some(keys.join("tls-key.pem"));
+            }
+            let (server, test) = start(config).await;
+            let (_silent, mut slow) = (connect(&test).await, connect(&test).await);
+            slow.write_all(begun).await.unwrap();
+            // And the one that asks for this.
+            test.await_metric("dashboard_http_connections 3").await;
+            let asked = Instant::now();
+            server.shutdown().await;
+            // A request that is under way would be given five.
+            assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_certificate_that_hangs_does_not_hold_up_the_end() {
     with_database(|db| async move {
         let folder = std::env::temp_dir().join(format!("tls-{}", uuid::Uuid::new_v4()));
@@ -227,7 +252,7 @@ fn pid(child: &Child) -> String {
 }
 
 async fn connect(test: &TestServer) -> TcpStream {
-    TcpStream::connect(test.base.strip_prefix("http://").unwrap()).await.unwrap()
+    TcpStream::connect(test.base.split_once("://").unwrap().1).await.unwrap()
 }
 
 async fn read_to_end(stream: &mut TcpStream) -> String {
