@@ -20,7 +20,7 @@ pub async fn check(config: Config, environment: &Environment) -> Report {
     settings(&config, environment, &mut report);
     keys(&config, &mut report).await;
     machine::ports(&config, &mut report).await;
-    machine::certificate(&config, &mut report);
+    machine::certificate(&config, &mut report).await;
     web_root(&config, &mut report);
     match &config.database_url {
         Some(url) => database::configured(url, &config, &mut report).await,

@@ -25,6 +25,8 @@ use crate::push::user::UserId;
 
 /// A burst lasts so long at the full rate.
 const BURST_S: u32 = 10;
+/// Lines that refused requests of one address may fill in the log, in a minute.
+const LINES_PER_MINUTE: u32 = 60;
 /// How often what is known of addresses and users at rest is forgotten.
 pub(crate) const FORGET_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -38,6 +40,7 @@ pub(crate) struct Gate {
     requests: Rate<Address>,
     snapshots: Rate<UserId>,
     auth_failures: Rate<Address>,
+    lines: Rate<Address>,
     metrics: Arc<Metrics>,
 }
 
@@ -67,6 +70,7 @@ impl Gate {
             requests: Rate::per_second(rate(limits.requests_per_s)),
             snapshots: Rate::per_second(rate(limits.requests_per_s_per_user)),
             auth_failures: Rate::per_minute(failures),
+            lines: Rate::per_minute(LINES_PER_MINUTE),
             limits,
             metrics,
         }
@@ -124,11 +128,18 @@ impl Gate {
         self.within(Limit::AuthFailures, self.auth_failures.take(&address))
     }
 
+    /// Whether the log may have another line for a refused request of that address: it is the
+    /// sender who decides how many there are. Each is counted by its status all the same.
+    pub(crate) fn may_tell(&self, address: Address) -> bool {
+        self.lines.take(&address).is_ok()
+    }
+
     /// Forgets addresses and users that have been at rest for long enough to start afresh.
     pub(crate) fn forget(&self) {
         self.requests.forget();
         self.snapshots.forget();
         self.auth_failures.forget();
+        self.lines.forget();
     }
 
     /// Counts whoever has to wait.

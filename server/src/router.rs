@@ -22,7 +22,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(&format!("{prefix}/users/{{userId}}/dashboard"), get(user_dashboard::get))
         .layer(from_fn_with_state(Arc::clone(&app), admit::admit))
         // Outside, so that pages of other origins can read why they were turned away.
-        .layer(cors(&app.config.allowed_origins));
+        .layer(cors(&app.config.allowed_origins))
+        .layer(from_fn_with_state(Arc::clone(&app), admit::admit_preflight));
     let others = Router::new()
         .route("/socket.io/", get(socket::upgrade))
         .route("/socket.io", get(socket::upgrade));

@@ -120,7 +120,7 @@ impl Server {
         // What fails fast goes first; the private cluster is not started for a typing error.
         let public = Listener::bind(config.bind).await?;
         let tls = match config.tls_cert.as_deref().zip(config.tls_key.as_deref()) {
-            Some((certificate, key)) => Some(Arc::new(Tls::load(certificate, key)?)),
+            Some((certificate, key)) => Some(Arc::new(Tls::load(certificate, key).await?)),
             None => None,
         };
         let admin = Listener::bind(config.admin_bind).await?;
@@ -187,18 +187,17 @@ async fn housekeeping(app: Arc<App>, tls: Option<Arc<Tls>>, stop: CancellationTo
     let certificate = async {
         if let Some(tls) = tls {
             let interval = Duration::from_millis(app.config.tls_reload_interval_ms);
-            tls.watch(interval, &app.metrics, &stop).await;
+            tls.watch(interval, &app.metrics).await;
         }
     };
     let forgetting = async {
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(FORGET_INTERVAL) => app.gate.forget(),
-            }
+            sleep(FORGET_INTERVAL).await;
+            app.gate.forget();
         }
     };
-    tokio::join!(certificate, forgetting);
+    // Dropped wherever it is: a file system that hangs does not hold up the end.
+    stop.run_until_cancelled(async { tokio::join!(certificate, forgetting) }).await;
 }
 
 /// Refuses a web root that is set to something else than a built app.

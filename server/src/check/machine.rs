@@ -47,11 +47,11 @@ pub(super) async fn ports(config: &Config, report: &mut Report) {
 }
 
 /// Whether certificate and key can be served with.
-pub(super) fn certificate(config: &Config, report: &mut Report) {
+pub(super) async fn certificate(config: &Config, report: &mut Report) {
     let Some((certificate, key)) = config.tls_cert.as_deref().zip(config.tls_key.as_deref()) else {
         return;
     };
-    match Tls::load(certificate, key) {
+    match Tls::load(certificate, key).await {
         Ok(tls) => {
             report.ok("TLS", "certificate and key can be read and belong together");
             if let Some(end) = tls.expires_at() {

@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CACHE_CONTROL};
 use http::{HeaderValue, Method, StatusCode};
+use percent_encoding::percent_decode_str;
 use tower::ServiceExt;
 use tower_http::services::{ServeDir, ServeFile};
 
@@ -15,6 +16,9 @@ use crate::error::ApiError;
 /// Built files are named by their content.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// The one folder with a dot that is meant for everyone (RFC 8615).
+const WELL_KNOWN: &str = ".well-known";
 
 /// Adds the web root: files as they are; for any other address that a browser navigates to, the
 /// app's page, which knows its own routes.
@@ -28,6 +32,9 @@ pub(crate) fn with_assets<S: Clone + Send + Sync + 'static>(
 }
 
 async fn serve(files: ServeDir, page: ServeFile, request: Request) -> Response {
+    if !is_public(request.uri().path()) {
+        return ApiError::NotFound.into_response();
+    }
     let navigates = request.method() == Method::GET
         && request
             .headers()
@@ -53,4 +60,40 @@ async fn serve(files: ServeDir, page: ServeFile, request: Request) -> Response {
         response.headers_mut().insert(CACHE_CONTROL, caching);
     }
     response
+}
+
+/// Whether a path may name a file. What begins with a dot lies in the folder for others than
+/// browsers (`.env`, `.git`), and `//host` is no path of ours to whoever follows a redirect.
+fn is_public(path: &str) -> bool {
+    // Decoded once, as the library does.
+    let path = percent_decode_str(path).decode_utf8_lossy();
+    let is_hidden = |name: &str| name.starts_with('.') && name != WELL_KNOWN;
+    !path.contains("//") && !path.split('/').any(is_hidden)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_files_and_foreign_hosts_are_not_public() {
+        for path in ["/", "/index.html", "/a.b/c.js", "/.well-known/security.txt", "/%252eenv"] {
+            assert!(is_public(path), "{path}");
+        }
+        for path in [
+            "/.env",
+            "/%2eenv",
+            "/.git/config",
+            "/assets/.hidden/a.js",
+            "/assets%2f.env",
+            "/../x",
+            "//assets",
+            "/%2fassets",
+            "/assets//x",
+            "/.well-known/.env",
+            "/.well-known.old",
+        ] {
+            assert!(!is_public(path), "{path}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! What every request passes on its way in and out: correlation, HTTPS, panics, the standard error
-//! body, security headers, logs and metrics.
+//! What every request passes on its way in and out: correlation, panics, the standard error body,
+//! security headers, logs and metrics.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
+use crate::net::Peer;
 use crate::telemetry::traces::Answered;
 
 /// What pages from here may do: run our scripts and modules, talk to us, show pictures.
@@ -40,7 +41,8 @@ const CORRELATION_ID_MAX: usize = 128;
 #[derive(Clone)]
 pub(crate) struct CorrelationId(pub(crate) Arc<str>);
 
-/// Passes a request on, and makes of whatever comes back something fit to leave the house.
+/// Passes a request on, and makes of whatever comes back something fit to leave the house. Whoever
+/// is inside finds the sender's [`Address`](crate::gate::Address) in its extensions.
 pub(crate) async fn edge(
     State(app): State<Arc<App>>,
     mut request: Request,
@@ -49,6 +51,11 @@ pub(crate) async fn edge(
     let (start, version) = (Instant::now(), request.version());
     let correlation_id: Arc<str> = correlation_id(request.headers()).into();
     request.extensions_mut().insert(CorrelationId(Arc::clone(&correlation_id)));
+    let peer = request.extensions().get().copied();
+    let address = peer.map(|Peer(peer)| app.gate.address(peer, request.headers()));
+    if let Some(address) = address {
+        request.extensions_mut().insert(address);
+    }
     let parent = app.traces.parent(request.headers());
     let method = method_label(request.method());
     let route = request
@@ -56,14 +63,10 @@ pub(crate) async fn edge(
         .get::<MatchedPath>()
         .map_or_else(|| "static".to_owned(), |path| path.as_str().to_owned());
     let span = tracing::info_span!("request", method, route, correlation_id = &*correlation_id);
-    let insecure = app.config.behind_proxy && !is_forwarded_https(request.headers());
     let response = async {
-        let response = if insecure {
-            ApiError::Forbidden("HTTPS is required").into_response()
-        } else {
-            contain(next.run(request), &app.metrics).await
-        };
-        let mut response = standardise(response, &correlation_id);
+        let response = contain(next.run(request), &app.metrics).await;
+        let may_tell = || address.is_none_or(|address| app.gate.may_tell(address));
+        let mut response = standardise(response, &correlation_id, may_tell);
         let headers = response.headers_mut();
         if let Ok(value) = HeaderValue::from_str(&correlation_id) {
             headers.insert(CORRELATION_ID, value);
@@ -96,7 +99,11 @@ async fn contain(answer: impl Future<Output = Response>, metrics: &Metrics) -> R
 }
 
 /// Gives every response that is not a success the standard body, whoever made it, and logs it.
-fn standardise(mut response: Response, correlation_id: &str) -> Response {
+fn standardise(
+    mut response: Response,
+    correlation_id: &str,
+    may_tell: impl FnOnce() -> bool,
+) -> Response {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return response;
@@ -109,6 +116,7 @@ fn standardise(mut response: Response, correlation_id: &str) -> Response {
         ApiError::TooMany { limit, .. } => {
             tracing::debug!(%error, status = status.as_u16(), limit = limit.label(), "request refused");
         }
+        _ if !may_tell() => tracing::debug!(%error, status = status.as_u16(), "request refused"),
         _ => tracing::info!(%error, status = status.as_u16(), "request refused"),
     }
     let body = ErrorBody {
@@ -167,10 +175,6 @@ fn correlation_id(headers: &HeaderMap) -> String {
         .map_or_else(|| clock::random_id().to_string(), ToOwned::to_owned)
 }
 
-fn is_forwarded_https(headers: &HeaderMap) -> bool {
-    headers.get("x-forwarded-proto").is_some_and(|proto| proto.as_bytes() == b"https")
-}
-
 /// A label of a fixed list: clients may invent methods.
 fn method_label(method: &Method) -> &'static str {
     match *method {
@@ -199,7 +203,7 @@ mod tests {
     async fn a_panic_is_answered_with_the_standard_body_and_counted() {
         let metrics = Metrics::new();
         let response = contain(async { panic!("secret") }, &metrics).await;
-        let response = standardise(response, "c-1");
+        let response = standardise(response, "c-1", || true);
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
         let body: ErrorBody = serde_json::from_slice(&body).unwrap();
@@ -214,13 +218,13 @@ mod tests {
             [(404, "NOT_FOUND"), (413, "VALIDATION_ERROR"), (500, "INTERNAL_ERROR")]
         {
             let plain = StatusCode::from_u16(status).unwrap().into_response();
-            let response = standardise(plain, "c-1");
+            let response = standardise(plain, "c-1", || true);
             assert_eq!(response.status().as_u16(), status);
             let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
             let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(body["error"]["code"], code);
         }
-        let fine = standardise(StatusCode::NOT_MODIFIED.into_response(), "c-1");
+        let fine = standardise(StatusCode::NOT_MODIFIED.into_response(), "c-1", || true);
         assert_eq!(fine.status(), StatusCode::NOT_MODIFIED);
     }
 

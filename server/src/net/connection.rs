@@ -25,10 +25,13 @@ use super::tls::Tls;
 use crate::gate::{ConnectionSlot, Gate};
 use crate::metrics::{Limit, Metrics};
 
-/// How long what is under way may take when a connection is ended for being idle.
+/// How long a connection that is to end may take without any progress.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// Requests at the same time over one connection of HTTP/2.
 const STREAMS: u32 = 64;
+/// What is sent of an answer at a time, in bytes: in the time that a connection may be idle, also
+/// whoever is on a slow line takes so much.
+const PIECE: usize = 16 * 1024;
 /// How often a silent connection of HTTP/2 is asked whether it lives, and how long it may take.
 const PING: Duration = Duration::from_secs(20);
 
@@ -58,9 +61,11 @@ struct State {
 /// A request that is being answered, or was given up by its client.
 struct InFlight(Activity);
 
-/// An answer's body: each piece that is fetched of it shows that somebody is still there.
+/// An answer's body, in pieces: each that is fetched of it shows that somebody is still there.
 struct Sent {
     body: Body,
+    /// What has not been sent of the last frame.
+    rest: Bytes,
     activity: Activity,
 }
 
@@ -92,7 +97,7 @@ pub(super) async fn serve(
             async move {
                 let answer = answer.await;
                 drop(in_flight);
-                answer.map(|answer| answer.map(|body| Sent { body, activity: sending }))
+                answer.map(|answer| answer.map(|body| Sent::new(body, sending)))
             }
         })
     };
@@ -141,19 +146,20 @@ async fn encrypt(
     let Some(tls) = &serving.tls else {
         return Some((Stream::new(Either::Left(stream), Some(slot), stall, metrics), false));
     };
-    let error =
-        match timeout(serving.gate.limits.idle_timeout(), tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => {
-                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let bytes = Either::Right(Box::new(stream));
-                return Some((Stream::new(bytes, Some(slot), stall, metrics), is_http2));
-            }
-            Ok(Err(error)) => error,
-            Err(_) => {
-                metrics.limited(Limit::TlsTimeout);
-                io::ErrorKind::TimedOut.into()
-            }
-        };
+    let handshake = timeout(serving.gate.limits.idle_timeout(), tls.acceptor().accept(stream));
+    // Whoever has not asked for anything yet is nobody to wait for.
+    let error = match serving.stop.run_until_cancelled(handshake).await? {
+        Ok(Ok(stream)) => {
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let bytes = Either::Right(Box::new(stream));
+            return Some((Stream::new(bytes, Some(slot), stall, metrics), is_http2));
+        }
+        Ok(Err(error)) => error,
+        Err(_) => {
+            metrics.limited(Limit::TlsTimeout);
+            io::ErrorKind::TimedOut.into()
+        }
+    };
     tracing::debug!(%error, "a TLS handshake failed");
     None
 }
@@ -168,17 +174,19 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     stop: &CancellationToken,
 ) -> Ended {
     let mut connection = pin!(connection);
-    tokio::select! {
+    let is_idle = tokio::select! {
         ended = connection.as_mut() => return Ended::ByItself(ended),
-        () = stop.cancelled() => {
-            finish(connection.as_mut());
-            return Ended::ByItself(connection.await);
-        }
-        () = activity.idle_for(idle) => {}
-    }
+        () = stop.cancelled() => false,
+        () = activity.idle_for(idle) => true,
+    };
     finish(connection.as_mut());
-    timeout(END_TIMEOUT, connection).await.ok();
-    Ended::Idle
+    activity.touch();
+    let ended = tokio::select! {
+        biased;
+        ended = connection => ended,
+        () = activity.idle_for(END_TIMEOUT) => Ok(()),
+    };
+    if is_idle { Ended::Idle } else { Ended::ByItself(ended) }
 }
 
 impl Activity {
@@ -231,6 +239,12 @@ impl Drop for InFlight {
     }
 }
 
+impl Sent {
+    fn new(body: Body, activity: Activity) -> Self {
+        Self { body, rest: Bytes::new(), activity }
+    }
+}
+
 impl hyper::body::Body for Sent {
     type Data = Bytes;
     type Error = axum::Error;
@@ -239,16 +253,53 @@ impl hyper::body::Body for Sent {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if self.rest.is_empty() {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => self.rest = data,
+                Some(Ok(Err(trailers))) => return Poll::Ready(Some(Ok(trailers))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
         self.activity.touch();
-        Poll::Ready(frame)
+        let length = self.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use hyper::body::Body as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_is_sent_in_pieces_and_whole() {
+        let length = 2 * PIECE + 5;
+        let mut sent = Sent::new(vec![b'x'; length].into(), Activity::new());
+        for expected in [PIECE, PIECE, 5] {
+            assert!(!sent.is_end_stream());
+            let frame = sent.frame().await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap().len(), expected);
+        }
+        assert!(sent.is_end_stream() && sent.frame().await.is_none());
+        let mut sent = Sent::new(vec![b'x'; length].into(), Activity::new());
+        sent.frame().await.unwrap().unwrap();
+        assert_eq!(sent.size_hint().exact(), Some((length - PIECE) as u64));
     }
 }

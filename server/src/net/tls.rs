@@ -4,11 +4,13 @@
 use std::fmt::Display;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio::time::sleep;
+use tokio::fs;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -16,7 +18,6 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{CertificateError, Error, RootCertStore, ServerConfig};
-use tokio_util::sync::CancellationToken;
 
 use super::ListenError;
 use crate::metrics::{Metrics, ResultLabel};
@@ -24,6 +25,8 @@ use crate::metrics::{Metrics, ResultLabel};
 /// What a client may ask for; the first is preferred.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
+/// How long reading may take before the log says so.
+const SLOW: Duration = Duration::from_secs(2);
 /// More than any chain or key.
 const MAX_BYTES: u64 = 1024 * 1024;
 /// The last second of the year 9999, beyond which no certificate goes.
@@ -52,8 +55,8 @@ struct Read {
 
 impl Tls {
     /// Reads both files.
-    pub(crate) fn load(certificate: &Path, key: &Path) -> Result<Self, ListenError> {
-        let current = RwLock::new(read(certificate, key).served?);
+    pub(crate) async fn load(certificate: &Path, key: &Path) -> Result<Self, ListenError> {
+        let current = RwLock::new(read(certificate, key).await.served?);
         Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), current })
     }
 
@@ -72,21 +75,21 @@ impl Tls {
         metrics.tls_expires.set(self.expires_at().map_or(0, OffsetDateTime::unix_timestamp));
     }
 
-    /// Looks now and then whether the files have changed, until told to stop. Files that cannot be
-    /// used, such as a certificate whose key is not written yet, leave everything as it is.
-    pub(crate) async fn watch(
-        &self,
-        interval: Duration,
-        metrics: &Metrics,
-        stop: &CancellationToken,
-    ) {
-        let mut known = read(&self.certificate, &self.key).fingerprint;
+    /// Looks now and then whether the files have changed, until dropped. Files that cannot be used,
+    /// such as a certificate whose key is not written yet, leave everything as it is.
+    pub(crate) async fn watch(&self, interval: Duration, metrics: &Metrics) {
+        let mut known = read(&self.certificate, &self.key).await.fingerprint;
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(interval) => {}
-            }
-            let found = read(&self.certificate, &self.key);
+            sleep(interval).await;
+            let mut reading = pin!(read(&self.certificate, &self.key));
+            let found = if let Ok(found) = timeout(SLOW, reading.as_mut()).await {
+                found
+            } else {
+                tracing::error!("the certificate's files do not answer; the old one stays");
+                metrics.tls_reloads.get_or_create(&ResultLabel { result: "error" }).inc();
+                // This one is waited for: each look would hold another thread for ever.
+                reading.await
+            };
             if found.fingerprint == known {
                 continue;
             }
@@ -119,10 +122,10 @@ struct Source<'a> {
     path: &'a Path,
 }
 
-fn read(certificate: &Path, key: &Path) -> Read {
+async fn read(certificate: &Path, key: &Path) -> Read {
     let certificate = Source { setting: "DASHBOARD_TLS_CERT", path: certificate };
     let key = Source { setting: "DASHBOARD_TLS_KEY", path: key };
-    let (chain, private) = (certificate.contents(), key.contents());
+    let (chain, private) = (certificate.contents().await, key.contents().await);
     let mut hasher = DefaultHasher::new();
     for file in [&chain, &private] {
         file.as_ref().ok().hash(&mut hasher);
@@ -132,14 +135,15 @@ fn read(certificate: &Path, key: &Path) -> Read {
 }
 
 impl Source<'_> {
-    /// What the file holds. Nothing else is opened: a pipe would be waited on for ever.
-    fn contents(self) -> Result<Vec<u8>, ListenError> {
+    /// What the file holds. Nothing else is opened: a pipe would be waited on for ever. And as one
+    /// may have taken the file's place since, or its file system may hang, a thread of its own waits.
+    async fn contents(self) -> Result<Vec<u8>, ListenError> {
         let unreadable = |error| self.refused(format_args!("cannot be read: {error}"));
-        let metadata = std::fs::metadata(self.path).map_err(unreadable)?;
+        let metadata = fs::metadata(self.path).await.map_err(unreadable)?;
         if !metadata.is_file() || metadata.len() > MAX_BYTES {
             return Err(self.refused("is not a file of a reasonable size"));
         }
-        std::fs::read(self.path).map_err(unreadable)
+        fs::read(self.path).await.map_err(unreadable)
     }
 
     fn refused(self, reason: impl Display) -> ListenError {
@@ -211,19 +215,20 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn what_is_no_file_is_not_waited_for() {
+    #[tokio::test]
+    async fn what_is_no_file_is_not_waited_for() {
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys"));
         let (certificate, key) = (folder.join("tls-cert.pem"), folder.join("tls-key.pem"));
-        let tls = Tls::load(&certificate, &key).unwrap();
+        let tls = Tls::load(&certificate, &key).await.unwrap();
         assert_eq!(tls.expires_at(), Some(datetime!(2126-10-30 02:03:58 UTC)));
+        let load = async |certificate, key| Tls::load(certificate, key).await.is_ok();
         for odd in ["/dev/zero", "/", "/nonexistent"].map(Path::new) {
-            assert!(Tls::load(odd, &key).is_err() && Tls::load(&certificate, odd).is_err());
+            assert!(!load(odd, &key).await && !load(&certificate, odd).await);
         }
     }
 
-    #[test]
-    fn what_is_wrong_is_said_of_the_setting_and_its_file() {
+    #[tokio::test]
+    async fn what_is_wrong_is_said_of_the_setting_and_its_file() {
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys"));
         let at = |name| folder.join(name);
         let cases = [
@@ -254,7 +259,8 @@ mod tests {
             ),
         ];
         for (certificate, key, setting, words) in cases {
-            let error = Tls::load(&at(certificate), &at(key)).err().map(|error| error.to_string());
+            let error =
+                Tls::load(&at(certificate), &at(key)).await.err().map(|error| error.to_string());
             let error = error.unwrap_or_default();
             assert!(error.starts_with(setting) && error.contains(words), "{words}: {error}");
         }

@@ -12,6 +12,8 @@ mod compaction;
 #[cfg(test)]
 mod coverage;
 #[cfg(test)]
+mod edge;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod process;

@@ -2,7 +2,7 @@
 //! rises, and whoever stands beside notices nothing.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use client_sdk::state::{Source, Status};
@@ -216,6 +216,24 @@ async fn requests_from_one_address() {
 }
 
 #[tokio::test]
+async fn the_sdk_waits_for_its_turn_where_its_address_asks_too_often() {
+    let app = TestApp::start_with(&["--requests-per-s", "1"]).await;
+    let rest = app.rest();
+    let refused = within("the limit", async {
+        loop {
+            let answer = rest.get("/api/dashboard", &Credential::Nobody, &[]).await;
+            if answer.status == 429 {
+                return answer;
+            }
+        }
+    })
+    .await;
+    assert_eq!(refused.header("connection"), "close", "{refused:?}");
+    let screen = Screen::open(&app, USER);
+    screen.until_status(Status::Live).await;
+}
+
+#[tokio::test]
 async fn requests_from_one_client_behind_a_proxy() {
     let app = TestApp::start_with(&["--requests-per-s", "1", "--behind-proxy"]).await;
     let rest = app.rest();
@@ -320,11 +338,36 @@ async fn who_takes_an_answer_slowly_gets_all_of_it() {
 }
 
 #[tokio::test]
+async fn who_takes_a_large_snapshot_slowly_gets_all_of_it() {
+    const WINDOW: u32 = 64 * 1024;
+    let app = with_certificate(&["--idle-timeout-ms", "400"]).await;
+    partial_mocs(&app, 4_000).await;
+    let certificate = std::fs::read(keys().join("tls-cert.pem")).unwrap();
+    // HTTP/2, where the client says how much may be on its way.
+    let client = reqwest::Client::builder()
+        .tls_certs_only([reqwest::Certificate::from_pem(&certificate).unwrap()])
+        .http2_initial_stream_window_size(WINDOW)
+        .build()
+        .unwrap();
+    let request = client.get(format!("{}/api/dashboard", app.url()));
+    let request = request.bearer_auth(app.tokens.access(USER));
+    let mut answer = within("an answer", request.send()).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_2));
+    let length = answer.content_length().unwrap();
+    assert!(length > 10 * u64::from(WINDOW), "{length}");
+    let (begun, mut taken) = (Instant::now(), 0);
+    let mut ticks = tokio::time::interval(Duration::from_millis(60));
+    while let Some(piece) = within("more of it", answer.chunk()).await.unwrap() {
+        taken += piece.len() as u64;
+        ticks.tick().await;
+    }
+    assert_eq!(taken, length);
+    assert!(begun.elapsed() > Duration::from_secs(2), "slower than an idle connection lasts");
+}
+
+#[tokio::test]
 async fn time_for_a_handshake() {
-    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/tests/keys");
-    let (certificate, key) = (keys.join("tls-cert.pem"), keys.join("tls-key.pem"));
-    let flags = ["--tls-cert", certificate.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
-    let app = TestApp::start_with(&[&flags[..], &["--idle-timeout-ms", "300"]].concat()).await;
+    let app = with_certificate(&["--idle-timeout-ms", "300"]).await;
     let address: SocketAddr = app.url().strip_prefix("https://").unwrap().parse().unwrap();
     let mut silent = TcpStream::connect(address).await.unwrap();
     read_to_end(&mut silent).await;
@@ -335,10 +378,7 @@ async fn time_for_a_handshake() {
 async fn a_client_that_takes_nothing() {
     let app = TestApp::start_with(&["--write-stall-timeout-ms", "500"]).await;
     // Long lists fill buffers soon.
-    writer::add_mocs(app.db(), USER, &"long theme ".repeat(9), 2_000).await;
-    sqlx::query("insert into dashboard.moc_coverage (moc_id, user_id, total_parts_count, covered_parts_count)
-                 select id, user_id, 10, 5 from dashboard.mocs")
-        .execute(app.db()).await.unwrap();
+    partial_mocs(&app, 2_000).await;
     let mut neighbour = Wire::join(&app.url(), &app.bearer(USER)).await.unwrap();
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -365,6 +405,25 @@ async fn a_client_that_takes_nothing() {
     let metrics = app.metrics_until("its end", |m| m.count("dashboard_transports") == 1).await;
     assert_eq!(metrics.limited("write_stall"), 1, "{metrics:?}");
     hears(&app, &mut neighbour, USER).await;
+}
+
+/// With a certificate for this machine.
+async fn with_certificate(flags: &[&str]) -> TestApp {
+    let (certificate, key) = (keys().join("tls-cert.pem"), keys().join("tls-key.pem"));
+    let tls = ["--tls-cert", certificate.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    TestApp::start_with(&[&tls, flags].concat()).await
+}
+
+fn keys() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/tests/keys")
+}
+
+/// Gives the user so many rows of the longest list.
+async fn partial_mocs(app: &TestApp, count: i32) {
+    writer::add_mocs(app.db(), USER, &"long theme ".repeat(9), count).await;
+    sqlx::query("insert into dashboard.moc_coverage (moc_id, user_id, total_parts_count, covered_parts_count)
+                 select id, user_id, 10, 5 from dashboard.mocs")
+        .execute(app.db()).await.unwrap();
 }
 
 /// Proves that the socket is served: it hears of a change that is made now.

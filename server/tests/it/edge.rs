@@ -1,0 +1,263 @@
+//! What strangers get of the server's edge: no more than their rate, no line of the log for each
+//! request, no file that is not for browsers; and an end that nobody can hold up.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::process::{Process, command};
+use crate::support::{SECRET, TestDb, TestServer, config, start, with_database};
+
+const ORIGIN: &str = "https://app.example.org";
+/// Far more than anything here takes; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn whatever_is_asked_counts_against_the_rate() {
+    with_database(|db: TestDb| async move {
+        let mut config = config(&db.url);
+        (config.behind_proxy, config.limits.requests_per_s) = (true, 1);
+        config.allowed_origins = vec![ORIGIN.to_owned()];
+        let (server, test) = start(config).await;
+        let plain = [("x-forwarded-for", "192.0.2.1")];
+        let preflight = [
+            ("x-forwarded-for", "192.0.2.2"),
+            ("x-forwarded-proto", "https"),
+            ("origin", ORIGIN),
+            ("access-control-request-method", "GET"),
+        ];
+        let client = reqwest::Client::new();
+        for (method, headers, usual) in
+            [(Method::GET, &plain[..], 403), (Method::OPTIONS, &preflight, 200)]
+        {
+            let ask = async || {
+                let address = format!("{}/api/dashboard", test.base);
+                let mut request = client.request(method.clone(), address);
+                for (name, value) in headers {
+                    request = request.header(*name, *value);
+                }
+                request.send().await.unwrap().status().as_u16()
+            };
+            let (mut answered, begun) = (0, Instant::now());
+            let refused = loop {
+                match ask().await {
+                    status if status == usual => answered += 1,
+                    status => break status,
+                }
+                assert!(begun.elapsed() < PATIENCE, "{method} is never refused");
+            };
+            assert_eq!((refused, answered >= 10), (429, true), "{method}: {answered}");
+        }
+        server.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refused_requests_do_not_fill_the_log() {
+    with_database(|db| async move {
+        let settings = [("DASHBOARD_BEHIND_PROXY", "true"), ("DASHBOARD_LOG_FORMAT", "json")];
+        let process = Process::start(&db.url, &settings);
+        let flood = [("x-forwarded-for", "192.0.2.1")];
+        for _ in 0..300 {
+            let status = process.server.get("/api/dashboard", &flood).await.status();
+            assert_eq!(status, StatusCode::FORBIDDEN);
+        }
+        // Who comes from elsewhere is told of all the same.
+        let other = [("x-forwarded-for", "192.0.2.2"), ("x-correlation-id", "c-other")];
+        process.server.get("/api/dashboard", &other).await;
+        let log = process.stop().log;
+        let lines = log.lines().filter(|line| line.contains("HTTPS is required")).count();
+        assert!((1..200).contains(&lines), "{lines} lines");
+        assert!(log.contains("c-other"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_asks_too_often_has_to_come_back_for_it() {
+    with_database(|db: TestDb| async move {
+        let mut config = config(&db.url);
+        config.limits.requests_per_s = 1;
+        let (server, test) = start(config).await;
+        let mut stream = connect(&test).await;
+        for _ in 0..40 {
+            stream.write_all(b"GET /api/dashboard HTTP/1.1\r\nHost: x\r\n\r\n").await.ok();
+        }
+        let said = read_to_end(&mut stream).await;
+        let answers: Vec<_> = said.match_indices("HTTP/1.1 ").collect();
+        assert!((11..40).contains(&answers.len()), "ten or so, and the one that says no: {said}");
+        let last = &said[answers.last().unwrap().0..];
+        assert!(last.starts_with("HTTP/1.1 429 ") && last.contains("connection: close"), "{last}");
+        assert!(last.contains("RATE_LIMITED"), "{last}");
+        server.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_that_names_two_hosts_is_refused() {
+    with_database(|db: TestDb| async move {
+        let (server, test) = start(config(&db.url)).await;
+        let own = test.base.strip_prefix("http://").unwrap();
+        for (target, hosts, status) in [
+            ("/api/dashboard".to_owned(), format!("Host: {own}\r\n"), 401),
+            (format!("http://{own}/api/dashboard"), format!("Host: {own}\r\n"), 401),
+            ("http://evil.test/api/dashboard".to_owned(), format!("Host: {own}\r\n"), 400),
+            (
+                "/api/dashboard".to_owned(),
+                format!("Host: {own}\r\nHost: evil.test\r\nOrigin: http://evil.test\r\n"),
+                400,
+            ),
+        ] {
+            let mut stream = connect(&test).await;
+            let request = format!("GET {target} HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let said = read_to_end(&mut stream).await;
+            assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{request}{said}");
+        }
+        server.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_begins_with_a_dot_is_not_served() {
+    with_database(|db: TestDb| async move {
+        let root = std::env::temp_dir().join(format!("web-{}", uuid::Uuid::new_v4()));
+        for folder in ["assets", ".git", ".well-known"] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+            std::fs::write(root.join(folder).join("config"), "in a folder").unwrap();
+        }
+        std::fs::write(root.join("index.html"), "<!doctype html>").unwrap();
+        std::fs::write(root.join(".env"), "hidden").unwrap();
+        let mut config = config(&db.url);
+        config.web_root = Some(root.clone());
+        let (server, test) = start(config).await;
+        for path in ["/.env", "/%2eenv", "/.git/config", "//assets", "/assets/..%2f.env"] {
+            for accept in ["*/*", "text/html"] {
+                let answer = test.get(path, &[("accept", accept)]).await;
+                assert_eq!(answer.status(), 404, "{path} {accept}");
+                assert!(!answer.headers().contains_key("location"), "{path}");
+            }
+        }
+        for path in ["/.well-known/config", "/assets/config"] {
+            assert_eq!(test.get(path, &[]).await.text().await.unwrap(), "in a folder", "{path}");
+        }
+        server.shutdown().await;
+        std::fs::remove_dir_all(root).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_never_asks_does_not_hold_up_the_end() {
+    with_database(|db: TestDb| async move {
+        let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys");
+        let handshake = &b"\x16\x03\x01\x02\x00\x01"[..];
+        for (tls, begun) in [(false, &b"GET / HTTP/1.1\r\nHo"[..]), (true, handshake)] {
+            let mut config = config(&db.url);
+            if tls {
+                config.tls_cert = Some(keys.join("tls-cert.pem"));
+                config.tls_key = Some(keys.join("tls-key.pem"));
+            }
+            let (server, test) = start(config).await;
+            let (_silent, mut slow) = (connect(&test).await, connect(&test).await);
+            slow.write_all(begun).await.unwrap();
+            // And the one that asks for this.
+            test.await_metric("dashboard_http_connections 3").await;
+            let asked = Instant::now();
+            server.shutdown().await;
+            // A request that is under way would be given five.
+            assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_hangs_does_not_hold_up_the_end() {
+    with_database(|db| async move {
+        let folder = std::env::temp_dir().join(format!("tls-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&folder).unwrap();
+        let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys");
+        let [certificate, key, pipe] = ["cert.pem", "key.pem", "pipe"].map(|at| folder.join(at));
+        std::fs::copy(keys.join("tls-cert.pem"), &certificate).unwrap();
+        std::fs::copy(keys.join("tls-key.pem"), &key).unwrap();
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let mut server = command()
+            .env("DATABASE_URL", &db.url)
+            .env("DASHBOARD_JWT_HS256_SECRET", SECRET)
+            .env("DASHBOARD_TLS_CERT", &certificate)
+            .env("DASHBOARD_TLS_KEY", &key)
+            .env("DASHBOARD_TLS_RELOAD_INTERVAL_MS", "10")
+            .env("DASHBOARD_DRAIN_WINDOW_MS", "0")
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.contains("https://"), "{line}");
+        let _endless = swap_until_read(&certificate, &pipe);
+        assert!(Command::new("kill").args(["-TERM", &pid(&server)]).status().unwrap().success());
+        let asked = Instant::now();
+        let status = loop {
+            if let Some(status) = server.try_wait().unwrap() {
+                break status;
+            }
+            if asked.elapsed() > PATIENCE {
+                server.kill().unwrap();
+                panic!("it does not end");
+            }
+            std::thread::yield_now();
+        };
+        assert!(status.success(), "{status}");
+        std::fs::remove_dir_all(folder).unwrap();
+    })
+    .await;
+}
+
+/// Puts a pipe in the place of a file and back, until somebody has opened the pipe to read from it.
+/// What they read has no end while the result is held.
+fn swap_until_read(file: &Path, pipe: &Path) -> File {
+    let begun = Instant::now();
+    let aside = file.with_extension("aside");
+    loop {
+        std::fs::copy(file, &aside).unwrap();
+        for _ in 0..1_000 {
+            std::fs::hard_link(pipe, file.with_extension("new")).unwrap();
+            std::fs::rename(file.with_extension("new"), file).unwrap();
+            std::fs::hard_link(&aside, file.with_extension("new")).unwrap();
+            std::fs::rename(file.with_extension("new"), file).unwrap();
+        }
+        // Without waiting, a pipe can be opened for writing only if somebody reads.
+        let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap();
+        let mut options = OpenOptions::new();
+        if let Ok(writer) = options.write(true).custom_flags(nonblocking).open(pipe) {
+            return writer;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the file was never met in a change");
+    }
+}
+
+fn pid(child: &Child) -> String {
+    child.id().to_string()
+}
+
+async fn connect(test: &TestServer) -> TcpStream {
+    TcpStream::connect(test.base.split_once("://").unwrap().1).await.unwrap()
+}
+
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let read = stream.read_to_end(&mut bytes);
+    tokio::time::timeout(PATIENCE, read).await.expect("the connection ends").ok();
+    String::from_utf8(bytes).unwrap()
+}
