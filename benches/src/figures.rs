@@ -83,16 +83,14 @@ impl Figures {
                 "contender": kind.to_string(), "figure": name, "unit": unit, "value": value,
             });
             writeln!(self.file, "{line}")?;
-            let is_it = |row: &&mut Row| row.scenario == scenario && row.name == name;
-            let row = match self.rows.iter_mut().find(is_it) {
-                Some(row) => row,
-                None => {
-                    let values = BTreeMap::new();
-                    self.rows.push(Row { scenario, name, unit, promise, values });
-                    self.rows.last_mut().context("it was just pushed")?
-                }
-            };
-            row.values.entry(kind).or_default().push(value);
+            let known =
+                self.rows.iter().position(|row| row.scenario == scenario && row.name == name);
+            let place = known.unwrap_or(self.rows.len());
+            if known.is_none() {
+                let values = BTreeMap::new();
+                self.rows.push(Row { scenario, name, unit, promise, values });
+            }
+            self.rows[place].values.entry(kind).or_default().push(value);
         }
         Ok(())
     }

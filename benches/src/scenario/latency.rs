@@ -151,12 +151,12 @@ async fn write(
         let pause = Duration::from_secs(1) * u32::try_from(WRITERS)? / writes_per_s;
         writers.spawn(async move {
             let mut connection = pool.acquire().await?;
-            let mut pace = interval(pause);
-            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut ticks = interval(pause);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             // A step that has no divisor in common with any number of sockets that people choose.
             let mut number = writer * 7_919;
             while Instant::now() < until {
-                pace.tick().await;
+                ticks.tick().await;
                 // Each writer has users of its own, so that their logs are in the order of commits.
                 number += 7_919 * WRITERS;
                 let place = number % logs.len() / WRITERS * WRITERS + writer;
