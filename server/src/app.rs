@@ -7,7 +7,10 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::database::Database;
+use crate::error::ApiError;
+use crate::flights::Flights;
 use crate::gate::Gate;
+use crate::http::dashboard::Snapshot;
 use crate::metrics::Metrics;
 use crate::push::Push;
 use crate::telemetry::traces::Traces;
@@ -16,7 +19,8 @@ use crate::telemetry::traces::Traces;
 pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) authenticator: Arc<Authenticator>,
-    pub(crate) database: Database,
+    pub(crate) database: Arc<Database>,
+    pub(crate) snapshots: Arc<Flights<Result<Snapshot, ApiError>>>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) traces: Traces,

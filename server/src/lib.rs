@@ -13,6 +13,7 @@ mod clock;
 pub mod config;
 pub mod database;
 pub mod error;
+mod flights;
 mod gate;
 mod http;
 pub mod metrics;

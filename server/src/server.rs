@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::auth::{Authenticator, KeyError};
 use crate::config::{Config, ConfigError};
 use crate::database::{Database, DatabaseError};
+use crate::flights::Flights;
 use crate::gate::{FORGET_INTERVAL, Gate};
 use crate::http::admin;
 use crate::metrics::Metrics;
@@ -155,7 +156,8 @@ impl Server {
         let app = Arc::new(App {
             config,
             authenticator,
-            database,
+            database: Arc::new(database),
+            snapshots: Flights::new(),
             gate,
             metrics,
             traces,

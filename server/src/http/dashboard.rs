@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use shared_types::SnapshotTag;
 
 use crate::app::App;
 use crate::auth::Session;
 use crate::error::ApiError;
+use crate::flights::Ticket;
 use crate::http::origin::{self, Sender};
 use crate::http::query::refuse_tokens;
 use crate::push::query;
@@ -19,6 +20,15 @@ use crate::push::user::UserId;
 
 /// The shared caches' part: nothing; the browser's part: ask each time.
 const CACHING: HeaderValue = HeaderValue::from_static("private, no-cache");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A dashboard as it is sent, however often.
+#[derive(Clone)]
+pub(crate) struct Snapshot {
+    tag: SnapshotTag,
+    body: Bytes,
+}
 
 /// Answers with the caller's dashboard.
 pub(crate) async fn get(
@@ -52,24 +62,34 @@ pub(crate) async fn respond(
         .flat_map(|value| value.split(','))
         .filter_map(|tag| tag.parse().ok())
         .collect();
-    let reads = async {
-        let _turn = app.database.turn().await?;
-        if !known.is_empty() {
-            let tag = query::tag(&app.database.pool, user.as_str()).await?;
-            if known.contains(&tag) {
-                return Ok((tag, None));
-            }
-        }
-        let (tag, view) = query::snapshot(&app.database.pool, user.as_str()).await?;
-        Ok((tag, Some(view)))
+    let tag = if known.is_empty() {
+        None
+    } else {
+        let read = async {
+            let _turn = app.database.turn().await?;
+            query::tag(&app.database.pool, user.as_str()).await
+        };
+        Some(query::in_time(read).await?).filter(|tag| known.contains(tag))
     };
-    let (tag, view) = query::in_time(reads).await?;
+    if let Some(tag) = tag {
+        app.push.rooms().served(user, tag.revision);
+        return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), &tag));
+    }
+    let (database, reader) = (Arc::clone(&app.database), user.clone());
+    let read = |ticket: Ticket<_>| async move {
+        let read = async {
+            let _turn = database.turn().await?;
+            ticket.depart();
+            query::snapshot(&database.pool, reader.as_str()).await
+        };
+        let (tag, view) = read.await?;
+        let body =
+            serde_json::to_vec(&view).map_err(|error| ApiError::Internal(Arc::new(error)))?;
+        Ok(Snapshot { tag, body: body.into() })
+    };
+    let Snapshot { tag, body } = query::in_time(app.snapshots.join(user, read)).await?;
     app.push.rooms().served(user, tag.revision);
-    let response = match view {
-        Some(view) => Json(view).into_response(),
-        None => StatusCode::NOT_MODIFIED.into_response(),
-    };
-    Ok(tagged(response, &tag))
+    Ok(tagged(([(CONTENT_TYPE, JSON)], body).into_response(), &tag))
 }
 
 fn tagged(mut response: Response, tag: &SnapshotTag) -> Response {

@@ -65,10 +65,10 @@ pub struct Refresh {
 ///
 /// # Errors
 /// [`QueryError::Slow`], and what the reads themselves return.
-pub async fn in_time<T>(
-    reads: impl Future<Output = Result<T, QueryError>>,
-) -> Result<T, QueryError> {
-    tokio::time::timeout(PATIENCE, reads).await.unwrap_or(Err(QueryError::Slow))
+pub async fn in_time<T, E: From<QueryError>>(
+    reads: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    tokio::time::timeout(PATIENCE, reads).await.unwrap_or_else(|_| Err(QueryError::Slow.into()))
 }
 
 /// Reads a whole dashboard and its tag (D-API-2).
