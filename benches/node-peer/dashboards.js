@@ -13,10 +13,10 @@ const REVISION = `
   coalesce((select base from dashboard.revisions where user_id = $1), 0)
   + (select count(*) from dashboard.changes where user_id = $1)`
 
-const TAG = `select dashboard.epoch() as epoch, ${REVISION} as revision`
+const TAG = `select (select epoch from dashboard.current_epoch) as epoch, ${REVISION} as revision`
 
 const SECTIONS = `
-  select 0 as kind, ${REVISION} as n, null::uuid as id, dashboard.epoch() as title,
+  select 0 as kind, ${REVISION} as n, null::uuid as id, (select epoch from dashboard.current_epoch) as title,
          null::text as theme, null::text as build, null::text as coverage, null::text as cover,
          null::timestamptz as at
   union all

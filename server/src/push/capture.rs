@@ -242,7 +242,7 @@ impl Capture {
 }
 
 const POSITION: &str = "
-    select dashboard.epoch(), pg_current_snapshot()::text";
+    select epoch, pg_current_snapshot()::text from dashboard.current_epoch";
 
 const HAS_FUTURE: &str = "
     select exists (

@@ -116,7 +116,7 @@ pub async fn renew_epoch(db: &sqlx::PgPool) -> Result<String, QueryError> {
     const RENEW: &str =
         "update dashboard.meta set epoch = left(replace(gen_random_uuid()::text, '-', ''), 16)";
     sqlx::query(RENEW).execute(db).await?;
-    Ok(sqlx::query_scalar("select dashboard.epoch()").fetch_one(db).await?)
+    Ok(sqlx::query_scalar("select epoch from dashboard.current_epoch").fetch_one(db).await?)
 }
 
 /// Reads what changed for a user since a cursor, and in any case the `forced` sections.
@@ -161,7 +161,8 @@ const NO_HEAD: QueryError = QueryError::Value("dashboard.meta is empty");
 
 /// The epoch of a user's tags: no two users share one, so that a browser whose session changes hands
 /// never takes the former user's copy for current.
-const EPOCH: &str = "dashboard.epoch() || '_' || to_hex(hashtextextended($1, 0))";
+const EPOCH: &str =
+    "(select epoch from dashboard.current_epoch) || '_' || to_hex(hashtextextended($1, 0))";
 
 static TAG: LazyLock<String> = LazyLock::new(|| {
     format!(
