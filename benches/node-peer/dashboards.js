@@ -20,12 +20,15 @@ const SECTIONS = `
          null::text as theme, null::text as build, null::text as coverage, null::text as cover,
          null::timestamptz as at
   union all
-  select 1, count(*), null, null, m.theme, m.build_status::text,
-         coalesce(c.parts_coverage_status, 'NONE')::text, null, null
-  from dashboard.mocs as m
-  left join dashboard.moc_coverage as c on c.moc_id = m.id and c.user_id = m.user_id
-  where m.user_id = $1 and $2 & ${SUMMARY | THEMES} <> 0
-  group by m.theme, m.build_status, coalesce(c.parts_coverage_status, 'NONE')
+  select 1, count(*), null, null, theme, build::text, coverage::text, null, null
+  from (
+    select case when $2 & ${THEMES} <> 0 then m.theme end as theme, m.build_status as build,
+           coalesce(c.parts_coverage_status, 'NONE') as coverage
+    from dashboard.mocs as m
+    left join dashboard.moc_coverage as c on c.moc_id = m.id and c.user_id = m.user_id
+    where m.user_id = $1 and $2 & ${SUMMARY | THEMES} <> 0
+  ) as cells
+  group by theme, build, coverage
   union all
   select 2, count(*), null, null, theme, null, null, null, null
   from dashboard.sets where user_id = $1 and $2 & ${THEMES} <> 0
@@ -117,7 +120,7 @@ function gather(rows) {
         summary.totalMocs += count
         summary.mocsByBuildStatus[build] += count
         summary.mocsByCoverageStatus[coverage] += count
-        theme(name).mocCount += count
+        if (name !== null) theme(name).mocCount += count
         break
       case 2:
         theme(name).setCount += count

@@ -226,18 +226,28 @@ fn sections_sql(padding: &str, mask: &str) -> String {
         }
     };
     let cells = gate(Sections::SUMMARY | Sections::THEMES);
+    // A summary takes a tenth of the cells.
+    let theme = if mask.is_empty() {
+        "m.theme".to_owned()
+    } else {
+        format!("case when {mask} & {} <> 0 then m.theme end", Sections::THEMES.bits())
+    };
     let sets = gate(Sections::THEMES);
     let wishlist = gate(Sections::SUMMARY);
     let recent = gate(Sections::RECENT);
     let partial = gate(Sections::PARTIAL);
     format!(
         "union all
-        select 1::int2, count(*), null, null, m.theme, m.build_status::text,
-               coalesce(c.parts_coverage_status, 'NONE')::text, null, null {padding}
-        from dashboard.mocs as m
-        left join dashboard.moc_coverage as c on c.moc_id = m.id and c.user_id = m.user_id
-        where m.user_id = $1 {cells}
-        group by m.theme, m.build_status, coalesce(c.parts_coverage_status, 'NONE')
+        select 1::int2, count(*), null, null, theme, build::text, coverage::text, null,
+               null {padding}
+        from (
+            select {theme} as theme, m.build_status as build,
+                   coalesce(c.parts_coverage_status, 'NONE') as coverage
+            from dashboard.mocs as m
+            left join dashboard.moc_coverage as c on c.moc_id = m.id and c.user_id = m.user_id
+            where m.user_id = $1 {cells}
+        ) as cells
+        group by theme, build, coverage
         union all
         select 2::int2, count(*), null, null, theme, null, null, null, null {padding}
         from dashboard.sets where user_id = $1 {sets}
@@ -293,7 +303,7 @@ impl Reader {
         Ok(())
     }
 
-    /// MOCs of one theme, build status and coverage status.
+    /// MOCs of one theme, build status and coverage status; of all themes where nobody asks.
     fn moc_cell(&mut self, row: &PgRow) -> Result<(), QueryError> {
         let count = count(row)?;
         let summary = &mut self.view.summary;
@@ -310,7 +320,9 @@ impl Reader {
             CoverageStatus::PartialOrdered => &mut by_coverage.partial_ordered,
             CoverageStatus::None => &mut by_coverage.none,
         } += count;
-        self.theme(theme(row)?).moc_count += count;
+        if row.try_get::<Option<&str>, _>(4)?.is_some() {
+            self.theme(theme(row)?).moc_count += count;
+        }
         Ok(())
     }
 
