@@ -9,6 +9,8 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -58,7 +60,7 @@ pub(crate) struct Contender {
 pub(crate) struct Certificate {
     cert: PathBuf,
     key: PathBuf,
-    pub(crate) der: rustls::pki_types::CertificateDer<'static>,
+    pub(crate) der: CertificateDer<'static>,
 }
 
 impl Contender {
@@ -183,14 +185,12 @@ impl Contender {
     }
 }
 
-/// Makes a certificate for 127.0.0.1.
+/// The certificate of the server's tests, which is good for 127.0.0.1.
 pub(crate) fn certificate() -> anyhow::Result<Certificate> {
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
-    let folder = Path::new("target/bench");
-    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
-    std::fs::write(&cert, made.cert.pem())?;
-    std::fs::write(&key, made.signing_key.serialize_pem())?;
-    Ok(Certificate { cert, key, der: made.cert.der().clone() })
+    let folder = Path::new("server/tests/keys");
+    let (cert, key) = (folder.join("tls-cert.pem"), folder.join("tls-key.pem"));
+    let der = CertificateDer::from_pem_file(&cert)?;
+    Ok(Certificate { cert, key, der })
 }
 
 /// CPU time that a process has used, in milliseconds.

@@ -63,8 +63,7 @@ impl Database {
         Ok(database)
     }
 
-    /// Runs `pgbench` and returns the transactions per second and the mean latency in
-    /// milliseconds.
+    /// Runs `pgbench`: transactions per second, and their mean latency in milliseconds.
     pub(crate) async fn pgbench(
         &self,
         script: &str,
@@ -101,8 +100,8 @@ impl Database {
         Ok(())
     }
 
-    /// How many backends' CPU time, in milliseconds, the cluster's processes have used; those that
-    /// have ended count with their parent.
+    /// CPU time that the cluster's processes have used so far, in milliseconds. Those that have ended
+    /// are not counted, so keep connections open between two looks.
     pub(crate) fn cpu_ms(&self) -> anyhow::Result<f64> {
         let parent = self.cluster.pid().context("the cluster has ended")?;
         let mut total = 0.0;

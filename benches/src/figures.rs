@@ -105,7 +105,9 @@ impl Figures {
             let server = row.values.get(&Kind::Server).map(|values| median(values));
             let other = row.values.iter().find(|(kind, _)| **kind != Kind::Server);
             let other = other.map(|(_, values)| median(values));
+            // Where the other has none, such as of missed changes, there is nothing to compare.
             let ratio = server.zip(other).map(|(server, other)| server / other);
+            let ratio = ratio.filter(|ratio| ratio.is_finite());
             let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), shown);
             let _ = writeln!(
                 text,
