@@ -28,7 +28,9 @@ where id = (select id from bench.picks where number = :n);
 
 /// Measures it.
 pub(super) async fn run(database: &Database) -> anyhow::Result<Vec<Figure>> {
-    let flags = ["--change-retention-s", RETENTION_S];
+    // Who stands still for half a minute finds its sockets' heartbeats late; that is not the matter
+    // here.
+    let flags = ["--change-retention-s", RETENTION_S, "--ping-timeout-ms", "300000"];
     let server = Contender::start_with(Kind::Server, &database.url, &flags).await?;
     let target = Target::plain(&server.address);
     let mut sockets = crowd::join(&target, (0..SOCKETS).map(typical).collect()).await?;
