@@ -29,8 +29,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 /// What Prometheus scrapes.
 async fn metrics(State(app): State<Arc<App>>) -> Response {
     let pool = &app.database.pool;
-    let idle = pool.num_idle();
-    let used = usize::try_from(pool.size()).unwrap_or_default().saturating_sub(idle);
+    let used = usize::try_from(pool.size()).unwrap_or_default().saturating_sub(pool.num_idle());
+    // Those that have not been opened yet are as good as idle: who needs one will have it.
+    let most = usize::try_from(app.config.database_connections).unwrap_or_default();
+    let idle = most.saturating_sub(used);
     for (state, count) in [("idle", idle), ("used", used)] {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         app.metrics.pool.get_or_create(&PoolLabel { state }).set(count);

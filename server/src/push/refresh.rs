@@ -105,11 +105,14 @@ impl Refresher {
         let now = Instant::now();
         match signal {
             Signal::Changes { since, users } => {
+                // Until it is known who has missed something, a refresh must not send only what has
+                // changed since: its revision would say that nothing was missed.
+                let forced = if self.compare.is_some() { Sections::ALL } else { Sections::NONE };
                 for changed in users {
                     // Users without a socket here cost nothing further.
                     if self.reader.rooms.contains(&changed.user) {
                         let (since, oldest) = (since.clone(), changed.oldest);
-                        let dirty = Dirty { since, forced: Sections::NONE, oldest, seen: now };
+                        let dirty = Dirty { since, forced, oldest, seen: now };
                         self.coalescer.mark(&changed.user, dirty, now);
                     }
                 }

@@ -166,6 +166,47 @@ async fn a_log_from_an_older_cluster_is_not_read_for_ever() {
     .await;
 }
 
+/// The comparison after an outage fails, and users change something else before it succeeds.
+#[tokio::test]
+async fn what_was_missed_is_sent_though_other_things_change_before_it_is_known() {
+    const USERS: usize = 20;
+    with_server(|db: TestDb, server: TestServer| async move {
+        let users: Vec<_> = (0..USERS).map(|number| format!("user-{number}")).collect();
+        let mut clients = Vec::new();
+        for user in &users {
+            clients.push(server.connect(user).await);
+        }
+        let mut writer = db.connection().await;
+        let name = database_name(&db).await;
+        admin(&format!("alter database {name} with allow_connections false")).await;
+        writer.execute(CUT_OFF).await.unwrap();
+        let missed = "insert into dashboard.sets (user_id, title, theme) values ($1, 'x', 'City')";
+        for user in &users {
+            sqlx::query(missed).bind(user).execute(&mut writer).await.unwrap();
+        }
+        // Neither revisions nor refreshes can be read now, while changes can be followed.
+        writer.execute("alter table dashboard.revisions rename to away").await.unwrap();
+        admin(&format!("alter database {name} with allow_connections true")).await;
+        while clients[0].event().await["type"] != "dashboard:error" {}
+        // One after the other, so that the attempts to send them do not fall together.
+        let other = "insert into dashboard.wishlist_items (user_id, title) values ($1, 'x')";
+        for (number, user) in users.iter().enumerate() {
+            sqlx::query(other).bind(user).execute(&mut writer).await.unwrap();
+            server.await_metric(&format!("dashboard_changes_captured_total {}", number + 1)).await;
+        }
+        writer.execute("alter table dashboard.away rename to revisions").await.unwrap();
+        for client in &mut clients {
+            let (mut summary, mut themes) = (false, false);
+            while !(summary && themes) {
+                let event = client.event().await;
+                summary |= event["payload"]["totalWishlistItems"] == 1;
+                themes |= event["payload"][0]["setCount"] == 1;
+            }
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn starting_without_a_database_explains_itself() {
     let mut config = config("postgres://nobody:hunter2@127.0.0.1:1/none");

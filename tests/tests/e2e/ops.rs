@@ -163,6 +163,19 @@ async fn operators_are_not_told_the_codes_of_requirements() {
     }
 }
 
+/// Cargo reads all members' manifests, whichever is built.
+#[test]
+fn the_image_is_built_from_every_member_of_the_workspace() {
+    let (manifest, context) = (read("Cargo.toml"), read("ops/docker/Dockerfile.dockerignore"));
+    let members = lines_after(&manifest, "members = ").next().unwrap();
+    let members: Vec<String> = serde_json::from_str(members).unwrap();
+    assert!(members.len() > 8, "{members:?}");
+    for member in members {
+        let line = format!("!{member}");
+        assert!(context.lines().any(|have| have == line), "{member} is left out of the image");
+    }
+}
+
 #[test]
 fn the_grafana_dashboard_works_with_any_data_source() {
     let dashboard = dashboard();
