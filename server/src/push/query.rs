@@ -193,15 +193,24 @@ static REFRESH: LazyLock<String> = LazyLock::new(|| {
     let head = format!(
         "with log as materialized (
             select count(*) as total,
-                   coalesce(bit_or(sections) filter (where late), 0::int2) | $3::int2 as sections,
+                   coalesce(bit_or(sections) filter (where late), 0::int2)
+                       | case when bool_or(partial) filter (where late) then 8 else 0 end::int2
+                       | $3::int2 as sections,
                    array_agg(added_moc order by id) filter (where late and sections & 4 <> 0)
                        as added
             from (
-                select id, sections, added_moc,
-                       not pg_visible_in_snapshot(xid, $2::pg_snapshot) as late
-                from dashboard.changes
-                where user_id = $1
-            ) as mine
+                select id, sections, added_moc, late,
+                       late and maybe_partial is not null and exists (
+                           select from dashboard.moc_coverage as c
+                           where c.moc_id = any (maybe_partial) and c.user_id = $1
+                             and c.parts_coverage_status = 'PARTIAL_ORDERED'
+                       ) as partial
+                from (
+                    select *, not pg_visible_in_snapshot(xid, $2::pg_snapshot) as late
+                    from dashboard.changes
+                    where user_id = $1
+                ) as mine
+            ) as judged
         )
         select 0::int2 as kind,
                coalesce((select base from dashboard.revisions where user_id = $1), 0)

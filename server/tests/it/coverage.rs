@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use dashboard_server::push::cursor::Cursor;
+use dashboard_server::push::query;
+use dashboard_server::push::section::Sections;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -457,12 +460,43 @@ async fn a_moc_that_enters_the_partial_table_while_it_is_renamed_is_shown_with_i
     with_database(|db| async move {
         moc(&db, MOC, "ada").await;
         db.run(&format!("insert into dashboard.moc_parts values ('{MOC}', 'p', 1, 10)")).await;
-        let mut renaming = begin(&db, "read committed").await;
-        renaming.execute("update dashboard.mocs set title = 'B'").await.unwrap();
-        db.run(STOCK).await;
-        db.run("delete from dashboard.changes").await;
-        renaming.execute("commit").await.unwrap();
-        assert_eq!(db.one::<i16>("select bit_or(sections) from dashboard.changes").await, 12);
+        // Renamed first and entered first, and both ways committed last.
+        for (title, is_renamed_last) in [("B", true), ("C", false)] {
+            db.run("delete from dashboard.inventory").await;
+            let mut renaming = begin(&db, "read committed").await;
+            let mut stocking = begin(&db, "read committed").await;
+            let rename = format!("update dashboard.mocs set title = '{title}'");
+            renaming.execute(AssertSqlSafe(rename)).await.unwrap();
+            stocking.execute(STOCK).await.unwrap();
+            let (first, last) = if is_renamed_last {
+                (&mut stocking, &mut renaming)
+            } else {
+                (&mut renaming, &mut stocking)
+            };
+            first.execute("commit").await.unwrap();
+            let seen: Cursor =
+                db.one::<String>("select pg_current_snapshot()::text").await.parse().unwrap();
+            last.execute("commit").await.unwrap();
+            let read = query::refresh(&db.pool, "ada", &seen, Sections::NONE).await.unwrap();
+            assert!(read.sections.contains(Sections::PARTIAL), "{title}: {}", read.sections);
+            assert_eq!(read.view.partial_parts_mocs[0].title.as_str(), title);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_moc_that_is_not_in_the_partial_table_does_not_send_it() {
+    with_database(|db| async move {
+        moc(&db, MOC, "ada").await;
+        let seen: Cursor =
+            db.one::<String>("select pg_current_snapshot()::text").await.parse().unwrap();
+        db.run("update dashboard.mocs set updated_at = now() - interval '1 day'").await;
+        let read = query::refresh(&db.pool, "ada", &seen, Sections::NONE).await.unwrap();
+        assert_eq!(read.sections, Sections::NONE);
+        db.run("update dashboard.mocs set title = 'B'").await;
+        let read = query::refresh(&db.pool, "ada", &seen, Sections::NONE).await.unwrap();
+        assert_eq!(read.sections, Sections::RECENT);
     })
     .await;
 }

@@ -126,8 +126,8 @@ async fn what_a_start_changes_in_the_database_is_logged_and_nothing_is_where_it_
                     .collect::<Vec<_>>(),
             );
         }
-        let changes = [json!("dashboard.migrations"), json!(0), json!(2)];
-        let sources = [json!("dashboard.source_migrations"), json!(0), json!(3)];
+        let changes = [json!("dashboard.migrations"), json!(0), json!(3)];
+        let sources = [json!("dashboard.source_migrations"), json!(0), json!(5)];
         assert_eq!(migrated, [vec![changes, sources], vec![]]);
     })
     .await;
