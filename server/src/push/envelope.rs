@@ -5,22 +5,30 @@
 //! changes A→B→A shows B, and comparing A with the A that was last sent would leave it there. The
 //! triggers' exact masks do what such a comparison would be for.
 
+use bytes::Bytes;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde::ser::Error as _;
+use shared_types::event::NAMESPACE;
 use shared_types::{DashboardEvent, ErrorEvent, EventType, Id, RecentMoc, Revision, Timestamp};
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 use uuid::Uuid;
 
 use crate::clock;
 use crate::push::query::Refresh;
 use crate::push::section::Sections;
 
+/// How an event's packet begins: a message of Engine.IO, an event of Socket.IO.
+const EVENT: &str = "42";
+
 /// An event, encoded once for all sockets of a user.
 #[derive(Debug)]
 pub struct Message {
     /// What it is; also the Socket.IO event name.
     pub event_type: EventType,
-    /// The whole envelope as JSON.
-    pub body: Box<RawValue>,
+    /// The whole WebSocket frame, with the Socket.IO packet that bears the envelope: what the library
+    /// would send, byte for byte.
+    pub frame: Bytes,
 }
 
 /// The events that a refresh gives rise to.
@@ -77,7 +85,12 @@ fn encode<T: Serialize>(
     timestamp: Timestamp,
 ) -> Result<Message, serde_json::Error> {
     let event = DashboardEvent { event_id, event_type, timestamp, revision, payload };
-    Ok(Message { event_type, body: serde_json::value::to_raw_value(&event)? })
+    let mut packet = format!("{EVENT}{NAMESPACE},").into_bytes();
+    serde_json::to_writer(&mut packet, &(event_type.name(), &event))?;
+    let mut frame = Vec::new();
+    let packet = Frame::message(packet, OpCode::Data(Data::Text), true);
+    packet.format(&mut frame).map_err(serde_json::Error::custom)?;
+    Ok(Message { event_type, frame: frame.into() })
 }
 
 /// The head of the list, if it is the one MOC that was added and nothing else changed.
