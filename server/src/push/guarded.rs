@@ -109,9 +109,8 @@ impl<S: AsyncWrite + Unpin, F: Fn(&Arc<Connection>)> Guarded<S, F> {
             if self.sending.is_empty() {
                 break;
             }
-            let write = |stream: Pin<&mut S>, cx: &mut Context<'_>| {
-                stream.poll_write(cx, &self.sending)
-            };
+            let write =
+                |stream: Pin<&mut S>, cx: &mut Context<'_>| stream.poll_write(cx, &self.sending);
             let taken = ready!(poll_for_both(&mut self.stream, &self.connection, write))?;
             if taken == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -262,122 +261,4 @@ fn watch<T>(connection: &Connection, progress: Poll<io::Result<T>>) -> Poll<io::
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::sync::oneshot;
-
-    use super::*;
-
-    /// A ping without content and without a mask worth the name.
-    const EARLY: [u8; 6] = [0x89, 0x80, 0, 0, 0, 0];
-    const LATE: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
-    const LIMITS: FrameLimits = FrameLimits { max_message_bytes: 64, messages_per_s: 10 };
-
-    type Parts<S, F> = (Arc<Connection>, Guarded<S, F>, oneshot::Receiver<()>);
-
-    fn guarded<S>(stream: S) -> Parts<S, impl Fn(&Arc<Connection>) + Unpin> {
-        let (sender, over) = oneshot::channel();
-        let sender = Mutex::new(Some(sender));
-        let address = Address::of([127, 0, 0, 1].into());
-        let connection = Connection::new(Cookie::Absent, address, "c-1".into());
-        let call_back = move |_: &Arc<Connection>| {
-            sender.lock().unwrap().take().unwrap().send(()).ok();
-        };
-        let prefix = Bytes::from_static(&EARLY);
-        let stream = Guarded::new(
-            stream,
-            prefix,
-            Arc::clone(&connection),
-            LIMITS,
-            Arc::new(Metrics::new()),
-            Slot::unlimited(),
-            call_back,
-        );
-        (connection, stream, over)
-    }
-
-    #[tokio::test]
-    async fn what_came_with_the_request_is_read_first() {
-        let (mut client, server) = tokio::io::duplex(64);
-        let (_, mut stream, over) = guarded(server);
-        client.write_all(&LATE).await.unwrap();
-        let mut bytes = [0; 12];
-        stream.read_exact(&mut bytes).await.unwrap();
-        assert_eq!(bytes, *[EARLY, LATE].concat());
-        drop(stream);
-        over.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn what_goes_too_far_is_not_handed_on_and_answered_with_a_close() {
-        let (mut client, server) = tokio::io::duplex(64);
-        let (connection, mut stream, _over) = guarded(server);
-        // The head of a text message of 65 bytes, one more than is allowed.
-        client.write_all(&[0x81, 0x80 | 0x41]).await.unwrap();
-        let mut bytes = [0; 8];
-        stream.read_exact(&mut bytes[..6]).await.unwrap();
-        assert!(stream.read_exact(&mut bytes).await.is_err());
-        assert_eq!(connection.reason(), Some("message_size"));
-        let mut close = [0; 4];
-        client.read_exact(&mut close).await.unwrap();
-        assert_eq!((close[0], u16::from_be_bytes([close[2], close[3]])), (0x88, 1009));
-    }
-
-    #[tokio::test]
-    async fn a_stalled_client_is_no_longer_listened_to_either() {
-        let (connection, mut stream, _over) = guarded(Stalled);
-        stream.prefix.clear();
-        assert!(stream.write_all(b"event").await.is_err());
-        assert_eq!(connection.reason(), Some("slow_consumer"));
-        assert!(stream.read_u8().await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn closing_lets_the_last_frames_out() {
-        let (mut client, server) = tokio::io::duplex(64);
-        let (connection, stream, _over) = guarded(server);
-        let (mut read, mut write) = tokio::io::split(stream);
-        let mut prefix = [0; 6];
-        read.read_exact(&mut prefix).await.unwrap();
-        let reader = tokio::spawn(async move { read.read_u8().await });
-        connection.close_soon("refused");
-        assert!(reader.await.unwrap().is_err());
-        write.write_all(b"goodbye").await.unwrap();
-        let mut text = [0; 7];
-        client.read_exact(&mut text).await.unwrap();
-        assert_eq!((&text, connection.reason()), (b"goodbye", Some("refused")));
-        sleep(LAST_WRITES * 2).await;
-        assert!(write.write_all(b"more").await.is_err());
-    }
-
-    /// What the stream of a client that takes nothing says in the end.
-    struct Stalled;
-
-    impl AsyncRead for Stalled {
-        fn poll_read(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            _: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            Poll::Pending
-        }
-    }
-
-    impl AsyncWrite for Stalled {
-        fn poll_write(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            _: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
-}
+mod tests;

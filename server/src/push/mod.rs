@@ -113,12 +113,8 @@ impl Push {
         let (connection, position) = capture.open().await?;
         let stop = CancellationToken::new();
         let tasks = Supervisor::new(stop.clone(), Arc::clone(&metrics));
-        let door = Door {
-            rooms: Arc::clone(&rooms),
-            authenticator,
-            gate,
-            metrics: Arc::clone(&metrics),
-        };
+        let door =
+            Door { rooms: Arc::clone(&rooms), authenticator, gate, metrics: Arc::clone(&metrics) };
         let push = Self {
             rooms,
             service: service(config, door),
