@@ -51,7 +51,7 @@ pub(crate) struct Guarded<S, F: Fn(&Arc<Connection>)> {
     outgoing: Outgoing,
     /// What has yet to go out of the events that are on their way.
     sending: Bytes,
-    /// The stream may have kept what it took of events.
+    /// The stream may have kept some of what it took of events.
     is_unflushed: bool,
     metrics: Arc<Metrics>,
     /// Its place among the sockets.
@@ -103,11 +103,18 @@ impl<S: AsyncWrite + Unpin, F: Fn(&Arc<Connection>)> Guarded<S, F> {
         }
         loop {
             if self.sending.is_empty() {
+                // Before anything more is written: a buffer that takes it would hide that the client
+                // takes nothing.
+                if self.is_unflushed {
+                    let flush = AsyncWrite::poll_flush;
+                    ready!(poll_for_both(&mut self.stream, &self.connection, flush))?;
+                    self.is_unflushed = false;
+                }
                 // Also when nothing follows: what has been sent is not to be kept.
                 self.sending = self.connection.outbox.next().unwrap_or_default();
-            }
-            if self.sending.is_empty() {
-                break;
+                if self.sending.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
             }
             let write =
                 |stream: Pin<&mut S>, cx: &mut Context<'_>| stream.poll_write(cx, &self.sending);
@@ -118,11 +125,6 @@ impl<S: AsyncWrite + Unpin, F: Fn(&Arc<Connection>)> Guarded<S, F> {
             self.sending.advance(taken);
             self.is_unflushed = true;
         }
-        if self.is_unflushed {
-            ready!(poll_for_both(&mut self.stream, &self.connection, AsyncWrite::poll_flush))?;
-            self.is_unflushed = false;
-        }
-        Poll::Ready(Ok(()))
     }
 
     /// Looks at what a client sent, and ends the connection if it went too far.
