@@ -123,7 +123,7 @@ impl Metrics {
             drop(metrics.jwks_fetches.get_or_create(&ResultLabel { result }));
             drop(metrics.tls_reloads.get_or_create(&ResultLabel { result }));
         }
-        for reason in ["closed", "full", "encoding"] {
+        for reason in ["closed", "full"] {
             drop(metrics.emit_failures.get_or_create(&Reason { reason }));
         }
         metrics

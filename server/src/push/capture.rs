@@ -46,8 +46,6 @@ pub(crate) enum Signal {
     Lost,
     /// Changes may have been missed; from this position on none are.
     Gap(Position),
-    /// A socket of this user could not be sent an event because it had not been accepted yet.
-    Resend(UserId),
 }
 
 /// A user with changes.

@@ -5,22 +5,30 @@
 //! changes A→B→A shows B, and comparing A with the A that was last sent would leave it there. The
 //! triggers' exact masks do what such a comparison would be for.
 
+use bytes::Bytes;
 use serde::Serialize;
-use serde_json::value::RawValue;
-use shared_types::{DashboardEvent, ErrorEvent, EventType, Id, RecentMoc, Revision, Timestamp};
+use serde::ser::Error as _;
+use shared_types::event::NAMESPACE;
+use shared_types::{DashboardEvent, ErrorEvent, EventType, RecentMoc, Revision};
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 use uuid::Uuid;
 
 use crate::clock;
 use crate::push::query::Refresh;
 use crate::push::section::Sections;
 
+/// How an event's packet begins: a message of Engine.IO, an event of Socket.IO.
+const EVENT: &str = "42";
+
 /// An event, encoded once for all sockets of a user.
 #[derive(Debug)]
 pub struct Message {
     /// What it is; also the Socket.IO event name.
     pub event_type: EventType,
-    /// The whole envelope as JSON.
-    pub body: Box<RawValue>,
+    /// The whole WebSocket frame, with the Socket.IO packet that bears the envelope: what the library
+    /// would send, byte for byte.
+    pub frame: Bytes,
 }
 
 /// The events that a refresh gives rise to.
@@ -66,18 +74,18 @@ fn message<T: Serialize>(
     revision: Revision,
     payload: T,
 ) -> Result<Message, serde_json::Error> {
-    encode(event_type, revision, payload, clock::event_id(), clock::timestamp_now())
+    let (event_id, timestamp) = (clock::event_id(), clock::timestamp_now());
+    encode(&DashboardEvent { event_id, event_type, timestamp, revision, payload })
 }
 
-fn encode<T: Serialize>(
-    event_type: EventType,
-    revision: Revision,
-    payload: T,
-    event_id: Id,
-    timestamp: Timestamp,
-) -> Result<Message, serde_json::Error> {
-    let event = DashboardEvent { event_id, event_type, timestamp, revision, payload };
-    Ok(Message { event_type, body: serde_json::value::to_raw_value(&event)? })
+fn encode<T: Serialize>(event: &DashboardEvent<T>) -> Result<Message, serde_json::Error> {
+    let event_type = event.event_type;
+    let mut packet = format!("{EVENT}{NAMESPACE},").into_bytes();
+    serde_json::to_writer(&mut packet, &(event_type.name(), event))?;
+    let mut frame = Vec::new();
+    let packet = Frame::message(packet, OpCode::Data(Data::Text), true);
+    packet.format(&mut frame).map_err(serde_json::Error::custom)?;
+    Ok(Message { event_type, frame: frame.into() })
 }
 
 /// The head of the list, if it is the one MOC that was added and nothing else changed.
@@ -88,12 +96,59 @@ fn only_added<'a>(added: &[Option<Uuid>], recent: &'a [RecentMoc]) -> Option<&'a
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
+    use http::Request;
+    use hyper::service::Service as _;
     use serde_json::{Value, json};
     use shared_types::{
-        BuildStatus, DashboardView, Epoch, ErrorEventCode, SnapshotTag, Theme, Title,
+        BuildStatus, DashboardView, Epoch, ErrorEventCode, SnapshotTag, Theme, Timestamp, Title,
     };
+    use socketioxide::SocketIo;
+    use socketioxide::extract::SocketRef;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::sync::mpsc;
+    use tungstenite::protocol::frame::FrameHeader;
 
     use super::*;
+
+    /// What is in a message, taken apart as a client does it.
+    fn envelope(message: &Message) -> Value {
+        let mut cursor = Cursor::new(&message.frame);
+        let (_, length) = FrameHeader::parse(&mut cursor).unwrap().unwrap();
+        let start = usize::try_from(cursor.position()).unwrap();
+        let packet = std::str::from_utf8(&message.frame[start..]).unwrap();
+        assert_eq!(packet.len() as u64, length);
+        let packet = packet.strip_prefix("42/dashboard,").unwrap();
+        let (name, envelope): (String, Value) = serde_json::from_str(packet).unwrap();
+        assert_eq!(name, message.event_type.name());
+        envelope
+    }
+
+    /// The next frame as it comes, with its header.
+    async fn frame(client: &mut DuplexStream) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        loop {
+            let mut cursor = Cursor::new(&bytes);
+            if let Some((_, length)) = FrameHeader::parse(&mut cursor).unwrap() {
+                let header = usize::try_from(cursor.position()).unwrap();
+                bytes.resize(header + usize::try_from(length).unwrap(), 0);
+                client.read_exact(&mut bytes[header..]).await.unwrap();
+                return bytes;
+            }
+            bytes.push(client.read_u8().await.unwrap());
+        }
+    }
+
+    fn event<T>(payload: T) -> DashboardEvent<T> {
+        DashboardEvent {
+            event_id: clock::id(uuid(1)),
+            event_type: EventType::SummaryUpdated,
+            timestamp: Timestamp::try_from("2026-11-23T09:30:00.5Z").unwrap(),
+            revision: Revision::try_from(42).unwrap(),
+            payload,
+        }
+    }
 
     fn uuid(number: u128) -> Uuid {
         Uuid::from_u128(number)
@@ -126,22 +181,13 @@ mod tests {
     }
 
     fn sent(refresh: &Refresh) -> Vec<(EventType, Value)> {
-        let parse = |message: Message| {
-            (message.event_type, serde_json::from_str(message.body.get()).unwrap())
-        };
+        let parse = |message: Message| (message.event_type, envelope(&message));
         messages(refresh).unwrap().into_iter().map(parse).collect()
     }
 
     #[test]
     fn envelopes_have_the_contract_s_shape() {
-        let message = encode(
-            EventType::SummaryUpdated,
-            Revision::try_from(42).unwrap(),
-            DashboardView::default().summary,
-            clock::id(uuid(1)),
-            Timestamp::try_from("2026-11-23T09:30:00.5Z").unwrap(),
-        );
-        let value: Value = serde_json::from_str(message.unwrap().body.get()).unwrap();
+        let event = event(DashboardView::default().summary);
         let expected = json!({
             "eventId": "00000000-0000-0000-0000-000000000001",
             "type": "dashboard:summaryUpdated",
@@ -154,7 +200,41 @@ mod tests {
                 "mocsByCoverageStatus": { "FULL_INVENTORY": 0, "PARTIAL_ORDERED": 0, "NONE": 0 }
             }
         });
-        assert_eq!(value, expected);
+        assert_eq!(envelope(&encode(&event).unwrap()), expected);
+    }
+
+    #[tokio::test]
+    async fn frames_are_those_of_the_library_byte_for_byte() {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let (sender, mut sockets) = mpsc::unbounded_channel();
+        let (service, io) = SocketIo::builder().build_with_inner_svc(());
+        io.ns(NAMESPACE, async move |socket: SocketRef| sender.send(socket).unwrap());
+        let uri = "/socket.io/?EIO=4&transport=websocket";
+        let request = Request::builder().uri(uri).body(()).unwrap();
+        service.call((server, request)).into_inner().unwrap();
+        let mut connect = Frame::message("40/dashboard,", OpCode::Data(Data::Text), true);
+        connect.header_mut().mask = Some([0; 4]);
+        let mut bytes = Vec::new();
+        connect.format(&mut bytes).unwrap();
+        client.write_all(&bytes).await.unwrap();
+        let socket = sockets.recv().await.unwrap();
+        let least = encode(&event("")).unwrap().frame.len() - 4;
+        // The largest packet whose length takes two bytes, the smallest that takes eight, and
+        // letters of any kind.
+        let [most, more] = [65_535, 65_536].map(|length| "x".repeat(length - least));
+        for text in ["", &most, &more, "\"é\u{1f9f1}\u{2028}\n\\</"] {
+            let event = event(text);
+            socket.emit(event.event_type.name(), &event).unwrap();
+            let ours = encode(&event).unwrap().frame;
+            let theirs = loop {
+                let frame = frame(&mut client).await;
+                // Before it come the handshake's, and a heartbeat.
+                if frame.len() >= least {
+                    break frame;
+                }
+            };
+            assert!(ours == theirs, "{} letters", text.len());
+        }
     }
 
     #[test]
@@ -214,7 +294,7 @@ mod tests {
             reconnect_after_ms: None,
         };
         let message = error(Revision::default(), &event).unwrap();
-        let value: Value = serde_json::from_str(message.body.get()).unwrap();
+        let value = envelope(&message);
         let payload = json!({ "code": "TOKEN_EXPIRED", "message": "Session expired" });
         assert_eq!((&value["payload"], &value["type"]), (&payload, &json!("dashboard:error")));
     }

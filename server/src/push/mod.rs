@@ -5,8 +5,8 @@
 //! ```
 //!
 //! [`capture`] follows the change log and names users; [`coalesce`] decides when each is refreshed;
-//! [`query`] reads what changed, with its revision; [`envelope`] makes events of it; [`room`] hands
-//! them to the user's sockets. [`refresh`] is the task that drives them, [`compact`] keeps the log
+//! [`query`] reads what changed, with its revision; [`envelope`] makes events of it; [`room`] puts
+//! them into the [`outbox`] of each of the user's sockets, which [`guarded`] empties. [`refresh`] is the task that drives them, [`compact`] keeps the log
 //! short. Nothing here remembers what was last sent: see [`envelope`] for why that would be wrong.
 
 pub mod capture;
@@ -17,7 +17,10 @@ pub mod cursor;
 mod drain;
 pub mod envelope;
 pub mod frames;
+mod guarded;
 mod namespace;
+mod outbox;
+mod outgoing;
 pub mod query;
 mod refresh;
 pub(crate) mod room;
@@ -48,9 +51,10 @@ use crate::gate::{Gate, Slot};
 use crate::metrics::Metrics;
 use crate::push::capture::{Capture, CaptureError, Position, Signal};
 use crate::push::coalesce::{Coalescer, Pace};
-use crate::push::connection::{Connection, Guarded};
+use crate::push::connection::Connection;
 use crate::push::envelope::Message;
 use crate::push::frames::FrameLimits;
+use crate::push::guarded::Guarded;
 use crate::push::namespace::Door;
 use crate::push::refresh::{Reader, Refresher};
 use crate::push::room::Rooms;
@@ -58,8 +62,6 @@ pub(crate) use crate::push::supervise::PANIC_VARIABLE;
 use crate::push::supervise::Supervisor;
 use crate::telemetry::traces::Traces;
 
-/// Events wait here for a slow client; then it is cut off.
-const OUTBOUND_MAX_PACKETS: usize = 128;
 /// What clients say, once they have shown who they are, is a byte now and then.
 const READ_BUFFER: usize = 256;
 /// Room for a few batches of changes.
@@ -100,7 +102,7 @@ impl Push {
             interval: config.poll_interval(),
             rooms: Arc::clone(&rooms),
             metrics: Arc::clone(&metrics),
-            signals: signals.clone(),
+            signals,
         };
         let reader = Reader {
             pool: database.pool.clone(),
@@ -111,13 +113,8 @@ impl Push {
         let (connection, position) = capture.open().await?;
         let stop = CancellationToken::new();
         let tasks = Supervisor::new(stop.clone(), Arc::clone(&metrics));
-        let door = Door {
-            rooms: Arc::clone(&rooms),
-            authenticator,
-            gate,
-            metrics: Arc::clone(&metrics),
-            signals,
-        };
+        let door =
+            Door { rooms: Arc::clone(&rooms), authenticator, gate, metrics: Arc::clone(&metrics) };
         let push = Self {
             rooms,
             service: service(config, door),
@@ -233,7 +230,6 @@ fn service(config: &Config, door: Door) -> SocketIoService<()> {
         .connect_timeout(config.limits.connect_timeout() + LIBRARY_CONNECT_MARGIN)
         .ping_interval(Duration::from_millis(config.ping_interval_ms))
         .ping_timeout(Duration::from_millis(config.ping_timeout_ms))
-        .max_buffer_size(OUTBOUND_MAX_PACKETS)
         .ws_read_buffer_size(READ_BUFFER)
         .max_payload(config.limits.max_message_bytes.into())
         .ws_max_message_size(inbound_max)

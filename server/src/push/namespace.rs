@@ -11,12 +11,10 @@ use socketioxide::SocketIo;
 use socketioxide::extract::{SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::socket::DisconnectReason;
-use tokio::sync::mpsc;
 
 use crate::auth::{AuthError, Authenticator, Session, TokenKind};
 use crate::gate::Gate;
 use crate::metrics::{Limit, Metrics};
-use crate::push::capture::Signal;
 use crate::push::connection::{Connection, Cookie};
 use crate::push::room::{NoEntry, Rooms};
 
@@ -26,24 +24,20 @@ pub(crate) struct Door {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) signals: mpsc::Sender<Signal>,
 }
 
 /// Opens the namespace.
 pub(crate) fn install(io: &SocketIo, door: Door) {
     let door = Arc::new(door);
-    let keeper = Arc::clone(&door);
     let check = move |socket: SocketRef, auth: TryData<Value>| {
-        let door = Arc::clone(&keeper);
+        let door = Arc::clone(&door);
         async move {
             let admitted = door.admit(&socket, auth.0.ok());
             door.contain(&socket, admitted).await.unwrap_or(Err(Refused::Session))
         }
     };
-    let greet = move |socket: SocketRef| {
-        let door = Arc::clone(&door);
-        async move { door.contain(&socket, door.greet(&socket)).await.unwrap_or_default() }
-    };
+    // Whoever is let in has all that is needed already.
+    let greet = async || {};
     io.ns(NAMESPACE, greet.with(check));
 }
 
@@ -130,20 +124,6 @@ impl Door {
             }
         }
         done
-    }
-
-    /// The acceptance is on its way: events may follow it.
-    async fn greet(&self, socket: &SocketRef) {
-        let connection = connection(socket);
-        let Some((connection, session)) = connection
-            .as_ref()
-            .and_then(|connection| Some((connection, connection.session.get()?)))
-        else {
-            return;
-        };
-        if self.rooms.accept(connection) {
-            self.signals.send(Signal::Resend(session.user.clone())).await.ok();
-        }
     }
 
     /// The token of the handshake, else the cookie of the request (D-WS-2).

@@ -118,7 +118,6 @@ impl Refresher {
                 }
                 self.position.cursor = since;
             }
-            Signal::Resend(user) => self.mark(&user, Sections::ALL, now),
             Signal::Lost => self.tell(self.reader.rooms.doubt_all()),
             Signal::Gap(position) => {
                 self.start_over(position, now);

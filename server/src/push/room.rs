@@ -1,18 +1,16 @@
 //! Who is connected to this node, and the way to reach them (D-WS-3, D-WS-7).
 //!
 //! A socket enters before its acceptance is sent: the client reads its snapshot after that, so
-//! every change that the snapshot does not hold finds the socket here. Events are handed to each
-//! socket by itself and not by a broadcast to the room, because a broadcast does not say which
-//! socket could not take it, and that one has to be cut off rather than left stale.
+//! every change that the snapshot does not hold finds the socket here. Events that come before the
+//! acceptance wait for it in the connection's outbox. Each connection is handed its events by itself:
+//! one that cannot take them has to be cut off rather than left stale.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shared_types::Revision;
 use socketioxide::extract::SocketRef;
-use socketioxide::{SendError, SocketError};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -20,6 +18,7 @@ use uuid::Uuid;
 use crate::metrics::{EventLabel, Limit, Metrics};
 use crate::push::connection::Connection;
 use crate::push::envelope::Message;
+use crate::push::outbox::{Batch, Unsent};
 use crate::push::user::UserId;
 
 /// The sockets of this node.
@@ -35,7 +34,7 @@ pub(crate) struct Rooms {
 
 #[derive(Default)]
 struct Room {
-    members: Vec<Arc<Member>>,
+    members: Vec<Member>,
     /// The revision up to which everything has been sent to everyone here.
     sent: Option<Revision>,
     /// The highest revision that anyone here may have seen.
@@ -46,13 +45,10 @@ struct Room {
 }
 
 /// A socket in its user's room.
+#[derive(Clone)]
 struct Member {
     socket: SocketRef,
     connection: Arc<Connection>,
-    /// Events can be sent: the acceptance is on its way.
-    accepted: AtomicBool,
-    /// An event came before that.
-    missed: AtomicBool,
 }
 
 /// Why a socket cannot enter.
@@ -128,12 +124,7 @@ impl Rooms {
         connection: &Arc<Connection>,
         max_sockets: u32,
     ) -> Result<(), NoEntry> {
-        let member = Arc::new(Member {
-            socket: socket.clone(),
-            connection: Arc::clone(connection),
-            accepted: AtomicBool::new(false),
-            missed: AtomicBool::new(false),
-        });
+        let member = Member { socket: socket.clone(), connection: Arc::clone(connection) };
         let mut rooms = lock(&self.by_user);
         let first = rooms.is_empty();
         let count = rooms.get(user).map_or(0, |room| room.members.len());
@@ -153,21 +144,6 @@ impl Rooms {
             self.leave(connection, "transport_error");
             Err(NoEntry::Over)
         }
-    }
-
-    /// Notes that a socket's acceptance is on its way. True if an event came too early for it, so
-    /// that its user has to be refreshed.
-    pub(crate) fn accept(&self, connection: &Connection) -> bool {
-        let Some(session) = connection.session.get() else {
-            return false;
-        };
-        let rooms = lock(&self.by_user);
-        let members = rooms.get(&session.user).map(|room| room.members.as_slice());
-        let mut members = members.unwrap_or_default().iter();
-        members.find(|member| member.connection.id == connection.id).is_some_and(|member| {
-            member.accepted.store(true, Ordering::SeqCst);
-            member.missed.load(Ordering::SeqCst)
-        })
     }
 
     /// Lets a socket go. Safe to call twice.
@@ -253,33 +229,26 @@ impl Rooms {
 
     /// Hands all events up to that revision to all of the user's sockets. How many they are.
     pub(crate) fn deliver(&self, user: &UserId, revision: Revision, messages: &[Message]) -> usize {
-        let members = {
+        let connections = {
             let mut rooms = lock(&self.by_user);
             let Some(room) = rooms.get_mut(user) else {
                 return 0;
             };
             room.sent = Some(revision);
             room.seen = room.seen.max(room.sent);
-            room.members.clone()
+            room.connections()
         };
-        for member in &members {
-            self.hand_over(member, messages);
-        }
-        members.len()
+        self.hand_over(&connections, messages);
+        connections.len()
     }
 
     /// Hands a message to all of the user's sockets that says nothing about revisions.
     pub(crate) fn notify(&self, user: &UserId, make: impl FnOnce(Revision) -> Option<Message>) {
-        let (members, seen) = match lock(&self.by_user).get(user) {
-            Some(room) => (room.members.clone(), room.seen.unwrap_or_default()),
+        let (connections, seen) = match lock(&self.by_user).get(user) {
+            Some(room) => (room.connections(), room.seen.unwrap_or_default()),
             None => return,
         };
-        let Some(message) = make(seen) else {
-            return;
-        };
-        for member in members {
-            self.hand_over(&member, std::slice::from_ref(&message));
-        }
+        self.hand_over(&connections, make(seen).as_slice());
     }
 
     /// All connections, in an order that means nothing.
@@ -296,18 +265,15 @@ impl Rooms {
         reason: &'static str,
         make: impl FnOnce(Revision) -> Option<Message>,
     ) {
-        let member = connection.session.get().and_then(|session| {
+        let seen = connection.session.get().and_then(|session| {
             let rooms = lock(&self.by_user);
             let room = rooms.get(&session.user)?;
             let mut members = room.members.iter();
-            let member = members.find(|member| member.connection.id == connection.id)?;
-            Some((Arc::clone(member), room.seen.unwrap_or_default()))
+            members.find(|member| member.connection.id == connection.id)?;
+            Some(room.seen.unwrap_or_default())
         });
-        if let Some((member, seen)) = member
-            && let Some(message) = make(seen)
-        {
-            self.hand_over(&member, std::slice::from_ref(&message));
-        }
+        let message = seen.and_then(make);
+        self.hand_over(std::slice::from_ref(connection), message.as_slice());
         connection.close_soon(reason);
     }
 
@@ -351,51 +317,45 @@ impl Rooms {
                 let session = member.connection.session.get();
                 let over = session.is_some_and(|session| session.expires_at <= now);
                 if over && member.connection.reason().is_none() {
-                    expired.push((Arc::clone(member), room.seen.unwrap_or_default()));
+                    expired.push((member.clone(), room.seen.unwrap_or_default()));
                 }
             }
         }
         for (member, seen) in expired {
-            if let Some(message) = make(seen) {
-                self.hand_over(&member, std::slice::from_ref(&message));
-            }
+            self.hand_over(std::slice::from_ref(&member.connection), make(seen).as_slice());
             member.connection.close_soon("token_expired");
             // Leaving the namespace tells the official clients not to come back by themselves.
-            member.socket.clone().disconnect().ok();
+            member.socket.disconnect().ok();
         }
     }
 
-    fn hand_over(&self, member: &Member, messages: &[Message]) {
-        if !member.accepted.load(Ordering::SeqCst) {
-            member.missed.store(true, Ordering::SeqCst);
-            // Whoever of the two comes second sees what the first has stored.
-            if !member.accepted.load(Ordering::SeqCst) {
-                return;
+    /// Puts messages into outboxes, and cuts off whoever has too many waiting.
+    fn hand_over(&self, connections: &[Arc<Connection>], messages: &[Message]) {
+        let Some(batch) = Batch::new(messages) else {
+            return;
+        };
+        let mut count = 0;
+        for connection in connections {
+            match connection.send(&batch) {
+                Ok(()) => count += 1,
+                Err(unsent) => {
+                    self.metrics.emit_failed(unsent.label());
+                    if unsent == Unsent::Full {
+                        connection.cut("slow_consumer");
+                    }
+                }
             }
         }
         for message in messages {
-            let event = message.event_type.name();
-            match member.socket.emit(event, &message.body) {
-                Ok(()) => {
-                    self.metrics.events.get_or_create(&EventLabel { r#type: event }).inc();
-                }
-                Err(SendError::Socket(SocketError::Closed)) => {
-                    self.metrics.emit_failed("closed");
-                    return;
-                }
-                Err(SendError::Socket(SocketError::InternalChannelFull)) => {
-                    self.metrics.emit_failed("full");
-                    member.connection.cut("slow_consumer");
-                    return;
-                }
-                Err(SendError::Serialize(error)) => {
-                    self.metrics.emit_failed("encoding");
-                    tracing::error!(%error, event, "an event could not be encoded");
-                    member.connection.cut("encoding");
-                    return;
-                }
-            }
+            let label = EventLabel { r#type: message.event_type.name() };
+            self.metrics.events.get_or_create(&label).inc_by(count);
         }
+    }
+}
+
+impl Room {
+    fn connections(&self) -> Vec<Arc<Connection>> {
+        self.members.iter().map(|member| Arc::clone(&member.connection)).collect()
     }
 }
 

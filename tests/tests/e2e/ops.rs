@@ -87,7 +87,7 @@ async fn d_nfr_4_counters_whose_first_step_raises_an_alert_begin_at_zero() {
     let limits = limits.map(|limit| format!("dashboard_limited_total{{limit=\"{limit}\"}}"));
     let results = ["dashboard_tls_reloads_total", "dashboard_jwks_fetches_total"];
     let results = results.map(|name| format!("{name}{{result=\"error\"}}"));
-    let reasons = ["full", "closed", "encoding"];
+    let reasons = ["full", "closed"];
     let reasons =
         reasons.map(|reason| format!("dashboard_emit_failures_total{{reason=\"{reason}\"}}"));
     let others = ["dashboard_panics_total".to_owned(), "dashboard_capture_gaps_total".to_owned()];
