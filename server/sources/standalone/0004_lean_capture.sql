@@ -72,14 +72,15 @@ create function dashboard.mocs_move() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
     insert into dashboard.recounts (mocs, users)
-    values (array[old.id, new.id], array[old.user_id, new.user_id]);
+    values (array[new.id], array[old.user_id, new.user_id]);
     return null;
 end $$;
 
--- By row: moves are rare, and a condition spares every other update the call.
+-- By row: moves are rare, and the condition spares every other update the call. (A MOC with parts keeps
+-- its id: they refer to it.)
 create trigger coverage_move after update on dashboard.mocs
     for each row
-    when (old.id <> new.id or old.user_id <> new.user_id)
+    when (old.user_id <> new.user_id)
     execute function dashboard.mocs_move();
 
 create or replace function dashboard.recount() returns trigger
