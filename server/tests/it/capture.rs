@@ -190,7 +190,7 @@ async fn a_large_update_ends_after_a_small_one_of_the_same_session() {
         db.run(MANY).await;
         db.run(PARTS).await;
         let mut session = db.connection().await;
-        // A thousand times what it takes.
+        // Many times what all of them take together.
         session.execute("set statement_timeout = '30s'").await.unwrap();
         let one = format!("update dashboard.mocs set title = 'z' where id = '{A}'");
         for statement in [

@@ -460,7 +460,7 @@ async fn a_moc_that_enters_the_partial_table_while_it_is_renamed_is_shown_with_i
     with_database(|db| async move {
         moc(&db, MOC, "ada").await;
         db.run(&format!("insert into dashboard.moc_parts values ('{MOC}', 'p', 1, 10)")).await;
-        // Renamed first and entered first, and both ways committed last.
+        // Whichever commits last: the refresh that sees it shows the MOC under its new name.
         for (title, is_renamed_last) in [("B", true), ("C", false)] {
             db.run("delete from dashboard.inventory").await;
             let mut renaming = begin(&db, "read committed").await;
