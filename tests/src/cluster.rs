@@ -89,6 +89,12 @@ impl OwnCluster {
         execute(&mut self.connect().await, statements).await;
     }
 
+    /// Whether its database accepts further connections. Those that there are stay.
+    pub fn accept(&self, further: bool) {
+        let statement = format!("alter database {DATABASE} allow_connections {further}");
+        self.cluster().execute(&statement).expect("another database is open");
+    }
+
     /// Who may connect from where: one more first line of `pg_hba.conf`.
     pub fn allow(&self, line: &str) {
         let path = self.data().join("pg_hba.conf");
