@@ -158,7 +158,8 @@ pub struct Config {
     )]
     pub coalesce_window_ms: u64,
 
-    /// How many users to refresh at the same time; fewer than the database connections.
+    /// How many refreshes to run at the same time, each of users who are due together; fewer than
+    /// the database connections.
     #[arg(
         long, env = "DASHBOARD_REFRESH_CONCURRENCY", default_value_t = 6,
         value_parser = whole::<u32>(1..=1000), help_heading = PUSH

@@ -2,8 +2,9 @@
 //!
 //! Pure: no clock, no I/O, no tasks. Changes and the time come in through [`Coalescer::mark`] and
 //! [`Coalescer::finished`]; whom to refresh comes out of [`Coalescer::next`], which the caller asks
-//! again at [`Coalescer::next_due`]. A user is refreshed by one task at a time, so that the
-//! revisions that a socket gets only ever rise.
+//! again at [`Coalescer::next_due`]. A user is in one refresh at a time, so that the revisions that a
+//! socket gets only ever rise. Whoever is due at the same time is refreshed together, but for those
+//! whose refresh has failed: one that always fails must not take others along.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -39,8 +40,8 @@ pub enum Outcome {
 pub struct Pace {
     /// At most one refresh per user and window.
     pub window: Duration,
-    /// At most so many refreshes at the same time.
-    pub concurrency: usize,
+    /// At most so many users in one refresh.
+    pub batch: usize,
     /// Wait so long after a failed refresh; doubled with each further failure.
     pub retry_min: Duration,
     /// Wait at most so long.
@@ -54,7 +55,6 @@ pub struct Coalescer {
     users: HashMap<UserId, State>,
     /// When to look at a user again: to refresh it, or to forget it.
     due: BTreeSet<(Instant, UserId)>,
-    running: usize,
     /// Rises when cursors of before mean nothing any more.
     era: u64,
 }
@@ -83,7 +83,7 @@ impl Coalescer {
     #[must_use]
     pub fn new(pace: Pace) -> Self {
         let (users, due) = (HashMap::new(), BTreeSet::new());
-        Self { pace, users, due, running: 0, era: 0 }
+        Self { pace, users, due, era: 0 }
     }
 
     /// Notes a change.
@@ -105,40 +105,41 @@ impl Coalescer {
         }
     }
 
-    /// The next user whose refresh is to be started now, if the concurrency allows one.
-    pub fn next(&mut self, now: Instant) -> Option<(UserId, Dirty)> {
-        while self.running < self.pace.concurrency {
-            let (at, user) = self.due.first().cloned()?;
-            if at > now {
-                return None;
+    /// The users who are to be refreshed now, together; nobody, if nobody is due.
+    pub fn next(&mut self, now: Instant) -> Vec<(UserId, Dirty)> {
+        let mut batch = Vec::new();
+        while batch.len() < self.pace.batch
+            && let Some((at, user)) = self.due.first().filter(|(at, _)| *at <= now).cloned()
+        {
+            let is_alone = self.is_failing(&user);
+            if is_alone && !batch.is_empty() {
+                break;
             }
             self.due.remove(&(at, user.clone()));
             if let Some(State::Waiting { dirty, failures }) = self.users.remove(&user) {
                 let state = State::Running { started: now, era: self.era, dirty: None, failures };
                 self.users.insert(user.clone(), state);
-                self.running += 1;
-                return Some((user, dirty));
+                batch.push((user, dirty));
+                if is_alone {
+                    break;
+                }
             }
         }
-        None
+        batch
     }
 
     /// When to ask [`Coalescer::next`] again; none while only new changes or ended refreshes could
     /// make a difference.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        if self.running >= self.pace.concurrency {
-            return None;
-        }
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// Notes how a refresh that [`Coalescer::next`] gave out has ended.
+    /// Notes how the refresh of a user that [`Coalescer::next`] gave out has ended.
     pub fn finished(&mut self, user: &UserId, outcome: Outcome, now: Instant) {
         let Some(State::Running { started, era, dirty, failures }) = self.users.remove(user) else {
             return;
         };
-        self.running -= 1;
         let until = started + self.pace.window;
         match outcome {
             Outcome::Sent(cursor) => {
@@ -224,10 +225,10 @@ mod tests {
 
     const WINDOW: Duration = Duration::from_millis(100);
 
-    fn coalescer(concurrency: usize) -> Coalescer {
+    fn coalescer(batch: usize) -> Coalescer {
         Coalescer::new(Pace {
             window: WINDOW,
-            concurrency,
+            batch,
             retry_min: Duration::from_millis(200),
             retry_max: Duration::from_secs(5),
         })
@@ -241,6 +242,15 @@ mod tests {
         Dirty { since: cursor(since), forced: Sections::NONE, oldest, seen: oldest }
     }
 
+    fn only(batch: Vec<(UserId, Dirty)>) -> Dirty {
+        let [(_, dirty)] = <[_; 1]>::try_from(batch).unwrap();
+        dirty
+    }
+
+    fn names(batch: Vec<(UserId, Dirty)>) -> Vec<UserId> {
+        batch.into_iter().map(|(user, _)| user).collect()
+    }
+
     fn ms(count: u64) -> Duration {
         Duration::from_millis(count)
     }
@@ -250,66 +260,79 @@ mod tests {
         let (mut coalescer, start, ada) = (coalescer(4), Instant::now(), UserId::from("ada"));
         coalescer.mark(&ada, dirty(1, start), start);
         assert_eq!(coalescer.next_due(), Some(start));
-        assert_eq!(coalescer.next(start), Some((ada, dirty(1, start))));
-        assert_eq!(coalescer.next(start), None);
+        assert_eq!(coalescer.next(start), [(ada, dirty(1, start))]);
+        assert_eq!(coalescer.next(start), []);
     }
 
     #[test]
     fn later_changes_wait_for_the_window_and_go_out_together() {
         let (mut coalescer, start, ada) = (coalescer(4), Instant::now(), UserId::from("ada"));
         coalescer.mark(&ada, dirty(1, start), start);
-        coalescer.next(start).unwrap();
+        assert_eq!(coalescer.next(start).len(), 1);
         // While the refresh runs, and after it has ended.
         coalescer.mark(&ada, dirty(2, start + ms(1)), start + ms(1));
         coalescer.finished(&ada, Outcome::Sent(cursor(5)), start + ms(3));
         coalescer.mark(&ada, dirty(6, start + ms(9)), start + ms(9));
-        assert_eq!(coalescer.next(start + ms(99)), None);
+        assert_eq!(coalescer.next(start + ms(99)), []);
         assert_eq!(coalescer.next_due(), Some(start + WINDOW));
         // What the first refresh has seen already is not asked for again.
         let expected = dirty(5, start + ms(1));
-        assert_eq!(coalescer.next(start + WINDOW), Some((ada, expected)));
+        assert_eq!(coalescer.next(start + WINDOW), [(ada, expected)]);
     }
 
     #[test]
     fn a_change_after_the_window_goes_out_at_once() {
         let (mut coalescer, start, ada) = (coalescer(4), Instant::now(), UserId::from("ada"));
         coalescer.mark(&ada, dirty(1, start), start);
-        coalescer.next(start).unwrap();
+        assert_eq!(coalescer.next(start).len(), 1);
         coalescer.finished(&ada, Outcome::Sent(cursor(5)), start + ms(2));
         let later = start + ms(150);
-        assert_eq!(coalescer.next(later), None);
+        assert_eq!(coalescer.next(later), []);
         assert!(coalescer.users.is_empty(), "a user at rest is forgotten");
         coalescer.mark(&ada, dirty(7, later), later);
-        assert!(coalescer.next(later).is_some());
+        assert_eq!(coalescer.next(later).len(), 1);
     }
 
     #[test]
     fn one_refresh_per_user_at_a_time_even_beyond_the_window() {
         let (mut coalescer, start, ada) = (coalescer(4), Instant::now(), UserId::from("ada"));
         coalescer.mark(&ada, dirty(1, start), start);
-        coalescer.next(start).unwrap();
+        assert_eq!(coalescer.next(start).len(), 1);
         let later = start + ms(500);
         coalescer.mark(&ada, dirty(2, later), later);
-        assert_eq!(coalescer.next(later), None);
+        assert_eq!(coalescer.next(later), []);
         coalescer.finished(&ada, Outcome::Sent(cursor(9)), later);
-        assert!(coalescer.next(later).is_some());
+        assert_eq!(coalescer.next(later).len(), 1);
     }
 
     #[test]
-    fn concurrency_is_bounded_and_the_longest_waiting_goes_first() {
+    fn a_batch_is_bounded_and_the_longest_waiting_go_first() {
         let (mut coalescer, start) = (coalescer(2), Instant::now());
         let users = ["c", "a", "b"].map(UserId::from);
         for (place, user) in (0..).zip(&users) {
             let now = start + ms(place);
             coalescer.mark(user, dirty(1, now), now);
         }
-        let now = start + ms(10);
-        assert_eq!(coalescer.next(now).map(|(user, _)| user), Some(users[0].clone()));
-        assert_eq!(coalescer.next(now).map(|(user, _)| user), Some(users[1].clone()));
-        assert_eq!(coalescer.next(now), None);
-        assert_eq!(coalescer.next_due(), None, "only an ended refresh makes room");
-        coalescer.finished(&users[1], Outcome::Sent(cursor(2)), now);
-        assert_eq!(coalescer.next(now).map(|(user, _)| user), Some(users[2].clone()));
+        assert_eq!(names(coalescer.next(start + ms(1))), users[..2]);
+        assert_eq!(coalescer.next_due(), Some(start + ms(2)));
+        assert_eq!(coalescer.next(start + ms(1)), []);
+        assert_eq!(names(coalescer.next(start + ms(2))), users[2..]);
+        assert_eq!(coalescer.next_due(), None, "only a change or an ended refresh matters now");
+    }
+
+    #[test]
+    fn who_has_failed_is_refreshed_alone() {
+        let (mut coalescer, start) = (coalescer(9), Instant::now());
+        let users = ["a", "b", "c", "d"].map(UserId::from);
+        coalescer.mark(&users[1], dirty(1, start), start);
+        let owed = only(coalescer.next(start));
+        coalescer.finished(&users[1], Outcome::Failed(owed), start);
+        let now = start + ms(200);
+        for user in [&users[0], &users[2], &users[3]] {
+            coalescer.mark(user, dirty(1, now), now);
+        }
+        let order = [&users[..1], &users[1..2], &users[2..]];
+        assert_eq!(order.map(|_| names(coalescer.next(now))), order);
     }
 
     #[test]
@@ -318,7 +341,7 @@ mod tests {
         let start = now;
         coalescer.mark(&ada, dirty(3, now), now);
         for delay in [200, 400, 800, 1600, 3200, 5000, 5000] {
-            let (_, owed) = coalescer.next(now).unwrap();
+            let owed = only(coalescer.next(now));
             assert_eq!(owed, dirty(3, start));
             coalescer.mark(&ada, dirty(8, now), now);
             coalescer.finished(&ada, Outcome::Failed(owed), now);
@@ -326,7 +349,7 @@ mod tests {
             assert_eq!(coalescer.next_due(), Some(now + ms(delay)));
             now += ms(delay);
         }
-        coalescer.next(now).unwrap();
+        assert_eq!(coalescer.next(now).len(), 1);
         coalescer.finished(&ada, Outcome::Sent(cursor(9)), now);
         assert!(!coalescer.is_failing(&ada));
     }
@@ -336,14 +359,14 @@ mod tests {
         let (mut coalescer, start) = (coalescer(2), Instant::now());
         let [running, waiting] = ["a", "b"].map(UserId::from);
         coalescer.mark(&running, dirty(50, start), start);
-        coalescer.next(start).unwrap();
+        assert_eq!(coalescer.next(start).len(), 1);
         coalescer.mark(&waiting, dirty(50, start), start);
         coalescer.start_over(&cursor(10), start);
         // The answer of the old database must not hide changes of the new one.
         coalescer.finished(&running, Outcome::Sent(cursor(60)), start);
         let everything = Dirty { forced: Sections::ALL, ..dirty(10, start) };
-        assert_eq!(coalescer.next(start), Some((waiting, everything.clone())));
-        assert_eq!(coalescer.next(start + WINDOW), Some((running, everything)));
+        assert_eq!(coalescer.next(start), [(waiting, everything.clone())]);
+        assert_eq!(coalescer.next(start + WINDOW), [(running, everything)]);
     }
 
     #[test]
@@ -352,13 +375,13 @@ mod tests {
         coalescer.mark(&ada, dirty(3, start), start);
         for _ in 0..5 {
             let now = coalescer.next_due().unwrap();
-            let (_, owed) = coalescer.next(now).unwrap();
+            let owed = only(coalescer.next(now));
             coalescer.finished(&ada, Outcome::Failed(owed), now);
         }
         let now = coalescer.next_due().unwrap().checked_sub(ms(1_000)).unwrap();
-        assert_eq!(coalescer.next(now), None);
+        assert_eq!(coalescer.next(now), []);
         coalescer.start_over(&cursor(10), now);
-        let (_, owed) = coalescer.next(now).unwrap();
+        let owed = only(coalescer.next(now));
         assert_eq!(owed, Dirty { forced: Sections::ALL, ..dirty(10, now) });
         // One that was on its way then fails as if for the second time.
         coalescer.start_over(&cursor(11), now);

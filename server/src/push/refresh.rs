@@ -1,5 +1,5 @@
-//! Refreshes users: takes signals of change, lets the coalescer decide when, reads the sections
-//! and hands the events to the rooms.
+//! Refreshes users: takes signals of change, lets the coalescer decide when and whom together, reads
+//! the sections and hands the events to the rooms.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::push::capture::{Position, Signal};
 use crate::push::coalesce::{Coalescer, Dirty, Outcome};
 use crate::push::cursor::Cursor;
 use crate::push::envelope::{self, Message};
-use crate::push::query::{self, QueryError};
+use crate::push::query::{self, Owed, QueryError, Refresh};
 use crate::push::room::Rooms;
 use crate::push::section::Sections;
 use crate::push::user::UserId;
@@ -35,14 +35,21 @@ const COMPARE_AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct Refresher {
     reader: Arc<Reader>,
     coalescer: Coalescer,
+    /// How many refreshes may run at the same time.
+    concurrency: usize,
     position: Position,
     /// While the change log is lost: when to look again for whom to tell.
     tell_at: Option<Instant>,
     /// A comparison of revisions that is owed, and how often it has failed.
     compare: Option<(Instant, u32)>,
-    running: HashMap<Id, (UserId, Dirty)>,
-    tasks: JoinSet<Outcome>,
+    running: HashMap<Id, Batch>,
+    /// Each returns up to where its users have been sent everything, in their order; none for those
+    /// who have not.
+    tasks: JoinSet<Vec<Option<Cursor>>>,
 }
+
+/// The users of a refresh, and what they are owed.
+type Batch = Arc<[(UserId, Dirty)]>;
 
 /// What a single refresh needs.
 pub(crate) struct Reader {
@@ -61,10 +68,16 @@ enum RefreshError {
 }
 
 impl Refresher {
-    pub(crate) fn new(reader: Reader, coalescer: Coalescer, position: Position) -> Self {
+    pub(crate) fn new(
+        reader: Reader,
+        coalescer: Coalescer,
+        concurrency: usize,
+        position: Position,
+    ) -> Self {
         Self {
             reader: Arc::new(reader),
             coalescer,
+            concurrency,
             position,
             tell_at: None,
             compare: None,
@@ -80,12 +93,10 @@ impl Refresher {
         stop: CancellationToken,
     ) {
         loop {
-            while let Some((user, dirty)) = self.coalescer.next(Instant::now()) {
-                let work = Arc::clone(&self.reader).refresh(user.clone(), dirty.clone());
-                let task = self.tasks.spawn(work);
-                self.running.insert(task.id(), (user, dirty));
-            }
-            let (due, tell_at) = (until(self.coalescer.next_due()), until(self.tell_at));
+            self.start();
+            // A refresh that ends makes room; until then it does not matter who is due.
+            let due = self.coalescer.next_due().filter(|_| self.has_room());
+            let (due, tell_at) = (until(due), until(self.tell_at));
             let compare_at = until(self.compare.map(|(at, _)| at));
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -99,6 +110,31 @@ impl Refresher {
                 () = compare_at => self.compare().await,
             }
         }
+    }
+
+    /// Starts the refreshes that are due.
+    fn start(&mut self) {
+        while self.has_room() {
+            let now = Instant::now();
+            let due = self.coalescer.next(now);
+            if due.is_empty() {
+                return;
+            }
+            let (batch, gone): (Vec<_>, Vec<_>) =
+                due.into_iter().partition(|(user, _)| self.reader.rooms.contains(user));
+            for (user, dirty) in gone {
+                self.coalescer.finished(&user, Outcome::Sent(dirty.since), now);
+            }
+            if !batch.is_empty() {
+                let batch = Batch::from(batch);
+                let task = self.tasks.spawn(Arc::clone(&self.reader).refresh(Arc::clone(&batch)));
+                self.running.insert(task.id(), batch);
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.running.len() < self.concurrency
     }
 
     async fn take(&mut self, signal: Signal) {
@@ -206,67 +242,111 @@ impl Refresher {
         self.reader.rooms.close_all("revision_lost");
     }
 
-    fn ended(&mut self, ended: Result<(Id, Outcome), JoinError>) {
-        let (id, outcome) = match ended {
-            Ok((id, outcome)) => (id, Some(outcome)),
+    fn ended(&mut self, ended: Result<(Id, Vec<Option<Cursor>>), JoinError>) {
+        let (id, sent) = match ended {
+            Ok(ended) => ended,
             Err(error) => {
                 if error.is_panic() {
                     self.reader.metrics.panics.inc();
                     tracing::error!("a refresh panicked");
                 }
-                (error.id(), None)
+                // It has sent nobody anything, as far as is known.
+                (error.id(), Vec::new())
             }
         };
-        let Some((user, dirty)) = self.running.remove(&id) else {
+        let Some(batch) = self.running.remove(&id) else {
             return;
         };
-        let outcome = outcome.unwrap_or(Outcome::Failed(dirty));
-        if matches!(outcome, Outcome::Failed(_)) && !self.coalescer.is_failing(&user) {
-            // Once per failure, not once per attempt.
-            self.reader.rooms.notify(&user, snapshot_unavailable);
+        let (mut sent, now) = (sent.into_iter(), Instant::now());
+        for (user, dirty) in &*batch {
+            let outcome = match sent.next().flatten() {
+                Some(cursor) => Outcome::Sent(cursor),
+                None => Outcome::Failed(dirty.clone()),
+            };
+            if matches!(outcome, Outcome::Failed(_)) && !self.coalescer.is_failing(user) {
+                // Once per failure, not once per attempt.
+                self.reader.rooms.notify(user, snapshot_unavailable);
+            }
+            self.coalescer.finished(user, outcome, now);
         }
-        self.coalescer.finished(&user, outcome, Instant::now());
     }
 }
 
 impl Reader {
-    /// Sends a user everything that is owed.
-    async fn refresh(self: Arc<Self>, user: UserId, dirty: Dirty) -> Outcome {
-        if !self.rooms.contains(&user) {
-            return Outcome::Sent(dirty.since);
-        }
-        let start = Instant::now();
-        let result = self.read_and_send(&user, &dirty, start).await;
-        self.metrics.refresh_duration.observe(start.elapsed().as_secs_f64());
-        let label = ResultLabel { result: if result.is_ok() { "ok" } else { "error" } };
-        self.metrics.refreshes.get_or_create(&label).inc();
-        match result {
-            Ok(cursor) => Outcome::Sent(cursor),
+    /// Sends users everything that they are owed.
+    async fn refresh(self: Arc<Self>, batch: Batch) -> Vec<Option<Cursor>> {
+        let started = Instant::now();
+        let read = query::in_time(self.read(&batch)).await;
+        let done = Instant::now();
+        let sent: Vec<_> = match read {
+            Ok(read) => batch
+                .iter()
+                .zip(read)
+                .map(|((user, dirty), read)| self.send(user, dirty, read, (started, done)))
+                .collect(),
             Err(error) => {
-                tracing::warn!(%user, %error, "a refresh failed and will be retried");
-                Outcome::Failed(dirty)
+                tracing::warn!(users = batch.len(), %error, "a refresh failed and will be retried");
+                vec![None; batch.len()]
             }
+        };
+        self.metrics.refresh_duration.observe(started.elapsed().as_secs_f64());
+        for sent in &sent {
+            let label = ResultLabel { result: if sent.is_some() { "ok" } else { "error" } };
+            self.metrics.refreshes.get_or_create(&label).inc();
         }
+        sent
     }
 
-    async fn read_and_send(
+    async fn read(
+        &self,
+        batch: &[(UserId, Dirty)],
+    ) -> Result<Vec<Result<Refresh, QueryError>>, QueryError> {
+        let owed: Vec<_> = batch
+            .iter()
+            .map(|(user, dirty)| Owed {
+                user: user.as_str(),
+                since: &dirty.since,
+                forced: dirty.forced,
+            })
+            .collect();
+        let mut read = query::refresh(&self.pool, &owed).await?;
+        // The rows that would say which sections changed may have been folded meanwhile.
+        let is_blind = |owed: &Owed<'_>, read: &Refresh| {
+            read.folded > *owed.since && read.sections != Sections::ALL
+        };
+        let blind: Vec<usize> = (0..owed.len())
+            .filter(|&place| read[place].as_ref().is_ok_and(|read| is_blind(&owed[place], read)))
+            .collect();
+        if !blind.is_empty() {
+            let everything: Vec<_> =
+                blind.iter().map(|&place| Owed { forced: Sections::ALL, ..owed[place] }).collect();
+            let again = query::refresh(&self.pool, &everything).await?;
+            for (place, again) in blind.into_iter().zip(again) {
+                read[place] = again;
+            }
+        }
+        Ok(read)
+    }
+
+    /// Sends a user what was read; returns up to where it was, if it could be.
+    fn send(
         &self,
         user: &UserId,
         dirty: &Dirty,
-        started: Instant,
-    ) -> Result<Cursor, RefreshError> {
-        let id = user.as_str();
-        let read = query::in_time(async {
-            let read = query::refresh(&self.pool, id, &dirty.since, dirty.forced).await?;
-            if read.folded > dirty.since && read.sections != Sections::ALL {
-                // The rows that would say which sections changed have been folded meanwhile.
-                return query::refresh(&self.pool, id, &dirty.since, Sections::ALL).await;
+        read: Result<Refresh, QueryError>,
+        (started, done): (Instant, Instant),
+    ) -> Option<Cursor> {
+        let encoded = read
+            .map_err(RefreshError::from)
+            .and_then(|read| Ok((envelope::messages(&read)?, read)));
+        let (messages, read) = match encoded {
+            Ok(encoded) => encoded,
+            Err(error) => {
+                tracing::warn!(%user, %error, "a refresh failed and will be retried");
+                return None;
             }
-            Ok(read)
-        });
-        let read = read.await?;
-        let (done, revision) = (Instant::now(), read.tag.revision);
-        let messages = envelope::messages(&read)?;
+        };
+        let revision = read.tag.revision;
         let sockets = self.rooms.deliver(user, revision, &messages);
         if !messages.is_empty() {
             self.metrics.change_to_emit.observe(dirty.oldest.elapsed().as_secs_f64());
@@ -281,7 +361,7 @@ impl Reader {
                 read: done,
             });
         }
-        Ok(read.cursor)
+        Some(read.cursor)
     }
 }
 

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use dashboard_server::push::cursor::Cursor;
-use dashboard_server::push::query;
 use dashboard_server::push::section::Sections;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::support::{TestDb, with_database};
+use crate::support::{TestDb, refresh, with_database};
 
 const MOC: &str = "00000000-0000-4000-8000-00000000000a";
 
@@ -477,7 +476,7 @@ async fn a_moc_that_enters_the_partial_table_while_it_is_renamed_is_shown_with_i
             let seen: Cursor =
                 db.one::<String>("select pg_current_snapshot()::text").await.parse().unwrap();
             last.execute("commit").await.unwrap();
-            let read = query::refresh(&db.pool, "ada", &seen, Sections::NONE).await.unwrap();
+            let read = refresh(&db.pool, "ada", &seen, Sections::NONE).await;
             assert!(read.sections.contains(Sections::PARTIAL), "{title}: {}", read.sections);
             assert_eq!(read.view.partial_parts_mocs[0].title.as_str(), title);
         }
@@ -492,10 +491,10 @@ async fn a_moc_that_is_not_in_the_partial_table_does_not_send_it() {
         let seen: Cursor =
             db.one::<String>("select pg_current_snapshot()::text").await.parse().unwrap();
         db.run("update dashboard.mocs set updated_at = now() - interval '1 day'").await;
-        let read = query::refresh(&db.pool, "ada", &seen, Sections::NONE).await.unwrap();
+        let read = refresh(&db.pool, "ada", &seen, Sections::NONE).await;
         assert_eq!(read.sections, Sections::NONE);
         db.run("update dashboard.mocs set title = 'B'").await;
-        let read = query::refresh(&db.pool, "ada", &seen, Sections::NONE).await.unwrap();
+        let read = refresh(&db.pool, "ada", &seen, Sections::NONE).await;
         assert_eq!(read.sections, Sections::RECENT);
     })
     .await;

@@ -114,6 +114,31 @@ async fn a_failed_refresh_is_told_and_made_good() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_shown_of_one_user_hides_nothing_of_another() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let (mut ada, mut bob) = (server.connect("ada").await, server.connect("bob").await);
+        // The tables of an application may know no such limit.
+        db.run("alter table dashboard.mocs drop constraint mocs_created_at_check").await;
+        // One transaction, so that both are due together.
+        let both = "insert into dashboard.mocs (user_id, title, theme, created_at)
+                    values ('ada', 'x', 'y', 'infinity'), ('bob', 'x', 'y', now())";
+        db.run(both).await;
+        let event = bob.event().await;
+        assert_eq!(event["type"], "dashboard:summaryUpdated", "{event}");
+        let event = ada.event().await;
+        assert_eq!(event["payload"]["code"], "SNAPSHOT_UNAVAILABLE", "{event}");
+        let bearer = format!("Bearer {}", access("ada"));
+        let response = server.get("/api/dashboard", &[("authorization", &bearer)]).await;
+        assert_eq!(response.status(), 500);
+        db.run("update dashboard.mocs set created_at = now() where user_id = 'ada'").await;
+        let event = ada.event().await;
+        assert_eq!(event["type"], "dashboard:summaryUpdated", "{event}");
+        server.await_metric("dashboard_panics_total 0").await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_change_log_made_anew_makes_clients_start_over() {
     with_server(|db: TestDb, server: TestServer| async move {
         let mut client = server.connect("ada").await;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dashboard_server::push::cursor::Cursor;
-use dashboard_server::push::query;
+use dashboard_server::push::query::{self, Owed, QueryError};
 use dashboard_server::push::section::Sections;
 use sqlx::Executor;
 
-use crate::support::with_database;
+use crate::support::{refresh, with_database};
 
 const WRITERS: usize = 6;
 const ROUNDS: usize = 40;
@@ -87,12 +87,12 @@ async fn a_refresh_reads_what_its_cursor_did_not_see_and_nothing_else() {
         db.run("insert into dashboard.mocs (user_id, title, theme) values ('bob', 'x', 'y')").await;
         let before = cursor().await;
 
-        let read = query::refresh(&db.pool, "ada", &before, Sections::NONE).await.unwrap();
+        let read = refresh(&db.pool, "ada", &before, Sections::NONE).await;
         assert_eq!((read.sections, read.tag.revision.get()), (Sections::NONE, 1));
         assert!(read.view.theme_breakdown.is_empty(), "what did not change is not read");
 
         slow.execute("commit").await.unwrap();
-        let read = query::refresh(&db.pool, "ada", &before, Sections::NONE).await.unwrap();
+        let read = refresh(&db.pool, "ada", &before, Sections::NONE).await;
         assert_eq!((read.sections, read.tag.revision.get()), (Sections::SUMMARY, 2));
         assert_eq!(read.view.summary.total_wishlist_items, 1);
         assert!(read.cursor > before);
@@ -100,13 +100,13 @@ async fn a_refresh_reads_what_its_cursor_did_not_see_and_nothing_else() {
         let moc = "insert into dashboard.mocs (user_id, title, theme) values ('ada', 'x', 'y')
                    returning id";
         let id: uuid::Uuid = db.one(moc).await;
-        let again = query::refresh(&db.pool, "ada", &read.cursor, Sections::NONE).await.unwrap();
+        let again = refresh(&db.pool, "ada", &read.cursor, Sections::NONE).await;
         assert_eq!(again.added, [Some(id)]);
         assert!(!again.sections.contains(Sections::PARTIAL));
         assert_eq!(again.view.recent_mocs.len(), 1);
 
         // Changes before the cursor are owed as well: an addition after it is not all there is.
-        let forced = query::refresh(&db.pool, "ada", &read.cursor, Sections::ALL).await.unwrap();
+        let forced = refresh(&db.pool, "ada", &read.cursor, Sections::ALL).await;
         assert_eq!(forced.sections, Sections::ALL);
         assert!(forced.added.is_empty());
         let (tag, view) = query::snapshot(&db.pool, "ada").await.unwrap();
@@ -128,6 +128,70 @@ async fn revisions_of_many_users_come_in_the_order_asked_for() {
         let revisions = query::revisions(&db.pool, &users).await.unwrap();
         let counts: Vec<_> = revisions.iter().map(|revision| revision.get()).collect();
         assert_eq!(counts, [1, 0, 2]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn users_are_read_together_each_by_what_it_is_owed() {
+    with_database(|db| async move {
+        let cursor = || async {
+            let text: String = db.one("select pg_current_snapshot()::text").await;
+            text.parse::<Cursor>().unwrap()
+        };
+        let add = |user: &str| {
+            format!(
+                "insert into dashboard.mocs (user_id, title, theme) values ('{user}', '{user}', 'y')"
+            )
+        };
+        for user in ["ada", "bob", "cyd"] {
+            db.run(&add(user)).await;
+        }
+        let early = cursor().await;
+        db.run("insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x')").await;
+        db.run(&add("bob")).await;
+        let late = cursor().await;
+        let owed = |user, since, forced| Owed { user, since, forced };
+        let owed = [
+            owed("bob", &early, Sections::NONE),
+            owed("nobody", &early, Sections::ALL),
+            owed("ada", &early, Sections::NONE),
+            owed("bob2", &early, Sections::NONE),
+            owed("cyd", &late, Sections::RECENT),
+        ];
+        let read = query::refresh(&db.pool, &owed).await.unwrap();
+        let read: Vec<_> = read.into_iter().map(Result::unwrap).collect();
+        let added = Sections::SUMMARY | Sections::THEMES | Sections::RECENT;
+        let sections = [added, Sections::ALL, Sections::SUMMARY, Sections::NONE, Sections::RECENT];
+        assert_eq!(read.iter().map(|read| read.sections).collect::<Vec<_>>(), sections);
+        for (owed, read) in owed.iter().zip(&read) {
+            let (tag, view) = query::snapshot(&db.pool, owed.user).await.unwrap();
+            assert_eq!(read.tag, tag, "{}", owed.user);
+            let (mut expected, is_read) = (view, |section| read.sections.contains(section));
+            if !is_read(Sections::SUMMARY) {
+                expected.summary = shared_types::DashboardSummary::default();
+            }
+            if !is_read(Sections::THEMES) {
+                expected.theme_breakdown.clear();
+            }
+            if !is_read(Sections::RECENT) {
+                expected.recent_mocs.clear();
+            }
+            assert_eq!(read.view, expected, "{}", owed.user);
+        }
+        assert_eq!(read[0].added.len(), 1);
+        assert_eq!(query::refresh(&db.pool, &[]).await.unwrap().len(), 0);
+
+        // What one user's data does, it does to nobody else.
+        db.run("alter table dashboard.mocs drop constraint mocs_created_at_check").await;
+        for bad in ["12000-01-01", "-infinity"] {
+            let set = "update dashboard.mocs set created_at =";
+            db.run(&format!("{set} '{bad}' where user_id = 'cyd'")).await;
+            let read = query::refresh(&db.pool, &owed).await.unwrap();
+            let is_bad = |read: &Result<_, QueryError>| matches!(read, Err(QueryError::Value(_)));
+            let bad = read.iter().map(is_bad).collect::<Vec<_>>();
+            assert_eq!(bad, [false, false, false, false, true]);
+        }
     })
     .await;
 }

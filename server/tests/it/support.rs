@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use dashboard_server::database::Database;
+use dashboard_server::push::cursor::Cursor;
+use dashboard_server::push::query::{self, Owed, Refresh};
+use dashboard_server::push::section::Sections;
 use dashboard_server::{Config, Secret, Server};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use jsonwebtoken::{EncodingKey, Header, encode};
@@ -50,6 +53,17 @@ pub(crate) async fn with_database<F: Future<Output = ()>>(test: impl FnOnce(Test
     if let Err(panic) = result {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// Reads what one user is owed.
+pub(crate) async fn refresh(
+    pool: &PgPool,
+    user: &str,
+    since: &Cursor,
+    forced: Sections,
+) -> Refresh {
+    let owed = [Owed { user, since, forced }];
+    query::refresh(pool, &owed).await.unwrap().remove(0).unwrap()
 }
 
 /// Runs a test on a running server.

@@ -1,0 +1,198 @@
+//! The rows of the statements, as values of the contract.
+
+use std::cmp::Reverse;
+
+use shared_types::{
+    BuildStatus, CoverImageUrl, CoverageStatus, DashboardView, Epoch, PartialPartsMoc, Percentage,
+    RecentMoc, Revision, SnapshotTag, Theme, ThemeStats, Title,
+};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use time::OffsetDateTime;
+use time::macros::datetime;
+use uuid::Uuid;
+
+use super::QueryError;
+use crate::clock;
+use crate::push::cursor::Cursor;
+
+/// The kinds of rows: their first column.
+pub(super) const HEAD: i16 = 0;
+const MOC_CELL: i16 = 1;
+const SETS: i16 = 2;
+const WISHLIST: i16 = 3;
+const RECENT: i16 = 4;
+const PARTIAL: i16 = 5;
+
+pub(super) const NO_HEAD: QueryError = QueryError::Value("dashboard.meta is empty");
+
+/// Gathers a user's rows into a view.
+#[derive(Default)]
+pub(super) struct Reader {
+    tag: Option<SnapshotTag>,
+    view: DashboardView,
+    recent: Vec<(OffsetDateTime, Uuid, RecentMoc)>,
+    partial: Vec<(Percentage, OffsetDateTime, Uuid, PartialPartsMoc)>,
+}
+
+impl Reader {
+    /// Takes a row and tells its kind.
+    pub(super) fn read(&mut self, row: &PgRow) -> Result<i16, QueryError> {
+        let kind = row.try_get(0)?;
+        match kind {
+            HEAD => self.tag = Some(tag(row.try_get(3)?, row.try_get(1)?)?),
+            MOC_CELL => self.moc_cell(row)?,
+            SETS => {
+                let count = count(row)?;
+                self.theme(theme(row)?).set_count += count;
+            }
+            WISHLIST => self.view.summary.total_wishlist_items = count(row)?,
+            RECENT => {
+                let (id, at) = (row.try_get(2)?, instant(row)?);
+                self.recent.push((at, id, recent_moc(row, id, at)?));
+            }
+            PARTIAL => {
+                let (id, at) = (row.try_get(2)?, instant(row)?);
+                let moc = partial_moc(row, id, at)?;
+                self.partial.push((moc.coverage_percentage, at, id, moc));
+            }
+            _ => return Err(QueryError::Value("a row of unknown kind")),
+        }
+        Ok(kind)
+    }
+
+    /// MOCs of one theme, build status and coverage status; of all themes where nobody asks.
+    fn moc_cell(&mut self, row: &PgRow) -> Result<(), QueryError> {
+        let count = count(row)?;
+        let summary = &mut self.view.summary;
+        summary.total_mocs += count;
+        let by_build = &mut summary.mocs_by_build_status;
+        *match build_status(row)? {
+            BuildStatus::Added => &mut by_build.added,
+            BuildStatus::InProgress => &mut by_build.in_progress,
+            BuildStatus::Built => &mut by_build.built,
+        } += count;
+        let by_coverage = &mut summary.mocs_by_coverage_status;
+        *match coverage_status(row)? {
+            CoverageStatus::FullInventory => &mut by_coverage.full_inventory,
+            CoverageStatus::PartialOrdered => &mut by_coverage.partial_ordered,
+            CoverageStatus::None => &mut by_coverage.none,
+        } += count;
+        if row.try_get::<Option<&str>, _>(4)?.is_some() {
+            self.theme(theme(row)?).moc_count += count;
+        }
+        Ok(())
+    }
+
+    fn theme(&mut self, theme: Theme) -> &mut ThemeStats {
+        let themes = &mut self.view.theme_breakdown;
+        let place = themes.iter().position(|stats| stats.theme == theme).unwrap_or_else(|| {
+            themes.push(ThemeStats { theme, moc_count: 0, set_count: 0 });
+            themes.len() - 1
+        });
+        &mut themes[place]
+    }
+
+    /// UNION ALL promises no order, so the lists get theirs here.
+    pub(super) fn finish(mut self) -> Result<(SnapshotTag, DashboardView), QueryError> {
+        let tag = self.tag.ok_or(NO_HEAD)?;
+        self.view
+            .theme_breakdown
+            .sort_by(|a, b| b.moc_count.cmp(&a.moc_count).then_with(|| a.theme.cmp(&b.theme)));
+        self.recent.sort_by_key(|(at, id, _)| Reverse((*at, *id)));
+        self.view.recent_mocs = self.recent.into_iter().map(|(.., moc)| moc).collect();
+        self.partial.sort_by_key(|(percent, at, id, _)| (*percent, Reverse(*at), *id));
+        self.view.partial_parts_mocs = self.partial.into_iter().map(|(.., moc)| moc).collect();
+        Ok((tag, self.view))
+    }
+}
+
+pub(super) fn tag(epoch: &str, count: i64) -> Result<SnapshotTag, QueryError> {
+    let epoch = Epoch::try_from(epoch).map_err(|invalid| QueryError::Value(invalid.0))?;
+    Ok(SnapshotTag { epoch, revision: revision(count)? })
+}
+
+pub(super) fn revision(count: i64) -> Result<Revision, QueryError> {
+    let count = u64::try_from(count).map_err(|_| QueryError::Value("a negative revision"))?;
+    Revision::try_from(count).map_err(|invalid| QueryError::Value(invalid.0))
+}
+
+pub(super) fn cursor(row: &PgRow, column: &str) -> Result<Cursor, QueryError> {
+    let text: &str = row.try_get(column)?;
+    text.parse().map_err(|_| QueryError::Value("a malformed snapshot"))
+}
+
+fn count(row: &PgRow) -> Result<u32, QueryError> {
+    u32::try_from(row.try_get::<i64, _>(1)?)
+        .map_err(|_| QueryError::Value("a count beyond 32 bits"))
+}
+
+fn title(row: &PgRow) -> Result<Title, QueryError> {
+    let text: String = row.try_get(3)?;
+    Title::try_from(text).map_err(|invalid| QueryError::Value(invalid.0))
+}
+
+fn theme(row: &PgRow) -> Result<Theme, QueryError> {
+    let text: String = row.try_get(4)?;
+    Theme::try_from(text).map_err(|invalid| QueryError::Value(invalid.0))
+}
+
+fn build_status(row: &PgRow) -> Result<BuildStatus, QueryError> {
+    match row.try_get(5)? {
+        "ADDED" => Ok(BuildStatus::Added),
+        "IN_PROGRESS" => Ok(BuildStatus::InProgress),
+        "BUILT" => Ok(BuildStatus::Built),
+        _ => Err(QueryError::Value("an unknown build status")),
+    }
+}
+
+fn coverage_status(row: &PgRow) -> Result<CoverageStatus, QueryError> {
+    match row.try_get(6)? {
+        "FULL_INVENTORY" => Ok(CoverageStatus::FullInventory),
+        "PARTIAL_ORDERED" => Ok(CoverageStatus::PartialOrdered),
+        "NONE" => Ok(CoverageStatus::None),
+        _ => Err(QueryError::Value("an unknown coverage status")),
+    }
+}
+
+fn recent_moc(row: &PgRow, id: Uuid, at: OffsetDateTime) -> Result<RecentMoc, QueryError> {
+    let cover: Option<String> = row.try_get(7)?;
+    Ok(RecentMoc {
+        id: clock::id(id),
+        title: title(row)?,
+        theme: theme(row)?,
+        build_status: build_status(row)?,
+        // A picture that cannot be shown safely is no reason to show nothing at all.
+        cover_image_url: cover.and_then(|url| CoverImageUrl::try_from(url).ok()),
+        created_at: timestamp(at)?,
+    })
+}
+
+fn partial_moc(row: &PgRow, id: Uuid, at: OffsetDateTime) -> Result<PartialPartsMoc, QueryError> {
+    let percent = u8::try_from(row.try_get::<i64, _>(1)?)
+        .ok()
+        .and_then(|percent| Percentage::try_from(percent).ok())
+        .ok_or(QueryError::Value("a percentage beyond 0 to 100"))?;
+    Ok(PartialPartsMoc {
+        id: clock::id(id),
+        title: title(row)?,
+        theme: theme(row)?,
+        build_status: build_status(row)?,
+        coverage_percentage: percent,
+        last_updated_at: timestamp(at)?,
+    })
+}
+
+/// The database's dates go beyond what the contract, and [`OffsetDateTime`], can express: up to
+/// `infinity`. The library's own reading panics there, so this reads what the wire bears: the
+/// microseconds since the year 2000.
+fn instant(row: &PgRow) -> Result<OffsetDateTime, QueryError> {
+    let since = time::Duration::microseconds(row.try_get_unchecked(8)?);
+    datetime!(2000-01-01 00:00 UTC).checked_add(since).ok_or(BAD_DATE)
+}
+
+const BAD_DATE: QueryError = QueryError::Value("a date beyond the year 9999");
+
+fn timestamp(at: OffsetDateTime) -> Result<shared_types::Timestamp, QueryError> {
+    clock::timestamp(at).ok_or(BAD_DATE)
+}
