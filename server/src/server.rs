@@ -12,13 +12,14 @@ use crate::app::App;
 use crate::auth::{Authenticator, KeyError};
 use crate::config::{Config, ConfigError};
 use crate::database::{Database, DatabaseError};
-use crate::flights::Flights;
 use crate::gate::{FORGET_INTERVAL, Gate};
 use crate::http::admin;
 use crate::metrics::Metrics;
 use crate::net::{ListenError, Listener, Tls};
 use crate::push::Push;
 use crate::push::capture::CaptureError;
+use crate::reads::batches::Batches;
+use crate::reads::flights::Flights;
 use crate::router::router;
 use crate::telemetry::TracesError;
 use crate::telemetry::traces::Traces;
@@ -157,6 +158,7 @@ impl Server {
             config,
             authenticator,
             database: Arc::new(database),
+            tags: Batches::new(),
             snapshots: Flights::new(),
             gate,
             metrics,

@@ -11,12 +11,13 @@ use shared_types::SnapshotTag;
 
 use crate::app::App;
 use crate::auth::Session;
+use crate::database::Database;
 use crate::error::ApiError;
-use crate::flights::Ticket;
 use crate::http::origin::{self, Sender};
 use crate::http::query::refuse_tokens;
 use crate::push::query;
 use crate::push::user::UserId;
+use crate::reads::flights::Ticket;
 
 /// The shared caches' part: nothing; the browser's part: ask each time.
 const CACHING: HeaderValue = HeaderValue::from_static("private, no-cache");
@@ -65,11 +66,8 @@ pub(crate) async fn respond(
     let tag = if known.is_empty() {
         None
     } else {
-        let read = async {
-            let _turn = app.database.turn().await?;
-            query::tag(&app.database.pool, user.as_str()).await
-        };
-        Some(query::in_time(read).await?).filter(|tag| known.contains(tag))
+        let tag = app.tags.join(user.clone(), |users| tags(&app.database, users));
+        Some(query::in_time(tag).await?).filter(|tag| known.contains(tag))
     };
     if let Some(tag) = tag {
         app.push.rooms().served(user, tag.revision);
@@ -90,6 +88,18 @@ pub(crate) async fn respond(
     let Snapshot { tag, body } = query::in_time(app.snapshots.join(user, read)).await?;
     app.push.rooms().served(user, tag.revision);
     Ok(tagged(([(CONTENT_TYPE, JSON)], body).into_response(), &tag))
+}
+
+/// Reads the tags of several users; what fails does so for all of them.
+async fn tags(database: &Database, users: Vec<UserId>) -> Vec<Result<SnapshotTag, ApiError>> {
+    let read = async {
+        let _turn = database.turn().await?;
+        query::tags(&database.pool, &users).await
+    };
+    match read.await {
+        Ok(tags) => tags.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(ApiError::from(error)); users.len()],
+    }
 }
 
 fn tagged(mut response: Response, tag: &SnapshotTag) -> Response {

@@ -13,7 +13,7 @@ mod statements;
 
 use std::time::Duration;
 
-use shared_types::{DashboardView, Revision, SnapshotTag};
+use shared_types::{DashboardView, SnapshotTag};
 use sqlx::postgres::PgRow;
 use sqlx::{PgExecutor, Row};
 use uuid::Uuid;
@@ -21,6 +21,7 @@ use uuid::Uuid;
 use self::rows::Reader;
 use crate::push::cursor::Cursor;
 use crate::push::section::Sections;
+use crate::push::user::UserId;
 
 /// How long to wait for an answer of several statements, with all that they wait for. Longer than
 /// any one of them may take, so it is what is left when the network fails in silence.
@@ -96,26 +97,17 @@ pub async fn snapshot(
     reader.finish()
 }
 
-/// Reads only the tag that a snapshot would have now.
+/// Reads only the tags that snapshots would have now: one for each, in the order of `users`.
 ///
 /// # Errors
 /// See [`QueryError`].
-pub async fn tag(db: impl PgExecutor<'_>, user: &str) -> Result<SnapshotTag, QueryError> {
-    let row = sqlx::query(statements::TAG.as_str()).bind(user).fetch_one(db).await?;
-    rows::tag(row.try_get(0)?, row.try_get(1)?)
-}
-
-/// Reads the revisions of many users: one for each, in the order of `users`.
-///
-/// # Errors
-/// See [`QueryError`].
-pub async fn revisions(
+pub async fn tags(
     db: impl PgExecutor<'_>,
-    users: &[String],
-) -> Result<Vec<Revision>, QueryError> {
-    let query = sqlx::query_scalar(statements::REVISIONS.as_str());
-    let counts: Vec<i64> = query.bind(users).fetch_all(db).await?;
-    counts.into_iter().map(rows::revision).collect()
+    users: &[UserId],
+) -> Result<Vec<SnapshotTag>, QueryError> {
+    let users: Vec<&str> = users.iter().map(UserId::as_str).collect();
+    let rows = sqlx::query(statements::TAGS.as_str()).bind(users).fetch_all(db).await?;
+    rows.iter().map(|row| rows::tag(row.try_get(0)?, row.try_get(1)?)).collect()
 }
 
 /// Begins a new epoch: what clients hold cannot be compared with the log any more. Returns it.

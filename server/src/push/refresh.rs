@@ -193,9 +193,9 @@ impl Refresher {
         let rooms = Arc::clone(&self.reader.rooms);
         let (occupants, mut revisions) = (rooms.occupants(), Vec::new());
         for chunk in occupants.chunks(COMPARE_CHUNK) {
-            let users: Vec<_> = chunk.iter().map(|o| o.user.as_str().to_owned()).collect();
-            match query::revisions(&self.reader.pool, &users).await {
-                Ok(read) => revisions.extend(read),
+            let users: Vec<_> = chunk.iter().map(|occupant| occupant.user.clone()).collect();
+            match query::tags(&self.reader.pool, &users).await {
+                Ok(tags) => revisions.extend(tags.into_iter().map(|tag| tag.revision)),
                 Err(error) => return self.compare_again(&error),
             }
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dashboard_server::push::compact::compact;
 use dashboard_server::push::query;
+use dashboard_server::push::user::UserId;
 use sqlx::Executor;
 
 use crate::support::{TestDb, config, start, with_database};
@@ -15,7 +16,7 @@ async fn rows(db: &TestDb) -> i64 {
 }
 
 async fn revision(db: &TestDb) -> u64 {
-    query::tag(&db.pool, "ada").await.unwrap().revision.get()
+    query::tags(&db.pool, &[UserId::from("ada")]).await.unwrap()[0].revision.get()
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dashboard_server::push::cursor::Cursor;
 use dashboard_server::push::query::{self, Owed, QueryError};
 use dashboard_server::push::section::Sections;
+use dashboard_server::push::user::UserId;
 use sqlx::Executor;
 
 use crate::support::{refresh, with_database};
@@ -116,7 +117,7 @@ async fn a_refresh_reads_what_its_cursor_did_not_see_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn revisions_of_many_users_come_in_the_order_asked_for() {
+async fn tags_of_many_users_come_in_the_order_asked_for() {
     with_database(|db| async move {
         db.run(
             "insert into dashboard.sets (user_id, title, theme) values ('ada', 'x', 'y');
@@ -124,10 +125,13 @@ async fn revisions_of_many_users_come_in_the_order_asked_for() {
              insert into dashboard.sets (user_id, title, theme) values ('bob', 'x', 'y')",
         )
         .await;
-        let users = ["bob", "nobody", "ada"].map(ToOwned::to_owned);
-        let revisions = query::revisions(&db.pool, &users).await.unwrap();
-        let counts: Vec<_> = revisions.iter().map(|revision| revision.get()).collect();
+        let users = ["bob", "nobody", "ada"];
+        let tags = query::tags(&db.pool, &users.map(UserId::from)).await.unwrap();
+        let counts: Vec<_> = tags.iter().map(|tag| tag.revision.get()).collect();
         assert_eq!(counts, [1, 0, 2]);
+        for (user, tag) in users.into_iter().zip(tags) {
+            assert_eq!(query::snapshot(&db.pool, user).await.unwrap().0, tag, "{user}");
+        }
     })
     .await;
 }

@@ -112,7 +112,7 @@ pub(super) fn tag(epoch: &str, count: i64) -> Result<SnapshotTag, QueryError> {
     Ok(SnapshotTag { epoch, revision: revision(count)? })
 }
 
-pub(super) fn revision(count: i64) -> Result<Revision, QueryError> {
+fn revision(count: i64) -> Result<Revision, QueryError> {
     let count = u64::try_from(count).map_err(|_| QueryError::Value("a negative revision"))?;
     Revision::try_from(count).map_err(|invalid| QueryError::Value(invalid.0))
 }

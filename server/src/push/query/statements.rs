@@ -4,18 +4,15 @@ use std::sync::LazyLock;
 
 use crate::push::section::Sections;
 
-/// The tag that a snapshot of `$1` would have now.
-pub(super) static TAG: LazyLock<String> = LazyLock::new(|| {
-    let (epoch, revision) = (epoch("$1"), revision("$1", CHANGES));
-    format!("select {epoch}, {revision}")
-});
-
-/// The revisions of the users `$1`, in that order.
-pub(super) static REVISIONS: LazyLock<String> = LazyLock::new(|| {
+/// The tags that snapshots of the users `$1` would have now, in that order.
+pub(super) static TAGS: LazyLock<String> = LazyLock::new(|| {
+    let epoch = epoch("u.id");
     let revision =
         revision("u.id", "(select count(*) from dashboard.changes where user_id = u.id)");
     format!(
-        "select {revision} from unnest($1::text[]) with ordinality as u (id, place) order by u.place"
+        "select {epoch}, {revision}
+        from unnest($1::text[]) with ordinality as u (id, place)
+        order by u.place"
     )
 });
 
