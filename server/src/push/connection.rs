@@ -131,6 +131,8 @@ impl Connection {
         if self.reason.set(reason).is_err() {
             return;
         }
+        // Whoever is on the way out asks for nothing.
+        self.settle();
         let connection = Arc::clone(self);
         tokio::spawn(async move {
             sleep(LAST_FRAME).await;

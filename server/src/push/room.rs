@@ -91,6 +91,7 @@ impl Rooms {
 
     /// Notes that a connection's stream is gone.
     pub(crate) fn over(&self, connection: &Arc<Connection>) {
+        // The library keeps what it knows of a stranger for as long as one may take to authenticate.
         connection.settle();
         let mut connections = lock(&self.connections);
         let known = connections.remove(&connection.id).is_some();
