@@ -2,9 +2,9 @@
 //! more.
 //!
 //! Three kinds of limit: [`Slots`] for what is held (connections, sockets), [`Rate`] for what is
-//! done again and again (requests, refused sessions), and [`Arrivals`] for what has to wait its turn
-//! (sockets, while many come at once). The gate only decides; whoever asks it says
-//! no in the words of its own protocol.
+//! done again and again (requests, refused sessions), and [`Arrivals`] for what may wait its turn
+//! (sockets, where many come at once). The gate only decides; whoever asks it says no in the words
+//! of its own protocol.
 
 mod address;
 mod arrivals;
