@@ -4,6 +4,10 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use crate::support::{TestDb, TestServer, access, config, start, with_database};
 
 /// How long somebody may hold the place, at the least.
@@ -11,6 +15,12 @@ const ARRIVAL: Duration = Duration::from_millis(250);
 const CLIENTS: u32 = 24;
 /// Half of what it would take if each held the place for as long as one may.
 const SOON: Duration = ARRIVAL.saturating_mul(CLIENTS / 2);
+
+/// More than arrive before the server has stopped: four each second.
+const WAITING: usize = 100;
+const UPGRADE: &[u8] = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: a\r\n\
+    Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// Runs a test on a server where one socket may arrive at a time.
 async fn with_one_place<F: Future<Output = ()>>(test: impl FnOnce(TestServer) -> F) {
@@ -87,6 +97,34 @@ async fn whoever_asks_for_nothing_makes_room_after_a_moment_and_stays() {
         assert!(metrics.contains("dashboard_limited_total{limit=\"arriving_sockets\"} 0"));
         first.send("41/dashboard,").await;
         server.await_metric("dashboard_connections 0").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_stops_lets_nobody_wait() {
+    with_database(|db: TestDb| async move {
+        let mut config = config(&db.url);
+        config.limits.max_arriving_sockets = 1;
+        let (server, running) = start(config).await;
+        let address = server.addr();
+        let waiting = join_all((0..WAITING).map(async |_| {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(UPGRADE).await.unwrap();
+            stream
+        }));
+        let waiting = waiting.await;
+        // And the one that asks.
+        running.await_metric(&format!("dashboard_http_connections {}", WAITING + 1)).await;
+        server.shutdown().await;
+        let answers = join_all(waiting.into_iter().map(async |mut stream| {
+            let mut answer = String::new();
+            // Of those that arrived, frames follow; they are no text, and of no interest.
+            stream.read_to_string(&mut answer).await.ok();
+            answer
+        }));
+        let told = answers.await.iter().filter(|text| text.contains("about to stop")).count();
+        assert!(told > WAITING / 2, "{told}");
     })
     .await;
 }
