@@ -83,8 +83,9 @@ impl Contender {
         kind: Kind,
         database_url: &str,
         tls: Certificate,
+        flags: &[&str],
     ) -> anyhow::Result<Self> {
-        Self::start_at(kind, database_url, Some(tls), 0, &[]).await
+        Self::start_at(kind, database_url, Some(tls), 0, flags).await
     }
 
     /// Kills it and starts it anew at the same address. Returns how long it did not answer.

@@ -1,11 +1,13 @@
 //! Admission: what a stranger, an address or a user may take, and the count of those that wanted
 //! more.
 //!
-//! Two kinds of limit: [`Slots`] for what is held (connections, sockets) and [`Rate`] for what is
-//! done again and again (requests, refused sessions). The gate only decides; whoever asks it says
-//! no in the words of its own protocol.
+//! Three kinds of limit: [`Slots`] for what is held (connections, sockets), [`Rate`] for what is
+//! done again and again (requests, refused sessions), and [`Arrivals`] for what may wait its turn
+//! (sockets, where many come at once). The gate only decides; whoever asks it says no in the words
+//! of its own protocol.
 
 mod address;
+mod arrivals;
 mod rate;
 mod slots;
 
@@ -16,6 +18,8 @@ use std::time::Duration;
 use http::HeaderMap;
 
 pub(crate) use self::address::Address;
+pub(crate) use self::arrivals::Arrival;
+use self::arrivals::Arrivals;
 use self::rate::Rate;
 pub(crate) use self::slots::Slot;
 use self::slots::Slots;
@@ -25,6 +29,9 @@ use crate::push::user::UserId;
 
 /// A burst lasts so long at the full rate.
 const BURST_S: u32 = 10;
+/// How long a socket waits until it may arrive. Less than clients wait for a socket: ours give up
+/// after ten seconds, and know no better than to come back at the end of the line.
+const ARRIVAL_PATIENCE: Duration = Duration::from_secs(8);
 /// Lines that refused requests of one address may fill in the log, in a minute.
 const LINES_PER_MINUTE: u32 = 60;
 /// How often what is known of addresses and users at rest is forgotten.
@@ -37,6 +44,7 @@ pub(crate) struct Gate {
     connections: Arc<Slots>,
     addresses: Arc<Slots<Address>>,
     sockets: Arc<Slots>,
+    arrivals: Arrivals,
     requests: Rate<Address>,
     snapshots: Rate<UserId>,
     auth_failures: Rate<Address>,
@@ -67,6 +75,7 @@ impl Gate {
             connections: Slots::new(limits.max_connections),
             addresses: Slots::new(limits.max_connections_per_address),
             sockets: Slots::new(limits.max_sockets),
+            arrivals: Arrivals::new(limits.max_arriving_sockets),
             requests: Rate::per_second(rate(limits.requests_per_s)),
             snapshots: Rate::per_second(rate(limits.requests_per_s_per_user)),
             auth_failures: Rate::per_minute(failures),
@@ -102,6 +111,15 @@ impl Gate {
             self.metrics.limited(Limit::Sockets);
         }
         slot
+    }
+
+    /// Waits until a socket may arrive, which it does for as long as the place is held.
+    pub(crate) async fn arrival(&self) -> Option<Arrival> {
+        let arrival = self.arrivals.begin(ARRIVAL_PATIENCE).await;
+        if arrival.is_none() {
+            self.metrics.limited(Limit::ArrivingSockets);
+        }
+        arrival
     }
 
     /// Who sends a request, as far as can be known.

@@ -96,11 +96,12 @@ pub(super) async fn large_event(
 async fn start(kind: Kind, database: &Database, tls: bool) -> anyhow::Result<(Contender, Target)> {
     let (contender, target) = if tls {
         let certificate = contender::certificate()?;
-        let contender = Contender::start_tls(kind, &database.url, certificate.clone()).await?;
+        let (url, tls) = (&database.url, certificate.clone());
+        let contender = Contender::start_tls(kind, url, tls, crowd::FLAGS).await?;
         let target = Target::tls(&contender.address, &certificate)?;
         (contender, target)
     } else {
-        let contender = Contender::start(kind, &database.url).await?;
+        let contender = Contender::start_with(kind, &database.url, crowd::FLAGS).await?;
         let target = Target::plain(&contender.address);
         (contender, target)
     };

@@ -46,7 +46,7 @@ pub(super) async fn run(
     database: &Database,
     load: Load,
 ) -> anyhow::Result<Vec<Figure>> {
-    let contender = Contender::start(kind, &database.url).await?;
+    let contender = Contender::start_with(kind, &database.url, crowd::FLAGS).await?;
     let target = Target::plain(&contender.address);
     let joined = crowd::join(&target, (0..load.sockets).map(typical).collect()).await?;
     // The crowd's coming is over.

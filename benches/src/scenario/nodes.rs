@@ -21,7 +21,7 @@ const IDLE: Duration = Duration::from_secs(10);
 pub(super) async fn run(database: &Database) -> anyhow::Result<Vec<Figure>> {
     let mut nodes = Vec::new();
     for _ in 0..NODES {
-        nodes.push(Contender::start(Kind::Server, &database.url).await?);
+        nodes.push(Contender::start_with(Kind::Server, &database.url, crowd::FLAGS).await?);
     }
     sleep(Duration::from_secs(2)).await;
     let alone = per_node(database).await?;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::crowd;
 use crate::contender::{Contender, Kind};
 use crate::database::{Database, typical};
 use crate::figures::{Figure, Promise, figure, median};
@@ -36,7 +37,7 @@ struct Written {
 /// Measures the server.
 #[expect(clippy::cast_precision_loss, reason = "counts")]
 pub(super) async fn run(database: &Database, minutes: u64) -> anyhow::Result<Vec<Figure>> {
-    let server = Contender::start(Kind::Server, &database.url).await?;
+    let server = Contender::start_with(Kind::Server, &database.url, crowd::FLAGS).await?;
     let target = Arc::new(Target::plain(&server.address));
     let (tasks, files) = (tasks(&server).await?, server.files()?);
     let written: Arc<Vec<Mutex<Written>>> =

@@ -8,7 +8,8 @@ use client_sdk::random::Random;
 use http::StatusCode;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::contender::{Contender, Kind};
 use crate::database::{Database, typical};
@@ -19,13 +20,24 @@ use crate::tokens;
 
 pub(super) const SMALL: usize = 2_000;
 const PATIENCE: Duration = Duration::from_mins(2);
+/// How often the load generator looks whether it is late.
+const PROBE: Duration = Duration::from_millis(20);
 
 /// What a client reports.
 enum News {
     /// It shows a fresh snapshot, and its socket is open.
-    Live { snapshot_ms: f64 },
+    Live(Fetched),
     /// A snapshot was not to be had just then.
     Refused,
+}
+
+/// What a snapshot took, as its client sees it, in milliseconds.
+#[derive(Clone, Copy)]
+struct Fetched {
+    /// To be connected to the server.
+    connect_ms: f64,
+    /// That, and the answer.
+    whole_ms: f64,
 }
 
 /// Measures one contender with that many clients.
@@ -47,8 +59,15 @@ pub(super) async fn run(
     until_live(&mut news, clients).await?;
     let down = contender.restart().await?;
     let back = Instant::now();
-    let (snapshots, refused) = until_live(&mut news, clients).await?;
+    let stop = CancellationToken::new();
+    let late = tokio::spawn(lateness(stop.clone()));
+    let (fetched, refused) = until_live(&mut news, clients).await?;
     let took = back.elapsed();
+    stop.cancel();
+    let late = late.await?;
+    let of = |part: fn(&Fetched) -> f64| fetched.iter().map(part).collect::<Vec<_>>();
+    let snapshots = of(|fetched| fetched.whole_ms);
+    let connects = of(|fetched| fetched.connect_ms);
     living.shutdown().await;
     contender.stop().await?;
     Ok(vec![
@@ -57,6 +76,8 @@ pub(super) async fn run(
         figure("snapshot meanwhile, p50", "ms", quantile(&snapshots, 0.5)),
         figure("snapshot meanwhile, p95", "ms", quantile(&snapshots, 0.95))
             .promised(Promise::AtMost(600.0)),
+        figure("of that, being connected, p95", "ms", quantile(&connects, 0.95)),
+        figure("the load generator's own delay, at most", "ms", quantile(&late, 1.0)),
         figure("snapshots asked for again", "", refused as f64),
     ])
 }
@@ -66,12 +87,12 @@ pub(super) async fn run(
 async fn until_live(
     news: &mut mpsc::UnboundedReceiver<News>,
     clients: usize,
-) -> anyhow::Result<(Vec<f64>, usize)> {
+) -> anyhow::Result<(Vec<Fetched>, usize)> {
     let (mut snapshots, mut refused) = (Vec::new(), 0);
     let all = async {
         while snapshots.len() < clients {
             match news.recv().await {
-                Some(News::Live { snapshot_ms }) => snapshots.push(snapshot_ms),
+                Some(News::Live(fetched)) => snapshots.push(fetched),
                 Some(News::Refused) => refused += 1,
                 None => break,
             }
@@ -80,6 +101,17 @@ async fn until_live(
     let ended = timeout(PATIENCE, all).await;
     anyhow::ensure!(ended.is_ok(), "only {} of {clients} are live", snapshots.len());
     Ok((snapshots, refused))
+}
+
+/// How late this process's own timers are, in milliseconds: what of a wait is the load generator's.
+async fn lateness(stop: CancellationToken) -> Vec<f64> {
+    let mut late = Vec::new();
+    while !stop.is_cancelled() {
+        let due = Instant::now() + PROBE;
+        sleep_until(due.into()).await;
+        late.push(due.elapsed().as_secs_f64() * 1e3);
+    }
+    late
 }
 
 /// A client by the SDK's law: it waits before each attempt, and longer after each failure.
@@ -113,14 +145,18 @@ async fn fetch(
     let mut failures = 0;
     loop {
         let asked = Instant::now();
-        let answer = async { Rest::open(target).await?.snapshot(token, None).await };
+        let answer = async {
+            let mut rest = Rest::open(target).await?;
+            let connect_ms = asked.elapsed().as_secs_f64() * 1e3;
+            anyhow::Ok((connect_ms, rest.snapshot(token, None).await?))
+        };
         let wait = match answer.await {
-            Ok(answer) if answer.status == StatusCode::OK => {
-                let snapshot_ms = asked.elapsed().as_secs_f64() * 1e3;
-                report.send(News::Live { snapshot_ms }).ok();
+            Ok((connect_ms, answer)) if answer.status == StatusCode::OK => {
+                let whole_ms = asked.elapsed().as_secs_f64() * 1e3;
+                report.send(News::Live(Fetched { connect_ms, whole_ms })).ok();
                 return;
             }
-            Ok(answer) => answer.retry_after.unwrap_or_default(),
+            Ok((_, answer)) => answer.retry_after.unwrap_or_default(),
             Err(_) => 0,
         };
         report.send(News::Refused).ok();

@@ -39,6 +39,14 @@ pub struct Limits {
     )]
     pub max_sockets_per_user: u32,
 
+    /// Sockets that may be between their opening and their user's snapshot at the same time; more wait
+    /// for their turn, and are told to come back if that takes too long (503).
+    #[arg(
+        long, env = "DASHBOARD_MAX_ARRIVING_SOCKETS", default_value_t = 256,
+        value_parser = whole::<u32>(1..=10_000_000)
+    )]
+    pub max_arriving_sockets: u32,
+
     /// How long a new socket may take to authenticate, in milliseconds.
     #[arg(
         long, env = "DASHBOARD_CONNECT_TIMEOUT_MS", default_value_t = 5_000,

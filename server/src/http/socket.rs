@@ -29,10 +29,12 @@ use crate::net::Stream;
 use crate::push::connection::{Connection, Cookie};
 
 const FULL: ApiError = ApiError::Busy("No more sockets can be served; try again later");
+const CROWDED: ApiError = ApiError::Busy("Too many sockets come at once; try again later");
+const STOPPING: ApiError = ApiError::Busy("The server is about to stop; try again later");
 /// All that the Socket.IO library reads of a request.
 const QUERY: &str = "/socket.io/?EIO=4&transport=websocket";
 
-/// Answers 101 and hands the stream to the Socket.IO library.
+/// Answers 101, once it is this socket's turn, and hands the stream to the Socket.IO library.
 pub(crate) async fn upgrade(
     State(app): State<Arc<App>>,
     mut request: Request,
@@ -40,7 +42,7 @@ pub(crate) async fn upgrade(
     check_query(request.uri().query().unwrap_or_default())?;
     let accept = accept_key(request.headers())?;
     if app.draining.is_cancelled() {
-        return Err(ApiError::Busy("The server is about to stop; try again later"));
+        return Err(STOPPING);
     }
     let slot = app.gate.socket().ok_or(FULL)?;
     let address = request.extensions().get::<Address>().copied();
@@ -48,10 +50,12 @@ pub(crate) async fn upgrade(
     let cookie = cookie(&app, request.uri(), request.headers());
     let correlation_id = request.extensions_mut().remove::<CorrelationId>();
     let correlation_id = correlation_id.map_or_else(|| "".into(), |id| id.0);
-    let connection = Connection::new(cookie, address, correlation_id);
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or(invalid("This connection cannot be upgraded"))?;
     drop(request);
+    let arrival = app.draining.run_until_cancelled(app.gate.arrival()).await;
+    let arrival = arrival.ok_or(STOPPING)?.ok_or(CROWDED)?;
+    let connection = Connection::new(cookie, address, correlation_id, arrival);
     tokio::spawn(run(app, connection, slot, upgrade));
     let headers = [
         (UPGRADE, HeaderValue::from_static("websocket")),

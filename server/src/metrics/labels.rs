@@ -62,6 +62,8 @@ pub enum Limit {
     Sockets,
     /// Sockets of one user.
     SocketsPerUser,
+    /// Sockets that arrive at the same time.
+    ArrivingSockets,
     /// Time to authenticate.
     AuthTimeout,
     /// Attempts to authenticate on one connection: one.
@@ -95,11 +97,12 @@ pub struct LimitLabel {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::Sockets,
         Self::SocketsPerUser,
+        Self::ArrivingSockets,
         Self::AuthTimeout,
         Self::AuthAttempts,
         Self::AuthFailures,
@@ -121,6 +124,7 @@ impl Limit {
             Self::ConnectionsPerAddress => "connections_per_address",
             Self::Sockets => "sockets",
             Self::SocketsPerUser => "sockets_per_user",
+            Self::ArrivingSockets => "arriving_sockets",
             Self::AuthTimeout => "auth_timeout",
             Self::AuthAttempts => "auth_attempts",
             Self::AuthFailures => "auth_failures",

@@ -15,13 +15,16 @@ use uuid::Uuid;
 
 use crate::auth::{AuthError, Session};
 use crate::clock;
-use crate::gate::Address;
+use crate::gate::{Address, Arrival};
 use crate::push::outbox::{Batch, Outbox, Unsent};
 
 /// How long a frame that was just handed to the library has to get into the writer's hands.
 const LAST_FRAME: Duration = Duration::from_millis(100);
 /// How long a closing connection may take to send what it has.
 pub(super) const LAST_WRITES: Duration = Duration::from_millis(500);
+
+/// How long a socket counts as one that arrives, at most and give or take the next look.
+pub(super) const ARRIVAL: Duration = Duration::from_millis(250);
 
 /// What the handshake's request bore as the session cookie.
 #[derive(Debug, Default)]
@@ -49,6 +52,8 @@ pub(crate) struct Connection {
     /// Whose it is, once it has authenticated.
     pub(crate) session: OnceLock<Session>,
     cookie: Mutex<Cookie>,
+    /// Its place among those who arrive, until its user has a snapshot.
+    arrival: Mutex<Option<Arrival>>,
     state: AtomicU8,
     reason: OnceLock<&'static str>,
     /// Events on their way to the client.
@@ -66,7 +71,12 @@ pub(super) const CUT: u8 = 2;
 
 impl Connection {
     /// A connection that has just been upgraded.
-    pub(crate) fn new(cookie: Cookie, address: Address, correlation_id: Arc<str>) -> Arc<Self> {
+    pub(crate) fn new(
+        cookie: Cookie,
+        address: Address,
+        correlation_id: Arc<str>,
+        arrival: Arrival,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id: clock::random_id(),
             correlation_id,
@@ -74,6 +84,7 @@ impl Connection {
             address,
             session: OnceLock::new(),
             cookie: Mutex::new(cookie),
+            arrival: Mutex::new(Some(arrival)),
             state: AtomicU8::new(OPEN),
             reason: OnceLock::new(),
             outbox: Outbox::default(),
@@ -85,6 +96,11 @@ impl Connection {
     /// The cookie, which is not kept.
     pub(crate) fn take_cookie(&self) -> Cookie {
         std::mem::take(&mut *self.cookie.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes room for the next one to arrive. Safe to call again and again.
+    pub(crate) fn settle(&self) {
+        drop(self.arrival.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Hands over events. They go out in this order, once the client has been told that it is
@@ -115,6 +131,8 @@ impl Connection {
         if self.reason.set(reason).is_err() {
             return;
         }
+        // Whoever is on the way out asks for nothing.
+        self.settle();
         let connection = Arc::clone(self);
         tokio::spawn(async move {
             sleep(LAST_FRAME).await;

@@ -69,7 +69,7 @@ const SIGNALS: usize = 64;
 /// How many users to refresh together. Eight share a statement at a third of the cost of their own;
 /// more gain little, and would wait longer for each other.
 const REFRESH_BATCH: usize = 16;
-/// How soon after its end a session's sockets are closed.
+/// How soon after its end a session's sockets are closed, and how often the other times are looked at.
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(250);
 /// How long sockets may take to close when the server stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -243,7 +243,8 @@ fn service(config: &Config, door: Door) -> SocketIoService<()> {
     service
 }
 
-/// Ends the sockets of sessions that run out, and those that never begin one, until told to stop.
+/// Ends the sockets of sessions that run out, and those that never begin one, and waits no longer for
+/// those that are slow to arrive, until told to stop.
 async fn expire(rooms: Arc<Rooms>, patience: Duration, stop: CancellationToken) {
     loop {
         tokio::select! {
@@ -251,6 +252,7 @@ async fn expire(rooms: Arc<Rooms>, patience: Duration, stop: CancellationToken) 
             () = sleep(EXPIRY_INTERVAL) => {
                 rooms.expire(clock::now(), expired);
                 rooms.cut_strangers(patience);
+                rooms.settle_slow();
             }
         }
     }

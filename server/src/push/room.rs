@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::metrics::{EventLabel, Limit, Metrics};
-use crate::push::connection::Connection;
+use crate::push::connection::{ARRIVAL, Connection};
 use crate::push::envelope::Message;
 use crate::push::outbox::{Batch, Unsent};
 use crate::push::user::UserId;
@@ -91,6 +91,8 @@ impl Rooms {
 
     /// Notes that a connection's stream is gone.
     pub(crate) fn over(&self, connection: &Arc<Connection>) {
+        // The library keeps what it knows of a stranger for as long as one may take to authenticate.
+        connection.settle();
         let mut connections = lock(&self.connections);
         let known = connections.remove(&connection.id).is_some();
         let last = connections.is_empty();
@@ -207,6 +209,7 @@ impl Rooms {
         if let Some(room) = lock(&self.by_user).get_mut(user) {
             room.seen = room.seen.max(Some(revision));
             room.doubts = 2;
+            room.members.iter().for_each(|member| member.connection.settle());
         }
     }
 
@@ -275,6 +278,14 @@ impl Rooms {
         let message = seen.and_then(make);
         self.hand_over(std::slice::from_ref(connection), message.as_slice());
         connection.close_soon(reason);
+    }
+
+    /// Makes room for others to arrive where somebody has taken long to. Who has a view and wants no
+    /// other, who says nothing and who is far away do not hold up the rest.
+    pub(crate) fn settle_slow(&self) {
+        let connections = lock(&self.connections);
+        let slow = connections.values().filter(|connection| connection.since.elapsed() >= ARRIVAL);
+        slow.for_each(|connection| connection.settle());
     }
 
     /// Ends connections that have been open for so long and say nothing of whose they are.

@@ -4,6 +4,8 @@
 //! own and drops it.
 
 #[cfg(test)]
+mod arrivals;
+#[cfg(test)]
 mod capture;
 #[cfg(test)]
 mod check;

@@ -72,6 +72,7 @@ async fn d_nfr_4_counters_whose_first_step_raises_an_alert_begin_at_zero() {
         "connections_per_address",
         "sockets",
         "sockets_per_user",
+        "arriving_sockets",
         "auth_timeout",
         "auth_attempts",
         "auth_failures",

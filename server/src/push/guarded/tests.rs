@@ -12,7 +12,7 @@ use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::*;
-use crate::gate::Address;
+use crate::gate::{Address, Arrival};
 use crate::net::Stream;
 use crate::push::connection::{CLOSING, Cookie, LAST_WRITES};
 use crate::push::outbox::{Batch, Unsent};
@@ -32,7 +32,7 @@ fn guarded<S>(stream: S) -> Parts<S, impl Fn(&Arc<Connection>) + Unpin> {
     let (sender, over) = oneshot::channel();
     let sender = Mutex::new(Some(sender));
     let address = Address::of([127, 0, 0, 1].into());
-    let connection = Connection::new(Cookie::Absent, address, "c-1".into());
+    let connection = Connection::new(Cookie::Absent, address, "c-1".into(), Arrival::unlimited());
     let call_back = move |_: &Arc<Connection>| {
         sender.lock().unwrap().take().unwrap().send(()).ok();
     };

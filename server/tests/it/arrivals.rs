@@ -1,0 +1,130 @@
+//! How sockets come in when many come at once: a few at a time, and the next as soon as one of them
+//! has what it came for, is gone, or takes too long. With one place here, so that each waits for the
+//! one before.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{TestDb, TestServer, access, config, start, with_database};
+
+/// How long somebody may hold the place, at the least.
+const ARRIVAL: Duration = Duration::from_millis(250);
+const CLIENTS: u32 = 24;
+/// Half of what it would take if each held the place for as long as one may.
+const SOON: Duration = ARRIVAL.saturating_mul(CLIENTS / 2);
+
+/// More than arrive before the server has stopped: four each second.
+const WAITING: usize = 100;
+const UPGRADE: &[u8] = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: a\r\n\
+    Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// Runs a test on a server where one socket may arrive at a time.
+async fn with_one_place<F: Future<Output = ()>>(test: impl FnOnce(TestServer) -> F) {
+    with_database(|db: TestDb| async move {
+        let mut config = config(&db.url);
+        config.limits.max_arriving_sockets = 1;
+        config.limits.connect_timeout_ms = 60_000;
+        let (server, running) = start(config).await;
+        test(running).await;
+        server.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_has_a_snapshot_makes_room_at_once() {
+    with_one_place(|server| async move {
+        for is_known in [false, true] {
+            let begun = Instant::now();
+            let mut clients = Vec::new();
+            for number in 0..CLIENTS {
+                let user = format!("user-{number}");
+                let bearer = format!("Bearer {}", access(&user));
+                let authorization = ("authorization", bearer.as_str());
+                let known = server.get("/api/dashboard", &[authorization]).await;
+                clients.push(server.connect(&user).await);
+                let tag = known.headers()["etag"].to_str().unwrap();
+                let (tag, status) = if is_known { (tag, 304) } else { ("\"0-0\"", 200) };
+                let headers = [authorization, ("if-none-match", tag)];
+                assert_eq!(server.get("/api/dashboard", &headers).await.status(), status);
+            }
+            assert!(begun.elapsed() < SOON, "{:?}, {is_known}", begun.elapsed());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_is_gone_makes_room_at_once() {
+    with_one_place(|server| async move {
+        let begun = Instant::now();
+        for _ in 0..CLIENTS / 2 {
+            drop(server.open(&[]).await);
+            drop(server.connect("ada").await);
+        }
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_is_refused_makes_room_at_once() {
+    with_one_place(|server| async move {
+        let begun = Instant::now();
+        for _ in 0..CLIENTS {
+            let mut client = server.open(&[]).await;
+            client.send("40/dashboard,").await;
+            assert!(client.frame().await.starts_with("44/dashboard,"));
+        }
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_asks_for_nothing_makes_room_after_a_moment_and_stays() {
+    with_one_place(|server| async move {
+        let begun = Instant::now();
+        let mut first = server.connect("ada").await;
+        let _second = server.open(&[]).await;
+        assert!(begun.elapsed() >= ARRIVAL, "{:?}", begun.elapsed());
+        // Neither turned away nor counted as such: it is there, and is heard.
+        let metrics = server.metrics().await;
+        assert!(metrics.contains("dashboard_limited_total{limit=\"arriving_sockets\"} 0"));
+        first.send("41/dashboard,").await;
+        server.await_metric("dashboard_connections 0").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_stops_lets_nobody_wait() {
+    with_database(|db: TestDb| async move {
+        let mut config = config(&db.url);
+        config.limits.max_arriving_sockets = 1;
+        let (server, running) = start(config).await;
+        let address = server.addr();
+        let waiting = join_all((0..WAITING).map(async |_| {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(UPGRADE).await.unwrap();
+            stream
+        }));
+        let waiting = waiting.await;
+        // And the one that asks.
+        running.await_metric(&format!("dashboard_http_connections {}", WAITING + 1)).await;
+        server.shutdown().await;
+        let answers = join_all(waiting.into_iter().map(async |mut stream| {
+            let mut answer = String::new();
+            // Of those that arrived, frames follow; they are no text, and of no interest.
+            stream.read_to_string(&mut answer).await.ok();
+            answer
+        }));
+        let told = answers.await.iter().filter(|text| text.contains("about to stop")).count();
+        assert!(told > WAITING / 2, "{told}");
+    })
+    .await;
+}
