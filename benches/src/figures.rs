@@ -14,12 +14,15 @@ use crate::contender::Kind;
 use crate::scenario::Scenario;
 
 /// One number.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Figure {
     pub(crate) name: &'static str,
     pub(crate) unit: &'static str,
     pub(crate) value: f64,
     pub(crate) promise: Promise,
+    /// What it was worked out from, if that is worth keeping: seconds since the start, and the
+    /// value then.
+    pub(crate) samples: Vec<(f64, f64)>,
 }
 
 /// What a figure of the server is held against.
@@ -35,12 +38,16 @@ pub(crate) enum Promise {
 
 /// A figure without a promise.
 pub(crate) fn figure(name: &'static str, unit: &'static str, value: f64) -> Figure {
-    Figure { name, unit, value, promise: Promise::None }
+    Figure { name, unit, value, promise: Promise::None, samples: Vec::new() }
 }
 
 impl Figure {
     pub(crate) fn promised(self, promise: Promise) -> Self {
         Self { promise, ..self }
+    }
+
+    pub(crate) fn sampled(self, samples: Vec<(f64, f64)>) -> Self {
+        Self { samples, ..self }
     }
 }
 
@@ -76,12 +83,15 @@ impl Figures {
         figures: Vec<Figure>,
     ) -> anyhow::Result<()> {
         let at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        for Figure { name, unit, value, promise } in figures {
+        for Figure { name, unit, value, promise, samples } in figures {
             println!("    {name:<42} {:>12} {unit}", shown(value));
-            let line = json!({
+            let mut line = json!({
                 "at": at, "round": round, "scenario": scenario.to_string(),
                 "contender": kind.to_string(), "figure": name, "unit": unit, "value": value,
             });
+            if !samples.is_empty() {
+                line["samples"] = json!(samples);
+            }
             writeln!(self.file, "{line}")?;
             let known =
                 self.rows.iter().position(|row| row.scenario == scenario && row.name == name);
@@ -189,7 +199,7 @@ mod tests {
         }
         assert!(figures.table().contains("<= 0.35 x  kept"), "{}", figures.table());
         let worse = figure("cpu", "ms", 9.0);
-        figures.add(2, Scenario::Connect, Kind::Server, vec![worse, worse]).unwrap();
+        figures.add(2, Scenario::Connect, Kind::Server, vec![worse.clone(), worse]).unwrap();
         assert!(figures.table().contains("BROKEN"), "{}", figures.table());
         let lines = std::fs::read_to_string(&file).unwrap();
         std::fs::remove_file(&file).unwrap();

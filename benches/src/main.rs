@@ -2,13 +2,15 @@
 //!
 //! [`scenario`] holds what is done to a contender; [`contender`] starts one and looks at it from
 //! outside; [`database`] makes the collection that all of them serve; [`socket`] and [`rest`] are
-//! the load generator's two kinds of client; [`figures`] keeps what was measured and tells it.
+//! the load generator's two kinds of client; [`figures`] keeps what was measured and tells it,
+//! and [`plots`] draws it.
 //!
 //! Contenders take turns within each round, so that a machine that grows slower does so for both.
 
 mod contender;
 mod database;
 mod figures;
+mod plots;
 mod rest;
 mod scenario;
 mod socket;
@@ -48,11 +50,17 @@ struct Cli {
     /// Where the database is kept between runs: it takes a minute to make.
     #[arg(long, default_value = "target/bench/postgres")]
     data_dir: PathBuf,
+    /// Measure nothing, but draw what `--json` holds into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    draw: Option<PathBuf>,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
+    if let Some(folder) = &cli.draw {
+        return plots::draw(&cli.json, folder);
+    }
     let database = Database::open(&cli.data_dir).await?;
     let mut figures = Figures::open(&cli.json)?;
     let scale = Scale { sockets: cli.sockets, minutes: cli.minutes };

@@ -80,13 +80,11 @@ pub(super) async fn run(database: &Database, minutes: u64) -> anyhow::Result<Vec
     server.stop().await?;
     // A sixth of the time warms up.
     let warm = &samples[samples.len() / 6..];
+    let growth = slope(warm);
+    let memory = median(&warm.iter().map(|(_, rss)| *rss).collect::<Vec<_>>());
     Ok(vec![
-        figure("growth of memory in 10 minutes", "%", slope(warm)).promised(Promise::AtMost(1.0)),
-        figure(
-            "memory, median",
-            "MiB",
-            median(&warm.iter().map(|(_, rss)| rss / 1024.0).collect::<Vec<_>>()),
-        ),
+        figure("growth of memory in 10 minutes", "%", growth).promised(Promise::AtMost(1.0)),
+        figure("memory, median", "MiB", memory).sampled(samples),
         figure("changes", "", wrote as f64),
         figure("events", "", events.load(Ordering::Relaxed) as f64),
         figure("connects", "", joins.load(Ordering::Relaxed) as f64),
@@ -182,16 +180,16 @@ async fn write(
     Ok(wrote)
 }
 
-/// Looks at the memory now and then: seconds since the start, and KiB.
+/// Looks at the memory now and then: seconds since the start, and MiB.
 async fn sample(server: &Contender, until: Instant) -> anyhow::Result<Vec<(f64, f64)>> {
     let begun = Instant::now();
     let mut samples = Vec::new();
     while Instant::now() < until {
         sleep(SAMPLE).await;
-        samples.push((begun.elapsed().as_secs_f64(), server.rss_kib()?));
+        samples.push((begun.elapsed().as_secs_f64(), server.rss_kib()? / 1024.0));
         if samples.len() % 24 == 0 {
             let (at, rss) = samples[samples.len() - 1];
-            println!("    {:>4.0} min  {:.1} MiB", at / 60.0, rss / 1024.0);
+            println!("    {:>4.0} min  {:.1} MiB", at / 60.0, rss);
         }
     }
     Ok(samples)
