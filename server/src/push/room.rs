@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_map_that_most_have_left_gives_back_its_memory() {
-        let mut map: HashMap<usize, ()> = (0..10 * SMALL).map(|key| (key, ())).collect();
+        let mut map: HashMap<usize, usize> = (0..10 * SMALL).map(|key| (key, key)).collect();
         let full = map.capacity();
         for key in 0..10 * SMALL {
             map.remove(&key);
