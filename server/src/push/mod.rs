@@ -62,8 +62,9 @@ pub(crate) use crate::push::supervise::PANIC_VARIABLE;
 use crate::push::supervise::Supervisor;
 use crate::telemetry::traces::Traces;
 
-/// What clients say, once they have shown who they are, is a byte now and then.
-const READ_BUFFER: usize = 256;
+/// What clients say, once they have shown who they are, is a byte now and then. The library's buffer
+/// stays as large as this and the handshake's token together.
+const READ_BUFFER: usize = 64;
 /// Room for a few batches of changes.
 const SIGNALS: usize = 64;
 /// How many users to refresh together. Eight share a statement at a third of the cost of their own;

@@ -100,7 +100,6 @@ impl Door {
             user = %user,
             "socket connected"
         );
-        socket.join(user.room());
         let door = Arc::clone(self);
         socket.on_disconnect(move |reason: DisconnectReason| {
             let (door, connection) = (Arc::clone(&door), Arc::clone(&connection));

@@ -6,6 +6,7 @@
 //! one that cannot take them has to be cut off rather than left stale.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ use crate::push::envelope::Message;
 use crate::push::outbox::{Batch, Unsent};
 use crate::push::user::UserId;
 
+/// Maps keep room for so many entries, once they have had it.
+const SMALL: usize = 1024;
+
 /// The sockets of this node.
 pub(crate) struct Rooms {
     by_user: Mutex<HashMap<UserId, Room>>,
@@ -32,6 +36,8 @@ pub(crate) struct Rooms {
     metrics: Arc<Metrics>,
 }
 
+/// The room `user:<userId>`. The library is not told of it: it would keep four maps for what it never
+/// gets to send (decision 56).
 #[derive(Default)]
 struct Room {
     members: Vec<Member>,
@@ -96,6 +102,7 @@ impl Rooms {
         let mut connections = lock(&self.connections);
         let known = connections.remove(&connection.id).is_some();
         let last = connections.is_empty();
+        give_back(&mut connections);
         drop(connections);
         // Of a socket that its disconnect handler has not said goodbye to yet, it will now say the same.
         let reason = match connection.session.get() {
@@ -162,6 +169,7 @@ impl Rooms {
         let gone = room.members.len() < before;
         if room.members.is_empty() {
             rooms.remove(&session.user);
+            give_back(&mut rooms);
         }
         drop(rooms);
         if gone {
@@ -370,7 +378,29 @@ impl Room {
     }
 }
 
+/// Gives back memory that a map has no use for any more: a crowd comes once, and the server stays.
+/// Moves entries only when half of them or more have gone, as twice their number is kept room for.
+fn give_back<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    map.shrink_to(SMALL.max(2 * map.len()));
+}
+
 /// A panic elsewhere does not leave these maps in a state that would be wrong.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_that_most_have_left_gives_back_its_memory() {
+        let mut map: HashMap<usize, usize> = (0..10 * SMALL).map(|key| (key, key)).collect();
+        for key in 1..10 * SMALL {
+            map.remove(&key);
+            give_back(&mut map);
+        }
+        assert_eq!(map.get(&0), Some(&0));
+        assert!(map.capacity() < 2 * SMALL, "there is room for {}", map.capacity());
+    }
 }

@@ -17,12 +17,6 @@ impl UserId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// The Socket.IO room of this user (D-WS-3).
-    #[must_use]
-    pub fn room(&self) -> String {
-        format!("user:{}", self.0)
-    }
 }
 
 impl From<&str> for UserId {
@@ -55,6 +49,5 @@ mod tests {
         assert!(!format!("{user} {user:?}").contains("ada"));
         assert_eq!(user.to_string(), UserId::from("ada@example.org").to_string());
         assert_ne!(user.to_string(), UserId::from("bob@example.org").to_string());
-        assert_eq!(user.room(), "user:ada@example.org");
     }
 }
