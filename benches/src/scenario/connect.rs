@@ -87,7 +87,8 @@ pub(super) async fn large_event(
     let count = sockets as f64;
     Ok(vec![
         figure("memory per connection before", "KiB", (idle - before) / count),
-        figure("memory per connection after", "KiB", (large - before) / count)
+        figure("memory per connection after", "KiB", (large - before) / count),
+        figure("left by the event", "KiB", (large - idle) / count)
             .promised(Promise::RatioAtMost(1.0)),
     ])
 }
