@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use private_postgres::{Cluster, Options};
 use sqlx::{Executor, PgPool};
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::contender::{Contender, Kind};
 
@@ -119,7 +121,8 @@ impl Database {
     }
 
     pub(crate) async fn close(self) {
-        self.pool.close().await;
+        // A run that was interrupted leaves writers behind, which would hold their connections.
+        timeout(Duration::from_secs(2), self.pool.close()).await.ok();
         if let Err(error) = self.cluster.stop() {
             eprintln!("the cluster did not stop: {error}");
         }

@@ -19,6 +19,8 @@ mod tokens;
 use std::path::PathBuf;
 
 use clap::Parser;
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::contender::Kind;
 use crate::database::Database;
@@ -62,9 +64,21 @@ async fn main() -> anyhow::Result<()> {
         return plots::draw(&cli.json, folder);
     }
     let database = Database::open(&cli.data_dir).await?;
+    // Whoever ends a run ends what it has started, too.
+    let mut terminated = signal(SignalKind::terminate())?;
+    let outcome = tokio::select! {
+        outcome = measure(&cli, &database) => outcome,
+        _ = ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        _ = terminated.recv() => Err(anyhow::anyhow!("terminated")),
+    };
+    database.close().await;
+    outcome
+}
+
+async fn measure(cli: &Cli, database: &Database) -> anyhow::Result<()> {
     let mut figures = Figures::open(&cli.json)?;
     let scale = Scale { sockets: cli.sockets, minutes: cli.minutes };
-    let scenarios = if cli.only.is_empty() { Scenario::by_default() } else { cli.only };
+    let scenarios = if cli.only.is_empty() { Scenario::by_default() } else { cli.only.clone() };
     for round in 1..=cli.rounds {
         for &scenario in &scenarios {
             for kind in scenario.contenders().iter().copied() {
@@ -72,12 +86,11 @@ async fn main() -> anyhow::Result<()> {
                     continue;
                 }
                 println!("round {round} of {}: {scenario}, {kind}", cli.rounds);
-                let measured = scenario::run(scenario, kind, scale, &database).await?;
+                let measured = scenario::run(scenario, kind, scale, database).await?;
                 figures.add(round, scenario, kind, measured)?;
             }
         }
     }
     println!("\n{}", figures.table());
-    database.close().await;
     Ok(())
 }

@@ -1,26 +1,25 @@
 //! Refreshes users: takes signals of change, lets the coalescer decide when and whom together, reads
 //! the sections and hands the events to the rooms.
 
+mod reader;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared_types::{ErrorEvent, ErrorEventCode, Revision};
-use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::{Metrics, ResultLabel};
+pub(crate) use self::reader::Reader;
 use crate::push::capture::{Position, Signal};
 use crate::push::coalesce::{Coalescer, Dirty, Outcome};
 use crate::push::cursor::Cursor;
 use crate::push::envelope::{self, Message};
-use crate::push::query::{self, Owed, QueryError, Refresh};
-use crate::push::room::Rooms;
+use crate::push::query::{self, QueryError};
 use crate::push::section::Sections;
 use crate::push::user::UserId;
-use crate::telemetry::traces::{Change, Traces};
 
 /// How many users to compare in one statement.
 const COMPARE_CHUNK: usize = 1000;
@@ -50,22 +49,6 @@ pub(crate) struct Refresher {
 
 /// The users of a refresh, and what they are owed.
 type Batch = Arc<[(UserId, Dirty)]>;
-
-/// What a single refresh needs.
-pub(crate) struct Reader {
-    pub(crate) pool: PgPool,
-    pub(crate) rooms: Arc<Rooms>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) traces: Traces,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum RefreshError {
-    #[error(transparent)]
-    Query(#[from] QueryError),
-    #[error("an event could not be encoded: {0}")]
-    Encode(#[from] serde_json::Error),
-}
 
 impl Refresher {
     pub(crate) fn new(
@@ -269,99 +252,6 @@ impl Refresher {
             }
             self.coalescer.finished(user, outcome, now);
         }
-    }
-}
-
-impl Reader {
-    /// Sends users everything that they are owed.
-    async fn refresh(self: Arc<Self>, batch: Batch) -> Vec<Option<Cursor>> {
-        let started = Instant::now();
-        let read = query::in_time(self.read(&batch)).await;
-        let done = Instant::now();
-        let sent: Vec<_> = match read {
-            Ok(read) => batch
-                .iter()
-                .zip(read)
-                .map(|((user, dirty), read)| self.send(user, dirty, read, (started, done)))
-                .collect(),
-            Err(error) => {
-                tracing::warn!(users = batch.len(), %error, "a refresh failed and will be retried");
-                vec![None; batch.len()]
-            }
-        };
-        self.metrics.refresh_duration.observe(started.elapsed().as_secs_f64());
-        for sent in &sent {
-            let label = ResultLabel { result: if sent.is_some() { "ok" } else { "error" } };
-            self.metrics.refreshes.get_or_create(&label).inc();
-        }
-        sent
-    }
-
-    async fn read(
-        &self,
-        batch: &[(UserId, Dirty)],
-    ) -> Result<Vec<Result<Refresh, QueryError>>, QueryError> {
-        let owed: Vec<_> = batch
-            .iter()
-            .map(|(user, dirty)| Owed {
-                user: user.as_str(),
-                since: &dirty.since,
-                forced: dirty.forced,
-            })
-            .collect();
-        let mut read = query::refresh(&self.pool, &owed).await?;
-        // The rows that would say which sections changed may have been folded meanwhile.
-        let is_blind = |owed: &Owed<'_>, read: &Refresh| {
-            read.folded > *owed.since && read.sections != Sections::ALL
-        };
-        let blind: Vec<usize> = (0..owed.len())
-            .filter(|&place| read[place].as_ref().is_ok_and(|read| is_blind(&owed[place], read)))
-            .collect();
-        if !blind.is_empty() {
-            let everything: Vec<_> =
-                blind.iter().map(|&place| Owed { forced: Sections::ALL, ..owed[place] }).collect();
-            let again = query::refresh(&self.pool, &everything).await?;
-            for (place, again) in blind.into_iter().zip(again) {
-                read[place] = again;
-            }
-        }
-        Ok(read)
-    }
-
-    /// Sends a user what was read; returns up to where it was, if it could be.
-    fn send(
-        &self,
-        user: &UserId,
-        dirty: &Dirty,
-        read: Result<Refresh, QueryError>,
-        (started, done): (Instant, Instant),
-    ) -> Option<Cursor> {
-        let encoded = read
-            .map_err(RefreshError::from)
-            .and_then(|read| Ok((envelope::messages(&read)?, read)));
-        let (messages, read) = match encoded {
-            Ok(encoded) => encoded,
-            Err(error) => {
-                tracing::warn!(%user, %error, "a refresh failed and will be retried");
-                return None;
-            }
-        };
-        let revision = read.tag.revision;
-        let sockets = self.rooms.deliver(user, revision, &messages);
-        if !messages.is_empty() {
-            self.metrics.change_to_emit.observe(dirty.oldest.elapsed().as_secs_f64());
-            self.traces.change(&Change {
-                user,
-                sections: read.sections,
-                revision: revision.get(),
-                sockets,
-                made: dirty.oldest,
-                seen: dirty.seen,
-                started,
-                read: done,
-            });
-        }
-        Some(read.cursor)
     }
 }
 
