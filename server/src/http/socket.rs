@@ -5,6 +5,7 @@
 //! [`crate::push::connection`]), and neither headers nor read buffers of the HTTP connection stay
 //! in memory for the life of the socket.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -16,6 +17,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 use tungstenite::handshake::derive_accept_key;
 
 use crate::app::App;
@@ -26,7 +28,7 @@ use crate::http::edge::CorrelationId;
 use crate::http::origin::{self, Sender};
 use crate::http::query::refuse_tokens;
 use crate::net::Stream;
-use crate::push::connection::{Connection, Cookie};
+use crate::push::connection::{ARRIVAL, Connection, Cookie};
 
 const FULL: ApiError = ApiError::Busy("No more sockets can be served; try again later");
 const CROWDED: ApiError = ApiError::Busy("Too many sockets come at once; try again later");
@@ -66,7 +68,7 @@ pub(crate) async fn upgrade(
 }
 
 async fn run(app: Arc<App>, connection: Arc<Connection>, slot: Slot, upgrade: OnUpgrade) {
-    let upgraded = match upgrade.await {
+    let upgraded = match taken(&connection, upgrade).await {
         Ok(upgraded) => upgraded,
         Err(error) => {
             tracing::debug!(%error, "a connection broke before its upgrade");
@@ -80,6 +82,16 @@ async fn run(app: Arc<App>, connection: Arc<Connection>, slot: Slot, upgrade: On
     // What is left of the HTTP connection's large buffer should not keep all of it alive.
     let prefix = Bytes::copy_from_slice(&parts.read_buf);
     app.push.open(parts.io.into_inner(), prefix, connection, slot, QUERY);
+}
+
+/// The stream, once the client has taken the answer. One that takes nothing keeps nobody from arriving.
+async fn taken<T>(connection: &Connection, upgrade: impl Future<Output = T>) -> T {
+    let mut upgrade = pin!(upgrade);
+    if let Ok(upgraded) = timeout(ARRIVAL, &mut upgrade).await {
+        return upgraded;
+    }
+    connection.settle();
+    upgrade.await
 }
 
 /// Polling is not offered: a client that begins with it is told so.
@@ -140,7 +152,29 @@ fn invalid(message: &'static str) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+    use tokio::sync::oneshot;
+
     use super::*;
+    use crate::config::Config;
+    use crate::gate::Gate;
+    use crate::metrics::Metrics;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_take_the_answer_keeps_nobody_from_arriving() {
+        let mut limits = Config::parse_from(["dashboard-server"]).limits;
+        limits.max_arriving_sockets = 1;
+        let gate = Gate::new(limits, false, Arc::new(Metrics::new()));
+        let arrival = gate.arrival().await.unwrap();
+        let address = Address::of([127, 0, 0, 1].into());
+        let connection = Connection::new(Cookie::Absent, address, "c-1".into(), arrival);
+        let (sender, upgrade) = oneshot::channel();
+        let slow = tokio::spawn(async move { taken(&connection, upgrade).await });
+        assert!(gate.arrival().await.is_some());
+        // Late, and let in all the same.
+        sender.send(()).unwrap();
+        slow.await.unwrap().unwrap();
+    }
 
     #[test]
     fn only_fresh_websockets_are_opened() {

@@ -24,7 +24,7 @@ const LAST_FRAME: Duration = Duration::from_millis(100);
 pub(super) const LAST_WRITES: Duration = Duration::from_millis(500);
 
 /// How long a socket counts as one that arrives, at most and give or take the next look.
-pub(super) const ARRIVAL: Duration = Duration::from_millis(250);
+pub(crate) const ARRIVAL: Duration = Duration::from_millis(250);
 
 /// What the handshake's request bore as the session cookie.
 #[derive(Debug, Default)]

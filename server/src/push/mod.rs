@@ -67,7 +67,7 @@ use crate::telemetry::traces::Traces;
 const READ_BUFFER: usize = 64;
 /// Room for a few batches of changes.
 const SIGNALS: usize = 64;
-/// How many users to refresh together. Eight share a statement at a third of the cost of their own;
+/// How many users to refresh together. Sixteen share a statement at a third of the cost of their own;
 /// more gain little, and would wait longer for each other.
 const REFRESH_BATCH: usize = 16;
 /// How soon after its end a session's sockets are closed, and how often the other times are looked at.

@@ -35,6 +35,30 @@ async fn with_one_place<F: Future<Output = ()>>(test: impl FnOnce(TestServer) ->
     .await;
 }
 
+/// Many that want to open sockets, while so many are open. Each says that, and something more.
+async fn wait_in_line(server: &TestServer, open: usize, more: &[u8]) -> Vec<TcpStream> {
+    let address = server.base.strip_prefix("http://").unwrap();
+    let waiting = join_all((0..WAITING).map(async |_| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&[UPGRADE, more].concat()).await.unwrap();
+        stream
+    }));
+    let waiting = waiting.await;
+    // And the one that asks.
+    let connections = WAITING + open + 1;
+    server.await_metric(&format!("dashboard_http_connections {connections}")).await;
+    waiting
+}
+
+/// The head of the answer.
+async fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
 #[tokio::test]
 async fn whoever_has_a_snapshot_makes_room_at_once() {
     with_one_place(|server| async move {
@@ -102,20 +126,48 @@ async fn whoever_asks_for_nothing_makes_room_after_a_moment_and_stays() {
 }
 
 #[tokio::test]
+async fn whoever_gives_up_is_not_waited_for() {
+    with_one_place(|server| async move {
+        // A client that has sent more is not seen to be gone until it is let in.
+        for more in [&b""[..], b"more"] {
+            let _first = server.open(&[]).await;
+            let waiting = wait_in_line(&server, 1, more).await;
+            let begun = Instant::now();
+            drop(waiting);
+            let _next = server.open(&[]).await;
+            assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_longer_than_clients_do() {
+    with_one_place(|server| async move {
+        let begun = Instant::now();
+        let mut waiting = wait_in_line(&server, 0, b"").await;
+        let answers = join_all(waiting.iter_mut().map(head)).await;
+        // Ours give up after ten seconds.
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        let (told, let_in): (Vec<_>, Vec<_>) =
+            answers.into_iter().partition(|answer| answer.starts_with("HTTP/1.1 503"));
+        assert!(let_in.iter().all(|answer| answer.starts_with("HTTP/1.1 101")), "{let_in:?}");
+        assert!(told.len() > WAITING / 2, "{}", told.len());
+        assert!(told.iter().all(|answer| answer.contains("retry-after: 1\r\n")), "{told:?}");
+        let metrics = server.metrics().await;
+        let count = format!("dashboard_limited_total{{limit=\"arriving_sockets\"}} {}", told.len());
+        assert!(metrics.contains(&count), "{count}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_server_that_stops_lets_nobody_wait() {
     with_database(|db: TestDb| async move {
         let mut config = config(&db.url);
         config.limits.max_arriving_sockets = 1;
         let (server, running) = start(config).await;
-        let address = server.addr();
-        let waiting = join_all((0..WAITING).map(async |_| {
-            let mut stream = TcpStream::connect(address).await.unwrap();
-            stream.write_all(UPGRADE).await.unwrap();
-            stream
-        }));
-        let waiting = waiting.await;
-        // And the one that asks.
-        running.await_metric(&format!("dashboard_http_connections {}", WAITING + 1)).await;
+        let waiting = wait_in_line(&running, 0, b"").await;
         server.shutdown().await;
         let answers = join_all(waiting.into_iter().map(async |mut stream| {
             let mut answer = String::new();

@@ -139,6 +139,40 @@ async fn what_cannot_be_shown_of_one_user_hides_nothing_of_another() {
 }
 
 #[tokio::test]
+async fn who_always_fails_takes_others_along_once() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let (mut ada, mut robert) = (server.connect("ada").await, server.connect("robert").await);
+        // Whoever reads ada's wishes divides by nothing.
+        db.run(
+            "alter table dashboard.wishlist_items rename to wishes;
+             create view dashboard.wishlist_items as
+             select * from dashboard.wishes where 1 / (length(user_id) - 3) >= 0",
+        )
+        .await;
+        // One transaction, so that both are due together.
+        let both = "insert into dashboard.wishes (user_id, title)
+                    values ('ada', 'x'), ('robert', 'x')";
+        db.run(both).await;
+        for client in [&mut ada, &mut robert] {
+            let event = client.event().await;
+            assert_eq!(event["payload"]["code"], "SNAPSHOT_UNAVAILABLE", "{event}");
+        }
+        for wishes in 1..=3 {
+            let event = robert.event().await;
+            assert_eq!(event["payload"]["totalWishlistItems"], wishes, "{event}");
+            if wishes < 3 {
+                db.run(both).await;
+            }
+        }
+        db.run("create or replace view dashboard.wishlist_items as select * from dashboard.wishes")
+            .await;
+        let event = ada.event().await;
+        assert_eq!(event["payload"]["totalWishlistItems"], 3, "{event}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_change_log_made_anew_makes_clients_start_over() {
     with_server(|db: TestDb, server: TestServer| async move {
         let mut client = server.connect("ada").await;

@@ -199,3 +199,55 @@ async fn users_are_read_together_each_by_what_it_is_owed() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn any_text_may_name_a_user() {
+    with_database(|db| async move {
+        let long = "é".repeat(127);
+        let texts = [
+            "null",
+            "{a,\"b\"}",
+            "' or true --",
+            "\\x00",
+            "$1 %\n",
+            "Ada",
+            "ada",
+            "ada ",
+            "e\u{301}",
+            "\u{e9}",
+            "\u{1f9f1}",
+            &long,
+        ];
+        for (count, user) in (1..).zip(texts) {
+            sqlx::query(
+                "insert into dashboard.wishlist_items (user_id, title)
+                 select $1, 'x' from generate_series(1, $2)",
+            )
+            .bind(user)
+            .bind(count)
+            .execute(&db.pool)
+            .await
+            .unwrap();
+        }
+        let since: Cursor =
+            db.one::<String>("select pg_current_snapshot()::text").await.parse().unwrap();
+        // Each twice, as two answers to the same question.
+        let owed: Vec<_> = [texts, texts]
+            .as_flattened()
+            .iter()
+            .map(|user| Owed { user, since: &since, forced: Sections::SUMMARY })
+            .collect();
+        let read = query::refresh(&db.pool, &owed).await.unwrap();
+        let users: Vec<_> = owed.iter().map(|owed| UserId::from(owed.user)).collect();
+        let tags = query::tags(&db.pool, &users).await.unwrap();
+        let wishes = (1..=texts.len()).cycle();
+        for (((owed, read), tag), wishes) in owed.iter().zip(read).zip(tags).zip(wishes) {
+            let read = read.unwrap();
+            assert_eq!(read.tag, tag, "{:?}", owed.user);
+            assert_eq!(read.view.summary.total_wishlist_items as usize, wishes, "{:?}", owed.user);
+            let snapshot = query::snapshot(&db.pool, owed.user).await.unwrap();
+            assert_eq!(snapshot.0, tag, "{:?}", owed.user);
+        }
+    })
+    .await;
+}

@@ -1,0 +1,53 @@
+//! How the database carries out the statements of the server's pool.
+
+use dashboard_server::database::Database;
+use dashboard_server::push::cursor::Cursor;
+use dashboard_server::push::query::{self, Owed};
+use dashboard_server::push::section::Sections;
+use dashboard_server::push::user::UserId;
+
+use crate::support::{TestDb, config, with_database};
+
+/// Something in every table that is read, and statistics that say how little it is.
+const LITTLE: &str = "
+    insert into dashboard.mocs (user_id, title, theme) values ('ada', 'x', 'y'), ('bob', 'x', 'y');
+    insert into dashboard.moc_coverage (moc_id, user_id, covered_parts_count, total_parts_count)
+    select id, user_id, 1, 2 from dashboard.mocs;
+    insert into dashboard.sets (user_id, title, theme) values ('ada', 'x', 'y');
+    insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x');
+    insert into dashboard.revisions (user_id, base) values ('ada', 1);
+    analyze";
+
+/// The scans of this transaction: of whole tables but for that of one row, and by index.
+const SCANS: &str = "
+    select coalesce(sum(seq_scan), 0)::bigint, coalesce(sum(idx_scan), 0)::bigint
+    from pg_stat_xact_user_tables
+    where schemaname = 'dashboard' and relname <> 'meta'";
+
+/// A plan is kept, and the tables may have grown a thousandfold before it is made again.
+#[tokio::test]
+async fn tables_are_read_by_index_however_small_they_are() {
+    with_database(|db: TestDb| async move {
+        db.run(LITTLE).await;
+        let since: Cursor =
+            db.one::<String>("select pg_current_snapshot()::text").await.parse().unwrap();
+        let owed = ["ada", "bob", "nobody"].map(|user| Owed {
+            user,
+            since: &since,
+            forced: Sections::ALL,
+        });
+        let database = Database::open(&config(&db.url)).await.unwrap();
+        let mut transaction = database.pool.begin().await.unwrap();
+        query::snapshot(&mut *transaction, "ada").await.unwrap();
+        let read = query::refresh(&mut *transaction, &owed).await.unwrap();
+        assert!(read.iter().all(Result::is_ok));
+        query::tags(&mut *transaction, &owed.map(|owed| UserId::from(owed.user))).await.unwrap();
+        let (whole, by_index): (i64, i64) =
+            sqlx::query_as(SCANS).fetch_one(&mut *transaction).await.unwrap();
+        assert_eq!(whole, 0, "scans of whole tables");
+        assert!(by_index > 0);
+        transaction.rollback().await.unwrap();
+        database.close().await;
+    })
+    .await;
+}
