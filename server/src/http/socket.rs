@@ -1,9 +1,7 @@
 //! `GET /socket.io/?EIO=4&transport=websocket`: opens a socket.
 //!
-//! The upgrade is answered here and not by the Socket.IO library, which then gets the bare stream
-//! and a request that holds nothing but its query. So the stream is in our hands first (see
-//! [`crate::push::connection`]), and neither headers nor read buffers of the HTTP connection stay
-//! in memory for the life of the socket.
+//! The socket gets the bare stream, so that neither headers nor read buffers of the HTTP connection
+//! stay in memory for its life.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -33,10 +31,8 @@ use crate::push::connection::{ARRIVAL, Connection, Cookie};
 const FULL: ApiError = ApiError::Busy("No more sockets can be served; try again later");
 const CROWDED: ApiError = ApiError::Busy("Too many sockets come at once; try again later");
 const STOPPING: ApiError = ApiError::Busy("The server is about to stop; try again later");
-/// All that the Socket.IO library reads of a request.
-const QUERY: &str = "/socket.io/?EIO=4&transport=websocket";
 
-/// Answers 101, once it is this socket's turn, and hands the stream to the Socket.IO library.
+/// Answers 101, once it is this socket's turn, and serves the stream.
 pub(crate) async fn upgrade(
     State(app): State<Arc<App>>,
     mut request: Request,
@@ -81,7 +77,7 @@ async fn run(app: Arc<App>, connection: Arc<Connection>, slot: Slot, upgrade: On
     };
     // What is left of the HTTP connection's large buffer should not keep all of it alive.
     let prefix = Bytes::copy_from_slice(&parts.read_buf);
-    app.push.open(parts.io.into_inner(), prefix, connection, slot, QUERY);
+    app.push.open(parts.io.into_inner(), prefix, connection, slot);
 }
 
 /// The stream, once the client has taken the answer. One that takes nothing keeps nobody from arriving.

@@ -1,27 +1,21 @@
 //! A socket's connection, as the rest of the server sees it: whose it is, what waits for it, and how
 //! to end it.
 //!
-//! What it says is carried out by its stream, [`Guarded`](super::guarded::Guarded), which belongs to
-//! the Socket.IO library and can only be woken from here.
+//! What is asked of it here is done by its task, the [`Socket`](super::socket::Socket), which is woken
+//! for it.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::Wake;
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::auth::{AuthError, Session};
 use crate::clock;
 use crate::gate::{Address, Arrival};
 use crate::push::outbox::{Batch, Outbox, Unsent};
-
-/// How long a frame that was just handed to the library has to get into the writer's hands.
-const LAST_FRAME: Duration = Duration::from_millis(100);
-/// How long a closing connection may take to send what it has.
-pub(super) const LAST_WRITES: Duration = Duration::from_millis(500);
 
 /// How long a socket counts as one that arrives, at most and give or take the next look.
 pub(crate) const ARRIVAL: Duration = Duration::from_millis(250);
@@ -41,7 +35,7 @@ pub(crate) enum Cookie {
 /// One WebSocket connection, from the upgrade to the end of its stream.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// Our own name for it: the library's would let whoever reads it impersonate the client.
+    /// Its name, in logs and for its client. Whoever reads it can do nothing with it.
     pub(crate) id: Uuid,
     /// Of the request that opened it.
     pub(crate) correlation_id: Arc<str>,
@@ -58,13 +52,12 @@ pub(crate) struct Connection {
     reason: OnceLock<&'static str>,
     /// Events on their way to the client.
     pub(super) outbox: Outbox,
-    /// Whoever of the library's two halves reads the stream, and whoever writes to it.
-    pub(super) reader: AtomicWaker,
-    pub(super) writer: AtomicWaker,
+    /// The socket's task.
+    pub(super) waker: AtomicWaker,
 }
 
 pub(super) const OPEN: u8 = 0;
-/// Reads fail, so that the library ends the session; writes go on.
+/// What waits goes out, and nothing more is taken.
 pub(super) const CLOSING: u8 = 1;
 /// Nothing works any more.
 pub(super) const CUT: u8 = 2;
@@ -88,8 +81,7 @@ impl Connection {
             state: AtomicU8::new(OPEN),
             reason: OnceLock::new(),
             outbox: Outbox::default(),
-            reader: AtomicWaker::new(),
-            writer: AtomicWaker::new(),
+            waker: AtomicWaker::new(),
         })
     }
 
@@ -110,8 +102,7 @@ impl Connection {
             return Err(Unsent::Closed);
         }
         self.outbox.push(batch)?;
-        // The library always reads, and the stream looks into the outbox whenever it does.
-        self.reader.wake();
+        self.waker.wake();
         Ok(())
     }
 
@@ -125,21 +116,14 @@ impl Connection {
         self.reason.get_or_init(|| reason)
     }
 
-    /// Ends the connection once the frames that were handed over before have been sent, the library's
-    /// included.
-    pub(crate) fn close_soon(self: &Arc<Self>, reason: &'static str) {
+    /// Ends the connection once the events that were handed over before have been sent.
+    pub(crate) fn close_soon(&self, reason: &'static str) {
         if self.reason.set(reason).is_err() {
             return;
         }
         // Whoever is on the way out asks for nothing.
         self.settle();
-        let connection = Arc::clone(self);
-        tokio::spawn(async move {
-            sleep(LAST_FRAME).await;
-            connection.advance(CLOSING);
-            sleep(LAST_WRITES).await;
-            connection.advance(CUT);
-        });
+        self.advance(CLOSING);
     }
 
     /// Ends the connection at once.
@@ -149,28 +133,12 @@ impl Connection {
         self.advance(CUT);
     }
 
-    pub(super) fn advance(&self, state: u8) {
+    fn advance(&self, state: u8) {
         self.state.fetch_max(state, Ordering::SeqCst);
-        self.wake_both();
-    }
-
-    fn wake_both(&self) {
-        self.reader.wake();
-        self.writer.wake();
+        self.waker.wake();
     }
 
     pub(super) fn state(&self) -> u8 {
         self.state.load(Ordering::SeqCst)
-    }
-}
-
-/// Wakes both halves of the stream's user.
-impl Wake for Connection {
-    fn wake(self: Arc<Self>) {
-        self.wake_both();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.wake_both();
     }
 }

@@ -7,14 +7,12 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde::ser::Error as _;
 use shared_types::event::NAMESPACE;
 use shared_types::{DashboardEvent, ErrorEvent, EventType, RecentMoc, Revision};
-use tungstenite::protocol::frame::Frame;
-use tungstenite::protocol::frame::coding::{Data, OpCode};
 use uuid::Uuid;
 
 use crate::clock;
+use crate::push::packet;
 use crate::push::query::Refresh;
 use crate::push::section::Sections;
 
@@ -26,8 +24,7 @@ const EVENT: &str = "42";
 pub struct Message {
     /// What it is; also the Socket.IO event name.
     pub event_type: EventType,
-    /// The whole WebSocket frame, with the Socket.IO packet that bears the envelope: what the library
-    /// would send, byte for byte.
+    /// The whole WebSocket frame, with the Socket.IO packet that bears the envelope.
     pub frame: Bytes,
 }
 
@@ -83,8 +80,7 @@ fn encode<T: Serialize>(event: &DashboardEvent<T>) -> Result<Message, serde_json
     let mut packet = format!("{EVENT}{NAMESPACE},").into_bytes();
     serde_json::to_writer(&mut packet, &(event_type.name(), event))?;
     let mut frame = Vec::new();
-    let packet = Frame::message(packet, OpCode::Data(Data::Text), true);
-    packet.format(&mut frame).map_err(serde_json::Error::custom)?;
+    packet::frame(packet, &mut frame)?;
     Ok(Message { event_type, frame: frame.into() })
 }
 
@@ -108,7 +104,8 @@ mod tests {
     use socketioxide::extract::SocketRef;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
     use tokio::sync::mpsc;
-    use tungstenite::protocol::frame::FrameHeader;
+    use tungstenite::protocol::frame::coding::{Data, OpCode};
+    use tungstenite::protocol::frame::{Frame, FrameHeader};
 
     use super::*;
 

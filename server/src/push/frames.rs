@@ -1,4 +1,4 @@
-//! The WebSocket frames that a client sends (RFC 6455), looked at before the Socket.IO library sees
+//! The WebSocket frames that a client sends (RFC 6455), looked at before the WebSocket library sees
 //! them.
 //!
 //! The library bounds neither the size of a message that comes in fragments nor the rate of frames,

@@ -1,30 +1,30 @@
 //! From a committed change to the browsers of the user concerned.
 //!
 //! ```text
-//! capture ──▶ coalesce ──▶ query ──▶ envelope ──▶ room
+//! capture ──▶ coalesce ──▶ query ──▶ envelope ──▶ room ──▶ socket
 //! ```
 //!
 //! [`capture`] follows the change log and names users; [`coalesce`] decides when each is refreshed;
 //! [`query`] reads what changed, with its revision; [`envelope`] makes events of it; [`room`] puts
-//! them into the [`outbox`] of each of the user's sockets, which [`guarded`] empties. [`refresh`] is the task that drives them, [`compact`] keeps the log
-//! short. Nothing here remembers what was last sent: see [`envelope`] for why that would be wrong.
+//! them into the [`outbox`] of each of the user's sockets. [`refresh`] is the task that drives them,
+//! [`compact`] keeps the log short. Nothing here remembers what was last sent: see [`envelope`] for why that would be wrong.
 
 pub mod capture;
 pub mod coalesce;
 pub mod compact;
 pub(crate) mod connection;
 pub mod cursor;
+mod door;
 mod drain;
 pub mod envelope;
 pub mod frames;
-mod guarded;
-mod namespace;
 mod outbox;
-mod outgoing;
+mod packet;
 pub mod query;
 mod refresh;
 pub(crate) mod room;
 pub mod section;
+mod socket;
 mod supervise;
 pub mod user;
 
@@ -32,11 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
-use hyper::service::Service;
 use shared_types::{ErrorEvent, ErrorEventCode, Revision};
-use socketioxide::service::SocketIoService;
-use socketioxide::{SocketIo, TransportType};
 use sqlx::PgConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -52,19 +48,17 @@ use crate::metrics::Metrics;
 use crate::push::capture::{Capture, CaptureError, Position, Signal};
 use crate::push::coalesce::{Coalescer, Pace};
 use crate::push::connection::Connection;
+use crate::push::door::{Door, Terms};
 use crate::push::envelope::Message;
 use crate::push::frames::FrameLimits;
-use crate::push::guarded::Guarded;
-use crate::push::namespace::Door;
+use crate::push::packet::Heartbeat;
 use crate::push::refresh::{Reader, Refresher};
 use crate::push::room::Rooms;
+use crate::push::socket::Socket;
 pub(crate) use crate::push::supervise::PANIC_VARIABLE;
 use crate::push::supervise::Supervisor;
 use crate::telemetry::traces::Traces;
 
-/// What clients say, once they have shown who they are, is a byte now and then. The library's buffer
-/// stays as large as this and the handshake's token together.
-const READ_BUFFER: usize = 64;
 /// Room for a few batches of changes.
 const SIGNALS: usize = 64;
 /// How many users to refresh together. Sixteen share a statement at a third of the cost of their own;
@@ -74,16 +68,11 @@ const REFRESH_BATCH: usize = 16;
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(250);
 /// How long sockets may take to close when the server stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The library's own limit on the time to authenticate comes after ours, which is counted.
-const LIBRARY_CONNECT_MARGIN: Duration = Duration::from_secs(1);
-
 /// The push side of a server.
 pub(crate) struct Push {
     rooms: Arc<Rooms>,
-    service: SocketIoService<()>,
-    frame_limits: FrameLimits,
+    door: Arc<Door>,
     pace: drain::Pace,
-    metrics: Arc<Metrics>,
     stop: CancellationToken,
     tasks: Supervisor,
 }
@@ -117,16 +106,16 @@ impl Push {
         let (connection, position) = capture.open().await?;
         let stop = CancellationToken::new();
         let tasks = Supervisor::new(stop.clone(), Arc::clone(&metrics));
-        let door =
-            Door { rooms: Arc::clone(&rooms), authenticator, gate, metrics: Arc::clone(&metrics) };
+        let door = Arc::new(Door {
+            rooms: Arc::clone(&rooms),
+            authenticator,
+            gate,
+            metrics,
+            terms: terms(config),
+        });
         let push = Self {
             rooms,
-            service: service(config, door),
-            frame_limits: FrameLimits {
-                max_message_bytes: config.limits.max_message_bytes,
-                messages_per_s: config.limits.messages_per_s,
-            },
-            metrics: Arc::clone(&metrics),
+            door,
             pace: drain::Pace {
                 window: Duration::from_millis(config.drain_window_ms),
                 reconnect_after: Duration::from_millis(config.reconnect_after_ms.into()),
@@ -148,37 +137,14 @@ impl Push {
         self.tasks.failed().await;
     }
 
-    /// Hands a stream that has just been upgraded to the Socket.IO library.
-    pub(crate) fn open<S>(
-        &self,
-        stream: S,
-        prefix: Bytes,
-        connection: Arc<Connection>,
-        slot: Slot,
-        query: &'static str,
-    ) where
+    /// Serves a stream that has just been upgraded, of which `prefix` has been read already.
+    pub(crate) fn open<S>(&self, stream: S, prefix: Bytes, connection: Arc<Connection>, slot: Slot)
+    where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         self.rooms.opened(&connection);
-        let rooms = Arc::clone(&self.rooms);
-        let over = move |connection: &Arc<Connection>| rooms.over(connection);
-        let (limits, metrics) = (self.frame_limits, Arc::clone(&self.metrics));
-        // The library's tasks have room for several copies of what they are handed.
-        let guarded = Box::new(Guarded::new(
-            stream,
-            prefix,
-            Arc::clone(&connection),
-            limits,
-            metrics,
-            slot,
-            over,
-        ));
-        let mut request = Request::new(());
-        *request.uri_mut() = http::Uri::from_static(query);
-        request.extensions_mut().insert(connection);
-        if let Err(error) = Service::call(&self.service, (guarded, request)).into_inner() {
-            tracing::error!(%error, "the Socket.IO library refused a socket");
-        }
+        let socket = Socket::new(stream, prefix, connection, slot, Arc::clone(&self.door));
+        tokio::spawn(socket.run());
     }
 
     /// Tells the sockets to come back later and closes them, one after the other; then stops.
@@ -228,20 +194,17 @@ impl Push {
     }
 }
 
-fn service(config: &Config, door: Door) -> SocketIoService<()> {
-    let inbound_max = usize::try_from(config.limits.max_message_bytes).unwrap_or(usize::MAX);
-    let (service, io) = SocketIo::builder()
-        .transports([TransportType::Websocket])
-        .connect_timeout(config.limits.connect_timeout() + LIBRARY_CONNECT_MARGIN)
-        .ping_interval(Duration::from_millis(config.ping_interval_ms))
-        .ping_timeout(Duration::from_millis(config.ping_timeout_ms))
-        .ws_read_buffer_size(READ_BUFFER)
-        .max_payload(config.limits.max_message_bytes.into())
-        .ws_max_message_size(inbound_max)
-        .ws_max_frame_size(inbound_max)
-        .build_with_inner_svc(());
-    namespace::install(&io, door);
-    service
+fn terms(config: &Config) -> Terms {
+    Terms {
+        frames: FrameLimits {
+            max_message_bytes: config.limits.max_message_bytes,
+            messages_per_s: config.limits.messages_per_s,
+        },
+        heartbeat: Heartbeat {
+            interval: Duration::from_millis(config.ping_interval_ms),
+            timeout: Duration::from_millis(config.ping_timeout_ms),
+        },
+    }
 }
 
 /// Ends the sockets of sessions that run out, and those that never begin one, and waits no longer for

@@ -1,8 +1,7 @@
 //! The events that wait for one socket, already in the form that they leave in.
 //!
-//! They do not go through the Socket.IO library: it would encode each event for each socket, and
-//! keep a buffer as large as the largest ever (see decision 53). What is put in here is shared by all
-//! of a user's sockets; [`Guarded`](super::guarded::Guarded) writes it between the library's frames.
+//! What is put in here is shared by all of a user's sockets: encoded once, and never copied into a
+//! buffer of a socket's own, which would stay as large as the largest event ever (see decision 53).
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::push::envelope::Message;
+use crate::push::packet;
 
 /// So many events wait for a slow client; then it is cut off.
 pub(crate) const MAX_EVENTS: usize = 128;
@@ -63,6 +63,13 @@ impl Batch {
             }
         };
         Some(Self { frames, events: messages.len() })
+    }
+
+    /// A packet that is no event, in its place among them.
+    pub(crate) fn of_packet(packet: String) -> Result<Self, packet::Failed> {
+        let mut frames = Vec::new();
+        packet::frame(packet, &mut frames)?;
+        Ok(Self { frames: frames.into(), events: 0 })
     }
 }
 

@@ -11,15 +11,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shared_types::Revision;
-use socketioxide::extract::SocketRef;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::metrics::{EventLabel, Limit, Metrics};
 use crate::push::connection::{ARRIVAL, Connection};
+use crate::push::drain;
 use crate::push::envelope::Message;
 use crate::push::outbox::{Batch, Unsent};
+use crate::push::packet;
 use crate::push::user::UserId;
 
 /// Maps keep room for so many entries, once they have had it.
@@ -36,11 +37,10 @@ pub(crate) struct Rooms {
     metrics: Arc<Metrics>,
 }
 
-/// The room `user:<userId>`. The library is not told of it: it would keep four maps for what it never
-/// gets to send (decision 56).
+/// The room `user:<userId>`.
 #[derive(Default)]
 struct Room {
-    members: Vec<Member>,
+    members: Vec<Arc<Connection>>,
     /// The revision up to which everything has been sent to everyone here.
     sent: Option<Revision>,
     /// The highest revision that anyone here may have seen.
@@ -50,21 +50,9 @@ struct Room {
     doubts: u8,
 }
 
-/// A socket in its user's room.
-#[derive(Clone)]
-struct Member {
-    socket: SocketRef,
-    connection: Arc<Connection>,
-}
-
-/// Why a socket cannot enter.
+/// A user has as many sockets as one may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoEntry {
-    /// Its connection is over already.
-    Over,
-    /// Its user has as many sockets as one may have.
-    Full,
-}
+pub(crate) struct Full;
 
 /// A user with sockets here, and what is known of how far they are.
 pub(crate) struct Occupant {
@@ -96,19 +84,15 @@ impl Rooms {
     }
 
     /// Notes that a connection's stream is gone.
-    pub(crate) fn over(&self, connection: &Arc<Connection>) {
-        // The library keeps what it knows of a stranger for as long as one may take to authenticate.
+    pub(crate) fn over(&self, connection: &Connection) {
         connection.settle();
         let mut connections = lock(&self.connections);
         let known = connections.remove(&connection.id).is_some();
         let last = connections.is_empty();
         give_back(&mut connections);
         drop(connections);
-        // Of a socket that its disconnect handler has not said goodbye to yet, it will now say the same.
-        let reason = match connection.session.get() {
-            Some(_) => connection.ended_by("transport_error"),
-            None => connection.reason().unwrap_or("unauthenticated"),
-        };
+        // Without a reason, if the server is torn down under it.
+        let reason = connection.ended_by(drain::REASON);
         self.leave(connection, reason);
         if known {
             self.metrics.transports.dec();
@@ -129,30 +113,22 @@ impl Rooms {
     pub(crate) fn enter(
         &self,
         user: &UserId,
-        socket: &SocketRef,
         connection: &Arc<Connection>,
         max_sockets: u32,
-    ) -> Result<(), NoEntry> {
-        let member = Member { socket: socket.clone(), connection: Arc::clone(connection) };
+    ) -> Result<(), Full> {
         let mut rooms = lock(&self.by_user);
         let first = rooms.is_empty();
         let count = rooms.get(user).map_or(0, |room| room.members.len());
         if u32::try_from(count).is_ok_and(|count| count >= max_sockets) {
-            return Err(NoEntry::Full);
+            return Err(Full);
         }
-        rooms.entry(user.clone()).or_default().members.push(member);
+        rooms.entry(user.clone()).or_default().members.push(Arc::clone(connection));
         drop(rooms);
         self.metrics.connections.inc();
         if first {
             self.occupied.notify_one();
         }
-        if lock(&self.connections).contains_key(&connection.id) {
-            Ok(())
-        } else {
-            // The stream broke while the session was being checked: nobody else will clean up.
-            self.leave(connection, "transport_error");
-            Err(NoEntry::Over)
-        }
+        Ok(())
     }
 
     /// Lets a socket go. Safe to call twice.
@@ -165,7 +141,7 @@ impl Rooms {
             return;
         };
         let before = room.members.len();
-        room.members.retain(|member| member.connection.id != connection.id);
+        room.members.retain(|member| member.id != connection.id);
         let gone = room.members.len() < before;
         if room.members.is_empty() {
             rooms.remove(&session.user);
@@ -217,7 +193,7 @@ impl Rooms {
         if let Some(room) = lock(&self.by_user).get_mut(user) {
             room.seen = room.seen.max(Some(revision));
             room.doubts = 2;
-            room.members.iter().for_each(|member| member.connection.settle());
+            room.members.iter().for_each(|member| member.settle());
         }
     }
 
@@ -247,7 +223,7 @@ impl Rooms {
             };
             room.sent = Some(revision);
             room.seen = room.seen.max(room.sent);
-            room.connections()
+            room.members.clone()
         };
         self.hand_over(&connections, messages);
         connections.len()
@@ -256,7 +232,7 @@ impl Rooms {
     /// Hands a message to all of the user's sockets that says nothing about revisions.
     pub(crate) fn notify(&self, user: &UserId, make: impl FnOnce(Revision) -> Option<Message>) {
         let (connections, seen) = match lock(&self.by_user).get(user) {
-            Some(room) => (room.connections(), room.seen.unwrap_or_default()),
+            Some(room) => (room.members.clone(), room.seen.unwrap_or_default()),
             None => return,
         };
         self.hand_over(&connections, make(seen).as_slice());
@@ -280,7 +256,7 @@ impl Rooms {
             let rooms = lock(&self.by_user);
             let room = rooms.get(&session.user)?;
             let mut members = room.members.iter();
-            members.find(|member| member.connection.id == connection.id)?;
+            members.find(|member| member.id == connection.id)?;
             Some(room.seen.unwrap_or_default())
         });
         let message = seen.and_then(make);
@@ -333,18 +309,20 @@ impl Rooms {
         let mut expired = Vec::new();
         for room in lock(&self.by_user).values() {
             for member in &room.members {
-                let session = member.connection.session.get();
+                let session = member.session.get();
                 let over = session.is_some_and(|session| session.expires_at <= now);
-                if over && member.connection.reason().is_none() {
-                    expired.push((member.clone(), room.seen.unwrap_or_default()));
+                if over && member.reason().is_none() {
+                    expired.push((Arc::clone(member), room.seen.unwrap_or_default()));
                 }
             }
         }
         for (member, seen) in expired {
-            self.hand_over(std::slice::from_ref(&member.connection), make(seen).as_slice());
-            member.connection.close_soon("token_expired");
-            // Leaving the namespace tells the official clients not to come back by themselves.
-            member.socket.disconnect().ok();
+            self.hand_over(std::slice::from_ref(&member), make(seen).as_slice());
+            // It tells the official clients not to come back by themselves.
+            if let Ok(parting) = Batch::of_packet(packet::disconnect()) {
+                member.send(&parting).ok();
+            }
+            member.close_soon("token_expired");
         }
     }
 
@@ -369,12 +347,6 @@ impl Rooms {
             let label = EventLabel { r#type: message.event_type.name() };
             self.metrics.events.get_or_create(&label).inc_by(count);
         }
-    }
-}
-
-impl Room {
-    fn connections(&self) -> Vec<Arc<Connection>> {
-        self.members.iter().map(|member| Arc::clone(&member.connection)).collect()
     }
 }
 

@@ -1,0 +1,151 @@
+//! The door of the namespace `/dashboard`: who may enter (D-WS-1 to D-WS-4).
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde_json::Value;
+use shared_types::event::{AUTH_FAILED, TOO_MANY_SOCKETS};
+
+use crate::auth::{AuthError, Authenticator, Session, TokenKind};
+use crate::gate::Gate;
+use crate::metrics::{Limit, Metrics};
+use crate::push::connection::{Connection, Cookie};
+use crate::push::frames::FrameLimits;
+use crate::push::packet::Heartbeat;
+use crate::push::room::{Full, Rooms};
+
+/// What sockets need to be let in, and to stay.
+pub(crate) struct Door {
+    pub(crate) rooms: Arc<Rooms>,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) terms: Terms,
+}
+
+/// The rules of all sockets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) frames: FrameLimits,
+    pub(crate) heartbeat: Heartbeat,
+}
+
+/// A session that is being checked. Dropped, it lets nobody in.
+pub(crate) type Admission = Pin<Box<dyn Future<Output = Result<(), Refused>> + Send>>;
+
+/// What the client is told: never why (D-WS-4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// To come back with another session, or not at all.
+    Session,
+    /// To come back later.
+    TooManySockets,
+    /// Nothing: the connection is cut.
+    Silently,
+}
+
+impl Refused {
+    /// In the words of the contract.
+    pub(crate) fn message(self) -> Option<&'static str> {
+        match self {
+            Self::Session => Some(AUTH_FAILED),
+            Self::TooManySockets => Some(TOO_MANY_SOCKETS),
+            Self::Silently => None,
+        }
+    }
+}
+
+impl Door {
+    /// Checks the session that a client has to show, and lets the socket into its user's room, before
+    /// the client is told so.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        auth: Option<Value>,
+    ) -> Admission {
+        let (door, connection) = (Arc::clone(self), Arc::clone(connection));
+        Box::pin(async move {
+            let session = door.session(&connection, auth).await;
+            door.enter(&connection, session)
+        })
+    }
+
+    fn enter(
+        &self,
+        connection: &Arc<Connection>,
+        session: Result<Session, AuthError>,
+    ) -> Result<(), Refused> {
+        let session = session.map_err(|error| self.refuse(connection, error))?;
+        let user = session.user.clone();
+        if connection.session.set(session).is_err() {
+            return Err(Refused::Session);
+        }
+        let max = self.gate.limits.max_sockets_per_user;
+        if self.rooms.enter(&user, connection, max) == Err(Full) {
+            self.metrics.limited(Limit::SocketsPerUser);
+            self.turn_away(connection, "sockets_per_user");
+            return Err(Refused::TooManySockets);
+        }
+        // Said before the client learns of it, which may be gone again a moment later.
+        self.metrics.connects.inc();
+        tracing::info!(
+            socket = %connection.id.simple(),
+            correlation_id = &*connection.correlation_id,
+            user = %user,
+            "socket connected"
+        );
+        Ok(())
+    }
+
+    /// The token of the handshake, else the cookie of the request (D-WS-2).
+    async fn session(
+        &self,
+        connection: &Connection,
+        auth: Option<Value>,
+    ) -> Result<Session, AuthError> {
+        let cookie = connection.take_cookie();
+        match auth.as_ref().and_then(|auth| auth.get("token")) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(token)) => {
+                return self.authenticator.verify(token, TokenKind::Access).await;
+            }
+            Some(_) => return Err(AuthError::Malformed),
+        }
+        match cookie {
+            Cookie::Token(token) => self.authenticator.verify(&token, TokenKind::Id).await,
+            Cookie::Refused(error) => Err(error),
+            Cookie::Absent => Err(AuthError::Missing),
+        }
+    }
+
+    fn refuse(&self, connection: &Arc<Connection>, error: AuthError) -> Refused {
+        let is_attempt = !matches!(error, AuthError::Missing | AuthError::KeysUnavailable);
+        if is_attempt && self.gate.auth_failure(connection.address).is_err() {
+            // Whoever tries so often gets no answer, and no line in the log.
+            self.metrics.refused(error.label());
+            connection.cut("auth_failures");
+            Refused::Silently
+        } else if error == AuthError::KeysUnavailable {
+            // Not the session's fault: a broken connection is tried again, a refusal is not.
+            self.turn_away(connection, error.label());
+            connection.cut(error.label());
+            Refused::Silently
+        } else {
+            self.turn_away(connection, error.label());
+            Refused::Session
+        }
+    }
+
+    fn turn_away(&self, connection: &Arc<Connection>, reason: &'static str) {
+        self.metrics.refused(reason);
+        tracing::info!(
+            socket = %connection.id.simple(),
+            correlation_id = &*connection.correlation_id,
+            // Known where it is not the session that is refused.
+            user = connection.session.get().map(|session| tracing::field::display(&session.user)),
+            reason,
+            "socket refused"
+        );
+        connection.close_soon("refused");
+    }
+}

@@ -1,0 +1,220 @@
+//! The packets of Engine.IO 4 and Socket.IO 5, as far as this server speaks them: what clients say
+//! in them, and what they are told. Socket.IO's own are read and written by socketioxide's parser.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+use shared_types::event::NAMESPACE;
+use socketioxide_core::packet::{Packet, PacketData};
+use socketioxide_core::parser::{Parse, ParseConfig, ParserState};
+use socketioxide_core::{Str, Value};
+use socketioxide_parser_common::CommonParser;
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+
+/// The kinds of Engine.IO's packets: the first letter of each.
+const OPEN: char = '0';
+const CLOSE: char = '1';
+const PONG: char = '3';
+const MESSAGE: char = '4';
+const NOOP: char = '6';
+
+/// Asks a client whether it is there.
+pub(crate) const PING: &str = "2";
+
+/// What a client said.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Said {
+    /// It is there.
+    Pong,
+    /// It wants to enter the namespace, with what it has to show for it: `{"token":…}`, or nothing
+    /// that can be read.
+    Connect(Option<Json>),
+    /// It wants to enter another namespace, which there is not.
+    ConnectElsewhere(Str),
+    /// It leaves the namespace.
+    Disconnect,
+    /// Something to the namespace, which expects nothing.
+    Event,
+    /// It ends the connection.
+    Close,
+    /// Nothing of matter.
+    Nothing,
+}
+
+/// What a client said is no packet, or none that a client may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// Reads a message of the WebSocket.
+pub(crate) fn read(text: &str) -> Result<Said, Malformed> {
+    let mut rest = text.chars();
+    match rest.next() {
+        Some(PONG) => Ok(Said::Pong),
+        Some(MESSAGE) => read_message(rest.as_str()),
+        Some(CLOSE) => Ok(Said::Close),
+        Some(NOOP) => Ok(Said::Nothing),
+        _ => Err(Malformed),
+    }
+}
+
+fn read_message(text: &str) -> Result<Said, Malformed> {
+    // One that announces binary attachments is complete only with them, and is not taken.
+    let (config, state) = (ParseConfig::default(), ParserState::default());
+    let packet = CommonParser.decode_str(&config, &state, Str::copy_from_slice(text));
+    let packet = packet.map_err(|_| Malformed)?;
+    let is_ours = packet.ns == NAMESPACE;
+    match packet.inner {
+        PacketData::Connect(auth) if is_ours => {
+            let auth = auth.and_then(|auth| CommonParser.decode_default(Some(&auth)).ok());
+            Ok(Said::Connect(auth))
+        }
+        PacketData::Connect(_) => Ok(Said::ConnectElsewhere(packet.ns)),
+        PacketData::Disconnect if is_ours => Ok(Said::Disconnect),
+        PacketData::Disconnect => Ok(Said::Nothing),
+        PacketData::Event(..) | PacketData::EventAck(..) if is_ours => Ok(Said::Event),
+        _ => Err(Malformed),
+    }
+}
+
+/// How often clients are asked whether they are there, and how long they may take to answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heartbeat {
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
+}
+
+/// The first packet, which tells the rules.
+pub(crate) fn open(sid: &str, heartbeat: Heartbeat, max_payload: u32) -> Result<String, Failed> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Open<'a> {
+        sid: &'a str,
+        upgrades: [&'a str; 0],
+        ping_interval: u128,
+        ping_timeout: u128,
+        max_payload: u32,
+    }
+    let rules = Open {
+        sid,
+        upgrades: [],
+        ping_interval: heartbeat.interval.as_millis(),
+        ping_timeout: heartbeat.timeout.as_millis(),
+        max_payload,
+    };
+    Ok(format!("{OPEN}{}", serde_json::to_string(&rules)?))
+}
+
+/// Lets a client into the namespace.
+pub(crate) fn accept(sid: &str) -> Result<String, Failed> {
+    #[derive(Serialize)]
+    struct Accepted<'a> {
+        sid: &'a str,
+    }
+    let data = serde_json::to_string(&Accepted { sid })?;
+    Ok(message(Packet::connect(NAMESPACE, Some(Value::Str(data.into(), None)))))
+}
+
+/// Does not let a client into a namespace.
+pub(crate) fn refuse(namespace: impl Into<Str>, why: &str) -> String {
+    message(Packet::connect_error(namespace, why))
+}
+
+/// Takes a client out of the namespace. The official clients do not come back by themselves.
+pub(crate) fn disconnect() -> String {
+    message(Packet::disconnect(NAMESPACE))
+}
+
+fn message(packet: Packet) -> String {
+    match CommonParser.encode(packet) {
+        Value::Str(text, _) => format!("{MESSAGE}{}", text.as_str()),
+        // None of ours has attachments.
+        Value::Bytes(_) => String::new(),
+    }
+}
+
+/// A packet that could not be written.
+pub(crate) type Failed = serde_json::Error;
+
+/// Puts a packet's WebSocket frame behind others.
+pub(crate) fn frame(packet: impl Into<bytes::Bytes>, frames: &mut Vec<u8>) -> Result<(), Failed> {
+    use serde::ser::Error as _;
+    let frame = Frame::message(packet, OpCode::Data(Data::Text), true);
+    frame.format(frames).map_err(Failed::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_clients_say_is_understood() {
+        for (text, said) in [
+            ("3", Said::Pong),
+            ("3probe", Said::Pong),
+            ("1", Said::Close),
+            ("6", Said::Nothing),
+            ("40/dashboard", Said::Connect(None)),
+            ("40/dashboard,", Said::Connect(None)),
+            (r#"40/dashboard,{"token":"t"}"#, Said::Connect(Some(json!({ "token": "t" })))),
+            ("40/dashboard,{", Said::Connect(None)),
+            ("40/dashboard,[]", Said::Connect(Some(json!([])))),
+            ("40", Said::ConnectElsewhere("/".into())),
+            (r#"40{"token":"t"}"#, Said::ConnectElsewhere("/".into())),
+            ("40/else,{}", Said::ConnectElsewhere("/else".into())),
+            ("41/dashboard,", Said::Disconnect),
+            ("41/else,", Said::Nothing),
+            (r#"42/dashboard,["a"]"#, Said::Event),
+            (r#"42/dashboard,7["a"]"#, Said::Event),
+            ("43/dashboard,7[]", Said::Event),
+        ] {
+            assert_eq!(read(text), Ok(said), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_clients_may_not_say_is_refused() {
+        for text in [
+            "",
+            "0{}",
+            "2",
+            "2probe",
+            "5",
+            "7",
+            "é",
+            "4",
+            "4é",
+            "48",
+            "44/dashboard,{}",
+            r#"42["a"]"#,
+            r#"42/else,["a"]"#,
+            "43/dashboard,[]",
+            r#"451-/dashboard,["a",{"_placeholder":true,"num":0}]"#,
+            "450-/dashboard,[]",
+        ] {
+            assert_eq!(read(text), Err(Malformed), "{text}");
+        }
+    }
+
+    #[test]
+    fn clients_are_told_in_the_protocol_s_words() {
+        let heartbeat =
+            Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) };
+        let open = open("s", heartbeat, 100).unwrap();
+        let rules = json!({
+            "sid": "s", "upgrades": [], "pingInterval": 25_000, "pingTimeout": 20_000,
+            "maxPayload": 100
+        });
+        assert_eq!(serde_json::from_str::<Json>(open.strip_prefix('0').unwrap()).unwrap(), rules);
+        assert_eq!(accept("s").unwrap(), r#"40/dashboard,{"sid":"s"}"#);
+        assert_eq!(refuse(NAMESPACE, "NO"), r#"44/dashboard,{"message":"NO"}"#);
+        assert_eq!(refuse("/é\"", "NO"), r#"44/é",{"message":"NO"}"#);
+        assert_eq!(disconnect(), "41/dashboard,");
+        let mut frames = Vec::new();
+        frame(PING, &mut frames).unwrap();
+        assert_eq!(frames, b"\x81\x012");
+    }
+}

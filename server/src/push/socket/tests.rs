@@ -1,0 +1,545 @@
+use clap::Parser as _;
+use futures_util::{SinkExt as _, StreamExt as _};
+use jsonwebtoken::{EncodingKey, Header, encode};
+use serde_json::json;
+use shared_types::event::AUTH_FAILED;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, DuplexStream, duplex};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use super::*;
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::gate::{Address, Arrival, Gate};
+use crate::metrics::{LimitLabel, Metrics};
+use crate::net::Stream;
+use crate::push::connection::Cookie;
+use crate::push::door::Terms;
+use crate::push::frames::FrameLimits;
+use crate::push::outbox::{Batch, Unsent};
+use crate::push::packet::Heartbeat;
+use crate::push::room::Rooms;
+use crate::push::user::UserId;
+use crate::secret::Secret;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const HEARTBEAT: Heartbeat =
+    Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) };
+const MAX_MESSAGE: u32 = 1_000;
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+const TEXT: OpCode = OpCode::Data(Data::Text);
+
+async fn door() -> Arc<Door> {
+    let metrics = Arc::new(Metrics::new());
+    let mut config = Config::parse_from(["dashboard-server"]);
+    config.jwt_hs256_secret = Some(Secret::from(SECRET.to_owned()));
+    let limits = FrameLimits { max_message_bytes: MAX_MESSAGE, messages_per_s: 100_000 };
+    Arc::new(Door {
+        rooms: Arc::new(Rooms::new(Arc::clone(&metrics))),
+        authenticator: Arc::new(Authenticator::new(&config, &metrics).await.unwrap()),
+        gate: Arc::new(Gate::new(config.limits, false, Arc::clone(&metrics))),
+        metrics,
+        terms: Terms { frames: limits, heartbeat: HEARTBEAT },
+    })
+}
+
+fn connection() -> Arc<Connection> {
+    let address = Address::of([127, 0, 0, 1].into());
+    Connection::new(Cookie::Absent, address, "c-1".into(), Arrival::unlimited())
+}
+
+fn socket<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    prefix: Vec<u8>,
+    door: &Arc<Door>,
+) -> (Arc<Connection>, Socket<S>) {
+    let connection = connection();
+    door.rooms.opened(&connection);
+    let (slot, prefix) = (Slot::unlimited(), prefix.into());
+    let socket = Socket::new(stream, prefix, Arc::clone(&connection), slot, Arc::clone(door));
+    (connection, socket)
+}
+
+/// A socket that is served, and its client.
+struct Scene {
+    door: Arc<Door>,
+    connection: Arc<Connection>,
+    client: DuplexStream,
+    task: JoinHandle<()>,
+}
+
+impl Scene {
+    /// Over a pipe that holds so many bytes. The client has been told the rules.
+    async fn begin(space: usize) -> Self {
+        let (client, server) = duplex(space);
+        Self::over(client, server).await
+    }
+
+    async fn over<S>(client: DuplexStream, server: S) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let door = door().await;
+        let (connection, socket) = socket(server, Vec::new(), &door);
+        let task = tokio::spawn(socket.run());
+        let mut scene = Self { door, connection, client, task };
+        let open = scene.next().await;
+        assert!(open.starts_with("0{"), "{open}");
+        scene
+    }
+
+    /// The client is in the namespace.
+    async fn admitted(space: usize) -> Self {
+        let mut scene = Self::begin(space).await;
+        scene.enter().await;
+        scene
+    }
+
+    async fn enter(&mut self) {
+        self.say(&connect(&token())).await;
+        assert_eq!(self.next().await, self.acceptance());
+    }
+
+    fn acceptance(&self) -> String {
+        format!("40/dashboard,{{\"sid\":\"{}\"}}", self.connection.id.simple())
+    }
+
+    async fn say(&mut self, packet: &str) {
+        self.client.write_all(&masked(packet)).await.unwrap();
+    }
+
+    /// The next packet that the client gets.
+    async fn next(&mut self) -> String {
+        let (head, payload) = self.frame().await;
+        assert_eq!(head, 0x81, "{payload:?}");
+        String::from_utf8(payload).unwrap()
+    }
+
+    /// The next frame that the client gets: its first byte and its payload.
+    async fn frame(&mut self) -> (u8, Vec<u8>) {
+        let client = &mut self.client;
+        let get = async {
+            let head = client.read_u8().await.unwrap();
+            let length = match client.read_u8().await.unwrap() {
+                126 => client.read_u16().await.unwrap().into(),
+                short => usize::from(short),
+            };
+            let mut payload = vec![0; length];
+            client.read_exact(&mut payload).await.unwrap();
+            (head, payload)
+        };
+        timeout(PATIENCE, get).await.expect("a frame")
+    }
+
+    /// The code of the closing frame, which is the last.
+    async fn close_code(&mut self) -> u16 {
+        let (head, payload) = self.frame().await;
+        assert_eq!(head, 0x88, "{payload:?}");
+        assert_eq!(self.rest().await, 0);
+        u16::from_be_bytes(payload.try_into().unwrap())
+    }
+
+    /// How many bytes come to the end.
+    async fn rest(&mut self) -> usize {
+        let mut rest = Vec::new();
+        timeout(PATIENCE, self.client.read_to_end(&mut rest)).await.expect("an end").unwrap()
+    }
+
+    /// Why the socket ended.
+    async fn reason(self) -> &'static str {
+        timeout(PATIENCE, self.task).await.expect("an end").unwrap();
+        assert_eq!(self.door.rooms.open_connections(), 0);
+        assert!(self.door.rooms.is_empty());
+        assert_eq!(self.connection.send(&event("late")), Err(Unsent::Closed));
+        self.connection.reason().unwrap()
+    }
+
+    fn limited(&self, limit: &'static str) -> u64 {
+        self.door.metrics.limited.get_or_create(&LimitLabel { limit }).get()
+    }
+}
+
+fn token() -> String {
+    let claims = json!({
+        "sub": "ada", "token_use": "access", "exp": crate::clock::now().unix_timestamp() + 600
+    });
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+}
+
+fn connect(token: &str) -> String {
+    format!("40/dashboard,{}", json!({ "token": token }))
+}
+
+/// A frame as a client sends it.
+fn masked(packet: &str) -> Vec<u8> {
+    client_frame(Frame::message(packet.to_owned(), TEXT, true))
+}
+
+fn client_frame(mut frame: Frame) -> Vec<u8> {
+    frame.header_mut().mask = Some([1, 2, 3, 4]);
+    let mut bytes = Vec::new();
+    frame.format(&mut bytes).unwrap();
+    bytes
+}
+
+fn event(payload: &str) -> Batch {
+    let mut frame = Vec::new();
+    packet::frame(payload.to_owned(), &mut frame).unwrap();
+    Batch::of_one(frame)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_answers_pings_stays_and_who_does_not_goes() {
+    let mut scene = Scene::begin(256).await;
+    let mut last = Instant::now();
+    for _ in 0..3 {
+        // WebSocket's own say nothing about the page behind them.
+        scene.client.write_all(&client_frame(Frame::pong(Vec::new()))).await.unwrap();
+        assert_eq!(scene.next().await, "2");
+        assert_eq!(last.elapsed(), HEARTBEAT.interval);
+        scene.say("3").await;
+        // One that nobody asked for changes nothing.
+        scene.say("3").await;
+        last = Instant::now();
+    }
+    assert_eq!(scene.next().await, "2");
+    scene.client.write_all(&client_frame(Frame::pong(Vec::new()))).await.unwrap();
+    let asked = Instant::now();
+    assert_eq!(scene.rest().await, 0);
+    assert_eq!(asked.elapsed(), HEARTBEAT.timeout);
+    assert_eq!(scene.reason().await, "heartbeat_timeout");
+}
+
+#[tokio::test]
+async fn what_came_with_the_request_is_read_first() {
+    let (client, server) = duplex(1_000);
+    let door = door().await;
+    let token = connect(&token());
+    let (early, late) = token.split_at(9);
+    let early = client_frame(Frame::message(early.to_owned(), TEXT, false));
+    let late = client_frame(Frame::message(late.to_owned(), OpCode::Data(Data::Continue), true));
+    let (connection, socket) = socket(server, early, &door);
+    let task = tokio::spawn(socket.run());
+    let mut scene = Scene { door, connection, client, task };
+    scene.client.write_all(&late).await.unwrap();
+    assert!(scene.next().await.starts_with("0{"));
+    assert_eq!(scene.next().await, scene.acceptance());
+}
+
+#[tokio::test]
+async fn events_wait_for_the_acceptance() {
+    let mut scene = Scene::begin(1_000).await;
+    scene.connection.send(&event("event")).unwrap();
+    scene.say("40/else,").await;
+    assert_eq!(scene.next().await, r#"44/else,{"message":"Invalid namespace"}"#);
+    scene.enter().await;
+    assert_eq!(scene.next().await, "event");
+}
+
+#[tokio::test]
+async fn a_second_attempt_of_who_is_in_is_passed_over() {
+    let mut scene = Scene::admitted(1_000).await;
+    scene.say(&connect("nonsense")).await;
+    scene.say("42/dashboard,[\"hello\"]").await;
+    scene.say("40/else,").await;
+    assert!(scene.next().await.starts_with("44/else,"));
+    assert!(scene.door.rooms.contains(&UserId::from("ada")));
+}
+
+#[tokio::test]
+async fn who_is_refused_is_told_so_and_the_connection_ends() {
+    let mut scene = Scene::begin(1_000).await;
+    scene.say(&connect("nonsense")).await;
+    assert_eq!(scene.next().await, format!("44/dashboard,{{\"message\":\"{AUTH_FAILED}\"}}"));
+    assert_eq!(scene.close_code().await, 1000);
+    scene.say(&connect(&token())).await;
+    assert_eq!((scene.limited("auth_attempts"), scene.reason().await), (0, "refused"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_cannot_try_again() {
+    let mut scene = Scene::begin(1_000).await;
+    scene.say(&connect("nonsense")).await;
+    scene.next().await;
+    scene.frame().await;
+    scene.say(&connect(&token())).await;
+    let tried = Instant::now();
+    (&mut scene.task).await.unwrap();
+    assert_eq!(tried.elapsed(), Duration::ZERO, "who only listens has longer");
+    assert_eq!((scene.limited("auth_attempts"), scene.connection.reason()), (1, Some("refused")));
+}
+
+#[tokio::test]
+async fn who_is_cut_while_the_session_is_checked_gets_no_answer() {
+    let (mut client, server) = duplex(1_000);
+    let door = door().await;
+    let (connection, mut socket) = socket(server, Vec::new(), &door);
+    let cut = Arc::clone(&connection);
+    socket.admission = Some(Box::pin(async move {
+        cut.cut("auth_failures");
+        Err(crate::push::door::Refused::Silently)
+    }));
+    socket.run().await;
+    let mut got = Vec::new();
+    client.read_to_end(&mut got).await.unwrap();
+    let got = String::from_utf8_lossy(&got);
+    assert!(!got.contains("44/"), "{got}");
+    assert_eq!(connection.reason(), Some("auth_failures"));
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_own_socket_and_is_counted() {
+    let (_client, server) = duplex(1_000);
+    let door = door().await;
+    let (connection, mut socket) = socket(server, Vec::new(), &door);
+    socket.admission = Some(Box::pin(async { panic!("on purpose") }));
+    socket.run().await;
+    assert_eq!((connection.reason(), door.metrics.panics.get()), (Some("panic"), 1));
+    assert_eq!(door.rooms.open_connections(), 0);
+}
+
+#[tokio::test]
+async fn what_goes_too_far_is_answered_with_a_code() {
+    let too_large = vec![0x81, 0xfe, 0x03, 0xe9];
+    let binary = client_frame(Frame::message(vec![1], OpCode::Data(Data::Binary), true));
+    let not_utf8 = client_frame(Frame::message(vec![0xff], TEXT, true));
+    for (sent, code, reason) in [
+        (too_large, 1009, "message_size"),
+        (b"\x81\x013".to_vec(), 1002, "malformed_frame"),
+        (not_utf8, 1002, "malformed_frame"),
+        (binary, 1003, "parse_error"),
+        (masked("hello"), 1002, "parse_error"),
+        (masked("42/dashboard,[\"hello\"]"), 1008, "parse_error"),
+    ] {
+        let mut scene = Scene::begin(1_000).await;
+        scene.client.write_all(&sent).await.unwrap();
+        assert_eq!(scene.close_code().await, code, "{sent:?}");
+        assert_eq!(scene.reason().await, reason, "{sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_without_listening_is_cut_off() {
+    let mut scene = Scene::begin(64).await;
+    while scene.client.write_all(&masked("40/else,")).await.is_ok() {}
+    assert_eq!(scene.reason().await, "slow_consumer");
+}
+
+#[tokio::test]
+async fn who_leaves_is_taken_leave_of() {
+    let mut scene = Scene::admitted(1_000).await;
+    scene.say("41/dashboard,").await;
+    assert_eq!(scene.close_code().await, 1000);
+    assert_eq!(scene.reason().await, "client_disconnect");
+    // Who closes the WebSocket gets the same back.
+    let mut scene = Scene::admitted(1_000).await;
+    let close = CloseFrame { code: CloseCode::Away, reason: "".into() };
+    scene.client.write_all(&client_frame(Frame::close(Some(close)))).await.unwrap();
+    assert_eq!(scene.close_code().await, 1001);
+    assert_eq!(scene.reason().await, "transport_close");
+    for said in ["1", ""] {
+        let mut scene = Scene::admitted(1_000).await;
+        if said.is_empty() {
+            scene.client.shutdown().await.unwrap();
+        } else {
+            scene.say(said).await;
+        }
+        assert_eq!(scene.rest().await, 0);
+        assert_eq!(scene.reason().await, "transport_close");
+    }
+    let scene = Scene::begin(1_000).await;
+    let Scene { door, connection, client, task } = scene;
+    drop(client);
+    task.await.unwrap();
+    assert_eq!((connection.reason(), door.rooms.open_connections()), (Some("unauthenticated"), 0));
+}
+
+#[tokio::test]
+async fn what_was_put_in_before_the_end_goes_out() {
+    let mut scene = Scene::admitted(64).await;
+    let long = "x".repeat(500);
+    scene.connection.send(&event(&long)).unwrap();
+    scene.connection.send(&event("last words")).unwrap();
+    scene.connection.send(&Batch::of_packet(packet::disconnect()).unwrap()).unwrap();
+    scene.connection.close_soon("token_expired");
+    assert_eq!(scene.connection.send(&event("late")), Err(Unsent::Closed));
+    for expected in [&long, "last words", "41/dashboard,"] {
+        assert_eq!(scene.next().await, expected);
+    }
+    let (head, _) = scene.frame().await;
+    assert_eq!(head, 0x88);
+    // Who is told, and comes back at once, finds nothing of the old socket in the room.
+    assert!(!scene.door.rooms.contains(&UserId::from("ada")));
+    let close = client_frame(Frame::close(None));
+    scene.client.write_all(&close).await.unwrap();
+    assert_eq!(scene.reason().await, "token_expired");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_has_so_long_to_take_the_last_words_and_to_go() {
+    for space in [64, 1_000] {
+        let scene = Scene::admitted(space).await;
+        scene.connection.send(&event(&"x".repeat(500))).unwrap();
+        let begun = Instant::now();
+        scene.connection.close_soon("server_stopping");
+        let Scene { door, connection, client, task } = scene;
+        task.await.unwrap();
+        assert_eq!(begun.elapsed(), LAST_WRITES);
+        assert_eq!(connection.reason(), Some("server_stopping"));
+        assert_eq!(door.rooms.open_connections(), 0);
+        drop(client);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_cut_is_gone_at_once() {
+    let scene = Scene::admitted(64).await;
+    scene.connection.send(&event(&"x".repeat(500))).unwrap();
+    let begun = Instant::now();
+    scene.connection.cut("slow_consumer");
+    assert_eq!(scene.connection.send(&event("late")), Err(Unsent::Closed));
+    let Scene { connection, client: _client, task, .. } = scene;
+    task.await.unwrap();
+    assert_eq!((begun.elapsed(), connection.reason()), (Duration::ZERO, Some("slow_consumer")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_of_events_is_found() {
+    // The second stream has a buffer of its own, as with TLS: that it takes more proves nothing.
+    let (client, server) = duplex(64);
+    stall(client, server).await;
+    let (client, server) = duplex(64);
+    stall(client, BufWriter::new(server)).await;
+}
+
+async fn stall<S>(client: DuplexStream, server: S)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    const STALL: Duration = Duration::from_secs(10);
+    let metrics = Arc::new(Metrics::new());
+    let mut scene = Scene::over(client, Stream::new(server, None, STALL, metrics)).await;
+    scene.enter().await;
+    let start = Instant::now();
+    for _ in 0..3 {
+        scene.connection.send(&event(&"x".repeat(100))).unwrap();
+        tokio::time::sleep(STALL / 4).await;
+    }
+    let Scene { connection, client: _client, task, .. } = scene;
+    timeout(PATIENCE, task).await.unwrap().unwrap();
+    assert_eq!((connection.reason(), start.elapsed()), (Some("slow_consumer"), STALL));
+}
+
+#[tokio::test]
+async fn what_the_stream_keeps_of_an_event_is_flushed_when_it_can_be() {
+    // As TLS does: it takes all that it is given, and cannot pass it on at once.
+    let (client, server) = duplex(8);
+    let mut scene = Scene::over(client, BufWriter::new(server)).await;
+    scene.enter().await;
+    for _ in 0..3 {
+        let long = "x".repeat(100);
+        scene.connection.send(&event(&long)).unwrap();
+        assert_eq!(scene.next().await, long);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_what_has_been_sent() {
+    let mut scene = Scene::admitted(64).await;
+    let mut frame = Vec::new();
+    packet::frame("x".repeat(500), &mut frame).unwrap();
+    let frame = Bytes::from(frame);
+    scene.connection.send(&Batch::of_one(frame.clone())).unwrap();
+    scene.next().await;
+    // Heard by the same task, so the event is out.
+    scene.say("40/else,").await;
+    scene.next().await;
+    assert!(frame.is_unique());
+}
+
+#[tokio::test]
+async fn a_socket_costs_little() {
+    let (_client, server) = duplex(1);
+    let (_, socket) = socket(server, Vec::new(), &door().await);
+    let size = size_of_val(&socket.run());
+    assert!(size <= 1024, "{size} bytes");
+}
+
+/// Through a pipe of a few bytes: pings are answered, packets replied to, events come in between, and
+/// the client takes its time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_arrives_whole_and_in_order_whoever_writes() {
+    const COUNT: usize = 2_000;
+    for space in [5, 64, 1_000] {
+        let Scene { connection, client, task, .. } = Scene::admitted(space).await;
+        let (replies, events) = (Arc::new(Semaphore::new(10)), Arc::new(Semaphore::new(100)));
+        let pusher = tokio::spawn({
+            let places = Arc::clone(&events);
+            async move {
+                for (number, length) in lengths(2).take(COUNT).enumerate() {
+                    places.acquire().await.unwrap().forget();
+                    connection.send(&event(&payload(number, length))).unwrap();
+                    if length % 5 == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+        });
+        let client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+        let (mut out, mut incoming) = client.split();
+        let asker = tokio::spawn({
+            let places = Arc::clone(&replies);
+            async move {
+                for (number, length) in lengths(1).take(COUNT).enumerate() {
+                    places.acquire().await.unwrap().forget();
+                    let namespace = payload(number, length);
+                    out.send(Message::text(format!("40/{namespace},"))).await.unwrap();
+                    out.send(Message::Ping(vec![b'p'; length % 60].into())).await.unwrap();
+                }
+                out
+            }
+        });
+        let (mut answered, mut told, mut pongs) = (0, 0, 0);
+        let receive = async {
+            // Of several pings that wait, the last may be answered for all.
+            while answered < COUNT || told < COUNT || pongs == 0 {
+                match incoming.next().await.unwrap().unwrap() {
+                    Message::Text(text) => {
+                        if let Some(reply) = text.strip_prefix("44/") {
+                            let expected = payload(answered, lengths(1).nth(answered).unwrap());
+                            assert!(reply.starts_with(&format!("{expected},")), "{reply}");
+                            answered += 1;
+                            replies.add_permits(1);
+                        } else {
+                            let expected = payload(told, lengths(2).nth(told).unwrap());
+                            assert_eq!(text, expected);
+                            told += 1;
+                            events.add_permits(1);
+                        }
+                    }
+                    Message::Pong(_) => pongs += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        timeout(PATIENCE, receive).await.expect("nothing gets stuck");
+        pusher.await.unwrap();
+        drop((asker.await.unwrap(), incoming));
+        timeout(PATIENCE, task).await.unwrap().unwrap();
+    }
+}
+
+fn payload(number: usize, length: usize) -> String {
+    format!("{number} {}", "x".repeat(length))
+}
+
+/// The same random lengths for the same seed.
+fn lengths(seed: u64) -> impl Iterator<Item = usize> {
+    let step = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    std::iter::successors(Some(seed), step).skip(1).map(|state| (state >> 33) as usize % 200)
+}
