@@ -15,7 +15,8 @@ use crate::steps::{self, Outcome, Steps, shown};
 use crate::tools;
 use crate::workspace::{self, cargo};
 
-const TARGETS: [&str; 5] = ["client_frames", "server_frames", "token", "snapshot", "event"];
+const TARGETS: [&str; 6] =
+    ["client_frames", "server_frames", "packet", "token", "snapshot", "event"];
 /// A flag of every call: no sanitizer, which this toolchain lacks, and the product's own code, not
 /// what its libraries put in its place where they are told that they are fuzzed.
 const STABLE: [&str; 5] = ["--sanitizer", "none", "--no-cfg-fuzzing", "--codegen-units", "8"];

@@ -7,12 +7,16 @@
 mod client_frames;
 mod decoders;
 #[cfg(feature = "server")]
+mod packet;
+#[cfg(feature = "server")]
 mod server_frames;
 #[cfg(feature = "server")]
 mod token;
 
 pub use client_frames::client_frames;
 pub use decoders::{event, snapshot};
+#[cfg(feature = "server")]
+pub use packet::packet;
 #[cfg(feature = "server")]
 pub use server_frames::server_frames;
 #[cfg(feature = "server")]
@@ -26,6 +30,8 @@ pub const TARGETS: &[Target] = &[
     ("client_frames", client_frames),
     #[cfg(feature = "server")]
     ("server_frames", server_frames),
+    #[cfg(feature = "server")]
+    ("packet", packet),
     #[cfg(feature = "server")]
     ("token", token),
     ("snapshot", snapshot),

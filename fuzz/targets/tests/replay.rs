@@ -21,6 +21,11 @@ fn server_frames() {
 }
 
 #[test]
+fn packet() {
+    replay("packet");
+}
+
+#[test]
 fn token() {
     replay("token");
 }

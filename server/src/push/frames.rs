@@ -1,8 +1,8 @@
 //! The WebSocket frames that a client sends (RFC 6455), looked at before the WebSocket library sees
 //! them.
 //!
-//! The library bounds neither the size of a message that comes in fragments nor the rate of frames,
-//! and it spends a task's time on each. [`FrameScanner`] reads the headers alone, from the bytes as
+//! The library bounds the size of a message, but not the rate of frames, and shows none of a message's
+//! fragments before the last. [`FrameScanner`] reads the headers alone, from the bytes as
 //! they come off the stream in chunks of any size, and says at the first header that goes too far
 //! that the client has had its say: before the payload is read, let alone kept.
 //!

@@ -19,7 +19,7 @@ mod drain;
 pub mod envelope;
 pub mod frames;
 mod outbox;
-mod packet;
+pub mod packet;
 pub mod query;
 mod refresh;
 pub(crate) mod room;

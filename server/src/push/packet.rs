@@ -25,14 +25,14 @@ pub(crate) const PING: &str = "2";
 
 /// What a client said.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Said {
+pub enum Said {
     /// It is there.
     Pong,
     /// It wants to enter the namespace, with what it has to show for it: `{"token":…}`, or nothing
     /// that can be read.
     Connect(Option<Json>),
     /// It wants to enter another namespace, which there is not.
-    ConnectElsewhere(Str),
+    ConnectElsewhere(String),
     /// It leaves the namespace.
     Disconnect,
     /// Something to the namespace, which expects nothing.
@@ -45,10 +45,13 @@ pub(crate) enum Said {
 
 /// What a client said is no packet, or none that a client may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed;
+pub struct Malformed;
 
 /// Reads a message of the WebSocket.
-pub(crate) fn read(text: &str) -> Result<Said, Malformed> {
+///
+/// # Errors
+/// If it is no packet, or none that this server takes: binary ones, those of other namespaces.
+pub fn read(text: &str) -> Result<Said, Malformed> {
     let mut rest = text.chars();
     match rest.next() {
         Some(PONG) => Ok(Said::Pong),
@@ -70,7 +73,7 @@ fn read_message(text: &str) -> Result<Said, Malformed> {
             let auth = auth.and_then(|auth| CommonParser.decode_default(Some(&auth)).ok());
             Ok(Said::Connect(auth))
         }
-        PacketData::Connect(_) => Ok(Said::ConnectElsewhere(packet.ns)),
+        PacketData::Connect(_) => Ok(Said::ConnectElsewhere(packet.ns.as_str().to_owned())),
         PacketData::Disconnect if is_ours => Ok(Said::Disconnect),
         PacketData::Disconnect => Ok(Said::Nothing),
         PacketData::Event(..) | PacketData::EventAck(..) if is_ours => Ok(Said::Event),
@@ -117,8 +120,9 @@ pub(crate) fn accept(sid: &str) -> Result<String, Failed> {
 }
 
 /// Does not let a client into a namespace.
-pub(crate) fn refuse(namespace: impl Into<Str>, why: &str) -> String {
-    message(Packet::connect_error(namespace, why))
+#[must_use]
+pub fn refuse(namespace: &str, why: &str) -> String {
+    message(Packet::connect_error(Str::copy_from_slice(namespace), why))
 }
 
 /// Takes a client out of the namespace. The official clients do not come back by themselves.

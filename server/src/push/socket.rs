@@ -296,7 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             Said::Connect(auth) => self.knock(auth)?,
             Said::ConnectElsewhere(namespace) => {
-                self.reply(Ok(packet::refuse(namespace, "Invalid namespace")))?;
+                self.reply(Ok(packet::refuse(&namespace, "Invalid namespace")))?;
             }
             Said::Disconnect if self.is_admitted || self.admission.is_some() => {
                 // Without the namespace the connection has no purpose. Said first, so that every

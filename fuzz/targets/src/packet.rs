@@ -1,0 +1,38 @@
+//! What a client says in a message of the WebSocket.
+
+use dashboard_server::push::packet::{self, Said};
+use serde_json::Value;
+
+/// A packet, perhaps.
+///
+/// # Panics
+/// Where something is understood that was not said, or an answer would not reach who asked.
+pub fn packet(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(said) = packet::read(&text) else { return };
+    match said {
+        Said::Connect(auth) => {
+            let rest = text.strip_prefix("40/dashboard").expect("the namespace");
+            let shown = rest.strip_prefix(',').unwrap_or(rest);
+            assert_eq!(auth, serde_json::from_str(shown).ok());
+        }
+        Said::ConnectElsewhere(namespace) => {
+            assert_ne!(namespace, "/dashboard");
+            let answer = packet::refuse(&namespace, "\"No\"");
+            let named = answer.strip_prefix("44").expect("a refusal");
+            let reason = if namespace == "/" {
+                named
+            } else {
+                let rest = named.strip_prefix(&*namespace).expect("the namespace");
+                rest.strip_prefix(',').expect("its end")
+            };
+            let reason: Value = serde_json::from_str(reason).expect("JSON");
+            assert_eq!(reason["message"], "\"No\"");
+        }
+        Said::Disconnect => assert!(text.starts_with("41/dashboard")),
+        Said::Event => assert!(text.contains("/dashboard")),
+        Said::Pong => assert!(text.starts_with('3')),
+        Said::Close => assert!(text.starts_with('1')),
+        Said::Nothing => assert!(text.starts_with('6') || text.starts_with("41")),
+    }
+}
