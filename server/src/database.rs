@@ -33,9 +33,11 @@ const TRUSTED: Duration = Duration::from_millis(500);
 /// here is to read by index whatever its values are, so a plan is made once: for each call anew, as
 /// the planner prefers for short arrays, it costs five times what running it does. Such a plan lives
 /// until the tables' statistics are taken again. One that was made while they were small would read
-/// them from end to end, and go on to do so as they grow: so none may, where an index can be read.
+/// them from end to end, and go on to do so as they grow: so none may, where an index can be read. Nor
+/// may one start processes: no statement here has that much to do, and all share the database's few.
 const SETTINGS: &str = "set statement_timeout = '2s'; set lock_timeout = '1500ms'; set jit = off;
-                        set plan_cache_mode = force_generic_plan; set enable_seqscan = off";
+                        set plan_cache_mode = force_generic_plan; set enable_seqscan = off;
+                        set max_parallel_workers_per_gather = 0";
 
 /// A database whose schema is up to date.
 #[derive(Debug)]
