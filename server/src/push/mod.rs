@@ -65,7 +65,7 @@ const SIGNALS: usize = 64;
 /// more gain little, and would wait longer for each other.
 const REFRESH_BATCH: usize = 16;
 /// How soon after its end a session's sockets are closed, and how often the other times are looked at.
-const EXPIRY_INTERVAL: Duration = Duration::from_millis(250);
+const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 /// How long sockets may take to close when the server stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The push side of a server.
@@ -189,8 +189,8 @@ impl Push {
         let compaction = compact::run(pool, retention, metrics, self.stop.clone());
         self.tasks.spawn("compact", compaction);
         let patience = config.limits.connect_timeout();
-        let expiry = expire(Arc::clone(&self.rooms), patience, self.stop.clone());
-        self.tasks.spawn("expire", expiry);
+        let sweep = sweep(Arc::clone(&self.rooms), patience, self.stop.clone());
+        self.tasks.spawn("sweep", sweep);
     }
 }
 
@@ -209,14 +209,12 @@ fn terms(config: &Config) -> Terms {
 
 /// Ends the sockets of sessions that run out, and those that never begin one, and waits no longer for
 /// those that are slow to arrive, until told to stop.
-async fn expire(rooms: Arc<Rooms>, patience: Duration, stop: CancellationToken) {
+async fn sweep(rooms: Arc<Rooms>, patience: Duration, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = sleep(EXPIRY_INTERVAL) => {
-                rooms.expire(clock::now(), expired);
-                rooms.cut_strangers(patience);
-                rooms.settle_slow();
+            () = sleep(SWEEP_INTERVAL) => {
+                rooms.sweep(patience, clock::now(), expired);
             }
         }
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use shared_types::Revision;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::metrics::{EventLabel, Limit, Metrics};
@@ -252,6 +253,11 @@ impl Rooms {
         reason: &'static str,
         make: impl FnOnce(Revision) -> Option<Message>,
     ) {
+        self.tell(connection, make);
+        connection.close_soon(reason);
+    }
+
+    fn tell(&self, connection: &Arc<Connection>, make: impl FnOnce(Revision) -> Option<Message>) {
         let seen = connection.session.get().and_then(|session| {
             let rooms = lock(&self.by_user);
             let room = rooms.get(&session.user)?;
@@ -261,32 +267,50 @@ impl Rooms {
         });
         let message = seen.and_then(make);
         self.hand_over(std::slice::from_ref(connection), message.as_slice());
-        connection.close_soon(reason);
     }
 
-    /// Makes room for others to arrive where somebody has taken long to. Who has a view and wants no
-    /// other, who says nothing and who is far away do not hold up the rest.
-    pub(crate) fn settle_slow(&self) {
-        let connections = lock(&self.connections);
-        let slow = connections.values().filter(|connection| connection.since.elapsed() >= ARRIVAL);
-        slow.for_each(|connection| connection.settle());
-    }
-
-    /// Ends connections that have been open for so long and say nothing of whose they are.
-    pub(crate) fn cut_strangers(&self, patience: Duration) {
+    /// Does what is due for each connection, in one look at all. Who has taken long to arrive no longer
+    /// holds up the rest: it may have a view and want no other, say nothing, or be far away. Who has
+    /// been open for `patience` and says nothing of whose it is, is cut. Whose session has run out is
+    /// told so with that message, and ended.
+    pub(crate) fn sweep(
+        &self,
+        patience: Duration,
+        now: OffsetDateTime,
+        make: impl Fn(Revision) -> Option<Message>,
+    ) {
+        let (mut strangers, mut expired) = (Vec::new(), Vec::new());
+        let instant = Instant::now();
         for connection in lock(&self.connections).values() {
-            let is_stranger = connection.session.get().is_none() && connection.reason().is_none();
-            if is_stranger && connection.since.elapsed() >= patience {
-                connection.cut("auth_timeout");
-                self.metrics.limited(Limit::AuthTimeout);
-                self.metrics.refused("auth_timeout");
-                tracing::info!(
-                    socket = %connection.id.simple(),
-                    correlation_id = &*connection.correlation_id,
-                    reason = "auth_timeout",
-                    "socket refused"
-                );
+            let age = instant.saturating_duration_since(connection.since);
+            if age >= ARRIVAL {
+                connection.settle();
             }
+            match connection.session.get() {
+                _ if connection.reason().is_some() => {}
+                Some(session) if session.expires_at <= now => expired.push(Arc::clone(connection)),
+                None if age >= patience => strangers.push(Arc::clone(connection)),
+                _ => {}
+            }
+        }
+        for connection in strangers {
+            connection.cut("auth_timeout");
+            self.metrics.limited(Limit::AuthTimeout);
+            self.metrics.refused("auth_timeout");
+            tracing::info!(
+                socket = %connection.id.simple(),
+                correlation_id = &*connection.correlation_id,
+                reason = "auth_timeout",
+                "socket refused"
+            );
+        }
+        for connection in expired {
+            self.tell(&connection, &make);
+            // It tells the official clients not to come back by themselves.
+            if let Ok(parting) = Batch::of_packet(packet::disconnect()) {
+                connection.send(&parting).ok();
+            }
+            connection.close_soon("token_expired");
         }
     }
 
@@ -301,28 +325,6 @@ impl Rooms {
     pub(crate) fn cut_all(&self, reason: &'static str) {
         for connection in self.connections() {
             connection.cut(reason);
-        }
-    }
-
-    /// Tells the sockets whose session has run out, and ends them.
-    pub(crate) fn expire(&self, now: OffsetDateTime, make: impl Fn(Revision) -> Option<Message>) {
-        let mut expired = Vec::new();
-        for room in lock(&self.by_user).values() {
-            for member in &room.members {
-                let session = member.session.get();
-                let over = session.is_some_and(|session| session.expires_at <= now);
-                if over && member.reason().is_none() {
-                    expired.push((Arc::clone(member), room.seen.unwrap_or_default()));
-                }
-            }
-        }
-        for (member, seen) in expired {
-            self.hand_over(std::slice::from_ref(&member), make(seen).as_slice());
-            // It tells the official clients not to come back by themselves.
-            if let Ok(parting) = Batch::of_packet(packet::disconnect()) {
-                member.send(&parting).ok();
-            }
-            member.close_soon("token_expired");
         }
     }
 
