@@ -35,13 +35,16 @@ use self::wire::Wire;
 use crate::gate::Slot;
 use crate::metrics::Limit;
 use crate::push::connection::{CLOSING, CUT, Connection};
-use crate::push::door::{Admission, Door};
+use crate::push::door::{Admission, Door, REFUSED};
 use crate::push::frames::{FrameScanner, Violation};
 use crate::push::packet::{self, Said};
 
 /// What clients say, once they have shown who they are, is a byte now and then. The library's buffer
 /// stays as large as this and the handshake's token together.
 const READ_BUFFER: usize = 64;
+/// So much the library may have to say to a client that does not listen: any two of its frames. Of
+/// more pings, the last is answered.
+const WRITE_BUFFER: usize = 256;
 /// So many bytes of replies wait for a client that asks without listening; then it is cut off.
 const MAX_REPLIES: usize = 4 * 1024;
 /// How long a socket that closes may take to send what it has.
@@ -105,6 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
+            .max_write_buffer_size(WRITE_BUFFER)
             .max_message_size(max_message)
             .max_frame_size(max_message);
         Self {
@@ -267,6 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         if self.phase == Phase::Emptying {
             self.phase = Phase::Leaving;
+            self.wire.end();
             return Bytes::from_static(GOODBYE);
         }
         Bytes::new()
@@ -314,15 +319,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Ok(())
     }
 
-    /// One attempt a connection: who was refused is on the way out. A second one of who is in, or
-    /// about to be, is passed over.
+    /// One attempt a connection: who was refused may not try again. A second one of who is in, or
+    /// about to be, is passed over, as is one that comes while the socket ends for another reason.
     fn knock(&mut self, auth: Option<serde_json::Value>) -> Result<(), Reason> {
-        if self.connection.reason().is_some() {
-            self.door.metrics.limited(Limit::AuthAttempts);
-            return Err("auth_attempts");
-        }
-        if !self.is_admitted && self.admission.is_none() {
-            self.admission = Some(self.door.admit(&self.connection, auth));
+        match self.connection.reason() {
+            Some(REFUSED) => {
+                self.door.metrics.limited(Limit::AuthAttempts);
+                return Err("auth_attempts");
+            }
+            None if !self.is_admitted && self.admission.is_none() => {
+                self.admission = Some(self.door.admit(&self.connection, auth));
+            }
+            None | Some(_) => {}
         }
         Ok(())
     }

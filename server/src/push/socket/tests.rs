@@ -32,6 +32,8 @@ const HEARTBEAT: Heartbeat =
 const MAX_MESSAGE: u32 = 1_000;
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a stream's client may take nothing.
+const STALL: Duration = Duration::from_secs(10);
 const TEXT: OpCode = OpCode::Data(Data::Text);
 
 async fn door() -> Arc<Door> {
@@ -55,7 +57,7 @@ fn connection() -> Arc<Connection> {
 
 fn socket<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    prefix: Vec<u8>,
+    prefix: impl Into<Bytes>,
     door: &Arc<Door>,
 ) -> (Arc<Connection>, Socket<S>) {
     let connection = connection();
@@ -417,11 +419,28 @@ async fn who_takes_nothing_of_events_is_found() {
     stall(client, BufWriter::new(server)).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_and_pings_is_found_as_soon() {
+    let (client, server) = duplex(64);
+    let metrics = Arc::new(Metrics::new());
+    let stream = Stream::new(BufWriter::new(server), None, STALL, metrics);
+    let mut scene = Scene::over(client, stream).await;
+    scene.enter().await;
+    let start = Instant::now();
+    scene.connection.send(&event(&"x".repeat(100))).unwrap();
+    for _ in 0..3 {
+        tokio::time::sleep(STALL / 4).await;
+        scene.client.write_all(&client_frame(Frame::ping(vec![b'p'; 9]))).await.unwrap();
+    }
+    let Scene { connection, client: _client, task, .. } = scene;
+    timeout(PATIENCE, task).await.unwrap().unwrap();
+    assert_eq!((connection.reason(), start.elapsed()), (Some("slow_consumer"), STALL));
+}
+
 async fn stall<S>(client: DuplexStream, server: S)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    const STALL: Duration = Duration::from_secs(10);
     let metrics = Arc::new(Metrics::new());
     let mut scene = Scene::over(client, Stream::new(server, None, STALL, metrics)).await;
     scene.enter().await;
@@ -460,6 +479,76 @@ async fn nothing_is_kept_of_what_has_been_sent() {
     scene.say("40/else,").await;
     scene.next().await;
     assert!(frame.is_unique());
+}
+
+/// Pings of a client that listens to nothing: the last of them are answered once it does.
+#[tokio::test]
+async fn who_pings_without_listening_is_owed_little() {
+    let mut scene = Scene::admitted(64).await;
+    scene.connection.send(&event(&"x".repeat(500))).unwrap();
+    for _ in 0..1_000 {
+        scene.client.write_all(&client_frame(Frame::ping(vec![b'p'; 100]))).await.unwrap();
+    }
+    scene.say("40/else,").await;
+    assert_eq!(scene.next().await, "x".repeat(500));
+    let mut pongs = 0;
+    loop {
+        match scene.frame().await {
+            (0x8a, payload) if payload == [b'p'; 100] => pongs += 1,
+            (0x81, _) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((1..=5).contains(&pongs), "{pongs} pongs were kept");
+}
+
+#[tokio::test]
+async fn what_came_with_the_request_is_not_kept() {
+    let (client, server) = duplex(1_000);
+    let door = door().await;
+    let early = Bytes::from(masked(&connect(&token())));
+    let (connection, socket) = socket(server, early.clone(), &door);
+    let task = tokio::spawn(socket.run());
+    let mut scene = Scene { door, connection, client, task };
+    scene.next().await;
+    assert_eq!(scene.next().await, scene.acceptance());
+    assert!(early.is_unique());
+}
+
+/// Its pings cross the goodbye, whole or half out, and are not answered behind it.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_said_after_the_goodbye() {
+    for space in [2, 1_000] {
+        let mut scene = Scene::admitted(space).await;
+        scene.connection.close_soon("server_stopping");
+        let begun = Instant::now();
+        let mut half = [0; 2];
+        scene.client.read_exact(&mut half).await.unwrap();
+        scene.client.write_all(&client_frame(Frame::ping(vec![b'p'; 9]))).await.unwrap();
+        scene.say("40/else,").await;
+        assert_eq!((half, scene.rest().await), ([0x88, 2], 2));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        // It has its time to say the same.
+        (&mut scene.task).await.unwrap();
+        assert_eq!(begun.elapsed(), LAST_WRITES);
+    }
+}
+
+/// Who opens a socket, or comes back over an old one, while the server ends it.
+#[tokio::test]
+async fn who_comes_too_late_has_not_tried_too_often() {
+    let mut scene = Scene::begin(1_000).await;
+    scene.connection.close_soon("server_stopping");
+    scene.say(&connect(&token())).await;
+    assert_eq!(scene.close_code().await, 1000);
+    scene.client.write_all(&client_frame(Frame::close(None))).await.unwrap();
+    assert_eq!((scene.limited("auth_attempts"), scene.reason().await), (0, "server_stopping"));
+    let mut scene = Scene::admitted(1_000).await;
+    scene.say("41/dashboard,").await;
+    scene.say(&connect(&token())).await;
+    assert_eq!(scene.close_code().await, 1000);
+    scene.client.write_all(&client_frame(Frame::close(None))).await.unwrap();
+    assert_eq!((scene.limited("auth_attempts"), scene.reason().await), (0, "client_disconnect"));
 }
 
 #[tokio::test]

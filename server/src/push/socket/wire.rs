@@ -19,6 +19,8 @@ pub(super) struct Wire<S> {
     scanner: FrameScanner,
     /// What has yet to go out of the frames that are on their way.
     sending: Bytes,
+    /// The last frame is on its way, or out.
+    is_over: bool,
 }
 
 /// The stream as the WebSocket library wants it. It would block where the stream would wait, and
@@ -31,7 +33,7 @@ pub(super) struct Blocking<'a, 'b, S> {
 
 impl<S> Wire<S> {
     pub(super) fn new(stream: S, prefix: Bytes, scanner: FrameScanner) -> Self {
-        Self { stream, prefix, scanner, sending: Bytes::new() }
+        Self { stream, prefix, scanner, sending: Bytes::new(), is_over: false }
     }
 
     pub(super) fn blocking<'a, 'b>(&'a mut self, cx: &'a mut Context<'b>) -> Blocking<'a, 'b, S> {
@@ -46,6 +48,11 @@ impl<S> Wire<S> {
     /// Takes the frames that are to go out next. Nothing may be on its way.
     pub(super) fn send(&mut self, frames: Bytes) {
         self.sending = frames;
+    }
+
+    /// Nothing follows the frames that go out next: what the library says from now on is for nobody.
+    pub(super) fn end(&mut self) {
+        self.is_over = true;
     }
 }
 
@@ -76,6 +83,10 @@ impl<S: AsyncRead + Unpin> Read for Blocking<'_, '_, S> {
         let length = if wire.prefix.has_remaining() {
             let length = wire.prefix.len().min(buffer.len());
             wire.prefix.copy_to_slice(&mut buffer[..length]);
+            if wire.prefix.is_empty() {
+                // What has been read is not to be kept.
+                wire.prefix = Bytes::new();
+            }
             length
         } else {
             let mut unfilled = ReadBuf::new(buffer);
@@ -90,9 +101,14 @@ impl<S: AsyncRead + Unpin> Read for Blocking<'_, '_, S> {
 
 impl<S: AsyncWrite + Unpin> Write for Blocking<'_, '_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.wire.is_over {
+            return Ok(bytes.len());
+        }
         if !self.wire.is_free() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        // A buffer below that takes more would hide that the client takes nothing.
+        self.flush()?;
         unblock(Pin::new(&mut self.wire.stream).poll_write(self.cx, bytes))
     }
 
