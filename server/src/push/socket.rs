@@ -128,10 +128,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Serves the socket to its end.
     pub(crate) async fn run(mut self) {
         let life = async {
-            match self.greet() {
+            let reason = match self.greet() {
                 Ok(()) => poll_fn(|cx| self.poll(cx)).await,
                 Err(reason) => reason,
-            }
+            };
+            // Tried once: with TLS, an end that nobody announces might be anybody's.
+            poll_fn(|cx| Poll::Ready(self.wire.poll_shutdown(cx).is_ready())).await;
+            reason
         };
         let end = AssertUnwindSafe(life).catch_unwind().await;
         let reason = end.unwrap_or_else(|_| {
