@@ -303,8 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 self.heard = text;
             }
             Ok(Message::Binary(_)) => return Err(self.refuse(CloseCode::Unsupported, cx)),
-            Ok(Message::Close(_)) if self.phase.is_closing() => return Err("transport_close"),
-            // The library answers when it is flushed.
+            // The library answers when it is flushed, and after a close has no more to read.
             Ok(Message::Close(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
             Err(error) if would_block(&error) => return Ok(false),
             Err(error) => return Err(self.end(&error, cx)),

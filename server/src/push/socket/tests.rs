@@ -4,7 +4,7 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
 use shared_types::event::AUTH_FAILED;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, DuplexStream, duplex};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -205,9 +205,10 @@ async fn who_answers_pings_stays_and_who_does_not_goes() {
         assert_eq!(scene.next().await, "2");
         assert_eq!(last.elapsed(), HEARTBEAT.interval);
         scene.say("3").await;
+        last = Instant::now();
+        tokio::time::sleep(Duration::from_secs(1)).await;
         // One that nobody asked for changes nothing.
         scene.say("3").await;
-        last = Instant::now();
     }
     assert_eq!(scene.next().await, "2");
     scene.client.write_all(&client_frame(Frame::pong(Vec::new()))).await.unwrap();
@@ -292,6 +293,35 @@ async fn who_is_cut_while_the_session_is_checked_gets_no_answer() {
     let got = String::from_utf8_lossy(&got);
     assert!(!got.contains("44/"), "{got}");
     assert_eq!(connection.reason(), Some("auth_failures"));
+}
+
+/// A second attempt and an event change nothing while the first one is looked at.
+#[tokio::test]
+async fn who_leaves_while_the_session_is_checked_never_enters() {
+    for is_by_client in [true, false] {
+        let (client, server) = duplex(1_000);
+        let door = door().await;
+        let (connection, mut socket) = socket(server, Vec::new(), &door);
+        let (verdict, checked) = oneshot::channel();
+        socket.admission = Some(Box::pin(async move { checked.await.unwrap_or(Ok(())) }));
+        let task = tokio::spawn(socket.run());
+        let mut scene = Scene { door, connection, client, task };
+        scene.next().await;
+        scene.say(&connect("nonsense")).await;
+        scene.say("42/dashboard,[\"hello\"]").await;
+        scene.say("40/else,").await;
+        assert!(scene.next().await.starts_with("44/else,"));
+        if is_by_client {
+            scene.say("41/dashboard,").await;
+        } else {
+            scene.connection.close_soon("server_stopping");
+        }
+        assert_eq!(scene.close_code().await, 1000);
+        assert!(verdict.is_closed(), "the session is still being checked");
+        scene.client.write_all(&client_frame(Frame::close(None))).await.unwrap();
+        let reason = if is_by_client { "client_disconnect" } else { "server_stopping" };
+        assert_eq!(scene.reason().await, reason);
+    }
 }
 
 #[tokio::test]
@@ -380,6 +410,19 @@ async fn what_was_put_in_before_the_end_goes_out() {
     let close = client_frame(Frame::close(None));
     scene.client.write_all(&close).await.unwrap();
     assert_eq!(scene.reason().await, "token_expired");
+}
+
+#[tokio::test]
+async fn who_closes_while_the_last_words_go_out_gets_the_same_back() {
+    let mut scene = Scene::admitted(64).await;
+    let long = "x".repeat(500);
+    scene.connection.send(&event(&long)).unwrap();
+    scene.connection.close_soon("server_stopping");
+    let close = CloseFrame { code: CloseCode::Away, reason: "".into() };
+    scene.client.write_all(&client_frame(Frame::close(Some(close)))).await.unwrap();
+    assert_eq!(scene.next().await, long);
+    assert_eq!(scene.close_code().await, 1001);
+    assert_eq!(scene.reason().await, "server_stopping");
 }
 
 #[tokio::test(start_paused = true)]
@@ -526,6 +569,7 @@ async fn nothing_is_said_after_the_goodbye() {
         scene.client.read_exact(&mut half).await.unwrap();
         scene.client.write_all(&client_frame(Frame::ping(vec![b'p'; 9]))).await.unwrap();
         scene.say("40/else,").await;
+        scene.say("3").await;
         assert_eq!((half, scene.rest().await), ([0x88, 2], 2));
         assert_eq!(begun.elapsed(), Duration::ZERO);
         // It has its time to say the same.
