@@ -195,7 +195,7 @@ impl Published {
         })
     }
 
-    async fn find(&self, header: &Header) -> Result<Option<Key>, AuthError> {
+    async fn find(self: &Arc<Self>, header: &Header) -> Result<Option<Key>, AuthError> {
         // Whoever presents tokens without end must not make this server ask without end.
         if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256) {
             return Err(AuthError::Algorithm);
@@ -207,7 +207,9 @@ impl Published {
         if let Some(known) = self.known(header) {
             return Ok(Some(known));
         }
-        self.renew().await;
+        // To its end, whoever gives up waiting: the next would ask at once for what was asked for.
+        let this = Arc::clone(self);
+        tokio::spawn(async move { this.renew().await }).await.ok();
         Ok(self.known(header))
     }
 

@@ -14,6 +14,9 @@ use crate::push::frames::FrameLimits;
 use crate::push::packet::Heartbeat;
 use crate::push::room::{Full, Rooms};
 
+/// Why sockets end that are not let in.
+pub(crate) const REFUSED: &str = "refused";
+
 /// What sockets need to be let in, and to stay.
 pub(crate) struct Door {
     pub(crate) rooms: Arc<Rooms>,
@@ -146,6 +149,6 @@ impl Door {
             reason,
             "socket refused"
         );
-        connection.close_soon("refused");
+        connection.close_soon(REFUSED);
     }
 }

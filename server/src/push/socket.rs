@@ -29,19 +29,22 @@ use tokio::time::{Instant, Sleep, sleep};
 use tungstenite::error::ProtocolError;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
-use tungstenite::{Error, Message};
+use tungstenite::{Error, Message, Utf8Bytes};
 
 use self::wire::Wire;
 use crate::gate::Slot;
 use crate::metrics::Limit;
 use crate::push::connection::{CLOSING, CUT, Connection};
-use crate::push::door::{Admission, Door};
+use crate::push::door::{Admission, Door, REFUSED};
 use crate::push::frames::{FrameScanner, Violation};
 use crate::push::packet::{self, Said};
 
-/// What clients say, once they have shown who they are, is a byte now and then. The library's buffer
-/// stays as large as this and the handshake's token together.
-const READ_BUFFER: usize = 64;
+/// The library reads in pieces of a frame's header, so that next to nothing is left of a message's
+/// buffer behind the message: see [`Socket::heard`].
+const READ_BUFFER: usize = 0;
+/// So much the library may have to say to a client that does not listen: any two of its frames. Of
+/// more pings, the last is answered.
+const WRITE_BUFFER: usize = 256;
 /// So many bytes of replies wait for a client that asks without listening; then it is cut off.
 const MAX_REPLIES: usize = 4 * 1024;
 /// How long a socket that closes may take to send what it has.
@@ -62,6 +65,10 @@ pub(crate) struct Socket<S> {
     admission: Option<Admission>,
     /// The client is in the namespace: events may go out.
     is_admitted: bool,
+    /// What the client said last, until the library has looked for more. It lies in the library's
+    /// buffer, which is as large as the token of the handshake, say: while this is held, the library
+    /// begins a new one instead of keeping that for the socket's life.
+    heard: Utf8Bytes,
     /// Frames that answer the client.
     replies: Vec<u8>,
     phase: Phase,
@@ -105,6 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
+            .max_write_buffer_size(WRITE_BUFFER)
             .max_message_size(max_message)
             .max_frame_size(max_message);
         Self {
@@ -113,6 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             connection,
             admission: None,
             is_admitted: false,
+            heard: Utf8Bytes::default(),
             replies: Vec::new(),
             phase: Phase::Idle,
             deadline: Box::pin(sleep(terms.heartbeat.interval)),
@@ -122,22 +131,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Serves the socket to its end.
-    pub(crate) async fn run(mut self) {
-        let life = async {
-            match self.greet() {
-                Ok(()) => poll_fn(|cx| self.poll(cx)).await,
-                Err(reason) => reason,
-            }
+    #[expect(clippy::manual_async_fn, reason = "an async function would hold the socket twice")]
+    pub(crate) fn run(mut self) -> impl Future<Output = ()> {
+        async move {
+            let end = AssertUnwindSafe(self.live()).catch_unwind().await;
+            let reason = end.unwrap_or_else(|_| {
+                self.door.metrics.panics.inc();
+                "panic"
+            });
+            // Of somebody who never said who it is, the rest says nothing.
+            let is_stranger = self.connection.session.get().is_none();
+            let is_gone = matches!(reason, "transport_close" | "transport_error");
+            self.connection.ended_by(if is_stranger && is_gone {
+                "unauthenticated"
+            } else {
+                reason
+            });
+        }
+    }
+
+    async fn live(&mut self) -> Reason {
+        let reason = match self.greet() {
+            Ok(()) => poll_fn(|cx| self.poll(cx)).await,
+            Err(reason) => reason,
         };
-        let end = AssertUnwindSafe(life).catch_unwind().await;
-        let reason = end.unwrap_or_else(|_| {
-            self.door.metrics.panics.inc();
-            "panic"
-        });
-        // Of somebody who never said who it is, the rest says nothing.
-        let is_stranger = self.connection.session.get().is_none();
-        let is_gone = matches!(reason, "transport_close" | "transport_error");
-        self.connection.ended_by(if is_stranger && is_gone { "unauthenticated" } else { reason });
+        // Tried once: with TLS, an end that nobody announces might be anybody's.
+        poll_fn(|cx| Poll::Ready(self.wire.poll_shutdown(cx).is_ready())).await;
+        reason
     }
 
     fn greet(&mut self) -> Result<(), Reason> {
@@ -267,6 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         if self.phase == Phase::Emptying {
             self.phase = Phase::Leaving;
+            self.wire.end();
             return Bytes::from_static(GOODBYE);
         }
         Bytes::new()
@@ -274,11 +295,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Takes the next message of the client. Whether there was one.
     fn hear(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
-        match self.websocket.read(&mut self.wire.blocking(cx)) {
-            Ok(Message::Text(text)) => self.on_text(&text, cx)?,
+        let message = self.websocket.read(&mut self.wire.blocking(cx));
+        self.heard = Utf8Bytes::default();
+        match message {
+            Ok(Message::Text(text)) => {
+                self.on_text(&text, cx)?;
+                self.heard = text;
+            }
             Ok(Message::Binary(_)) => return Err(self.refuse(CloseCode::Unsupported, cx)),
-            Ok(Message::Close(_)) if self.phase.is_closing() => return Err("transport_close"),
-            // The library answers when it is flushed.
+            // The library answers when it is flushed, and after a close has no more to read.
             Ok(Message::Close(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
             Err(error) if would_block(&error) => return Ok(false),
             Err(error) => return Err(self.end(&error, cx)),
@@ -314,15 +339,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Ok(())
     }
 
-    /// One attempt a connection: who was refused is on the way out. A second one of who is in, or
-    /// about to be, is passed over.
+    /// One attempt a connection: who was refused may not try again. A second one of who is in, or
+    /// about to be, is passed over, as is one that comes while the socket ends for another reason.
     fn knock(&mut self, auth: Option<serde_json::Value>) -> Result<(), Reason> {
-        if self.connection.reason().is_some() {
-            self.door.metrics.limited(Limit::AuthAttempts);
-            return Err("auth_attempts");
-        }
-        if !self.is_admitted && self.admission.is_none() {
-            self.admission = Some(self.door.admit(&self.connection, auth));
+        match self.connection.reason() {
+            Some(REFUSED) => {
+                self.door.metrics.limited(Limit::AuthAttempts);
+                return Err("auth_attempts");
+            }
+            None if !self.is_admitted && self.admission.is_none() => {
+                self.admission = Some(self.door.admit(&self.connection, auth));
+            }
+            None | Some(_) => {}
         }
         Ok(())
     }

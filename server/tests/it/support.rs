@@ -33,7 +33,7 @@ use tokio_tungstenite::{
 pub(crate) const CERTIFICATE: &[u8] = include_bytes!("../keys/tls-cert.pem");
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// Far more than anything here takes; a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A fresh, migrated database.
 pub(crate) struct TestDb {
@@ -255,7 +255,7 @@ fn trusting_the_test_certificate() -> ClientConfig {
 
 /// A client that speaks the bare wire.
 pub(crate) struct Client {
-    stream: Box<WebSocketStream<MaybeTlsStream<TcpStream>>>,
+    pub(crate) stream: Box<WebSocketStream<MaybeTlsStream<TcpStream>>>,
 }
 
 impl Client {

@@ -222,6 +222,21 @@ async fn nobody_with_a_known_key_waits_for_a_provider_that_hangs() {
 }
 
 #[tokio::test]
+async fn who_gives_up_waiting_does_not_make_the_next_ask_again() {
+    let (provider, authenticator, _) = Provider::with_keys(&[(Algorithm::ES256, "e")]).await;
+    provider.answer(Answer::Silence);
+    pass(MIN_INTERVAL).await;
+    let waiting = Arc::clone(&authenticator);
+    let waiting = tokio::spawn(async move { try_key(&waiting, Algorithm::ES256, "?").await });
+    until("the request", async || provider.asked() == 2).await;
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    pass(FETCH_TIMEOUT).await;
+    assert_eq!(try_key(&authenticator, Algorithm::ES256, "?").await, Err(AuthError::UnknownKey));
+    assert_eq!(provider.asked(), 2);
+}
+
+#[tokio::test]
 async fn without_any_keys_nobody_is_told_that_the_session_is_bad_nor_waits() {
     let provider = Provider::start(Answer::HangUp).await;
     let (authenticator, metrics) = provider.authenticator().await;

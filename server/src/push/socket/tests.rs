@@ -4,7 +4,7 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
 use shared_types::event::AUTH_FAILED;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, DuplexStream, duplex};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -32,6 +32,8 @@ const HEARTBEAT: Heartbeat =
 const MAX_MESSAGE: u32 = 1_000;
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a stream's client may take nothing.
+const STALL: Duration = Duration::from_secs(10);
 const TEXT: OpCode = OpCode::Data(Data::Text);
 
 async fn door() -> Arc<Door> {
@@ -55,7 +57,7 @@ fn connection() -> Arc<Connection> {
 
 fn socket<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    prefix: Vec<u8>,
+    prefix: impl Into<Bytes>,
     door: &Arc<Door>,
 ) -> (Arc<Connection>, Socket<S>) {
     let connection = connection();
@@ -203,9 +205,10 @@ async fn who_answers_pings_stays_and_who_does_not_goes() {
         assert_eq!(scene.next().await, "2");
         assert_eq!(last.elapsed(), HEARTBEAT.interval);
         scene.say("3").await;
+        last = Instant::now();
+        tokio::time::sleep(Duration::from_secs(1)).await;
         // One that nobody asked for changes nothing.
         scene.say("3").await;
-        last = Instant::now();
     }
     assert_eq!(scene.next().await, "2");
     scene.client.write_all(&client_frame(Frame::pong(Vec::new()))).await.unwrap();
@@ -290,6 +293,35 @@ async fn who_is_cut_while_the_session_is_checked_gets_no_answer() {
     let got = String::from_utf8_lossy(&got);
     assert!(!got.contains("44/"), "{got}");
     assert_eq!(connection.reason(), Some("auth_failures"));
+}
+
+/// A second attempt and an event change nothing while the first one is looked at.
+#[tokio::test]
+async fn who_leaves_while_the_session_is_checked_never_enters() {
+    for is_by_client in [true, false] {
+        let (client, server) = duplex(1_000);
+        let door = door().await;
+        let (connection, mut socket) = socket(server, Vec::new(), &door);
+        let (verdict, checked) = oneshot::channel();
+        socket.admission = Some(Box::pin(async move { checked.await.unwrap_or(Ok(())) }));
+        let task = tokio::spawn(socket.run());
+        let mut scene = Scene { door, connection, client, task };
+        scene.next().await;
+        scene.say(&connect("nonsense")).await;
+        scene.say("42/dashboard,[\"hello\"]").await;
+        scene.say("40/else,").await;
+        assert!(scene.next().await.starts_with("44/else,"));
+        if is_by_client {
+            scene.say("41/dashboard,").await;
+        } else {
+            scene.connection.close_soon("server_stopping");
+        }
+        assert_eq!(scene.close_code().await, 1000);
+        assert!(verdict.is_closed(), "the session is still being checked");
+        scene.client.write_all(&client_frame(Frame::close(None))).await.unwrap();
+        let reason = if is_by_client { "client_disconnect" } else { "server_stopping" };
+        assert_eq!(scene.reason().await, reason);
+    }
 }
 
 #[tokio::test]
@@ -380,6 +412,19 @@ async fn what_was_put_in_before_the_end_goes_out() {
     assert_eq!(scene.reason().await, "token_expired");
 }
 
+#[tokio::test]
+async fn who_closes_while_the_last_words_go_out_gets_the_same_back() {
+    let mut scene = Scene::admitted(64).await;
+    let long = "x".repeat(500);
+    scene.connection.send(&event(&long)).unwrap();
+    scene.connection.close_soon("server_stopping");
+    let close = CloseFrame { code: CloseCode::Away, reason: "".into() };
+    scene.client.write_all(&client_frame(Frame::close(Some(close)))).await.unwrap();
+    assert_eq!(scene.next().await, long);
+    assert_eq!(scene.close_code().await, 1001);
+    assert_eq!(scene.reason().await, "server_stopping");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_has_so_long_to_take_the_last_words_and_to_go() {
     for space in [64, 1_000] {
@@ -417,11 +462,28 @@ async fn who_takes_nothing_of_events_is_found() {
     stall(client, BufWriter::new(server)).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_and_pings_is_found_as_soon() {
+    let (client, server) = duplex(64);
+    let metrics = Arc::new(Metrics::new());
+    let stream = Stream::new(BufWriter::new(server), None, STALL, metrics);
+    let mut scene = Scene::over(client, stream).await;
+    scene.enter().await;
+    let start = Instant::now();
+    scene.connection.send(&event(&"x".repeat(100))).unwrap();
+    for _ in 0..3 {
+        tokio::time::sleep(STALL / 4).await;
+        scene.client.write_all(&client_frame(Frame::ping(vec![b'p'; 9]))).await.unwrap();
+    }
+    let Scene { connection, client: _client, task, .. } = scene;
+    timeout(PATIENCE, task).await.unwrap().unwrap();
+    assert_eq!((connection.reason(), start.elapsed()), (Some("slow_consumer"), STALL));
+}
+
 async fn stall<S>(client: DuplexStream, server: S)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    const STALL: Duration = Duration::from_secs(10);
     let metrics = Arc::new(Metrics::new());
     let mut scene = Scene::over(client, Stream::new(server, None, STALL, metrics)).await;
     scene.enter().await;
@@ -456,10 +518,99 @@ async fn nothing_is_kept_of_what_has_been_sent() {
     let frame = Bytes::from(frame);
     scene.connection.send(&Batch::of_one(frame.clone())).unwrap();
     scene.next().await;
-    // Heard by the same task, so the event is out.
-    scene.say("40/else,").await;
-    scene.next().await;
+    // Answered by the library in the same task, so the event is out, and no frames came after it.
+    scene.client.write_all(&client_frame(Frame::ping(Vec::new()))).await.unwrap();
+    assert_eq!(scene.frame().await.0, 0x8a);
     assert!(frame.is_unique());
+}
+
+/// Pings of a client that listens to nothing: the last of them are answered once it does.
+#[tokio::test]
+async fn who_pings_without_listening_is_owed_little() {
+    let mut scene = Scene::admitted(64).await;
+    scene.connection.send(&event(&"x".repeat(500))).unwrap();
+    for _ in 0..1_000 {
+        scene.client.write_all(&client_frame(Frame::ping(vec![b'p'; 100]))).await.unwrap();
+    }
+    scene.say("40/else,").await;
+    assert_eq!(scene.next().await, "x".repeat(500));
+    let mut pongs = 0;
+    loop {
+        match scene.frame().await {
+            (0x8a, payload) if payload == [b'p'; 100] => pongs += 1,
+            (0x81, _) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((1..=5).contains(&pongs), "{pongs} pongs were kept");
+}
+
+#[tokio::test]
+async fn what_came_with_the_request_is_not_kept() {
+    let (client, server) = duplex(1_000);
+    let door = door().await;
+    let early = Bytes::from(masked(&connect(&token())));
+    let (connection, socket) = socket(server, early.clone(), &door);
+    let task = tokio::spawn(socket.run());
+    let mut scene = Scene { door, connection, client, task };
+    scene.next().await;
+    assert_eq!(scene.next().await, scene.acceptance());
+    assert!(early.is_unique());
+}
+
+/// Its pings cross the goodbye, whole or half out, and are not answered behind it.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_said_after_the_goodbye() {
+    for space in [2, 1_000] {
+        let mut scene = Scene::admitted(space).await;
+        scene.connection.close_soon("server_stopping");
+        let begun = Instant::now();
+        let mut half = [0; 2];
+        scene.client.read_exact(&mut half).await.unwrap();
+        scene.client.write_all(&client_frame(Frame::ping(vec![b'p'; 9]))).await.unwrap();
+        scene.say("40/else,").await;
+        scene.say("3").await;
+        assert_eq!((half, scene.rest().await), ([0x88, 2], 2));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        // It has its time to say the same.
+        (&mut scene.task).await.unwrap();
+        assert_eq!(begun.elapsed(), LAST_WRITES);
+    }
+}
+
+/// Who opens a socket, or comes back over an old one, while the server ends it.
+#[tokio::test]
+async fn who_comes_too_late_has_not_tried_too_often() {
+    let mut scene = Scene::begin(1_000).await;
+    scene.connection.close_soon("server_stopping");
+    scene.say(&connect(&token())).await;
+    assert_eq!(scene.close_code().await, 1000);
+    scene.client.write_all(&client_frame(Frame::close(None))).await.unwrap();
+    assert_eq!((scene.limited("auth_attempts"), scene.reason().await), (0, "server_stopping"));
+    let mut scene = Scene::admitted(1_000).await;
+    scene.say("41/dashboard,").await;
+    scene.say(&connect(&token())).await;
+    assert_eq!(scene.close_code().await, 1000);
+    scene.client.write_all(&client_frame(Frame::close(None))).await.unwrap();
+    assert_eq!((scene.limited("auth_attempts"), scene.reason().await), (0, "client_disconnect"));
+}
+
+/// Where the library reads to, it has no more than a short frame needs.
+#[tokio::test]
+async fn the_buffer_of_a_large_token_is_not_kept() {
+    let (mut client, server) = duplex(10_000);
+    let (_, mut socket) = socket(server, Vec::new(), &door().await);
+    let large = format!("6{}", "x".repeat(900));
+    client.write_all(&masked(&large)).await.unwrap();
+    poll_fn(|cx| {
+        assert!(socket.hear(cx).unwrap());
+        // The second look finds nothing, and lets go of what the first one found.
+        let heard = Bytes::from(socket.heard.clone());
+        assert!(!socket.hear(cx).unwrap());
+        assert!(heard.len() == large.len() && heard.is_unique());
+        Poll::Ready(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -467,7 +618,7 @@ async fn a_socket_costs_little() {
     let (_client, server) = duplex(1);
     let (_, socket) = socket(server, Vec::new(), &door().await);
     let size = size_of_val(&socket.run());
-    assert!(size <= 1024, "{size} bytes");
+    assert!(size <= 640, "{size} bytes");
 }
 
 /// Through a pipe of a few bytes: pings are answered, packets replied to, events come in between, and

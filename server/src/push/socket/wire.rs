@@ -11,14 +11,20 @@ use tokio::time::Instant;
 
 use crate::push::frames::FrameScanner;
 
+/// So much is taken off the stream at once: most tokens whole, of which the library, with its small
+/// buffer, would ask for a piece and another piece.
+const CHUNK: usize = 2 * 1024;
+
 /// A stream of which frames are scanned before anybody sees them.
 pub(super) struct Wire<S> {
     stream: S,
-    /// What was read together with the request's head.
-    prefix: Bytes,
+    /// What was read, with the request's head or later, and the library has yet to see.
+    unread: Bytes,
     scanner: FrameScanner,
     /// What has yet to go out of the frames that are on their way.
     sending: Bytes,
+    /// The last frame is on its way, or out.
+    is_over: bool,
 }
 
 /// The stream as the WebSocket library wants it. It would block where the stream would wait, and
@@ -31,7 +37,7 @@ pub(super) struct Blocking<'a, 'b, S> {
 
 impl<S> Wire<S> {
     pub(super) fn new(stream: S, prefix: Bytes, scanner: FrameScanner) -> Self {
-        Self { stream, prefix, scanner, sending: Bytes::new() }
+        Self { stream, unread: prefix, scanner, sending: Bytes::new(), is_over: false }
     }
 
     pub(super) fn blocking<'a, 'b>(&'a mut self, cx: &'a mut Context<'b>) -> Blocking<'a, 'b, S> {
@@ -46,6 +52,11 @@ impl<S> Wire<S> {
     /// Takes the frames that are to go out next. Nothing may be on its way.
     pub(super) fn send(&mut self, frames: Bytes) {
         self.sending = frames;
+    }
+
+    /// Nothing follows the frames that go out next: what the library says from now on is for nobody.
+    pub(super) fn end(&mut self) {
+        self.is_over = true;
     }
 }
 
@@ -73,15 +84,18 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
 impl<S: AsyncRead + Unpin> Read for Blocking<'_, '_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wire = &mut *self.wire;
-        let length = if wire.prefix.has_remaining() {
-            let length = wire.prefix.len().min(buffer.len());
-            wire.prefix.copy_to_slice(&mut buffer[..length]);
-            length
-        } else {
-            let mut unfilled = ReadBuf::new(buffer);
-            unblock(Pin::new(&mut wire.stream).poll_read(self.cx, &mut unfilled))?;
-            unfilled.filled().len()
-        };
+        if wire.unread.is_empty() {
+            let mut chunk = [0; CHUNK];
+            let mut chunk = ReadBuf::new(&mut chunk);
+            unblock(Pin::new(&mut wire.stream).poll_read(self.cx, &mut chunk))?;
+            wire.unread = Bytes::copy_from_slice(chunk.filled());
+        }
+        let length = wire.unread.len().min(buffer.len());
+        wire.unread.copy_to_slice(&mut buffer[..length]);
+        if wire.unread.is_empty() {
+            // What has been read is not to be kept.
+            wire.unread = Bytes::new();
+        }
         let scanned = wire.scanner.scan(&buffer[..length], Instant::now().into_std());
         scanned.map_err(io::Error::other)?;
         Ok(length)
@@ -90,9 +104,14 @@ impl<S: AsyncRead + Unpin> Read for Blocking<'_, '_, S> {
 
 impl<S: AsyncWrite + Unpin> Write for Blocking<'_, '_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.wire.is_over {
+            return Ok(bytes.len());
+        }
         if !self.wire.is_free() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        // A buffer below that takes more would hide that the client takes nothing.
+        self.flush()?;
         unblock(Pin::new(&mut self.wire.stream).poll_write(self.cx, bytes))
     }
 
