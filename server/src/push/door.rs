@@ -67,8 +67,13 @@ impl Door {
         auth: Option<Value>,
     ) -> Admission {
         let (door, connection) = (Arc::clone(self), Arc::clone(connection));
+        // What else came along is not kept while keys are asked for.
+        let shown = shown(connection.take_cookie(), auth);
         Box::pin(async move {
-            let session = door.session(&connection, auth).await;
+            let session = match shown {
+                Ok((token, kind)) => door.authenticator.verify(&token, kind).await,
+                Err(error) => Err(error),
+            };
             door.enter(&connection, session)
         })
     }
@@ -100,27 +105,6 @@ impl Door {
         Ok(())
     }
 
-    /// The token of the handshake, else the cookie of the request (D-WS-2).
-    async fn session(
-        &self,
-        connection: &Connection,
-        auth: Option<Value>,
-    ) -> Result<Session, AuthError> {
-        let cookie = connection.take_cookie();
-        match auth.as_ref().and_then(|auth| auth.get("token")) {
-            None | Some(Value::Null) => {}
-            Some(Value::String(token)) => {
-                return self.authenticator.verify(token, TokenKind::Access).await;
-            }
-            Some(_) => return Err(AuthError::Malformed),
-        }
-        match cookie {
-            Cookie::Token(token) => self.authenticator.verify(&token, TokenKind::Id).await,
-            Cookie::Refused(error) => Err(error),
-            Cookie::Absent => Err(AuthError::Missing),
-        }
-    }
-
     fn refuse(&self, connection: &Arc<Connection>, error: AuthError) -> Refused {
         let is_attempt = !matches!(error, AuthError::Missing | AuthError::KeysUnavailable);
         if is_attempt && self.gate.auth_failure(connection.address).is_err() {
@@ -150,5 +134,17 @@ impl Door {
             "socket refused"
         );
         connection.close_soon(REFUSED);
+    }
+}
+
+/// The token of the handshake, else the cookie of the request (D-WS-2).
+fn shown(cookie: Cookie, auth: Option<Value>) -> Result<(String, TokenKind), AuthError> {
+    let token = auth.and_then(|mut auth| auth.as_object_mut()?.remove("token"));
+    match (token, cookie) {
+        (Some(Value::String(token)), _) => Ok((token, TokenKind::Access)),
+        (None | Some(Value::Null), Cookie::Token(token)) => Ok((token, TokenKind::Id)),
+        (None | Some(Value::Null), Cookie::Refused(error)) => Err(error),
+        (None | Some(Value::Null), Cookie::Absent) => Err(AuthError::Missing),
+        (Some(_), _) => Err(AuthError::Malformed),
     }
 }
