@@ -171,13 +171,14 @@ impl Contender {
             Kind::Floor => bail!("the floor is no program"),
         };
         command.args(flags);
-        let log = std::fs::File::create(format!("target/bench/{kind}.log"))?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+        let log = format!("target/bench/{kind}.log");
+        let stderr = std::fs::File::create(&log)?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).kill_on_drop(true);
         let mut child = command.spawn().with_context(|| format!("cannot start {kind}"))?;
         let stdout = child.stdout.take().context("stdout is piped")?;
         let mut lines = BufReader::new(stdout).lines();
         let line = timeout(START_TIMEOUT, lines.next_line()).await??;
-        let line = line.with_context(|| format!("{kind} ended at its start: see its log"))?;
+        let line = line.with_context(|| format!("{kind} ended at its start: see {log}"))?;
         let (address, admin) = addresses(&line).with_context(|| format!("{kind} said {line:?}"))?;
         let database_url = database_url.to_owned();
         let contender = Self { child, kind, database_url, tls, address, admin };

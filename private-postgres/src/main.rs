@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let (folder, mode) = (arguments.next(), arguments.next());
     let options = match (folder.map(PathBuf::from), mode) {
-        (Some(folder), None) => Options::new(folder),
+        (Some(folder), None) if !folder.to_string_lossy().starts_with('-') => Options::new(folder),
         (Some(folder), Some(mode)) if mode == "--throwaway" => Options::throwaway(folder),
         _ => {
             eprintln!("usage: private-postgres DIR [--throwaway]");
