@@ -66,6 +66,8 @@ pub struct Metrics {
     pub pool: Family<PoolLabel, Gauge>,
     /// Panics that were caught.
     pub panics: Counter,
+    /// Tasks that made no progress for longer than they may.
+    pub stalls: Counter,
     /// What a limit turned away.
     pub limited: Family<LimitLabel, Counter>,
     /// Connections that are open, sockets included.
@@ -107,6 +109,7 @@ impl Metrics {
             jwks_fetches: Family::default(),
             pool: Family::default(),
             panics: Counter::default(),
+            stalls: Counter::default(),
             limited: Family::default(),
             http_connections: Gauge::default(),
             draining: Gauge::default(),
@@ -206,6 +209,7 @@ impl Metrics {
             jwks_fetches, "jwks_fetches", "Requests for the token issuer's keys";
             pool, "database_connections", "Connections of the database pool";
             panics, "panics", "Panics caught";
+            stalls, "stalls", "Tasks that made no progress and were given up";
             limited, "limited", "Turned away by a limit";
             http_connections, "http_connections", "Connections that are open, sockets included";
             draining, "draining", "1 while the server closes its sockets to stop";

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use crate::check::Report;
 use crate::clock;
 use crate::config::Config;
+use crate::database::session::Purpose;
 use crate::database::{self, DatabaseError, Trouble, schema};
 use crate::secret::Secret;
 
@@ -48,7 +49,7 @@ pub(super) async fn configured(url: &Secret, config: &Config, report: &mut Repor
 async fn look(url: &Secret, config: &Config, report: &mut Report) -> Result<(), DatabaseError> {
     let options = schema::options(url.expose())?;
     let fail = |trouble| DatabaseError::of(&options, trouble);
-    let mut connection = schema::connect(&options, Duration::ZERO).await?;
+    let mut connection = schema::connect(&options, Purpose::Check, Duration::ZERO).await?;
     schema::check_server(&mut connection).await.map_err(fail)?;
     let facts = facts(&mut connection, &database::address(&options), report).await;
     let facts = facts.map_err(|error| fail(error.into()))?;

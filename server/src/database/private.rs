@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use private_postgres::Cluster;
-use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::database::DatabaseError;
+use crate::database::{DatabaseError, Pool};
 
 /// The database's name in a private cluster.
 const DATABASE: &str = "dashboard";
@@ -49,7 +48,7 @@ pub(super) async fn start(config: &Config) -> Result<(String, Cluster), Database
 impl Private {
     /// Looks after a cluster from now on: nobody else would start it again. The pool's options
     /// follow it, should it have to move to another port.
-    pub(super) fn guard(cluster: Cluster, pool: PgPool) -> Self {
+    pub(super) fn guard(cluster: Cluster, pool: Pool) -> Self {
         let cluster = Arc::new(Mutex::new(Some(cluster)));
         let stop = CancellationToken::new();
         tokio::spawn(watch(Arc::clone(&cluster), pool, stop.clone()));
@@ -70,7 +69,7 @@ impl Private {
     }
 }
 
-async fn watch(cluster: Arc<Mutex<Option<Cluster>>>, pool: PgPool, stop: CancellationToken) {
+async fn watch(cluster: Arc<Mutex<Option<Cluster>>>, pool: Pool, stop: CancellationToken) {
     let mut pause = LOOK_INTERVAL;
     loop {
         tokio::select! {
@@ -103,7 +102,7 @@ async fn watch(cluster: Arc<Mutex<Option<Cluster>>>, pool: PgPool, stop: Cancell
 }
 
 /// Has all later connections go to that address.
-fn follow(pool: &PgPool, url: &str) {
+fn follow(pool: &Pool, url: &str) {
     if let Ok(moved) = PgConnectOptions::from_str(url) {
         let options = (*pool.connect_options()).clone();
         pool.set_connect_options(options.port(moved.get_port()));

@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 
+use sqlx::AssertSqlSafe;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection};
 use tokio::time::sleep;
 
+use crate::database::session::{self, Purpose};
 use crate::database::trouble::{DatabaseError, Trouble};
 
 /// The first with 64-bit transaction numbers in SQL.
@@ -38,26 +39,41 @@ pub(super) async fn migrate(
     wait: Duration,
 ) -> Result<(), DatabaseError> {
     let fail = |trouble| DatabaseError::of(options, trouble);
-    let mut connection = connect(options, wait).await?;
-    check_server(&mut connection).await.map_err(fail)?;
-    let missing = missing(&mut connection).await.map_err(fail)?;
+    let start = Instant::now();
+    let mut connection = connect(options, Purpose::Migrate, wait).await?;
+    loop {
+        let migrated = session::while_it_answers(options, bring_up(options, &mut connection));
+        match migrated.await.unwrap_or_else(|error| Err(error.into())) {
+            // A step holds up later users of a table while it waits for earlier ones: it gives way,
+            // and is tried again.
+            Err(trouble @ Trouble::Locked(_)) if start.elapsed() < wait => {
+                tracing::warn!(error = %fail(trouble), "trying again");
+                sleep(RETRY_INTERVAL).await;
+            }
+            migrated => return migrated.map_err(fail),
+        }
+    }
+}
+
+/// Runs the steps that are missing.
+async fn bring_up(
+    options: &PgConnectOptions,
+    connection: &mut PgConnection,
+) -> Result<(), Trouble> {
+    check_server(connection).await?;
+    let missing = missing(connection).await?;
     if missing.is_empty() {
-        connection.close().await.ok();
         return Ok(());
     }
-    make_schema(&mut connection).await.map_err(fail)?;
-    connection.close().await.ok();
+    make_schema(connection).await?;
     // A pool of one: the library's future over a bare connection cannot move between threads.
-    let pool = PgPoolOptions::new().max_connections(1).after_connect(|connection, _| {
-        Box::pin(async move {
-            // What exists already need not be mentioned.
-            sqlx::query("set client_min_messages = warning").execute(connection).await.map(drop)
-        })
-    });
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .after_connect(|connection, _| Box::pin(session::prepare(connection, Purpose::Migrate)));
     let pool = pool.connect_lazy_with(options.clone());
     for (mut migrator, table, Progress { applied, pending }) in missing {
         migrator.dangerous_set_table_name(Cow::Borrowed(table));
-        migrator.run(&pool).await.map_err(|error| fail(error.into()))?;
+        migrator.run(&pool).await?;
         // The steps of a set are numbered from 1, and only ever added to.
         tracing::info!(set = table, from = applied, to = applied + pending, "database migrated");
     }
@@ -149,11 +165,12 @@ async fn make_schema(connection: &mut PgConnection) -> Result<(), Trouble> {
 /// A database that is about to start deserves some patience.
 pub(crate) async fn connect(
     options: &PgConnectOptions,
+    purpose: Purpose,
     wait: Duration,
 ) -> Result<PgConnection, DatabaseError> {
     let start = Instant::now();
     loop {
-        let trouble = match PgConnection::connect_with(options).await {
+        let trouble = match session::open(options, purpose).await {
             Ok(connection) => return Ok(connection),
             Err(error) => Trouble::from(error),
         };

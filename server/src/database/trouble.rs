@@ -105,6 +105,13 @@ pub enum Trouble {
          has); run that build or a later version, or start with an empty database"
     )]
     Other(i64),
+    /// 55P03: a lock is held by another session.
+    #[error(
+        "cannot be brought up to date, because another session holds a lock ({0}): wait for the node \
+         that brings it up to date, or end the transaction that was left open (pg_stat_activity and \
+         pg_locks name both), and start again"
+    )]
+    Locked(String),
     /// 53100.
     #[error("has no room left on its disk ({0}); free some and start again")]
     DiskFull(String),
@@ -168,6 +175,7 @@ impl From<sqlx::Error> for Trouble {
                     "25006" => Self::ReadOnly,
                     "42501" => Self::Denied(told),
                     "53100" => Self::DiskFull(told),
+                    "55P03" => Self::Locked(told),
                     _ => Self::Failed(sqlx::Error::Database(error)),
                 }
             }

@@ -28,8 +28,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 /// What Prometheus scrapes.
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let pool = &app.database.pool;
-    let used = usize::try_from(pool.size()).unwrap_or_default().saturating_sub(pool.num_idle());
+    let used = app.database.pool.used();
     // Those that have not been opened yet are as good as idle: who needs one will have it.
     let most = usize::try_from(app.config.database_connections).unwrap_or_default();
     let idle = most.saturating_sub(used);
@@ -62,7 +61,10 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
     if !app.authenticator.is_ready() {
         return (StatusCode::SERVICE_UNAVAILABLE, "no keys of the token issuer\n").into_response();
     }
-    let check = sqlx::query("select 1 from dashboard.meta").execute(&app.database.pool);
+    let check = async {
+        let mut connection = app.database.pool.get().await?;
+        sqlx::query("select 1 from dashboard.meta").execute(&mut *connection).await
+    };
     match timeout(READY_TIMEOUT, check).await {
         Ok(Ok(_)) => "ready\n".into_response(),
         Ok(Err(_)) | Err(_) => {

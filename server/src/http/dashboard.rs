@@ -78,7 +78,7 @@ pub(crate) async fn respond(
         let read = async {
             let _turn = database.turn().await?;
             ticket.depart();
-            query::snapshot(&database.pool, reader.as_str()).await
+            query::snapshot(&mut *database.pool.get().await?, reader.as_str()).await
         };
         let (tag, view) = read.await?;
         let body =
@@ -94,7 +94,7 @@ pub(crate) async fn respond(
 async fn tags(database: &Database, users: Vec<UserId>) -> Vec<Result<SnapshotTag, ApiError>> {
     let read = async {
         let _turn = database.turn().await?;
-        query::tags(&database.pool, &users).await
+        query::tags(&mut *database.pool.get().await?, &users).await
     };
     match read.await {
         Ok(tags) => tags.into_iter().map(Ok).collect(),

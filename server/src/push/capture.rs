@@ -10,24 +10,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Connection as _, PgPool, Row};
+use sqlx::{Connection as _, Row};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::database::Trust;
+use crate::database::Pool;
+use crate::database::session::{self, Purpose};
 use crate::metrics::{Metrics, ResultLabel};
 use crate::push::cursor::Cursor;
 use crate::push::room::Rooms;
+use crate::push::supervise::Progress;
 use crate::push::user::UserId;
 
 /// A poll that takes longer means that the connection is dead.
 const POLL_TIMEOUT: Duration = Duration::from_secs(5);
-/// The connection's own limits, below that: a session that waits for a lock would otherwise stay
-/// behind on the server each time that it is given up here. Plans must not depend on statistics
-/// that lag behind a table that breathes, and must not be compiled.
-const SETTINGS: &str = "set statement_timeout = '4s'; set lock_timeout = '2s';
-                        set enable_seqscan = off; set jit = off";
 /// An outage that is shorter disturbs nobody.
 const GRACE: Duration = Duration::from_secs(1);
 /// How often to poll while nobody is connected: keeps the cursor young.
@@ -35,6 +32,8 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 const RECONNECT_MIN: Duration = Duration::from_millis(100);
 /// Missed changes wait for this.
 const RECONNECT_MAX: Duration = Duration::from_millis(400);
+/// How long a goodbye may take at the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the refreshes are made of.
 #[derive(Debug)]
@@ -82,10 +81,9 @@ pub enum CaptureError {
 
 /// Follows the change log of one database.
 pub(crate) struct Capture {
-    /// Tells how to connect, now: a private cluster may have moved. The connection is not from it.
-    pub(crate) pool: PgPool,
-    /// Learns of the loss of the connection at once.
-    pub(crate) trust: Arc<Trust>,
+    /// Tells how to connect, now, and learns of the loss of the connection at once. The connection
+    /// is not from it.
+    pub(crate) pool: Pool,
     pub(crate) interval: Duration,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) metrics: Arc<Metrics>,
@@ -104,21 +102,22 @@ impl Capture {
         mut connection: PgConnection,
         position: Position,
         stop: CancellationToken,
+        progress: Progress,
     ) {
         let mut cursor = position.cursor;
         loop {
             let error = tokio::select! {
                 () = stop.cancelled() => break,
-                error = self.follow(&mut connection, cursor) => error,
+                error = self.follow(&mut connection, cursor, &progress) => error,
             };
             self.count("error");
-            self.trust.lose();
+            self.pool.trust().lose();
             tracing::warn!(%error, "lost the change log; reconnecting");
             // What is wrong with the old connection may also be wrong with a polite goodbye.
             drop(connection);
             let reopened = tokio::select! {
                 () = stop.cancelled() => return,
-                reopened = self.reopen() => reopened,
+                reopened = self.reopen(&progress) => reopened,
             };
             connection = reopened.0;
             cursor = reopened.1.cursor.clone();
@@ -128,12 +127,11 @@ impl Capture {
                 return;
             }
         }
-        connection.close().await.ok();
+        timeout(CLOSE_TIMEOUT, connection.close()).await.ok();
     }
 
     async fn connect(&self) -> Result<(PgConnection, Position), CaptureError> {
-        let mut connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
-        sqlx::raw_sql(SETTINGS).execute(&mut connection).await?;
+        let mut connection = session::open(&self.pool.connect_options(), Purpose::Follow).await?;
         if sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(&mut connection).await? {
             return Err(CaptureError::Standby);
         }
@@ -149,8 +147,8 @@ impl Capture {
     }
 
     /// Connects again, however long it takes; says so once it takes too long.
-    async fn reopen(&self) -> (PgConnection, Position) {
-        let reopened = self.reopen_in_silence();
+    async fn reopen(&self, progress: &Progress) -> (PgConnection, Position) {
+        let reopened = self.reopen_in_silence(progress);
         tokio::pin!(reopened);
         if let Ok(opened) = timeout(GRACE, &mut reopened).await {
             return opened;
@@ -160,10 +158,11 @@ impl Capture {
         reopened.await
     }
 
-    async fn reopen_in_silence(&self) -> (PgConnection, Position) {
+    async fn reopen_in_silence(&self, progress: &Progress) -> (PgConnection, Position) {
         let mut delay = RECONNECT_MIN;
         let mut told = String::new();
         loop {
+            progress.made();
             match self.open().await {
                 Ok(opened) => return opened,
                 Err(error) => {
@@ -181,8 +180,14 @@ impl Capture {
     }
 
     /// Polls until something goes wrong.
-    async fn follow(&self, connection: &mut PgConnection, mut cursor: Cursor) -> CaptureError {
+    async fn follow(
+        &self,
+        connection: &mut PgConnection,
+        mut cursor: Cursor,
+        progress: &Progress,
+    ) -> CaptureError {
         loop {
+            progress.made();
             if self.rooms.is_empty() {
                 // The first socket ends the nap.
                 timeout(IDLE_INTERVAL, self.rooms.occupied.notified()).await.ok();

@@ -9,30 +9,52 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::database::{Pool, session};
 use crate::metrics::Metrics;
+use crate::push::supervise::Progress;
+
+/// The longest pause between two passes.
+const INTERVAL_MAX: Duration = Duration::from_mins(1);
+/// What one pass may take, with the wait for a connection and for the database's answer: more than
+/// the statement may take there.
+const PASS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many rows one pass folds at most: a second of work, whatever has piled up.
+const PASS_ROWS: i64 = 100_000;
+/// A task that has made no progress for so long hangs.
+pub(crate) const STALLED_AFTER: Duration = Duration::from_mins(3);
 
 /// Compacts now and then until told to stop.
 pub(crate) async fn run(
-    pool: PgPool,
+    pool: Pool,
     retention: Duration,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
+    progress: Progress,
 ) {
-    let interval = (retention / 4).clamp(Duration::from_millis(250), Duration::from_mins(1));
+    let interval = (retention / 4).clamp(Duration::from_millis(250), INTERVAL_MAX);
+    let mut pause = interval;
     let mut failing = false;
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(interval) => {}
-        }
-        match compact(&pool, retention).await {
+        progress.made();
+        let pass = async {
+            sleep(pause).await;
+            pass(&pool, retention).await
+        };
+        let Some(folded) = stop.run_until_cancelled(pass).await else { return };
+        pause = interval;
+        match folded {
             Ok(folded) => {
                 metrics.changes_folded.inc_by(folded);
                 if std::mem::take(&mut failing) {
                     tracing::info!("the change log is compacted again");
+                }
+                if folded == PASS_ROWS.unsigned_abs() {
+                    // There are more.
+                    pause = Duration::ZERO;
                 }
             }
             // Once per failure, not once per attempt: a database may be read-only for long.
@@ -45,30 +67,37 @@ pub(crate) async fn run(
     }
 }
 
-/// Folds the rows that have been visible for longer than `retention`; says how many. Only one node
-/// at a time does it, and the others do nothing.
+async fn pass(pool: &Pool, retention: Duration) -> Result<u64, sqlx::Error> {
+    let pass = async { compact(&mut *pool.get().await?, retention).await };
+    timeout(PASS_TIMEOUT, pass).await.unwrap_or_else(|_| Err(session::silence(PASS_TIMEOUT)))
+}
+
+/// Folds rows that have been visible for longer than `retention`, 100,000 at most; says how many. Only
+/// one node at a time does it, and the others do nothing.
+///
+/// The turn is a row of ours, which only this server may lock: an advisory lock can be held for ever by
+/// any role. It ends with the transaction, and the database ends that where this server falls silent.
 ///
 /// # Errors
 /// If the database fails; nothing is changed then.
-pub async fn compact(pool: &PgPool, retention: Duration) -> Result<u64, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    let mine: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock($1)")
-        .bind(COMPACTION_LOCK)
-        .fetch_one(&mut *transaction)
-        .await?;
-    if !mine {
+pub async fn compact(
+    connection: &mut PgConnection,
+    retention: Duration,
+) -> Result<u64, sqlx::Error> {
+    const TURN: &str = "select from dashboard.meta for update skip locked";
+    let mut transaction = connection.begin().await?;
+    if sqlx::query(TURN).fetch_optional(&mut *transaction).await?.is_none() {
         return Ok(0);
     }
-    // A long fold is better than an abandoned one.
-    sqlx::query("set local statement_timeout = 0").execute(&mut *transaction).await?;
-    let folded: i64 =
-        sqlx::query_scalar(FOLD).bind(retention.as_secs_f64()).fetch_one(&mut *transaction).await?;
+    sqlx::query("set local statement_timeout = '8s'").execute(&mut *transaction).await?;
+    let folded: i64 = sqlx::query_scalar(FOLD)
+        .bind(retention.as_secs_f64())
+        .bind(PASS_ROWS)
+        .fetch_one(&mut *transaction)
+        .await?;
     transaction.commit().await?;
     Ok(u64::try_from(folded).unwrap_or_default())
 }
-
-/// Any number that nothing else in the database is likely to use.
-const COMPACTION_LOCK: i64 = 0x6d6f_635f_666f_6c64;
 
 /// One statement, so that no reader ever sees a row both gone and uncounted.
 const FOLD: &str = "
@@ -94,10 +123,14 @@ const FOLD: &str = "
     ),
     gone as (
         delete from dashboard.changes
-        using horizon
-        where changes.xid < pg_snapshot_xmax(horizon.snapshot)
-          and pg_visible_in_snapshot(changes.xid, horizon.snapshot)
-        returning changes.user_id
+        where ctid = any (array(
+            select changes.ctid
+            from dashboard.changes, horizon
+            where changes.xid < pg_snapshot_xmax(horizon.snapshot)
+              and pg_visible_in_snapshot(changes.xid, horizon.snapshot)
+            limit $2
+        ))
+        returning user_id
     ),
     counted as (
         select user_id, count(*) as rows from gone group by user_id

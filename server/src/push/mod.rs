@@ -56,7 +56,7 @@ use crate::push::refresh::{Reader, Refresher};
 use crate::push::room::Rooms;
 use crate::push::socket::Socket;
 pub(crate) use crate::push::supervise::PANIC_VARIABLE;
-use crate::push::supervise::Supervisor;
+use crate::push::supervise::{Progress, Supervisor};
 use crate::telemetry::traces::Traces;
 
 /// Room for a few batches of changes.
@@ -66,6 +66,8 @@ const SIGNALS: usize = 64;
 const REFRESH_BATCH: usize = 16;
 /// How soon after its end a session's sockets are closed, and how often the other times are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+/// A task that has made no progress for so long hangs: each of its steps has a limit of seconds.
+const STALLED_AFTER: Duration = Duration::from_mins(1);
 /// How long sockets may take to close when the server stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The push side of a server.
@@ -91,7 +93,6 @@ impl Push {
         let (signals, receiver) = mpsc::channel(SIGNALS);
         let capture = Capture {
             pool: database.pool.clone(),
-            trust: Arc::clone(&database.trust),
             interval: config.poll_interval(),
             rooms: Arc::clone(&rooms),
             metrics: Arc::clone(&metrics),
@@ -164,7 +165,7 @@ impl Push {
         if timeout(CLOSE_TIMEOUT, gone).await.is_err() {
             self.rooms.cut_all(drain::REASON);
         }
-        self.tasks.ended().await;
+        self.tasks.ended_all().await;
     }
 
     fn spawn(
@@ -183,14 +184,19 @@ impl Push {
         });
         let concurrency = usize::try_from(config.refresh_concurrency).unwrap_or(1);
         let refresher = Refresher::new(reader, coalescer, concurrency, position.clone());
-        self.tasks.spawn("capture", capture.run(connection, position, self.stop.clone()));
-        self.tasks.spawn("refresh", refresher.run(signals, self.stop.clone()));
+        let (tasks, stop) = (&self.tasks, || self.stop.clone());
+        tasks.spawn("capture", STALLED_AFTER, |progress| {
+            capture.run(connection, position, stop(), progress)
+        });
+        tasks.spawn("refresh", STALLED_AFTER, |progress| refresher.run(signals, stop(), progress));
         let retention = config.change_retention();
-        let compaction = compact::run(pool, retention, metrics, self.stop.clone());
-        self.tasks.spawn("compact", compaction);
+        tasks.spawn("compact", compact::STALLED_AFTER, |progress| {
+            compact::run(pool, retention, metrics, stop(), progress)
+        });
         let patience = config.limits.connect_timeout();
-        let sweep = sweep(Arc::clone(&self.rooms), patience, self.stop.clone());
-        self.tasks.spawn("sweep", sweep);
+        tasks.spawn("sweep", STALLED_AFTER, |progress| {
+            sweep(Arc::clone(&self.rooms), patience, stop(), progress)
+        });
     }
 }
 
@@ -209,8 +215,9 @@ fn terms(config: &Config) -> Terms {
 
 /// Ends the sockets of sessions that run out, and those that never begin one, and waits no longer for
 /// those that are slow to arrive, until told to stop.
-async fn sweep(rooms: Arc<Rooms>, patience: Duration, stop: CancellationToken) {
+async fn sweep(rooms: Arc<Rooms>, patience: Duration, stop: CancellationToken, progress: Progress) {
     loop {
+        progress.made();
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(SWEEP_INTERVAL) => {

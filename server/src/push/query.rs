@@ -14,7 +14,7 @@ mod statements;
 use std::time::Duration;
 
 use shared_types::{DashboardView, SnapshotTag};
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{PgExecutor, Row};
 use uuid::Uuid;
 
@@ -114,10 +114,10 @@ pub async fn tags(
 ///
 /// # Errors
 /// See [`QueryError`].
-pub async fn renew_epoch(db: &sqlx::PgPool) -> Result<String, QueryError> {
+pub async fn renew_epoch(db: &mut PgConnection) -> Result<String, QueryError> {
     const RENEW: &str =
         "update dashboard.meta set epoch = left(replace(gen_random_uuid()::text, '-', ''), 16)";
-    sqlx::query(RENEW).execute(db).await?;
+    sqlx::query(RENEW).execute(&mut *db).await?;
     Ok(sqlx::query_scalar("select epoch from dashboard.current_epoch").fetch_one(db).await?)
 }
 

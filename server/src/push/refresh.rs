@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use shared_types::{ErrorEvent, ErrorEventCode, Revision};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::reader::Reader;
@@ -19,6 +20,7 @@ use crate::push::cursor::Cursor;
 use crate::push::envelope::{self, Message};
 use crate::push::query::{self, QueryError};
 use crate::push::section::Sections;
+use crate::push::supervise::Progress;
 use crate::push::user::UserId;
 
 /// How many users to compare in one statement.
@@ -27,6 +29,8 @@ const COMPARE_CHUNK: usize = 1000;
 /// While the change log is lost, how often to look for those who have got a snapshot all the same:
 /// for so long, and twice that at most, one may be called live that nobody watches over.
 const TELL_INTERVAL: Duration = Duration::from_secs(2);
+/// How often a refresher that has nothing to do says that it lives.
+const IDLE_INTERVAL: Duration = Duration::from_secs(10);
 /// How soon a comparison of revisions that failed is made again.
 const COMPARE_AGAIN: Duration = Duration::from_millis(100);
 
@@ -74,23 +78,31 @@ impl Refresher {
         mut self,
         mut signals: mpsc::Receiver<Signal>,
         stop: CancellationToken,
+        progress: Progress,
     ) {
+        let work = Box::pin(self.work(&mut signals, &progress));
+        stop.run_until_cancelled(work).await;
+    }
+
+    /// Works as long as there are signals.
+    async fn work(&mut self, signals: &mut mpsc::Receiver<Signal>, progress: &Progress) {
         loop {
+            progress.made();
             self.start();
             // A refresh that ends makes room; until then it does not matter who is due.
             let due = self.coalescer.next_due().filter(|_| self.has_room());
             let (due, tell_at) = (until(due), until(self.tell_at));
             let compare_at = until(self.compare.map(|(at, _)| at));
             tokio::select! {
-                () = stop.cancelled() => return,
                 signal = signals.recv() => match signal {
-                    Some(signal) => self.take(signal).await,
+                    Some(signal) => self.take(signal, progress).await,
                     None => return,
                 },
                 Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
                 () = due => {}
                 () = tell_at => self.tell(self.reader.rooms.doubt_again()),
-                () = compare_at => self.compare().await,
+                () = compare_at => self.compare(progress).await,
+                () = sleep(IDLE_INTERVAL) => {}
             }
         }
     }
@@ -120,7 +132,7 @@ impl Refresher {
         self.running.len() < self.concurrency
     }
 
-    async fn take(&mut self, signal: Signal) {
+    async fn take(&mut self, signal: Signal, progress: &Progress) {
         let now = Instant::now();
         match signal {
             Signal::Changes { since, users } => {
@@ -140,7 +152,7 @@ impl Refresher {
             Signal::Lost => self.tell(self.reader.rooms.doubt_all()),
             Signal::Gap(position) => {
                 self.start_over(position, now);
-                self.compare().await;
+                self.compare(progress).await;
             }
         }
     }
@@ -172,12 +184,13 @@ impl Refresher {
     }
 
     /// Finds out who has missed something, by comparing revisions.
-    async fn compare(&mut self) {
+    async fn compare(&mut self, progress: &Progress) {
         let rooms = Arc::clone(&self.reader.rooms);
         let (occupants, mut revisions) = (rooms.occupants(), Vec::new());
         for chunk in occupants.chunks(COMPARE_CHUNK) {
             let users: Vec<_> = chunk.iter().map(|occupant| occupant.user.clone()).collect();
-            match query::tags(&self.reader.pool, &users).await {
+            progress.made();
+            match query::in_time(self.reader.tags(&users)).await {
                 Ok(tags) => revisions.extend(tags.into_iter().map(|tag| tag.revision)),
                 Err(error) => return self.compare_again(&error),
             }
@@ -215,7 +228,7 @@ impl Refresher {
     /// The database has lost what clients have seen: revisions mean nothing any more, and a client
     /// that came back would wait for one that may never come.
     async fn renew_epoch(&mut self) {
-        match query::renew_epoch(&self.reader.pool).await {
+        match query::in_time(self.reader.renew_epoch()).await {
             Ok(epoch) => {
                 tracing::warn!("the database has lost changes; all sockets have to start over");
                 self.position.epoch = epoch;

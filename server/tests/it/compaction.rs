@@ -2,14 +2,22 @@
 
 use std::time::Duration;
 
-use dashboard_server::push::compact::compact;
+use dashboard_server::push::compact;
 use dashboard_server::push::query;
 use dashboard_server::push::user::UserId;
-use sqlx::Executor;
+use sqlx::{Executor, PgPool};
 
 use crate::support::{TestDb, config, start, with_database};
 
 const WISH: &str = "insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x')";
+
+async fn compact(db: &TestDb, retention: Duration) -> u64 {
+    compact_in(&db.pool, retention).await
+}
+
+async fn compact_in(pool: &PgPool, retention: Duration) -> u64 {
+    compact::compact(&mut pool.acquire().await.unwrap(), retention).await.unwrap()
+}
 
 async fn rows(db: &TestDb) -> i64 {
     db.one("select count(*) from dashboard.changes").await
@@ -26,16 +34,16 @@ async fn rows_are_folded_once_they_are_old_and_revisions_stay() {
             db.run(WISH).await;
         }
         // The first pass only notes where it stands.
-        assert_eq!(compact(&db.pool, Duration::ZERO).await.unwrap(), 0);
+        assert_eq!(compact(&db, Duration::ZERO).await, 0);
         db.run(WISH).await;
-        assert_eq!(compact(&db.pool, Duration::from_mins(10)).await.unwrap(), 0);
+        assert_eq!(compact(&db, Duration::from_mins(10)).await, 0);
         assert_eq!((rows(&db).await, revision(&db).await), (6, 6));
         // The sixth row is younger than the snapshot of the first pass, not of the second.
-        assert_eq!(compact(&db.pool, Duration::ZERO).await.unwrap(), 6);
+        assert_eq!(compact(&db, Duration::ZERO).await, 6);
         assert_eq!((rows(&db).await, revision(&db).await), (0, 6));
         db.run(WISH).await;
-        assert_eq!(compact(&db.pool, Duration::ZERO).await.unwrap(), 0);
-        assert_eq!(compact(&db.pool, Duration::ZERO).await.unwrap(), 1);
+        assert_eq!(compact(&db, Duration::ZERO).await, 0);
+        assert_eq!(compact(&db, Duration::ZERO).await, 1);
         assert_eq!((rows(&db).await, revision(&db).await), (0, 7));
         assert!(db.one::<i64>("select count(*) from dashboard.compactions").await <= 2);
     })
@@ -48,10 +56,10 @@ async fn rows_of_a_transaction_that_commits_late_are_kept_however_old_they_are()
         let mut slow = db.connection().await;
         slow.execute("begin").await.unwrap();
         slow.execute(WISH).await.unwrap();
-        compact(&db.pool, Duration::ZERO).await.unwrap();
+        compact(&db, Duration::ZERO).await;
         slow.execute("commit").await.unwrap();
         // The horizon is the snapshot of before the commit.
-        assert_eq!(compact(&db.pool, Duration::ZERO).await.unwrap(), 0);
+        assert_eq!(compact(&db, Duration::ZERO).await, 0);
         assert_eq!((rows(&db).await, revision(&db).await), (1, 1));
     })
     .await;
@@ -61,14 +69,13 @@ async fn rows_of_a_transaction_that_commits_late_are_kept_however_old_they_are()
 async fn one_node_at_a_time_compacts() {
     with_database(|db| async move {
         db.run(WISH).await;
-        compact(&db.pool, Duration::ZERO).await.unwrap();
+        compact(&db, Duration::ZERO).await;
         let mut other = db.connection().await;
         other.execute("begin").await.unwrap();
-        let lock = "select pg_advisory_xact_lock(7885630733940649060)";
-        other.execute(lock).await.unwrap();
-        assert_eq!(compact(&db.pool, Duration::ZERO).await.unwrap(), 0);
+        other.execute("select from dashboard.meta for update").await.unwrap();
+        assert_eq!(compact(&db, Duration::ZERO).await, 0);
         other.execute("rollback").await.unwrap();
-        assert_eq!(compact(&db.pool, Duration::ZERO).await.unwrap(), 1);
+        assert_eq!(compact(&db, Duration::ZERO).await, 1);
     })
     .await;
 }
@@ -80,7 +87,7 @@ async fn revision_and_data_agree_while_rows_are_folded() {
         let folding = tokio::spawn(async move {
             let mut folded = 0;
             while folded < 150 {
-                folded += compact(&pool, Duration::ZERO).await.unwrap();
+                folded += compact_in(&pool, Duration::ZERO).await;
             }
         });
         for count in 1..=150 {
@@ -106,8 +113,8 @@ async fn a_node_that_missed_folded_rows_sends_everything() {
         let mut client = node.connect("ada").await;
         node.await_metric("dashboard_connections 1").await;
         db.run(WISH).await;
-        compact(&db.pool, Duration::ZERO).await.unwrap();
-        assert_eq!(compact(&db.pool, Duration::ZERO).await.unwrap(), 1);
+        compact(&db, Duration::ZERO).await;
+        assert_eq!(compact(&db, Duration::ZERO).await, 1);
         let all =
             ["summaryUpdated", "themeBreakdownUpdated", "recentMocsUpdated", "partialPartsUpdated"];
         let events = client.events(&all).await;

@@ -55,9 +55,14 @@ async fn who_has_missed_nothing_is_left_in_peace() {
         cut_off(&db).await;
         server.await_metric("dashboard_capture_gaps_total 1").await;
         db.run(WISH).await;
-        // Not a repetition of revision 1, but the next change.
+        // Not a repetition of revision 1, but the next change; unless the machine was so slow that the
+        // outage had to be told.
         let event = client.event().await;
-        assert_eq!(event["revision"], 2, "{event}");
+        if event["type"] == "dashboard:error" {
+            client.event_at(2).await;
+        } else {
+            assert_eq!(event["revision"], 2, "{event}");
+        }
     })
     .await;
 }
@@ -246,6 +251,8 @@ async fn what_was_missed_is_sent_though_other_things_change_before_it_is_known()
         // Neither revisions nor refreshes can be read now, while changes can be followed.
         writer.execute("alter table dashboard.revisions rename to away").await.unwrap();
         admin(&format!("alter database {name} with allow_connections true")).await;
+        // On a slow machine, what follows is told before that.
+        server.await_metric("dashboard_capture_gaps_total 1").await;
         while clients[0].event().await["type"] != "dashboard:error" {}
         // One after the other, so that the attempts to send them do not fall together.
         let other = "insert into dashboard.wishlist_items (user_id, title) values ($1, 'x')";

@@ -18,6 +18,8 @@ mod edge;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod parting;
 #[cfg(test)]
 mod plans;

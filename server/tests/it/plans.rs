@@ -6,6 +6,8 @@ use dashboard_server::push::query::{self, Owed};
 use dashboard_server::push::section::Sections;
 use dashboard_server::push::user::UserId;
 
+use sqlx::Connection;
+
 use crate::support::{TestDb, config, with_database};
 
 /// Something in every table that is read, and statistics that say how little it is.
@@ -37,7 +39,8 @@ async fn tables_are_read_by_index_however_small_they_are() {
             forced: Sections::ALL,
         });
         let database = Database::open(&config(&db.url)).await.unwrap();
-        let mut transaction = database.pool.begin().await.unwrap();
+        let mut lease = database.pool.get().await.unwrap();
+        let mut transaction = lease.begin().await.unwrap();
         query::snapshot(&mut *transaction, "ada").await.unwrap();
         let read = query::refresh(&mut *transaction, &owed).await.unwrap();
         assert!(read.iter().all(Result::is_ok));
@@ -47,6 +50,7 @@ async fn tables_are_read_by_index_however_small_they_are() {
         assert_eq!(whole, 0, "scans of whole tables");
         assert!(by_index > 0);
         transaction.rollback().await.unwrap();
+        drop(lease);
         database.close().await;
     })
     .await;

@@ -127,7 +127,7 @@ async fn what_a_start_changes_in_the_database_is_logged_and_nothing_is_where_it_
             );
         }
         let changes = [json!("dashboard.migrations"), json!(0), json!(3)];
-        let sources = [json!("dashboard.source_migrations"), json!(0), json!(5)];
+        let sources = [json!("dashboard.source_migrations"), json!(0), json!(6)];
         assert_eq!(migrated, [vec![changes, sources], vec![]]);
     })
     .await;

@@ -38,10 +38,10 @@ pub(super) static REFRESH: LazyLock<String> = LazyLock::new(|| {
             cross join lateral (
                 select count(*) as total,
                        coalesce(bit_or(sections) filter (where late), 0::int2)
-                           | case when bool_or(partial) filter (where late) then 8 else 0 end::int2
+                           | case when bool_or(partial) filter (where late) then 8::int2 else 0::int2 end
                            | forced as sections,
                        array_agg(added_moc order by id)
-                           filter (where late and sections & 4 <> 0) as added
+                           filter (where late and sections & 4::int2 <> 0::int2) as added
                 from (
                     select id, sections, added_moc, late,
                            late and maybe_partial is not null and exists (
@@ -63,13 +63,15 @@ pub(super) static REFRESH: LazyLock<String> = LazyLock::new(|| {
         from dashboard.meta cross join log",
         head("log.user_id", "log.total")
     );
-    let theme =
-        format!("case when log.sections & {} <> 0 then m.theme end", Sections::THEMES.bits());
+    let theme = format!(
+        "case when log.sections & {}::int2 <> 0::int2 then m.theme end",
+        Sections::THEMES.bits()
+    );
     let branches = branches("log.user_id", &theme).map(|Branch { sections, select }| {
         format!(
             "select branch.*, null, null, null, null, log.place
             from log cross join lateral ({select} offset 0) as branch
-            where log.sections & {} <> 0",
+            where log.sections & {}::int2 <> 0::int2",
             sections.bits()
         )
     });

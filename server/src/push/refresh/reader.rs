@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sqlx::PgPool;
+use shared_types::SnapshotTag;
 
 use super::Batch;
+use crate::database::Pool;
 use crate::metrics::{Metrics, ResultLabel};
 use crate::push::coalesce::Dirty;
 use crate::push::cursor::Cursor;
@@ -18,7 +19,7 @@ use crate::telemetry::traces::{Change, Traces};
 
 /// What a refresh needs.
 pub(crate) struct Reader {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) traces: Traces,
@@ -57,6 +58,16 @@ impl Reader {
         sent
     }
 
+    /// The tags that snapshots of these users would have now.
+    pub(super) async fn tags(&self, users: &[UserId]) -> Result<Vec<SnapshotTag>, QueryError> {
+        query::tags(&mut *self.pool.get().await?, users).await
+    }
+
+    /// Begins a new epoch; returns it.
+    pub(super) async fn renew_epoch(&self) -> Result<String, QueryError> {
+        query::renew_epoch(&mut *self.pool.get().await?).await
+    }
+
     async fn read(
         &self,
         batch: &[(UserId, Dirty)],
@@ -69,7 +80,8 @@ impl Reader {
                 forced: dirty.forced,
             })
             .collect();
-        let mut read = query::refresh(&self.pool, &owed).await?;
+        let mut connection = self.pool.get().await?;
+        let mut read = query::refresh(&mut *connection, &owed).await?;
         // The rows that would say which sections changed may have been folded meanwhile.
         let is_blind = |owed: &Owed<'_>, read: &Refresh| {
             read.folded > *owed.since && read.sections != Sections::ALL
@@ -80,7 +92,7 @@ impl Reader {
         if !blind.is_empty() {
             let everything: Vec<_> =
                 blind.iter().map(|&place| Owed { forced: Sections::ALL, ..owed[place] }).collect();
-            let again = query::refresh(&self.pool, &everything).await?;
+            let again = query::refresh(&mut *connection, &everything).await?;
             for (place, again) in blind.into_iter().zip(again) {
                 read[place] = again;
             }

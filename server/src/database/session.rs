@@ -1,0 +1,147 @@
+//! One session with the database, and the settings that no session goes without.
+//!
+//! A database's and a role's own defaults are other people's: a `search_path` with a schema that others
+//! may write to runs their operators with this server's rights, and another isolation level changes
+//! what a statement sees. So each session sets its own, by statements, because a pooler in between
+//! may refuse them at the start. The limits are both sides' of one promise: what does not answer is
+//! given up here, and what is given up here ends over there, with its locks.
+
+use std::io;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor};
+use tokio::time::{sleep, timeout};
+
+/// How long one attempt to connect may take.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a database is asked whether it still answers, while something long is awaited of it.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+/// How many probes in a row have to fail before it is believed.
+const PROBES: u32 = 3;
+
+/// A session that is silent in a transaction, or whose network is, is ended by the database: its locks
+/// would keep the other nodes waiting. This server takes a moment between two statements.
+const ALL: &str = "
+    set search_path = pg_catalog, pg_temp;
+    set default_transaction_isolation = 'read committed';
+    set row_security = off;
+    set idle_in_transaction_session_timeout = '5s';
+    set tcp_keepalives_idle = 10;
+    set tcp_keepalives_interval = 5;
+    set tcp_keepalives_count = 3;
+    set tcp_user_timeout = '15s'";
+
+/// With the waits for a connection the limits keep a request at five seconds: a snapshot takes
+/// milliseconds, and a client that waits longer is better off with an answer that says so.
+///
+/// Every statement is to read by index whatever its values are, so a plan is made once: for each
+/// call anew, as the planner prefers for short arrays, it costs five times what running it does. Such
+/// a plan lives until the tables' statistics are taken again. One that was made while they were small
+/// would read them from end to end, and go on to do so as they grow: so none may, where an index can
+/// be read. Nor may one start processes: no statement here has that much to do, and all share the
+/// database's few.
+const QUERY: &str = "
+    set statement_timeout = '2s'; set lock_timeout = '1500ms'; set jit = off;
+    set plan_cache_mode = force_generic_plan; set enable_seqscan = off;
+    set max_parallel_workers_per_gather = 0";
+
+/// Below what a poll may take here. Plans must not depend on statistics that lag behind a table whose
+/// rows come and go, and must not be compiled.
+const FOLLOW: &str = "
+    set statement_timeout = '4s'; set lock_timeout = '2s';
+    set enable_seqscan = off; set jit = off";
+
+/// A step may rewrite a large table. One that waits for a lock holds up every later user of the table,
+/// so it does not wait long, and is tried again. What exists already need not be mentioned.
+const MIGRATE: &str = "
+    set statement_timeout = '1h'; set lock_timeout = '3s'; set client_min_messages = warning";
+
+const CHECK: &str = "set statement_timeout = '10s'; set lock_timeout = '2s'";
+
+/// What a session is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Purpose {
+    /// Dashboards, revisions, readiness: the pool's.
+    Query,
+    /// The change log, poll after poll.
+    Follow,
+    /// Bringing the schema up to date.
+    Migrate,
+    /// A look before a start.
+    Check,
+}
+
+impl Purpose {
+    fn settings(self) -> &'static str {
+        match self {
+            Self::Query => QUERY,
+            Self::Follow => FOLLOW,
+            Self::Migrate => MIGRATE,
+            Self::Check => CHECK,
+        }
+    }
+}
+
+/// Opens a session, within [`CONNECT_TIMEOUT`].
+///
+/// # Errors
+/// What the database says; an I/O error where it says nothing.
+pub(crate) async fn open(
+    options: &PgConnectOptions,
+    purpose: Purpose,
+) -> Result<PgConnection, sqlx::Error> {
+    let opened = timeout(CONNECT_TIMEOUT, async {
+        let mut connection = PgConnection::connect_with(options).await?;
+        prepare(&mut connection, purpose).await?;
+        Ok(connection)
+    });
+    opened.await.unwrap_or_else(|_| Err(silence(CONNECT_TIMEOUT)))
+}
+
+/// Gives a session that has just been opened its settings, before any other statement.
+///
+/// # Errors
+/// What the database says.
+pub(crate) async fn prepare(
+    connection: &mut PgConnection,
+    purpose: Purpose,
+) -> Result<(), sqlx::Error> {
+    // Both are constants.
+    let settings = AssertSqlSafe(format!("{ALL};{}", purpose.settings()));
+    connection.execute(sqlx::raw_sql(settings)).await.map(drop)
+}
+
+/// Awaits something long, for as long as the database answers others. A statement that takes an hour
+/// and a network that is silent look the same to the session that waits.
+///
+/// # Errors
+/// An I/O error once it does not; the work is dropped then.
+pub(crate) async fn while_it_answers<T>(
+    options: &PgConnectOptions,
+    work: impl Future<Output = T>,
+) -> Result<T, sqlx::Error> {
+    let unanswered = async {
+        let mut failed = 0;
+        while failed < PROBES {
+            sleep(PROBE_INTERVAL).await;
+            failed = match open(options, Purpose::Check).await {
+                Ok(probe) => {
+                    drop(probe);
+                    0
+                }
+                Err(_) => failed + 1,
+            };
+        }
+    };
+    tokio::select! {
+        done = work => Ok(done),
+        () = unanswered => Err(silence(PROBE_INTERVAL * PROBES)),
+    }
+}
+
+/// For a connection on which nothing came.
+pub(crate) fn silence(limit: Duration) -> sqlx::Error {
+    let text = format!("no answer within {} s", limit.as_secs_f32());
+    io::Error::new(io::ErrorKind::TimedOut, text).into()
+}
