@@ -91,7 +91,7 @@ async fn d_nfr_4_counters_whose_first_step_raises_an_alert_begin_at_zero() {
     let reasons = ["full", "closed"];
     let reasons =
         reasons.map(|reason| format!("dashboard_emit_failures_total{{reason=\"{reason}\"}}"));
-    let others = ["dashboard_panics_total".to_owned(), "dashboard_capture_gaps_total".to_owned()];
+    let others = ["panics", "stalls", "capture_gaps"].map(|name| format!("dashboard_{name}_total"));
     let wanted = limits.into_iter().chain(results).chain(reasons).chain(others);
     let missing: Vec<_> = wanted
         .filter(|series| !metrics.lines().any(|line| *line == format!("{series} 0")))

@@ -3,6 +3,7 @@
 
 mod disk;
 mod failover;
+mod silence;
 mod start;
 
 use std::time::{Duration, Instant};

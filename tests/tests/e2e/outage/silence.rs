@@ -1,0 +1,193 @@
+//! A network that falls silent between the server and its database, at each step at which the server
+//! waits for an answer: it gives up, leaves nothing locked, and goes on once the network is back.
+
+use std::time::Instant;
+
+use client_sdk::state::Status;
+use e2e_tests::{Answer, Caught, DatabaseLink, OwnCluster, Process, Screen, writer};
+use futures_util::future::join_all;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::{USER, assert_unavailable, open_screen};
+
+/// In each of them, connections that were caught go on, then are forgotten.
+const SILENCES: [Caught; 2] = [Caught::GoOn, Caught::Forgotten];
+/// The statements' texts, as each connection sends them once.
+const FOLD: &str = "with horizon as materialized";
+const COMPARISON: &str = "with ordinality as u (id, place)";
+const REFRESH: &str = "with log as materialized";
+/// The follower's session, as the database lists it; and all others.
+const FOLLOWER: &str = "query like '%pg_snapshot_xip%'";
+const POOL: &str = "query not like '%pg_snapshot_xip%'";
+const USED: &str = "dashboard_database_connections{state=\"used\"}";
+
+/// A server that reaches its database by a link, and a client that is live.
+struct Site {
+    screen: Screen,
+    server: Process,
+    /// Past the link.
+    db: PgConnection,
+    link: DatabaseLink,
+    cluster: OwnCluster,
+    wishes: u32,
+}
+
+impl Site {
+    async fn open(flags: &[&str]) -> Self {
+        let cluster = OwnCluster::start().await;
+        let link = DatabaseLink::to(&cluster.url()).await;
+        let server = Process::start(link.url(), flags).await;
+        let screen = open_screen(&server);
+        screen.until_status(Status::Live).await;
+        let db = cluster.connect().await;
+        Self { screen, server, db, link, cluster, wishes: 0 }
+    }
+
+    async fn wish(&mut self) {
+        self.wishes += 1;
+        writer::add_wish(&mut self.db, USER, "Titanic").await;
+    }
+
+    async fn ask(&self) -> Answer {
+        self.server.rest().get("/api/dashboard", &self.server.bearer(USER), &[]).await
+    }
+
+    async fn until_shown(&self) {
+        let shown = |wishes| {
+            move |state: &client_sdk::state::DashboardState| {
+                let view = state.view.as_ref();
+                state.status == Status::Live
+                    && view.is_some_and(|view| view.summary.total_wishlist_items == wishes)
+            }
+        };
+        self.screen.until("the wishes", shown(self.wishes)).await;
+    }
+
+    /// Waits until every request is answered, no connection of the pool is held, and the client has
+    /// been told, while the network is silent.
+    async fn until_given_up(&mut self, what: &str) {
+        let begun = Instant::now();
+        self.wish().await;
+        for answer in join_all((0..15).map(|_| self.ask())).await {
+            assert_unavailable(&answer);
+        }
+        self.screen.until("told", |state| state.status != Status::Live).await;
+        self.server.until_metric(USED, |used| used == 0.0).await;
+        println!("{what}: nothing is waited for after {:.2?}", begun.elapsed());
+    }
+
+    /// Waits until the client shows everything after the silence.
+    async fn until_recovered(&mut self, what: &str, caught: Caught) {
+        self.link.end_silence(caught);
+        let begun = Instant::now();
+        self.wish().await;
+        self.until_shown().await;
+        println!("{what}, {caught:?}: live with all changes {:.2?} after the end", begun.elapsed());
+        self.server.until_metric(USED, |used| used == 0.0).await;
+        assert_eq!(self.ask().await.status, 200);
+        assert_eq!(self.server.count("dashboard_disconnects_total").await, 0, "sockets stay");
+        assert_eq!(self.server.count("dashboard_stalls_total").await, 0);
+    }
+
+    /// Stops the server while the network is silent.
+    async fn until_stopped(mut self, what: &str) {
+        let begun = Instant::now();
+        self.server.terminate();
+        let status = self.server.exit().await;
+        println!("{what}: stopped {:.2?} after SIGTERM, in silence", begun.elapsed());
+        assert!(status.success(), "{}", self.server.log());
+    }
+}
+
+#[tokio::test]
+async fn at_any_moment() {
+    let mut site = Site::open(&["--drain-window-ms", "0"]).await;
+    for caught in SILENCES {
+        site.link.silence();
+        site.until_given_up("the pool and the follower").await;
+        site.until_recovered("the pool and the follower", caught).await;
+    }
+    site.link.silence();
+    site.until_given_up("the pool and the follower").await;
+    site.until_stopped("the pool and the follower").await;
+}
+
+#[tokio::test]
+async fn at_a_refresh() {
+    let mut site = Site::open(&["--drain-window-ms", "0"]).await;
+    for caught in SILENCES {
+        end_sessions(&mut site.db, POOL).await;
+        site.link.silence_at(REFRESH);
+        site.wish().await;
+        site.link.until_silent().await;
+        site.until_given_up("a refresh").await;
+        site.until_recovered("a refresh", caught).await;
+    }
+    end_sessions(&mut site.db, POOL).await;
+    site.link.silence_at(REFRESH);
+    site.wish().await;
+    site.link.until_silent().await;
+    site.until_stopped("a refresh").await;
+}
+
+#[tokio::test]
+async fn at_a_comparison_of_revisions() {
+    let mut site = Site::open(&["--drain-window-ms", "0"]).await;
+    for caught in SILENCES {
+        end_sessions(&mut site.db, POOL).await;
+        site.link.silence_at(COMPARISON);
+        end_sessions(&mut site.db, FOLLOWER).await;
+        site.link.until_silent().await;
+        site.until_given_up("a comparison").await;
+        site.until_recovered("a comparison", caught).await;
+    }
+    end_sessions(&mut site.db, POOL).await;
+    site.link.silence_at(COMPARISON);
+    end_sessions(&mut site.db, FOLLOWER).await;
+    site.link.until_silent().await;
+    site.until_stopped("a comparison").await;
+}
+
+#[tokio::test]
+async fn at_a_compaction_another_node_goes_on() {
+    let flags = ["--drain-window-ms", "0", "--change-retention-s", "1"];
+    let mut site = Site::open(&flags).await;
+    for caught in SILENCES {
+        end_sessions(&mut site.db, POOL).await;
+        site.link.silence_at(FOLD);
+        site.link.until_silent().await;
+        // The silent node has the turn, and the database takes it away.
+        let second = Process::start(&site.cluster.url(), &flags).await;
+        let begun = Instant::now();
+        site.wish().await;
+        second.until_metric("dashboard_changes_folded_total", |folded| folded > 0.0).await;
+        println!("a compaction: another node compacts after {:.2?}", begun.elapsed());
+        drop(second);
+        site.until_given_up("a compaction").await;
+        site.until_recovered("a compaction", caught).await;
+    }
+    end_sessions(&mut site.db, POOL).await;
+    site.link.silence_at(FOLD);
+    site.link.until_silent().await;
+    site.until_stopped("a compaction").await;
+}
+
+#[tokio::test]
+async fn at_the_start() {
+    let cluster = OwnCluster::start().await;
+    let link = DatabaseLink::to(&cluster.url()).await;
+    link.silence();
+    let said = Process::refused(link.url(), &[]).await;
+    assert!(said.contains("does not answer"), "{said}");
+    println!("{}", said.lines().last().unwrap_or_default());
+}
+
+/// Ends sessions of the server. Statements are new to those that take their place.
+async fn end_sessions(db: &mut PgConnection, which: &str) {
+    let end = format!(
+        "select bool_and(pg_terminate_backend(pid, 10000)) from pg_stat_activity
+         where application_name = 'dashboard-server' and {which}"
+    );
+    let ended: Option<bool> = sqlx::query_scalar(AssertSqlSafe(end)).fetch_one(db).await.unwrap();
+    assert_ne!(ended, Some(false));
+}
