@@ -16,6 +16,7 @@ const SILENCES: [Caught; 2] = [Caught::GoOn, Caught::Forgotten];
 const FOLD: &str = "with horizon as materialized";
 const COMPARISON: &str = "with ordinality as u (id, place)";
 const REFRESH: &str = "with log as materialized";
+const SNAPSHOT: &str = "r.user_id = $1";
 /// The follower's session, as the database lists it; and all others.
 const FOLLOWER: &str = "query like '%pg_snapshot_xip%'";
 const POOL: &str = "query not like '%pg_snapshot_xip%'";
@@ -99,60 +100,61 @@ impl Site {
     }
 }
 
-#[tokio::test]
-async fn at_any_moment() {
-    let mut site = Site::open(&["--drain-window-ms", "0"]).await;
+/// Two silences and a third one in which the server is stopped.
+async fn at(what: &str, flags: &[&str], fall_silent: impl AsyncFn(&mut Site)) {
+    let flags = [&["--drain-window-ms", "0"], flags].concat();
+    let mut site = Site::open(&flags).await;
     for caught in SILENCES {
-        site.link.silence();
-        site.until_given_up("the pool and the follower").await;
-        site.until_recovered("the pool and the follower", caught).await;
+        fall_silent(&mut site).await;
+        site.until_given_up(what).await;
+        site.until_recovered(what, caught).await;
     }
-    site.link.silence();
-    site.until_given_up("the pool and the follower").await;
-    site.until_stopped("the pool and the follower").await;
+    fall_silent(&mut site).await;
+    site.until_stopped(what).await;
+}
+
+#[tokio::test]
+async fn while_the_pool_is_idle() {
+    at("an idle pool", &[], async |site| site.link.silence()).await;
+}
+
+#[tokio::test]
+async fn at_a_snapshot() {
+    at("a snapshot", &[], async |site| {
+        end_sessions(&mut site.db, POOL).await;
+        site.link.silence_at(SNAPSHOT);
+        assert_unavailable(&site.ask().await);
+        site.link.until_silent().await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn at_a_refresh() {
-    let mut site = Site::open(&["--drain-window-ms", "0"]).await;
-    for caught in SILENCES {
+    at("a refresh", &[], async |site| {
         end_sessions(&mut site.db, POOL).await;
         site.link.silence_at(REFRESH);
         site.wish().await;
         site.link.until_silent().await;
-        site.until_given_up("a refresh").await;
-        site.until_recovered("a refresh", caught).await;
-    }
-    end_sessions(&mut site.db, POOL).await;
-    site.link.silence_at(REFRESH);
-    site.wish().await;
-    site.link.until_silent().await;
-    site.until_stopped("a refresh").await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn at_a_comparison_of_revisions() {
-    let mut site = Site::open(&["--drain-window-ms", "0"]).await;
-    for caught in SILENCES {
+    at("a comparison", &[], async |site| {
         end_sessions(&mut site.db, POOL).await;
         site.link.silence_at(COMPARISON);
         end_sessions(&mut site.db, FOLLOWER).await;
         site.link.until_silent().await;
-        site.until_given_up("a comparison").await;
-        site.until_recovered("a comparison", caught).await;
-    }
-    end_sessions(&mut site.db, POOL).await;
-    site.link.silence_at(COMPARISON);
-    end_sessions(&mut site.db, FOLLOWER).await;
-    site.link.until_silent().await;
-    site.until_stopped("a comparison").await;
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn at_a_compaction_another_node_goes_on() {
-    let flags = ["--drain-window-ms", "0", "--change-retention-s", "1"];
-    let mut site = Site::open(&flags).await;
-    for caught in SILENCES {
+async fn at_a_compaction_and_another_node_goes_on() {
+    let flags = ["--change-retention-s", "1"];
+    at("a compaction", &flags, async |site| {
         end_sessions(&mut site.db, POOL).await;
         site.link.silence_at(FOLD);
         site.link.until_silent().await;
@@ -162,14 +164,8 @@ async fn at_a_compaction_another_node_goes_on() {
         site.wish().await;
         second.until_metric("dashboard_changes_folded_total", |folded| folded > 0.0).await;
         println!("a compaction: another node compacts after {:.2?}", begun.elapsed());
-        drop(second);
-        site.until_given_up("a compaction").await;
-        site.until_recovered("a compaction", caught).await;
-    }
-    end_sessions(&mut site.db, POOL).await;
-    site.link.silence_at(FOLD);
-    site.link.until_silent().await;
-    site.until_stopped("a compaction").await;
+    })
+    .await;
 }
 
 #[tokio::test]
