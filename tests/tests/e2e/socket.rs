@@ -5,7 +5,7 @@ use std::time::Duration;
 use e2e_tests::writer::{self, NewMoc};
 use e2e_tests::{Credential, Payload, Received, Refused, TestApp, Tokens, Wire};
 use serde_json::{Value, json};
-use shared_types::EventType;
+use shared_types::{ErrorCode, EventType};
 
 const USER: &str = "wire@example.test";
 /// What "promptly" means for the end of a refused connection.
@@ -139,7 +139,20 @@ async fn sockets_use_websocket_only() {
     let app = TestApp::start().await;
     let path = "/socket.io/?EIO=4&transport=polling";
     let answer = app.rest().get(path, &app.bearer(USER), &[]).await;
-    assert!((400..500).contains(&answer.status), "{answer:?}");
+    assert_eq!((answer.status, answer.error().error.code), (400, ErrorCode::ValidationError));
+}
+
+#[tokio::test]
+async fn a_socket_comes_through_a_proxy_that_names_its_scheme() {
+    let app = TestApp::start_with(&["--behind-proxy"]).await;
+    let token = json!({ "token": app.tokens.access(USER) }).to_string();
+    for scheme in ["wss", "https"] {
+        let headers = [("x-forwarded-proto", scheme), ("x-forwarded-for", "192.0.2.1")];
+        let mut wire = Wire::open(&app.url(), &headers).await;
+        wire.connect(&token).await.unwrap();
+        writer::add_wish(app.db(), USER, scheme).await;
+        assert_eq!(wire.event().await.event_type, EventType::SummaryUpdated, "{scheme}");
+    }
 }
 
 /// One credential for each way in which a session can be wrong.
