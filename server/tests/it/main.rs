@@ -39,3 +39,5 @@ mod support;
 mod telemetry;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod transports;
