@@ -76,8 +76,9 @@ pub(crate) fn document() -> Value {
 
 fn security_schemes() -> Value {
     let refusal = format!(
-        "A refusal is a CONNECT_ERROR whose message is exactly `{AUTH_FAILED}` (D-WS-4); the \
-         server then closes the connection. Do not retry without a new token."
+        "A refusal is a CONNECT_ERROR whose message, and the `code` in whose `data`, are exactly \
+         `{AUTH_FAILED}` (D-WS-4); the server then closes the connection. Do not retry without a \
+         new token."
     );
     json!({
         "connectToken": {

@@ -89,8 +89,8 @@ pub struct Config {
     )]
     pub tls_reload_interval_ms: u64,
 
-    /// A proxy in front ends TLS: any address may be bound, and every request must bear
-    /// X-Forwarded-Proto: https.
+    /// A proxy in front ends TLS: any address may be bound, and every request needs
+    /// X-Forwarded-Proto: https (or wss), which the proxy sets.
     #[arg(
         long, env = "DASHBOARD_BEHIND_PROXY", num_args = 0..=1, require_equals = true,
         default_value_t = false, default_missing_value = "true",

@@ -140,8 +140,9 @@ impl Gate {
     }
 
     /// Notes that a session from that address was not accepted. An error once there were too many:
-    /// then it is not answered as usual. Sessions that are accepted never get here, so whoever
-    /// shares an address with an attacker does not suffer.
+    /// then a request is told to wait, and the log has no line for a socket. Sessions that are
+    /// accepted never get here, so who shares an address with an attacker does not suffer. How
+    /// many are checked is bounded by the rate of requests: a socket has one attempt.
     pub(crate) fn auth_failure(&self, address: Address) -> Result<(), TooMany> {
         self.within(Limit::AuthFailures, self.auth_failures.take(&address))
     }

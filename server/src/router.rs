@@ -3,52 +3,70 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use http::header::{AUTHORIZATION, COOKIE, ETAG, IF_NONE_MATCH, ORIGIN, RETRY_AFTER};
 use shared_types::error::CORRELATION_ID_HEADER;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::http::origin::{self, Sender};
 use crate::http::{admit, assets, dashboard, edge, socket, user_dashboard};
 
 /// The public side: the API below its base path, the socket, the web root.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let prefix = app.config.prefix();
+    let correlation_id = HeaderName::from_static(CORRELATION_ID_HEADER);
     let api = Router::new()
         .route(&format!("{prefix}/dashboard"), get(dashboard::get))
         .route(&format!("{prefix}/users/{{userId}}/dashboard"), get(user_dashboard::get))
         .layer(from_fn_with_state(Arc::clone(&app), admit::admit))
         // Outside, so that pages of other origins can read why they were turned away.
-        .layer(cors(&app.config.allowed_origins))
+        .layer(
+            cors(&app)
+                .allow_methods([Method::GET])
+                .allow_headers([AUTHORIZATION, IF_NONE_MATCH, correlation_id.clone()])
+                .expose_headers([ETAG, RETRY_AFTER, correlation_id.clone()]),
+        )
         .layer(from_fn_with_state(Arc::clone(&app), admit::admit_preflight));
-    let others = Router::new()
-        .route("/socket.io/", get(socket::upgrade))
-        .route("/socket.io", get(socket::upgrade));
+    let door = get(socket::upgrade).post(socket::post);
+    let sockets = Router::new()
+        .route("/socket.io/", door.clone())
+        .route("/socket.io", door)
+        .layer(from_fn_with_state(Arc::clone(&app), admit::admit))
+        // Browsers send no preflight for a WebSocket. This is for clients that begin with
+        // another transport, which is not served: without it, their developers would be told of a
+        // fault in CORS instead. Whatever headers they add, they are to read the answer.
+        .layer(
+            cors(&app)
+                .allow_methods([Method::GET, Method::POST])
+                .allow_headers(AllowHeaders::mirror_request())
+                .expose_headers([RETRY_AFTER, correlation_id]),
+        )
+        .layer(from_fn_with_state(Arc::clone(&app), admit::admit_preflight));
     let others = match &app.config.web_root {
-        Some(root) => assets::with_assets(others, root),
-        None => others.fallback(async || ApiError::NotFound),
+        Some(root) => assets::with_assets(Router::new(), root),
+        None => Router::new().fallback(async || ApiError::NotFound),
     };
     let others = others.layer(from_fn_with_state(Arc::clone(&app), admit::admit));
-    api.merge(others).layer(from_fn_with_state(Arc::clone(&app), edge::edge)).with_state(app)
+    api.merge(sockets)
+        .merge(others)
+        .layer(from_fn_with_state(Arc::clone(&app), edge::edge))
+        .with_state(app)
 }
 
-/// Exactly the configured origins, with their cookies; nobody else. And what an answer of the API
-/// depends on besides its address, said once, whatever the answer is.
-fn cors(origins: &[String]) -> CorsLayer {
-    let origins: Vec<_> =
-        origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
-    let layer = CorsLayer::new().vary([AUTHORIZATION, COOKIE, ORIGIN]);
-    if origins.is_empty() {
-        return layer;
-    }
-    let correlation_id = HeaderName::from_static(CORRELATION_ID_HEADER);
-    layer
-        .allow_origin(AllowOrigin::list(origins))
+/// Exactly the pages that may use the cookie: those of the configured origins and our own. And what an
+/// answer depends on besides its address, said once, whatever the answer is.
+fn cors(app: &Arc<App>) -> CorsLayer {
+    let app = Arc::clone(app);
+    let is_trusted = move |_: &HeaderValue, request: &Parts| {
+        origin::sender(&app.config, &request.uri, &request.headers) == Sender::TrustedPage
+    };
+    CorsLayer::new()
+        .vary([AUTHORIZATION, COOKIE, ORIGIN])
+        .allow_origin(AllowOrigin::predicate(is_trusted))
         .allow_credentials(true)
-        .allow_methods([Method::GET])
-        .allow_headers([AUTHORIZATION, IF_NONE_MATCH, correlation_id.clone()])
-        .expose_headers([ETAG, RETRY_AFTER, correlation_id])
 }

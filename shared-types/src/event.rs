@@ -11,11 +11,15 @@ use crate::tag::Revision;
 
 /// The Socket.IO namespace (D-WS-1).
 pub const NAMESPACE: &str = "/dashboard";
-/// The whole message of the `CONNECT_ERROR` that refuses a client (D-WS-4).
+/// The whole message of the `CONNECT_ERROR` that refuses a client, and the `code` in its `data`
+/// (D-WS-4).
 pub const AUTH_FAILED: &str = "AUTH_FAILED";
 /// The same for a client whose user has as many sockets as one may have: no fault of the session,
 /// so it may try again later.
 pub const TOO_MANY_SOCKETS: &str = "TOO_MANY_SOCKETS";
+/// The `code` in the `data` of the `CONNECT_ERROR` for another namespace (D-WS-1). Its message is
+/// that of the official server.
+pub const INVALID_NAMESPACE: &str = "INVALID_NAMESPACE";
 
 /// The envelope around every event (D-WS-5), with one addition: `revision`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

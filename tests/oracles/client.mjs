@@ -7,15 +7,18 @@ const sockets = new Map()
 
 serve({ connect, state, close, forgetAuth })
 
-/** Opens a socket and names it; `options` are the client's own. */
-function connect({ name, url, options }) {
-  const socket = io(url, { transports: ['websocket'], forceNew: true, ...options })
+/** Opens a socket and names it; `options` are the client's own, `defaults` leaves the transport to it. */
+function connect({ name, url, options, defaults }) {
+  const transport = defaults ? {} : { transports: ['websocket'] }
+  const socket = io(url, { ...transport, forceNew: true, ...options })
   sockets.set(name, socket)
   socket.on('connect', () => tell('connect', { name, id: socket.id }))
   socket.on('disconnect', (reason) => tell('disconnect', { name, reason }))
   socket.on('connect_error', (error) => {
-    const { message, data } = error
-    tell('connect_error', { name, message, data, active: socket.active })
+    const { message, data, description, context } = error
+    const status = typeof description === 'number' ? description : undefined
+    const text = context?.responseText
+    tell('connect_error', { name, message, data, status, text, active: socket.active })
   })
   socket.onAny((event, ...args) => tell('event', { name, event, args }))
   const manager = socket.io

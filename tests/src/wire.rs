@@ -28,6 +28,14 @@ pub struct Wire {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refused(pub Value);
 
+impl Refused {
+    /// The whole body of a refusal with that code: for people and for programs.
+    #[must_use]
+    pub fn with(code: &str) -> Self {
+        Self(json!({ "message": code, "data": { "code": code } }))
+    }
+}
+
 /// An event with its envelope, held against the contract.
 #[derive(Clone, Debug)]
 pub struct Received {

@@ -18,7 +18,7 @@ pub fn packet(bytes: &[u8]) {
         }
         Said::ConnectElsewhere(namespace) => {
             assert_ne!(namespace, "/dashboard");
-            let answer = packet::refuse(&namespace, "\"No\"");
+            let answer = packet::refuse(&namespace, "\"No\"", "NO");
             let named = answer.strip_prefix("44").expect("a refusal");
             let reason = if namespace == "/" {
                 named
@@ -27,7 +27,10 @@ pub fn packet(bytes: &[u8]) {
                 rest.strip_prefix(',').expect("its end")
             };
             let reason: Value = serde_json::from_str(reason).expect("JSON");
-            assert_eq!(reason["message"], "\"No\"");
+            assert_eq!(
+                (&reason["message"], &reason["data"]["code"]),
+                (&"\"No\"".into(), &"NO".into())
+            );
         }
         Said::Disconnect => assert!(text.starts_with("41/dashboard")),
         Said::Event => assert!(text.contains("/dashboard")),

@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONNECTION, CONTENT_LENGTH};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use super::origin;
 use crate::app::App;
@@ -15,6 +15,10 @@ use crate::auth::AuthError;
 use crate::error::ApiError;
 use crate::gate::Address;
 use crate::metrics::Limit;
+
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// What TLS is called in it.
+const TLS_SCHEMES: [&[u8]; 2] = [b"https", b"wss"];
 
 /// Passes a request on that is within the limits.
 pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -82,12 +86,65 @@ fn refuse(app: &App, version: Version, error: ApiError) -> Response {
     response
 }
 
+/// Whether the proxies in front say that the request came by TLS. Some name the scheme of a socket,
+/// `wss`, where it asks for one. Where several of them say something, in one header or in several, all
+/// have to say so: which of them to believe, nothing tells, and one may be the client's own.
 fn is_forwarded_https(headers: &HeaderMap) -> bool {
-    headers.get("x-forwarded-proto").is_some_and(|proto| proto.as_bytes() == b"https")
+    let mut schemes = headers
+        .get_all(FORWARDED_PROTO)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .peekable();
+    let is_secure =
+        |scheme: &[u8]| TLS_SCHEMES.iter().any(|secure| scheme.eq_ignore_ascii_case(secure));
+    schemes.peek().is_some() && schemes.all(is_secure)
 }
 
 /// What the head announces. A body that comes in pieces is not read, and ends the connection.
 fn body_length(headers: &HeaderMap) -> u64 {
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     length.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_https(values: &[&'static str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(FORWARDED_PROTO, HeaderValue::from_static(value));
+        }
+        is_forwarded_https(&headers)
+    }
+
+    #[test]
+    fn tls_counts_by_the_name_of_either_scheme() {
+        for secure in ["https", "wss", "HTTPS", "Wss", " https "] {
+            assert!(is_https(&[secure]), "{secure}");
+        }
+        for plain in ["", "http", "ws", "httpss", "https:", "https/wss", "wss;", "on", "\"wss\""] {
+            assert!(!is_https(&[plain]), "{plain}");
+        }
+        assert!(!is_https(&[]), "nothing is said");
+    }
+
+    #[test]
+    fn of_several_proxies_all_have_to_say_tls() {
+        for secure in [&["https, https"][..], &["wss,https"], &["https", "wss"]] {
+            assert!(is_https(secure), "{secure:?}");
+        }
+        for plain in [
+            &["https, http"][..],
+            &["http, https"],
+            &["wss,ws"],
+            &["https,"],
+            &["https", "http"],
+            &["http", "https"],
+            &["https", ""],
+        ] {
+            assert!(!is_https(plain), "{plain:?}");
+        }
+    }
 }

@@ -28,6 +28,19 @@ use crate::http::query::refuse_tokens;
 use crate::net::Stream;
 use crate::push::connection::{ARRIVAL, Connection, Cookie};
 
+/// For developers whose client begins with another transport: what to set, in the words of the
+/// clients that do so.
+const TRANSPORT: &str = "Only the websocket transport is served here; the client has to begin with \
+                         it. Socket.IO in JavaScript: transports: ['websocket']; python-socketio: \
+                         transports=['websocket']; rust_socketio: \
+                         .transport_type(TransportType::Websocket)";
+const VERSION: &str = "Engine.IO version 4 is required (EIO=4): socket.io-client 3 or newer, \
+                       python-socketio 5 or newer";
+const SESSION: &str = "Unknown session: sid belongs to another transport, which is not served here; \
+                       open a new socket without it";
+const NO_UPGRADE: &str = "A WebSocket upgrade is required. If the client asked for one, a proxy on \
+                          the way has dropped its headers Connection and Upgrade";
+
 const FULL: ApiError = ApiError::Busy("No more sockets can be served; try again later");
 const CROWDED: ApiError = ApiError::Busy("Too many sockets come at once; try again later");
 const STOPPING: ApiError = ApiError::Busy("The server is about to stop; try again later");
@@ -63,6 +76,11 @@ pub(crate) async fn upgrade(
     Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
 }
 
+/// Answers what only clients of another transport send, as they are answered elsewhere.
+pub(crate) async fn post(uri: Uri) -> ApiError {
+    check_query(uri.query().unwrap_or_default()).err().unwrap_or(invalid(NO_UPGRADE))
+}
+
 async fn run(app: Arc<App>, connection: Arc<Connection>, slot: Slot, upgrade: OnUpgrade) {
     let upgraded = match taken(&connection, upgrade).await {
         Ok(upgraded) => upgraded,
@@ -90,7 +108,7 @@ async fn taken<T>(connection: &Connection, upgrade: impl Future<Output = T>) -> 
     upgrade.await
 }
 
-/// Polling is not offered: a client that begins with it is told so.
+/// Polling is not offered: a client that begins with it is told so, and what to set.
 fn check_query(query: &str) -> Result<(), ApiError> {
     refuse_tokens(Some(query))?;
     let parameter = |name: &str| {
@@ -98,13 +116,13 @@ fn check_query(query: &str) -> Result<(), ApiError> {
         pairs.find_map(|(key, value)| (key == name).then_some(value))
     };
     if parameter("EIO").as_deref() != Some("4") {
-        return Err(invalid("Engine.IO version 4 is required"));
+        return Err(invalid(VERSION));
     }
     if parameter("transport").as_deref() != Some("websocket") {
-        return Err(invalid("Only the websocket transport is offered"));
+        return Err(invalid(TRANSPORT));
     }
     if parameter("sid").is_some() {
-        return Err(invalid("Unknown session"));
+        return Err(invalid(SESSION));
     }
     Ok(())
 }
@@ -118,7 +136,7 @@ fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
             .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(what)))
     };
     if !names(UPGRADE, "websocket") || !names(CONNECTION, "upgrade") {
-        return Err(invalid("A WebSocket upgrade is required"));
+        return Err(invalid(NO_UPGRADE));
     }
     if !names(SEC_WEBSOCKET_VERSION, "13") {
         return Err(invalid("WebSocket version 13 is required"));

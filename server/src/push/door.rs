@@ -16,6 +16,10 @@ use crate::push::room::{Full, Rooms};
 
 /// Why sockets end that are not let in.
 pub(crate) const REFUSED: &str = "refused";
+/// The same for those of an address with too many of them.
+pub(crate) const AUTH_FAILURES: &str = "auth_failures";
+/// Why sockets end whose session cannot be checked now.
+pub(crate) const KEYS_UNAVAILABLE: &str = "keys_unavailable";
 
 /// What sockets need to be let in, and to stay.
 pub(crate) struct Door {
@@ -43,8 +47,9 @@ pub(crate) enum Refused {
     Session,
     /// To come back later.
     TooManySockets,
-    /// Nothing: the connection is cut.
-    Silently,
+    /// To come back soon. Only by how the connection closes: official clients take a refusal as final,
+    /// and this is no fault of the session.
+    NotNow,
 }
 
 impl Refused {
@@ -53,7 +58,7 @@ impl Refused {
         match self {
             Self::Session => Some(AUTH_FAILED),
             Self::TooManySockets => Some(TOO_MANY_SOCKETS),
-            Self::Silently => None,
+            Self::NotNow => None,
         }
     }
 }
@@ -91,7 +96,7 @@ impl Door {
         let max = self.gate.limits.max_sockets_per_user;
         if self.rooms.enter(&user, connection, max) == Err(Full) {
             self.metrics.limited(Limit::SocketsPerUser);
-            self.turn_away(connection, "sockets_per_user");
+            self.turn_away(connection, "sockets_per_user", REFUSED);
             return Err(Refused::TooManySockets);
         }
         // Said before the client learns of it, which may be gone again a moment later.
@@ -108,22 +113,21 @@ impl Door {
     fn refuse(&self, connection: &Arc<Connection>, error: AuthError) -> Refused {
         let is_attempt = !matches!(error, AuthError::Missing | AuthError::KeysUnavailable);
         if is_attempt && self.gate.auth_failure(connection.address).is_err() {
-            // Whoever tries so often gets no answer, and no line in the log.
+            // An address that tries so often gets no more lines in the log. Each of its sockets is told
+            // all the same: to guess would be left to the honest ones among them.
             self.metrics.refused(error.label());
-            connection.cut("auth_failures");
-            Refused::Silently
+            connection.close_soon(AUTH_FAILURES);
+            Refused::Session
         } else if error == AuthError::KeysUnavailable {
-            // Not the session's fault: a broken connection is tried again, a refusal is not.
-            self.turn_away(connection, error.label());
-            connection.cut(error.label());
-            Refused::Silently
+            self.turn_away(connection, error.label(), KEYS_UNAVAILABLE);
+            Refused::NotNow
         } else {
-            self.turn_away(connection, error.label());
+            self.turn_away(connection, error.label(), REFUSED);
             Refused::Session
         }
     }
 
-    fn turn_away(&self, connection: &Arc<Connection>, reason: &'static str) {
+    fn turn_away(&self, connection: &Arc<Connection>, reason: &'static str, end: &'static str) {
         self.metrics.refused(reason);
         tracing::info!(
             socket = %connection.id.simple(),
@@ -133,7 +137,7 @@ impl Door {
             reason,
             "socket refused"
         );
-        connection.close_soon(REFUSED);
+        connection.close_soon(end);
     }
 }
 

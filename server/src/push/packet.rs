@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use shared_types::event::NAMESPACE;
 use socketioxide_core::packet::{Packet, PacketData};
 use socketioxide_core::parser::{Parse, ParseConfig, ParserState};
@@ -119,10 +119,16 @@ pub(crate) fn accept(sid: &str) -> Result<String, Failed> {
     Ok(message(Packet::connect(NAMESPACE, Some(Value::Str(data.into(), None)))))
 }
 
-/// Does not let a client into a namespace.
+/// Does not let a client into a namespace: `why` for people, and a code of a fixed list for programs,
+/// where a server in Node puts one too.
 #[must_use]
-pub fn refuse(namespace: &str, why: &str) -> String {
-    message(Packet::connect_error(Str::copy_from_slice(namespace), why))
+pub fn refuse(namespace: &str, why: &str, code: &'static str) -> String {
+    let packet = message(Packet::connect_error(Str::copy_from_slice(namespace), why));
+    // The parser knows of the message only, which ends its object.
+    match packet.strip_suffix('}') {
+        Some(open) => format!("{open},\"data\":{}}}", json!({ "code": code })),
+        None => packet,
+    }
 }
 
 /// Takes a client out of the namespace. The official clients do not come back by themselves.
@@ -150,8 +156,6 @@ pub(crate) fn frame(packet: impl Into<bytes::Bytes>, frames: &mut Vec<u8>) -> Re
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -214,8 +218,10 @@ mod tests {
         });
         assert_eq!(serde_json::from_str::<Json>(open.strip_prefix('0').unwrap()).unwrap(), rules);
         assert_eq!(accept("s").unwrap(), r#"40/dashboard,{"sid":"s"}"#);
-        assert_eq!(refuse(NAMESPACE, "NO"), r#"44/dashboard,{"message":"NO"}"#);
-        assert_eq!(refuse("/é\"", "NO"), r#"44/é",{"message":"NO"}"#);
+        let why = r#"{"message":"N}o","data":{"code":"NO"}}"#;
+        assert_eq!(refuse(NAMESPACE, "N}o", "NO"), format!("44/dashboard,{why}"));
+        assert_eq!(refuse("/é\"", "N}o", "NO"), format!("44/é\",{why}"));
+        assert_eq!(refuse("/", "N}o", "NO"), format!("44{why}"));
         assert_eq!(disconnect(), "41/dashboard,");
         let mut frames = Vec::new();
         frame(PING, &mut frames).unwrap();

@@ -24,6 +24,8 @@ use crate::push::outbox::{Batch, Unsent};
 use crate::push::packet;
 use crate::push::user::UserId;
 
+/// Why sockets end that never say whose they are.
+pub(crate) const AUTH_TIMEOUT: &str = "auth_timeout";
 /// Maps keep room for so many entries, once they have had it.
 const SMALL: usize = 1024;
 
@@ -271,7 +273,7 @@ impl Rooms {
 
     /// Does what is due for each connection, in one look at all. Who has taken long to arrive no longer
     /// holds up the rest: it may have a view and want no other, say nothing, or be far away. Who has
-    /// been open for `patience` and says nothing of whose it is, is cut. Whose session has run out is
+    /// been open for `patience` and says nothing of whose it is, is closed. Whose session has run out is
     /// told so with that message, and ended.
     pub(crate) fn sweep(
         &self,
@@ -294,15 +296,16 @@ impl Rooms {
             }
         }
         for connection in strangers {
-            connection.cut("auth_timeout");
             self.metrics.limited(Limit::AuthTimeout);
-            self.metrics.refused("auth_timeout");
+            self.metrics.refused(AUTH_TIMEOUT);
             tracing::info!(
                 socket = %connection.id.simple(),
                 correlation_id = &*connection.correlation_id,
-                reason = "auth_timeout",
+                reason = AUTH_TIMEOUT,
                 "socket refused"
             );
+            // Said before the client learns of it.
+            connection.close_soon(AUTH_TIMEOUT);
         }
         for connection in expired {
             self.tell(&connection, &make);

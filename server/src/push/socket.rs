@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use shared_types::event::NAMESPACE;
+use shared_types::event::{INVALID_NAMESPACE, NAMESPACE};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep};
 use tungstenite::error::ProtocolError;
@@ -35,9 +35,10 @@ use self::wire::Wire;
 use crate::gate::Slot;
 use crate::metrics::Limit;
 use crate::push::connection::{CLOSING, CUT, Connection};
-use crate::push::door::{Admission, Door, REFUSED};
+use crate::push::door::{AUTH_FAILURES, Admission, Door, KEYS_UNAVAILABLE, REFUSED};
 use crate::push::frames::{FrameScanner, Violation};
 use crate::push::packet::{self, Said};
+use crate::push::room::AUTH_TIMEOUT;
 
 /// The library reads in pieces of a frame's header, so that next to nothing is left of a message's
 /// buffer behind the message: see [`Socket::heard`].
@@ -51,6 +52,10 @@ const MAX_REPLIES: usize = 4 * 1024;
 const LAST_WRITES: Duration = Duration::from_millis(500);
 /// The frame that ends a WebSocket: 1000, a normal end.
 const GOODBYE: &[u8] = &[0x88, 2, 0x03, 0xe8];
+/// The same for a client that said too little: 1008, against the rules.
+const GOODBYE_SILENT: &[u8] = &[0x88, 2, 0x03, 0xf0];
+/// The same for a client that should try again: 1013.
+const GOODBYE_FOR_NOW: &[u8] = &[0x88, 2, 0x03, 0xf5];
 
 /// Why a socket ends.
 type Reason = &'static str;
@@ -232,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             Err(refused) => {
                 if let Some(why) = refused.message() {
-                    self.reply(Ok(packet::refuse(NAMESPACE, why)))?;
+                    self.reply(Ok(packet::refuse(NAMESPACE, why, why)))?;
                 }
             }
         }
@@ -288,7 +293,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if self.phase == Phase::Emptying {
             self.phase = Phase::Leaving;
             self.wire.end();
-            return Bytes::from_static(GOODBYE);
+            return Bytes::from_static(match self.connection.reason() {
+                Some(AUTH_TIMEOUT) => GOODBYE_SILENT,
+                Some(KEYS_UNAVAILABLE) => GOODBYE_FOR_NOW,
+                _ => GOODBYE,
+            });
         }
         Bytes::new()
     }
@@ -321,7 +330,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             Said::Connect(auth) => self.knock(auth)?,
             Said::ConnectElsewhere(namespace) => {
-                self.reply(Ok(packet::refuse(&namespace, "Invalid namespace")))?;
+                let refusal = packet::refuse(&namespace, "Invalid namespace", INVALID_NAMESPACE);
+                self.reply(Ok(refusal))?;
             }
             Said::Disconnect if self.is_admitted || self.admission.is_some() => {
                 // Without the namespace the connection has no purpose. Said first, so that every
@@ -343,7 +353,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// about to be, is passed over, as is one that comes while the socket ends for another reason.
     fn knock(&mut self, auth: Option<serde_json::Value>) -> Result<(), Reason> {
         match self.connection.reason() {
-            Some(REFUSED) => {
+            Some(REFUSED | AUTH_FAILURES) => {
                 self.door.metrics.limited(Limit::AuthAttempts);
                 return Err("auth_attempts");
             }

@@ -9,13 +9,15 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::process::{Process, command};
 use crate::support::{SECRET, TestDb, TestServer, config, start, with_database};
 
 const ORIGIN: &str = "https://app.example.org";
+const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 /// Far more than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -122,6 +124,43 @@ async fn a_request_that_names_two_hosts_is_refused() {
             stream.write_all(request.as_bytes()).await.unwrap();
             let said = read_to_end(&mut stream).await;
             assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{request}{said}");
+        }
+        server.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn behind_a_proxy_only_what_came_by_tls_is_served() {
+    with_database(|db: TestDb| async move {
+        let mut config = config(&db.url);
+        config.behind_proxy = true;
+        let (server, test) = start(config).await;
+        let socket = "/socket.io/?EIO=4&transport=websocket";
+        for (path, served) in [("/api/dashboard", 401), (socket, 101)] {
+            for (schemes, is_tls) in [
+                (&[][..], false),
+                (&["https"], true),
+                (&["wss"], true),
+                (&["WSS"], true),
+                (&["http"], false),
+                (&["ws"], false),
+                (&["https, http"], false),
+                (&["https", "http"], false),
+                (&["http", "wss"], false),
+            ] {
+                let mut stream = connect(&test).await;
+                let mut head = format!("GET {path} HTTP/1.1\r\nHost: x\r\n");
+                for scheme in schemes {
+                    head.extend(["X-Forwarded-Proto: ", scheme, "\r\n"]);
+                }
+                let is_socket = path == socket;
+                head.push_str(if is_socket { UPGRADE } else { "Connection: close\r\n\r\n" });
+                stream.write_all(head.as_bytes()).await.unwrap();
+                let line = read_line(&mut stream).await;
+                let status = if is_tls { served } else { 403 };
+                assert!(line.starts_with(&format!("HTTP/1.1 {status} ")), "{schemes:?}: {line}");
+            }
         }
         server.shutdown().await;
     })
@@ -253,6 +292,14 @@ fn pid(child: &Child) -> String {
 
 async fn connect(test: &TestServer) -> TcpStream {
     TcpStream::connect(test.base.split_once("://").unwrap().1).await.unwrap()
+}
+
+async fn read_line(stream: &mut TcpStream) -> String {
+    let mut line = String::new();
+    let mut reader = tokio::io::BufReader::new(stream);
+    let read = reader.read_line(&mut line);
+    tokio::time::timeout(PATIENCE, read).await.expect("an answer").unwrap();
+    line
 }
 
 async fn read_to_end(stream: &mut TcpStream) -> String {

@@ -41,3 +41,5 @@ mod support;
 mod telemetry;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod transports;

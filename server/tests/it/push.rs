@@ -7,10 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::{
-    TestDb, TestServer, access, config, start, token, with_database, with_server,
+    REFUSED, TestDb, TestServer, access, config, start, token, with_database, with_server,
 };
-
-const REFUSED: &str = "44/dashboard,{\"message\":\"AUTH_FAILED\"}";
 
 fn moc(user: &str, title: &str) -> String {
     format!(
@@ -57,7 +55,11 @@ async fn whoever_says_nothing_is_gone_after_the_time_to_authenticate() {
         assert_eq!(silent.next().await, None);
         let mut lost = server.open(&[]).await;
         lost.send("40/nowhere,").await;
-        assert_eq!(lost.frame().await, "44/nowhere,{\"message\":\"Invalid namespace\"}");
+        let answer = lost.frame().await;
+        let data = json!({ "code": "INVALID_NAMESPACE" });
+        let refusal = json!({ "message": "Invalid namespace", "data": data });
+        let said = answer.strip_prefix("44/nowhere,").unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(said).unwrap(), refusal);
         assert_eq!(lost.next().await, None);
         server.await_metric("dashboard_transports 0").await;
         server.await_metric("dashboard_limited_total{limit=\"auth_timeout\"} 2").await;

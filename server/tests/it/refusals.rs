@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::process::Process;
-use crate::support::{access, token, with_database};
+use crate::support::{REFUSED, access, token, with_database};
 
 /// In no message of anybody's, so that finding it means that a claim was logged.
 const USER: &str = "heliotrope";
@@ -31,7 +31,7 @@ async fn a_refused_session_is_logged_with_its_reason_and_without_its_token() {
         for refused in [&expired, &misplaced] {
             let mut client = running.open(&[]).await;
             client.send(&format!("40/dashboard,{}", json!({ "token": refused }))).await;
-            assert_eq!(client.frame().await, "44/dashboard,{\"message\":\"AUTH_FAILED\"}");
+            assert_eq!(client.frame().await, REFUSED);
         }
         let ended = process.stop();
         assert!(ended.status.success());
@@ -60,6 +60,37 @@ async fn a_refused_session_is_logged_with_its_reason_and_without_its_token() {
         assert!(
             sockets.iter().all(|line| line["socket"].as_str().is_some_and(|id| id.len() == 32))
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn beyond_the_limit_of_its_address_a_socket_is_told_and_counted_but_not_logged() {
+    with_database(|db| async move {
+        let settings =
+            [("DASHBOARD_LOG_FORMAT", "json"), ("DASHBOARD_AUTH_FAILURES_PER_MINUTE", "2")];
+        let process = Process::start(&db.url, &settings);
+        let server = &process.server;
+        let forged = format!("40/dashboard,{}", json!({ "token": token(USER, "id", 60) }));
+        for _ in 0..5 {
+            let mut client = server.open(&[]).await;
+            client.send(&forged).await;
+            assert_eq!((client.frame().await.as_str(), client.next().await), (REFUSED, None));
+        }
+        // Who shares the address and has a session is let in.
+        server.connect(USER).await;
+        server.await_metric("dashboard_refusals_total{reason=\"token_use\"} 5").await;
+        server.await_metric("dashboard_limited_total{limit=\"auth_failures\"} 3").await;
+        let log = process.stop().log;
+        let lines: Vec<Value> =
+            log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let count = |message: &str, reason: &str| {
+            let fits = |line: &&Value| line["message"] == message && line["reason"] == reason;
+            lines.iter().filter(fits).count()
+        };
+        assert_eq!(count("socket refused", "token_use"), 2);
+        assert_eq!(count("connection closed", "refused"), 2);
+        assert_eq!(count("connection closed", "auth_failures"), 3);
     })
     .await;
 }

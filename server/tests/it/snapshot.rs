@@ -163,6 +163,12 @@ async fn an_unchanged_dashboard_is_304_until_it_changes() {
     .await;
 }
 
+/// What clients are told that begin with another transport.
+const TRANSPORT: &str = "Only the websocket transport is served here; the client has to begin with it. \
+                         Socket.IO in JavaScript: transports: ['websocket']; python-socketio: \
+                         transports=['websocket']; rust_socketio: \
+                         .transport_type(TransportType::Websocket)";
+
 #[tokio::test]
 async fn errors_have_the_standard_body() {
     with_server(|_: TestDb, server: TestServer| async move {
@@ -181,12 +187,17 @@ async fn errors_have_the_standard_body() {
                 403,
                 json!({ "code": "FORBIDDEN", "message": "This dashboard belongs to another user" }),
             ),
-            ("/api/nothing", auth(&bearer), 404, json!({ "code": "NOT_FOUND", "message": "Not found" })),
+            (
+                "/api/nothing",
+                auth(&bearer),
+                404,
+                json!({ "code": "NOT_FOUND", "message": "Not found" }),
+            ),
             (
                 "/socket.io/?EIO=4&transport=polling",
                 vec![],
                 400,
-                json!({ "code": "VALIDATION_ERROR", "message": "Only the websocket transport is offered" }),
+                json!({ "code": "VALIDATION_ERROR", "message": TRANSPORT }),
             ),
         ];
         for (path, headers, status, expected) in cases {

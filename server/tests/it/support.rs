@@ -32,6 +32,9 @@ use tokio_tungstenite::{
 /// Of the key beside it; for loopback, and for tests only.
 pub(crate) const CERTIFICATE: &[u8] = include_bytes!("../keys/tls-cert.pem");
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// What a client is told whose session is not accepted, whatever is wrong with it.
+pub(crate) const REFUSED: &str =
+    r#"44/dashboard,{"message":"AUTH_FAILED","data":{"code":"AUTH_FAILED"}}"#;
 /// Far more than anything here takes; a test that waits so long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -23,6 +23,7 @@ mod rest;
 mod rolling;
 mod rust_client;
 mod socket;
+mod stock_clients;
 mod strangers;
 mod tls;
 mod virtual_time;

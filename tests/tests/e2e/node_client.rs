@@ -47,6 +47,7 @@ async fn d_ws_4_refuses_with_auth_failed_and_the_client_does_not_retry() {
         connect(&mut client, &app, name, options).await;
         let error = client.until("connect_error", |error| error["name"] == name).await;
         assert_eq!(error["message"], "AUTH_FAILED", "{name}");
+        assert_eq!(error["data"], json!({ "code": "AUTH_FAILED" }), "{name}");
         assert_eq!(error["active"], false, "{name}: the client has given up");
         let state = client.ask("state", json!({ "name": name })).await;
         assert_eq!(state["engine"], "closed", "{name}");

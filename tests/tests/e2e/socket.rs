@@ -5,7 +5,7 @@ use std::time::Duration;
 use e2e_tests::writer::{self, NewMoc};
 use e2e_tests::{Credential, Payload, Received, Refused, TestApp, Tokens, Wire};
 use serde_json::{Value, json};
-use shared_types::EventType;
+use shared_types::{ErrorCode, EventType};
 
 const USER: &str = "wire@example.test";
 /// What "promptly" means for the end of a refused connection.
@@ -26,7 +26,7 @@ async fn d_ws_4_a_refusal_is_auth_failed_and_nothing_else_then_the_server_closes
         let headers = [("cookie", cookie.as_str()), ("origin", &app.url())];
         let mut wire = Wire::open(&app.url(), &headers).await;
         let refused = wire.connect(&body).await.unwrap_err();
-        assert_eq!(refused, Refused(json!({ "message": "AUTH_FAILED" })), "{credential:?}");
+        assert_eq!(refused, Refused::with("AUTH_FAILED"), "{credential:?}");
         assert!(wire.is_closed_within(PROMPTLY).await, "{credential:?}");
     }
 }
@@ -68,7 +68,9 @@ async fn d_ws_4_bodies_that_are_no_object_are_refused_in_the_same_words() {
         wire.send(&format!("40/dashboard,{body}")).await;
         // What is no packet at all ends the session without an answer.
         if let Some(answer) = wire.frame().await.filter(|answer| answer != "1") {
-            assert_eq!(answer, r#"44/dashboard,{"message":"AUTH_FAILED"}"#, "{body}");
+            let refusal = answer.strip_prefix("44/dashboard,").unwrap();
+            let Refused(expected) = Refused::with("AUTH_FAILED");
+            assert_eq!(serde_json::from_str::<Value>(refusal).unwrap(), expected, "{body}");
         }
         assert!(wire.is_closed_within(PROMPTLY).await, "{body}");
     }
@@ -139,7 +141,20 @@ async fn sockets_use_websocket_only() {
     let app = TestApp::start().await;
     let path = "/socket.io/?EIO=4&transport=polling";
     let answer = app.rest().get(path, &app.bearer(USER), &[]).await;
-    assert!((400..500).contains(&answer.status), "{answer:?}");
+    assert_eq!((answer.status, answer.error().error.code), (400, ErrorCode::ValidationError));
+}
+
+#[tokio::test]
+async fn a_socket_comes_through_a_proxy_that_names_its_scheme() {
+    let app = TestApp::start_with(&["--behind-proxy"]).await;
+    let token = json!({ "token": app.tokens.access(USER) }).to_string();
+    for scheme in ["wss", "https"] {
+        let headers = [("x-forwarded-proto", scheme), ("x-forwarded-for", "192.0.2.1")];
+        let mut wire = Wire::open(&app.url(), &headers).await;
+        wire.connect(&token).await.unwrap();
+        writer::add_wish(app.db(), USER, scheme).await;
+        assert_eq!(wire.event().await.event_type, EventType::SummaryUpdated, "{scheme}");
+    }
 }
 
 /// One credential for each way in which a session can be wrong.

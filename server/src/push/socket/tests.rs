@@ -2,7 +2,6 @@ use clap::Parser as _;
 use futures_util::{SinkExt as _, StreamExt as _};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
-use shared_types::event::AUTH_FAILED;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, DuplexStream, duplex};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -15,10 +14,10 @@ use super::*;
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::gate::{Address, Arrival, Gate};
-use crate::metrics::{LimitLabel, Metrics};
+use crate::metrics::{LimitLabel, Metrics, Reason as ReasonLabel};
 use crate::net::Stream;
 use crate::push::connection::Cookie;
-use crate::push::door::Terms;
+use crate::push::door::{Refused, Terms};
 use crate::push::frames::FrameLimits;
 use crate::push::outbox::{Batch, Unsent};
 use crate::push::packet::Heartbeat;
@@ -34,6 +33,8 @@ const MAX_MESSAGE: u32 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a stream's client may take nothing.
 const STALL: Duration = Duration::from_secs(10);
+/// What a client is told whose session is not accepted, whatever is wrong with it.
+const REFUSAL: &str = r#"44/dashboard,{"message":"AUTH_FAILED","data":{"code":"AUTH_FAILED"}}"#;
 const TEXT: OpCode = OpCode::Data(Data::Text);
 
 async fn door() -> Arc<Door> {
@@ -239,7 +240,10 @@ async fn events_wait_for_the_acceptance() {
     let mut scene = Scene::begin(1_000).await;
     scene.connection.send(&event("event")).unwrap();
     scene.say("40/else,").await;
-    assert_eq!(scene.next().await, r#"44/else,{"message":"Invalid namespace"}"#);
+    assert_eq!(
+        scene.next().await,
+        r#"44/else,{"message":"Invalid namespace","data":{"code":"INVALID_NAMESPACE"}}"#
+    );
     scene.enter().await;
     assert_eq!(scene.next().await, "event");
 }
@@ -258,7 +262,7 @@ async fn a_second_attempt_of_who_is_in_is_passed_over() {
 async fn who_is_refused_is_told_so_and_the_connection_ends() {
     let mut scene = Scene::begin(1_000).await;
     scene.say(&connect("nonsense")).await;
-    assert_eq!(scene.next().await, format!("44/dashboard,{{\"message\":\"{AUTH_FAILED}\"}}"));
+    assert_eq!(scene.next().await, REFUSAL);
     assert_eq!(scene.close_code().await, 1000);
     scene.say(&connect(&token())).await;
     assert_eq!((scene.limited("auth_attempts"), scene.reason().await), (0, "refused"));
@@ -277,22 +281,75 @@ async fn who_is_refused_cannot_try_again() {
     assert_eq!((scene.limited("auth_attempts"), scene.connection.reason()), (1, Some("refused")));
 }
 
+/// Over the limit of its address, and of its connection.
+#[tokio::test(start_paused = true)]
+async fn who_is_one_of_too_many_is_told_as_any_other_and_who_has_a_session_enters() {
+    let mut scene = Scene::begin(1_000).await;
+    while scene.door.gate.auth_failure(scene.connection.address).is_ok() {}
+    let before = scene.limited("auth_failures");
+    scene.say(&connect("nonsense")).await;
+    assert_eq!(scene.next().await, REFUSAL);
+    let (head, code) = scene.frame().await;
+    assert_eq!((head, &code[..]), (0x88, &[0x03, 0xe8][..]));
+    scene.say(&connect(&token())).await;
+    assert_eq!((scene.limited("auth_failures"), scene.rest().await), (before + 1, 0));
+    (&mut scene.task).await.unwrap();
+    assert_eq!(
+        (scene.limited("auth_attempts"), scene.connection.reason()),
+        (1, Some(AUTH_FAILURES))
+    );
+    let refused = ReasonLabel { reason: "malformed" };
+    assert_eq!(scene.door.metrics.refusals.get_or_create(&refused).get(), 1);
+    let (client, server) = duplex(1_000);
+    let (connection, socket) = socket(server, Vec::new(), &scene.door);
+    let mut neighbour =
+        Scene { door: scene.door, connection, client, task: tokio::spawn(socket.run()) };
+    neighbour.next().await;
+    neighbour.enter().await;
+}
+
+/// A refusal would be final to official clients, and to ours the end of the session.
+#[tokio::test]
+async fn who_cannot_be_checked_now_is_not_refused_but_told_to_try_again() {
+    let (client, server) = duplex(1_000);
+    let door = door().await;
+    let (connection, mut socket) = socket(server, Vec::new(), &door);
+    let closed = Arc::clone(&connection);
+    socket.admission = Some(Box::pin(async move {
+        closed.close_soon(KEYS_UNAVAILABLE);
+        Err(Refused::NotNow)
+    }));
+    let mut scene = Scene { door, connection, client, task: tokio::spawn(socket.run()) };
+    assert!(scene.next().await.starts_with("0{"));
+    assert_eq!(scene.close_code().await, 1013);
+    scene.client.write_all(&client_frame(Frame::close(None))).await.unwrap();
+    assert_eq!(scene.reason().await, KEYS_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn who_says_nothing_of_whose_it_is_is_told_so() {
+    let mut scene = Scene::begin(1_000).await;
+    let never = |_| None;
+    scene.door.rooms.sweep(Duration::ZERO, crate::clock::now(), never);
+    assert_eq!(scene.close_code().await, 1008);
+    scene.client.write_all(&client_frame(Frame::close(None))).await.unwrap();
+    assert_eq!((scene.limited("auth_timeout"), scene.reason().await), (1, "auth_timeout"));
+}
+
 #[tokio::test]
 async fn who_is_cut_while_the_session_is_checked_gets_no_answer() {
     let (mut client, server) = duplex(1_000);
     let door = door().await;
     let (connection, mut socket) = socket(server, Vec::new(), &door);
-    let cut = Arc::clone(&connection);
-    socket.admission = Some(Box::pin(async move {
-        cut.cut("auth_failures");
-        Err(crate::push::door::Refused::Silently)
-    }));
-    socket.run().await;
+    socket.admission = Some(Box::pin(std::future::pending()));
+    let task = tokio::spawn(socket.run());
+    connection.cut("server_stopping");
+    task.await.unwrap();
     let mut got = Vec::new();
     client.read_to_end(&mut got).await.unwrap();
     let got = String::from_utf8_lossy(&got);
     assert!(!got.contains("44/"), "{got}");
-    assert_eq!(connection.reason(), Some("auth_failures"));
+    assert_eq!(connection.reason(), Some("server_stopping"));
 }
 
 /// A second attempt and an event change nothing while the first one is looked at.
