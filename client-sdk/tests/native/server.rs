@@ -26,7 +26,7 @@ pub(crate) struct Server {
 struct Script {
     snapshot: Answer,
     /// What a WebSocket's handshake is answered with, instead of being accepted.
-    refusal: Option<&'static str>,
+    refusal: Option<String>,
     requests: Vec<String>,
 }
 
@@ -68,8 +68,8 @@ impl Server {
         self.script.lock().unwrap().snapshot = answer;
     }
 
-    pub(crate) fn refuse_sockets(&self, head: Option<&'static str>) {
-        self.script.lock().unwrap().refusal = head;
+    pub(crate) fn refuse_sockets<T: Into<String>>(&self, head: Option<T>) {
+        self.script.lock().unwrap().refusal = head.map(Into::into);
     }
 
     /// The heads of the requests for snapshots, in order.
@@ -177,8 +177,8 @@ async fn serve(
         // A client that gave up its request.
         return;
     }
-    if head.starts_with("GET /socket.io/") {
-        let refusal = script.lock().unwrap().refusal;
+    if head.contains("/socket.io/?") {
+        let refusal = script.lock().unwrap().refusal.clone();
         if let Some(refusal) = refusal {
             let answer = format!("HTTP/1.1 {refusal}\r\nContent-Length: 0\r\n\r\n");
             stream.write_all(answer.as_bytes()).await.unwrap();
