@@ -145,6 +145,18 @@ pub(crate) fn status(line: &str) -> Answer {
     Answer { head: format!("HTTP/1.1 {line}\r\n"), body: String::new() }
 }
 
+/// 401 or 403 as the server gives it: with its standard body (D-API-7).
+pub(crate) fn refusal(line: &str) -> Answer {
+    let code = if line.starts_with("401") { "UNAUTHORIZED" } else { "FORBIDDEN" };
+    let body = json!({
+        "success": false,
+        "error": { "code": code, "message": "told by the server" },
+        "correlationId": "3b1f6f0e-52c7-4a77-9e4b-0d0a2f1c9b77",
+        "timestamp": "2026-11-23T09:31:12.250Z",
+    });
+    Answer { body: body.to_string(), ..status(line) }
+}
+
 /// The frame of an event that sets the number of MOCs to its revision.
 pub(crate) fn summary_event(revision: u32) -> String {
     let name = "dashboard:summaryUpdated";
