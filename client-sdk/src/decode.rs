@@ -7,7 +7,8 @@
 use crate::prelude::*;
 use shared_types::event::AUTH_FAILED;
 use shared_types::{
-    DashboardSummary, DashboardView, ErrorEvent, PartialPartsMoc, RecentMoc, Revision, ThemeStats,
+    DashboardSummary, DashboardView, ErrorCode, ErrorEvent, PartialPartsMoc, RecentMoc, Revision,
+    ThemeStats,
 };
 
 use crate::time::Millis;
@@ -52,6 +53,15 @@ pub trait Decoder {
     ///
     /// See [`Decoder::handshake`].
     fn snapshot(&self, json: &str) -> Result<DashboardView, DecodeError>;
+
+    /// The server's refusal of a session: its standard error body (D-API-7), with the code
+    /// [`ErrorCode::Unauthorized`] or [`ErrorCode::Forbidden`]. A firewall or a proxy that answers
+    /// in the server's place has no such body.
+    ///
+    /// # Errors
+    ///
+    /// See [`Decoder::handshake`]; also where the code is another one, or `success` is not false.
+    fn rest_refusal(&self, json: &str) -> Result<ErrorCode, DecodeError>;
 }
 
 /// Where and why a JSON text breaks the contract, such as `payload.totalMocs: missing`.

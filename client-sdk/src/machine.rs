@@ -170,7 +170,8 @@ pub struct Response {
     pub etag: Option<String>,
     /// Header `Retry-After`: how long the server wants to be left alone.
     pub retry_after: Option<Millis>,
-    /// The body; not looked at except with 200.
+    /// The body: the view with 200; with 401 and 403 what tells the server's refusal (D-API-7) from
+    /// a page of something between. Not looked at with any other status.
     pub body: String,
 }
 

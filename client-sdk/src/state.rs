@@ -296,9 +296,9 @@ codes! {
     Synchronized = "SYNCHRONIZED",
     /// The session was refused on the socket (D-RES-2).
     AuthFailed = "AUTH_FAILED",
-    /// The session was refused by REST: 401.
+    /// The session was refused by REST: 401, with the server's own body.
     Unauthorized = "UNAUTHORIZED",
-    /// The session may not read this dashboard: 403.
+    /// The session may not read this dashboard: 403, with the server's own body.
     Forbidden = "FORBIDDEN",
     /// The session's token ran out.
     TokenExpired = "TOKEN_EXPIRED",
@@ -322,7 +322,7 @@ codes! {
     ServerDraining = "SERVER_DRAINING",
     /// The server cannot read the database.
     SnapshotUnavailable = "SNAPSHOT_UNAVAILABLE",
-    /// The snapshot could not be fetched.
+    /// The snapshot could not be fetched, or something between client and server answered instead.
     SnapshotFailed = "SNAPSHOT_FAILED",
     /// The snapshot took longer than ten seconds.
     SnapshotTimeout = "SNAPSHOT_TIMEOUT",

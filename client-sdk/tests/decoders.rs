@@ -15,6 +15,7 @@ enum Kind {
     Event,
     Handshake,
     Refusal,
+    ErrorBody,
 }
 
 /// What is put in the place of a piece of a text that was good.
@@ -104,6 +105,9 @@ fn compare(kind: Kind, text: &str) -> bool {
             agree(text, &JsonDecoder.handshake(text), &CheckedDecoder.handshake(text))
         }
         Kind::Refusal => agree(text, &JsonDecoder.refusal(text), &CheckedDecoder.refusal(text)),
+        Kind::ErrorBody => {
+            agree(text, &JsonDecoder.rest_refusal(text), &CheckedDecoder.rest_refusal(text))
+        }
     }
 }
 
@@ -163,6 +167,8 @@ fn goldens() -> Vec<(Kind, String)> {
                 let (_, after) = text.split_once("\"type\": \"").unwrap();
                 let (event_type, _) = after.split_once('"').unwrap();
                 texts.push((Kind::Event, format!("[\"{event_type}\",{text}]")));
+            } else if name.starts_with("error-body-") {
+                texts.push((Kind::ErrorBody, text));
             } else if name.contains("view") {
                 texts.push((Kind::View, text));
             }

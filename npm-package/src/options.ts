@@ -67,40 +67,69 @@ function problem(what: string): TypeError {
   return new TypeError(`createDashboardClient ${what}`)
 }
 
+/** The origin, as the browser's parser reads it; refuses what it would only guess at. */
 function checkUrl(value: unknown): string {
   const example = "Pass the server's origin, such as 'https://moc.example.org'."
   if (typeof value !== 'string' && !(value instanceof URL)) {
     throw problem(`expects url to be a string, not ${describe(value)}. ${example}`)
   }
-  let url: URL
-  try {
-    url = new URL(value)
-  } catch {
-    throw problem(`expects url to be absolute. ${example}`)
+  const text = String(value)
+  if (isForgiven(text)) {
+    throw problem(`expects url to be without blanks, control characters and '\\'. ${example}`)
   }
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+  const url = parsed(text)
+  if (url !== null && url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw problem(`expects url to begin with http: or https:, not ${url.protocol} ${example}`)
   }
-  if (url.username !== '' || url.password !== '') {
+  if (!/^https?:\/\//i.test(text)) {
+    throw problem(`expects url to be absolute. ${example}`)
+  }
+  // Ends at what ends it for every parser; the first of them need not be there.
+  const [authority = ''] = text.replace(/^https?:\/\//i, '').split(/[/?#]/, 1)
+  if (authority.includes('@')) {
     throw problem('refuses a url that holds a password. Pass getToken or cookies: true instead.')
   }
-  if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
+  // A port that was forgotten would be the scheme's own, and nothing listens at port 0.
+  if (url === null || authority === '' || authority.endsWith(':') || url.port === '0') {
+    throw problem(`expects url to have a host, and a port of 1 to 65535 or none. ${example}`)
+  }
+  if (!/^(\[[\d:.a-f]+\]|[\w.-]*[\da-z][\w.-]*)$/.test(url.hostname)) {
+    throw problem(`expects url to have a host that can be connected to. ${example}`)
+  }
+  if (url.pathname !== '/' || /[?#]/.test(text)) {
     throw problem(`expects url to end after the host. Put a path into basePath. ${example}`)
   }
   return url.origin
+}
+
+/** Blanks, control characters and `\`: parsers drop them, or take them for something else. */
+function isForgiven(text: string): boolean {
+  return [...text].some(each => each <= ' ' || each === '\x7f' || each === '\\')
+}
+
+function parsed(text: string): URL | null {
+  try {
+    return new URL(text)
+  } catch {
+    return null
+  }
 }
 
 function checkBasePath(value: unknown): string {
   if (typeof value !== 'string') {
     throw problem(`expects basePath to be a string, not ${describe(value)}. Default: '/api'.`)
   }
-  if (value !== '' && !/^\/[^?#\s]*$/.test(value)) {
+  const path = value.replace(/\/+$/, '')
+  const isPlain = (path === '' || /^\/[^?#]*$/.test(path)) && !isForgiven(path)
+  // Parsers resolve these, so that another path is asked for than the one that was written.
+  const isOdd = (part: string) => part === '' || /^(\.|%2e){1,2}$/i.test(part)
+  if (!isPlain || value.startsWith('//') || path.split('/').slice(1).some(isOdd)) {
     throw problem(
       `expects basePath to be a path that begins with '/', such as '/api', ` +
-        `not ${JSON.stringify(value)}.`,
+        "without blanks, '?', '#', '\\' and parts that are empty, '.' or '..'.",
     )
   }
-  return value.replace(/\/+$/, '')
+  return path
 }
 
 function checkedToken(getToken: NonNullable<DashboardClientOptions['getToken']>) {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 
 import { checkOptions } from '../src/options.js'
 
@@ -13,6 +13,8 @@ describe('options', () => {
     [{ url: 'ws://moc.example.org', cookies: true }, /begin with http: or https:, not ws:/],
     [{ url: 'https://me:secret@moc.example.org', cookies: true }, /holds a password/],
     [{ url: `${URL_OK}/api`, cookies: true }, /Put a path into basePath/],
+    [{ url: `${URL_OK}/?`, cookies: true }, /Put a path into basePath/],
+    [{ url: `${URL_OK}#`, cookies: true }, /Put a path into basePath/],
     [{ url: URL_OK }, /does not know how to log in\. Pass getToken/],
     [{ url: URL_OK, getToken: 'eyJ…' }, /getToken to be a function.*fresh one/],
     [{ url: URL_OK, cookies: 'yes' }, /cookies to be true or false/],
@@ -40,6 +42,71 @@ describe('options', () => {
     expect(() => checkOptions(options as never)).toThrow(message)
   })
 
+  it.each([
+    ['http://127.0.0.1:99999', /a port of 1 to 65535 or none/],
+    ['http://127.0.0.1:0', /a port of 1 to 65535 or none/],
+    ['http://127.0.0.1:', /a port of 1 to 65535 or none/],
+    ['http://h:abc', /a port of 1 to 65535 or none/],
+    ['http://[::1', /a host, and a port/],
+    ['http://', /a host, and a port/],
+    ['https:///moc.example.org', /a host, and a port/],
+    ['http://..', /a host that can be connected to/],
+    ["http://a'b", /a host that can be connected to/],
+    ['https:moc.example.org', /absolute/],
+    ['https:/moc.example.org', /absolute/],
+    ['//moc.example.org', /absolute/],
+    ['moc.example.org', /absolute/],
+    ['https:\\\\moc.example.org', /without blanks, control characters and '\\'/],
+    ['https://elsewhere\\@moc.example.org', /without blanks/],
+    [' https://moc.example.org', /without blanks/],
+    ['https://moc.example.org\n', /without blanks/],
+    ['https://moc.exa\tmple.org', /without blanks/],
+    ['https://me@moc.example.org', /holds a password/],
+    ['https://@moc.example.org', /holds a password/],
+    ['https://moc.example.org@elsewhere', /holds a password/],
+    ['ftp://moc.example.org', /not ftp:/],
+    ['javascript:fetch(1)', /not javascript:/],
+    ['file:///moc.example.org', /not file:/],
+  ])('a url such as %j is refused, and nothing is asked for a token', (url, message) => {
+    const getToken = vi.fn(() => 'hidden')
+    expect(() => checkOptions({ url, getToken })).toThrow(TypeError)
+    expect(() => checkOptions({ url, getToken })).toThrow(message)
+    expect(() => checkOptions({ url, getToken })).toThrow(/\burl\b/)
+    expect(getToken).not.toHaveBeenCalled()
+  })
+
+  it.each([
+    '//other.host',
+    '//other.host/api',
+    '//',
+    '@other.host',
+    ':99',
+    '\\\\other.host',
+    '/\\other.host',
+    '/api\r\n',
+    '/a b',
+    '/api#x',
+    '/..',
+    '/api/../..',
+    '/./api',
+    '/%2e%2E/api',
+    '/api//v1',
+  ])('a basePath such as %j is refused', basePath => {
+    const options = { url: URL_OK, cookies: true, basePath }
+    expect(() => checkOptions(options)).toThrow(/basePath to be a path that begins with '\/'/)
+  })
+
+  it.each([
+    ['HTTPS://MOC.Example.org:443/', 'https://moc.example.org'],
+    ['http://127.0.0.1:9112', 'http://127.0.0.1:9112'],
+    ['http://[0::1]:9112', 'http://[::1]:9112'],
+    ['http://back_end:65535', 'http://back_end:65535'],
+    ['https://b\u00fccher.example', 'https://xn--bcher-kva.example'],
+  ])('%j is read as %j', (url, origin) => {
+    expect(checkOptions({ url, cookies: true }).url).toBe(origin)
+    expect(checkOptions({ url: new URL(url), cookies: true }).url).toBe(origin)
+  })
+
   it('never shows a secret in a message', () => {
     const options = { url: 'https://me:hunter2@moc.example.org', getToken: 'hunter2' }
     expect(() => checkOptions(options as never)).toThrow(/^(?!.*hunter2)/)
@@ -50,6 +117,9 @@ describe('options', () => {
     expect(checked).toMatchObject({ url: URL_OK, basePath: '/a/b', cookies: true, getToken: null })
     expect(checkOptions({ url: URL_OK, cookies: true }).basePath).toBe('/api')
     expect(checkOptions({ url: URL_OK, cookies: true, basePath: '/' }).basePath).toBe('')
+    expect(checkOptions({ url: URL_OK, cookies: true, basePath: '' }).basePath).toBe('')
+    const own = '/users/@me/v1.2/...'
+    expect(checkOptions({ url: URL_OK, cookies: true, basePath: own }).basePath).toBe(own)
   })
 
   it('a token that is neither text nor null is refused', async () => {

@@ -6,9 +6,9 @@
 
 use crate::prelude::*;
 use shared_types::{
-    BuildStatus, CoverImageUrl, DashboardSummary, DashboardView, ErrorEvent, ErrorEventCode,
-    EventType, Id, Invalid, MocsByBuildStatus, MocsByCoverageStatus, PartialPartsMoc, Percentage,
-    RecentMoc, Revision, Theme, ThemeStats, Timestamp, Title,
+    BuildStatus, CoverImageUrl, DashboardSummary, DashboardView, ErrorCode, ErrorEvent,
+    ErrorEventCode, EventType, Id, Invalid, MocsByBuildStatus, MocsByCoverageStatus,
+    PartialPartsMoc, Percentage, RecentMoc, Revision, Theme, ThemeStats, Timestamp, Title,
 };
 
 use super::tape::{MEMBERS, Tape, Value};
@@ -72,6 +72,25 @@ impl Decoder for CheckedDecoder {
                 theme_breakdown: list(themes, theme_stats)?,
                 recent_mocs: list(recent, recent_moc)?,
                 partial_parts_mocs: list(partial, partial_moc)?,
+            })
+        })
+    }
+
+    fn rest_refusal(&self, json: &str) -> Result<ErrorCode, DecodeError> {
+        read(json, |object| {
+            let names = ["success", "error", "correlationId", "timestamp"];
+            let [success, detail, correlation, timestamp, ..] = members(object, &names, 4)?;
+            if !success.is_false() {
+                return Err(success.breaks("must be false"));
+            }
+            correlation.string()?;
+            let _: Timestamp = timestamp.checked()?;
+            let [code, message, ..] = members(detail, &["code", "message"], 2)?;
+            message.string()?;
+            Ok(match code.string()?.as_str() {
+                "UNAUTHORIZED" => ErrorCode::Unauthorized,
+                "FORBIDDEN" => ErrorCode::Forbidden,
+                _ => return Err(code.breaks("not a known code")),
             })
         })
     }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use shared_types::{DashboardEvent, DashboardView, ErrorEvent, EventType};
+use shared_types::{DashboardEvent, DashboardView, ErrorBody, ErrorCode, ErrorEvent, EventType};
 
 use super::{Change, DecodeError, Decoder, Event, Handshake, Refusal};
 
@@ -70,6 +70,15 @@ impl Decoder for JsonDecoder {
 
     fn snapshot(&self, json: &str) -> Result<DashboardView, DecodeError> {
         read(json)
+    }
+
+    fn rest_refusal(&self, json: &str) -> Result<ErrorCode, DecodeError> {
+        let body: ErrorBody = read(json)?;
+        match body.error.code {
+            _ if body.success => Err(error("success: must be false")),
+            code @ (ErrorCode::Unauthorized | ErrorCode::Forbidden) => Ok(code),
+            _ => Err(error("error.code: not a refusal")),
+        }
     }
 }
 

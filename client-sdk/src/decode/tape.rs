@@ -97,6 +97,10 @@ impl<'t> Value<'t> {
         self.0.first().is_none_or(|node| node.kind == Kind::Word && node.text == "null")
     }
 
+    pub(super) fn is_false(self) -> bool {
+        self.0.first().is_some_and(|node| node.kind == Kind::Word && node.text == "false")
+    }
+
     /// The values of an array.
     pub(super) fn items(self) -> Option<Children<'t>> {
         (self.kind() == Some(Kind::Array)).then(|| self.children())

@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod address;
 mod clock;
 mod fetch;
 mod journal;
@@ -53,7 +54,8 @@ pub struct DashboardClient {
 /// Why a client could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address cannot be the server's.
+    /// The option [`url`](Options::new) or [`base_path`](Options::base_path) cannot be the server's
+    /// address. Nothing was connected, and no token was asked for.
     #[error(transparent)]
     Url(#[from] InvalidUrl),
     /// TLS cannot be set up.
@@ -76,7 +78,7 @@ impl DashboardClient {
     /// the client's state tells of.
     pub fn start(options: Options) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Handle::try_current()?;
-        let endpoints = Endpoints::new(&options.url, &options.base_path)?;
+        let endpoints = Endpoints::read(&options.url, &options.base_path)?;
         let tls = match options.tls.clone() {
             Some(tls) => tls,
             None => Arc::new(default_tls()?),

@@ -102,9 +102,9 @@ impl State {
 pub(super) enum Terminal {
     /// The socket said `AUTH_FAILED`.
     AuthFailed,
-    /// REST said 401.
+    /// REST said 401, in the server's own body.
     Unauthorized,
-    /// REST said 403.
+    /// REST said 403, in the server's own body.
     Forbidden,
     /// The app said stop.
     Stopped,

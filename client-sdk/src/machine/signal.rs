@@ -1,7 +1,7 @@
 //! What the machine's states react to: inputs that passed the gate, read and checked.
 
 use crate::prelude::*;
-use shared_types::{DashboardView, ErrorEvent, Revision, SnapshotTag};
+use shared_types::{DashboardView, ErrorCode, ErrorEvent, Revision, SnapshotTag};
 
 use super::phases::Terminal;
 use super::{EXCERPT_CHARS, FetchFailure, Loss, Response, Secret};
@@ -69,7 +69,7 @@ pub(super) enum Fetched {
     Full(SnapshotTag, Box<DashboardView>),
     /// 304.
     Unchanged,
-    /// 401 or 403: more requests would not help.
+    /// 401 or 403, with the server's own body: more requests would not help.
     Refused(Terminal),
     Failed {
         reason: Reason,
@@ -132,15 +132,30 @@ pub(super) fn read_answer<D: Decoder>(
     match response.status {
         200 => read_snapshot(decoder, &response),
         304 => Fetched::Unchanged,
-        401 => Fetched::Refused(Terminal::Unauthorized),
-        403 => Fetched::Refused(Terminal::Forbidden),
-        status => Fetched::Failed {
-            reason: Reason::new(
-                Code::SnapshotFailed,
-                ["the snapshot was answered with HTTP ", &status.to_string()].concat(),
-            ),
-            wish: response.retry_after,
-        },
+        status => {
+            let may_refuse = matches!(status, 401 | 403);
+            match (status, may_refuse.then(|| decoder.rest_refusal(&response.body))) {
+                (401, Some(Ok(ErrorCode::Unauthorized))) => {
+                    Fetched::Refused(Terminal::Unauthorized)
+                }
+                (403, Some(Ok(ErrorCode::Forbidden))) => Fetched::Refused(Terminal::Forbidden),
+                _ => {
+                    let [before, after] = if may_refuse {
+                        // The server would have said so in its own body. A firewall's page, or a
+                        // proxy's, tells nothing about the session.
+                        [
+                            "something between the client and the server answered HTTP ",
+                            " with a page that is not the server's",
+                        ]
+                    } else {
+                        ["the snapshot was answered with HTTP ", ""]
+                    };
+                    let message = [before, &status.to_string(), after].concat();
+                    let reason = Reason::new(Code::SnapshotFailed, message);
+                    Fetched::Failed { reason, wish: response.retry_after }
+                }
+            }
+        }
     }
 }
 

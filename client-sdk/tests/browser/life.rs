@@ -1,6 +1,6 @@
 //! A client's life in a page: the socket, the requests, the token, what apps get.
 
-use js_sys::{JSON, Object};
+use js_sys::{Array, JSON, Object, Promise};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -8,8 +8,8 @@ use client_sdk::driver::browser::DashboardCore;
 
 use crate::goldens::ACCEPTED;
 use crate::world::{
-    HANDSHAKE, Scene, callback, callback0, dispatch, event, get, options, set, summary_event, text,
-    turn, view,
+    HANDSHAKE, Scene, callback, callback0, dispatch, error_body, event, get, options, set,
+    summary_event, text, turn, view,
 };
 
 #[wasm_bindgen_test]
@@ -196,6 +196,60 @@ async fn a_failing_request_is_retried_and_stop_gives_it_up() {
     assert!(scene.world.is_aborted());
     turn().await;
     assert_eq!(scene.status(), "closed");
+}
+
+#[wasm_bindgen_test]
+async fn the_servers_own_refusal_ends_the_session() {
+    for (status, code, is_shown) in [(401, "UNAUTHORIZED", true), (403, "FORBIDDEN", false)] {
+        let scene = Scene::new();
+        scene.live(10).await;
+        scene.core.refresh();
+        turn().await;
+        scene.world.answer(status, "", &error_body(code));
+        scene.until(|scene| scene.status() != "live").await;
+        assert_eq!((scene.status().as_str(), scene.reason().as_str()), ("authRequired", code));
+        assert_eq!(get(&scene.core.get_state(), "view").is_object(), is_shown);
+        assert_eq!(scene.world.open_socket_count(), 0);
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_firewalls_page_does_not_end_the_session_and_leaves_both_views() {
+    let forbidden = error_body("FORBIDDEN");
+    let cut = &forbidden[..forbidden.len() - 1];
+    for (status, body) in [
+        (401, "<!doctype html><title>Log in to the network</title>"),
+        (403, "<!doctype html><title>Access denied</title>"),
+        (403, ""),
+        (403, "{}"),
+        (403, cut),
+        (401, forbidden.as_str()),
+    ] {
+        let options = options();
+        let drops = Array::new();
+        let (list, store) = (drops.clone(), Object::new());
+        set(&store, "load", &callback0(|| Promise::resolve(&JsValue::NULL).into()));
+        set(&store, "save", &callback(drop));
+        set(&store, "drop", &callback0(move || (list.push(&JsValue::NULL), JsValue::UNDEFINED).1));
+        set(&options, "lastView", &store);
+        let scene = Scene::with(&options);
+        scene.live(10).await;
+        scene.core.refresh();
+        turn().await;
+        scene.world.answer(status, "", body);
+        scene.until(|scene| scene.was_told("SNAPSHOT_FAILED")).await;
+        assert_eq!((scene.status().as_str(), scene.total()), ("live", 10.0), "{status} {body}");
+        assert_eq!(drops.length(), 0, "{status} {body}");
+        let told = scene.diagnostics.iter().map(|entry| text(&entry, "message"));
+        let expected = format!(
+            "something between the client and the server answered HTTP {status} with a page that \
+             is not the server's"
+        );
+        assert_eq!(told.filter(|message| *message == expected).count(), 1, "{status} {body}");
+        scene.until(|scene| scene.world.request_count() == 3).await;
+        scene.world.answer(200, "\"e-11\"", &view(11));
+        scene.until(|scene| (scene.total() - 11.0).abs() < 0.5).await;
+    }
 }
 
 #[wasm_bindgen_test]

@@ -57,7 +57,7 @@ export class World {
   option(name) { return this.request.init[name] }
   isAborted() { return this.request.init.signal.aborted }
   answer(status, etag, body) {
-    this.request.resolve(new Response(status === 200 ? body : null, { status, headers: etag ? { ETag: etag } : {} }))
+    this.request.resolve(new Response(status === 304 ? null : body, { status, headers: etag ? { ETag: etag } : {} }))
   }
   fail() { this.request.reject(new TypeError('Failed to fetch')) }
 }
@@ -256,6 +256,13 @@ pub(crate) fn summary_event(revision: u32) -> String {
 pub(crate) fn event(name: &str, revision: u32, payload: &str) -> String {
     format!(
         r#"42/dashboard,["{name}",{{"eventId":"0190f5a2-7c1e-7d3a-9b7e-2f1c5d8e4a60","type":"{name}","timestamp":"2026-11-23T09:30:00Z","revision":{revision},"payload":{payload}}}]"#
+    )
+}
+
+/// The standard error body (D-API-7).
+pub(crate) fn error_body(code: &str) -> String {
+    format!(
+        r#"{{"success":false,"error":{{"code":"{code}","message":"no"}},"correlationId":"c","timestamp":"2026-11-23T09:30:00Z"}}"#
     )
 }
 

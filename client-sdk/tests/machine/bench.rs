@@ -181,6 +181,21 @@ impl<D: Decoder> Bench<D> {
         self.now.since(start)
     }
 
+    /// Lets time pass until a snapshot is asked for; tells how long that was. A server that is
+    /// there pings meanwhile, and one that is not refuses what is tried.
+    pub(crate) fn pass_until_request(&mut self) -> Millis {
+        let start = self.now;
+        while self.fetch.is_none() {
+            self.pass_until_due();
+            match self.state.status {
+                Status::Degraded if self.socket.is_some() => self.lose(),
+                Status::Syncing | Status::Live if self.socket.is_some() => self.frame("2"),
+                _ => {}
+            }
+        }
+        self.now.since(start)
+    }
+
     pub(crate) fn open(&mut self) {
         let epoch = self.socket.expect("no socket to open");
         self.input(Input::Opened { epoch, token: Some(Secret::new(TOKEN)) });
@@ -282,6 +297,47 @@ pub(crate) fn snapshot(epoch: &str, revision: u64) -> Response {
 
 pub(crate) fn status(status: u16) -> Response {
     Response { status, etag: None, retry_after: None, body: String::new() }
+}
+
+/// 401 or 403 as the server gives it: with its standard body.
+pub(crate) fn refusal(code: u16) -> Response {
+    let name = if code == 401 { "UNAUTHORIZED" } else { "FORBIDDEN" };
+    Response { body: error_body(name), ..status(code) }
+}
+
+/// The standard error body (D-API-7).
+pub(crate) fn error_body(code: &str) -> String {
+    json!({
+        "success": false,
+        "error": { "code": code, "message": "told by the server" },
+        "correlationId": "3b1f6f0e-52c7-4a77-9e4b-0d0a2f1c9b77",
+        "timestamp": "2026-11-23T09:31:12.250Z",
+    })
+    .to_string()
+}
+
+/// Bodies of a 401 or a 403 that are not the server's.
+pub(crate) fn strangers_bodies() -> Vec<String> {
+    let forbidden = error_body("FORBIDDEN");
+    vec![
+        String::new(),
+        "<!doctype html><title>Access denied</title><h1>Blocked by your firewall</h1>".to_owned(),
+        "Forbidden".to_owned(),
+        "{}".to_owned(),
+        "null".to_owned(),
+        r#"{"message":"Unauthorized"}"#.to_owned(),
+        r#"{"success":false,"error":"FORBIDDEN"}"#.to_owned(),
+        r#"{"success":false,"error":{"code":"FORBIDDEN"}}"#.to_owned(),
+        format!("<pre>{forbidden}</pre>"),
+        format!("{forbidden}{forbidden}"),
+        forbidden[..forbidden.len() - 1].to_owned(),
+        forbidden.replace("false", "true"),
+        forbidden.replace("FORBIDDEN", "BLOCKED"),
+        forbidden.replace("2026-11-23T", "yesterday "),
+        // Ours, but of another status than a refusal's.
+        error_body("INTERNAL_ERROR"),
+        error_body("NOT_FOUND"),
+    ]
 }
 
 pub(crate) fn summary(total: u64) -> Value {

@@ -8,8 +8,8 @@ use client_sdk::state::{Level, Source, Status};
 use client_sdk::time::Millis;
 
 use crate::bench::{
-    ACCEPTED, AUTH_FAILED, Bench, HANDSHAKE, added_event, error_event, event, loss, snapshot,
-    status, summary,
+    ACCEPTED, AUTH_FAILED, Bench, HANDSHAKE, added_event, error_event, event, loss, refusal,
+    snapshot, status, summary,
 };
 
 const LIVES: u64 = 200;
@@ -82,7 +82,7 @@ impl Storm {
         let revision = self.revision();
         let epoch = self.one_of(&["e", "e", "e", "f"]);
         let retry_after = self.wish();
-        match self.draw(10) {
+        match self.draw(11) {
             0..=4 => {
                 let etag = Some(format!("\"{epoch}-{revision}\""));
                 Ok(Response { etag, ..snapshot(epoch, 10) })
@@ -94,6 +94,7 @@ impl Storm {
             }
             7 => Ok(Response { retry_after, ..status(503) }),
             8 => Err(FetchFailure::TokenUnavailable),
+            9 => Ok(Response { retry_after, ..refusal(self.one_of(&[401, 403])) }),
             _ => Err(FetchFailure::Network("unreachable".to_owned())),
         }
     }

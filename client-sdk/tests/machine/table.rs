@@ -14,7 +14,8 @@ use client_sdk::state::{Code, Status};
 use client_sdk::time::Millis;
 
 use crate::bench::{
-    ACCEPTED, AUTH_FAILED, Bench, HANDSHAKE, error_event, loss, snapshot, status, summary_event,
+    ACCEPTED, AUTH_FAILED, Bench, HANDSHAKE, error_event, loss, refusal, snapshot, status,
+    summary_event,
 };
 
 const GOLDEN: &str = "tests/machine/transitions.md";
@@ -82,7 +83,7 @@ const SITUATIONS: [Situation; 14] = [
     ("closed", || Bench::at(Status::Closed)),
 ];
 
-const CAUSES: [Cause; 32] = [
+const CAUSES: [Cause; 33] = [
     ("start", |_| Input::Start),
     ("stop", |_| Input::Stop),
     ("reauthenticate", |_| Input::Reauthenticate),
@@ -112,8 +113,9 @@ const CAUSES: [Cause; 32] = [
     ("socket closed", |bench| Input::Closed { epoch: socket(bench), loss: loss(None) }),
     ("snapshot", |bench| answer(bench, snapshot("e", 12))),
     ("snapshot: 304", |bench| answer(bench, status(304))),
-    ("snapshot: 401", |bench| answer(bench, status(401))),
-    ("snapshot: 403", |bench| answer(bench, status(403))),
+    ("snapshot: 401", |bench| answer(bench, refusal(401))),
+    ("snapshot: 403", |bench| answer(bench, refusal(403))),
+    ("snapshot: 401 or 403, not the server's", |bench| answer(bench, status(403))),
     ("snapshot: 503", |bench| answer(bench, status(503))),
     ("last view", |bench| Input::LastView {
         epoch: bench.recall.unwrap_or(EffectEpoch(0)),

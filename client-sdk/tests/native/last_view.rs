@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use client_sdk::{Code, DashboardClient, Options, Source, Status};
 
 use crate::life::{options, total, until, until_status};
-use crate::server::{PATIENCE, Server, status, summary_event};
+use crate::server::{PATIENCE, Server, refusal, summary_event};
 
 /// A folder that goes with the test.
 pub(crate) struct Folder(PathBuf);
@@ -121,7 +121,7 @@ async fn stop_another_session_and_a_refusal_remove_it() {
             "stop" => client.stop(),
             "reauthenticate" => client.reauthenticate(),
             _ => {
-                server.answer_snapshots(status("401 Unauthorized"));
+                server.answer_snapshots(refusal("401 Unauthorized"));
                 client.refresh();
             }
         }

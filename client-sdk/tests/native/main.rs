@@ -2,7 +2,10 @@
 #![cfg(test)]
 #![cfg(not(target_arch = "wasm32"))]
 
+mod addresses;
 mod attacked;
 mod last_view;
 mod life;
 mod server;
+#[path = "../addresses/table.rs"]
+mod table;

@@ -26,7 +26,7 @@ pub(crate) struct Server {
 struct Script {
     snapshot: Answer,
     /// What a WebSocket's handshake is answered with, instead of being accepted.
-    refusal: Option<&'static str>,
+    refusal: Option<String>,
     requests: Vec<String>,
 }
 
@@ -68,8 +68,8 @@ impl Server {
         self.script.lock().unwrap().snapshot = answer;
     }
 
-    pub(crate) fn refuse_sockets(&self, head: Option<&'static str>) {
-        self.script.lock().unwrap().refusal = head;
+    pub(crate) fn refuse_sockets<T: Into<String>>(&self, head: Option<T>) {
+        self.script.lock().unwrap().refusal = head.map(Into::into);
     }
 
     /// The heads of the requests for snapshots, in order.
@@ -145,6 +145,18 @@ pub(crate) fn status(line: &str) -> Answer {
     Answer { head: format!("HTTP/1.1 {line}\r\n"), body: String::new() }
 }
 
+/// 401 or 403 as the server gives it: with its standard body (D-API-7).
+pub(crate) fn refusal(line: &str) -> Answer {
+    let code = if line.starts_with("401") { "UNAUTHORIZED" } else { "FORBIDDEN" };
+    let body = json!({
+        "success": false,
+        "error": { "code": code, "message": "told by the server" },
+        "correlationId": "3b1f6f0e-52c7-4a77-9e4b-0d0a2f1c9b77",
+        "timestamp": "2026-11-23T09:31:12.250Z",
+    });
+    Answer { body: body.to_string(), ..status(line) }
+}
+
 /// The frame of an event that sets the number of MOCs to its revision.
 pub(crate) fn summary_event(revision: u32) -> String {
     let name = "dashboard:summaryUpdated";
@@ -177,8 +189,8 @@ async fn serve(
         // A client that gave up its request.
         return;
     }
-    if head.starts_with("GET /socket.io/") {
-        let refusal = script.lock().unwrap().refusal;
+    if head.contains("/socket.io/?") {
+        let refusal = script.lock().unwrap().refusal.clone();
         if let Some(refusal) = refusal {
             let answer = format!("HTTP/1.1 {refusal}\r\nContent-Length: 0\r\n\r\n");
             stream.write_all(answer.as_bytes()).await.unwrap();

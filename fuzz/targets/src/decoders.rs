@@ -14,12 +14,13 @@ use client_sdk::encode::ToJson;
 use serde_json::json;
 use shared_types::{DashboardView, EventType};
 
-/// The body of a snapshot.
+/// The body of an answer to a request for a snapshot: a view, or an error.
 ///
 /// # Panics
 /// Where the decoders disagree, or a view does not come back as it was written.
 pub fn snapshot(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
+    agree(text, |decoder| decoder.rest_refusal(text));
     let Some(view) = agree(text, |decoder| decoder.snapshot(text)) else { return };
     // As the client keeps it, and as the server sends it.
     let ours = written(&View::from(view.clone()));

@@ -75,9 +75,9 @@ export type CoreCode =
   | 'SYNCHRONIZED'
   /** The session was refused on the socket (D-RES-2). */
   | 'AUTH_FAILED'
-  /** The session was refused by REST: 401. */
+  /** The session was refused by REST: 401, with the server's own body. */
   | 'UNAUTHORIZED'
-  /** The session may not read this dashboard: 403. */
+  /** The session may not read this dashboard: 403, with the server's own body. */
   | 'FORBIDDEN'
   /** The session's token ran out. */
   | 'TOKEN_EXPIRED'
@@ -101,7 +101,7 @@ export type CoreCode =
   | 'SERVER_DRAINING'
   /** The server cannot read the database. */
   | 'SNAPSHOT_UNAVAILABLE'
-  /** The snapshot could not be fetched. */
+  /** The snapshot could not be fetched, or something between client and server answered instead. */
   | 'SNAPSHOT_FAILED'
   /** The snapshot took longer than ten seconds. */
   | 'SNAPSHOT_TIMEOUT'

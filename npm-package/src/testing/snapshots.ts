@@ -17,7 +17,10 @@ export interface RawAnswer extends Times {
 export interface FailedAnswer extends Times {
   /** Header `Retry-After`, in seconds. */
   retryAfter?: number
-  /** In place of the server's standard error body: a proxy's page in HTML, say. */
+  /**
+   * In place of the server's standard error body: a proxy's page in HTML, say. A 401 or a 403 with
+   * it does not end the session, because it is not the server's.
+   */
   body?: string
 }
 
@@ -71,13 +74,19 @@ export class Snapshots {
     this.#script.set({ kind: 'serve' }, times)
   }
 
-  /** Answers with an error: 401 and 403 refuse the session, all others are retried. */
+  /**
+   * Answers with an error in the server's standard body: 401 and 403 refuse the session, all others
+   * are retried. With a `body` of its own every one of them is retried.
+   */
   fail(status: number, { retryAfter, body, times }: FailedAnswer = {}): void {
     const headers = retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) }
     this.#script.set(failure(status, headers, body), times)
   }
 
-  /** Answers with anything: a page in HTML where a login is wanted, JSON without sense. */
+  /**
+   * Answers with anything: a page in HTML where a login is wanted, JSON without sense, a firewall's
+   * 403. Only the server's own 401 and 403 end the session: for those, see `fail`.
+   */
   answer({ status = 200, headers = {}, body = '', times }: RawAnswer): void {
     this.#script.set({ kind: 'answer', status, headers, body }, times)
   }

@@ -1,5 +1,5 @@
 /** Every fault that can be scripted, told by what the real client makes of it. */
-import { emptyView, makeRecentMoc, makeView } from '@moc/dashboard-sdk/testing'
+import { emptyView, type FakeServer, makeRecentMoc, makeView } from '@moc/dashboard-sdk/testing'
 import { describe, expect, it, vi } from 'vitest'
 
 import { exchanges, inVirtualTime, liveScene, scene } from './scene.js'
@@ -204,6 +204,51 @@ describe('snapshots', () => {
     expect(state.freshness.reason?.code).toBe(code)
     expect(state.view === null).toBe(forgets)
     expect(server.connections.open).toBe(0)
+  })
+
+  const PAGE = '<html><title>Access denied</title></html>'
+  type Script = (snapshots: FakeServer['snapshots'], status: number) => void
+
+  it.each<[string, number, Script]>([
+    ['a page', 401, (snapshots, status) => snapshots.answer({ status, body: PAGE })],
+    ['a page', 403, (snapshots, status) => snapshots.answer({ status, body: PAGE })],
+    ['nothing', 403, (snapshots, status) => snapshots.answer({ status })],
+    ['JSON of its own', 403, (snapshots, status) => snapshots.answer({ status, body: '{}' })],
+    ['a page', 403, (snapshots, status) => snapshots.fail(status, { body: PAGE })],
+  ])('answered by a firewall with %s and %i are retried', async (_, status, script) => {
+    const onAuthRequired = vi.fn()
+    const { server, client, record } = await liveScene({}, { onAuthRequired })
+    const { view } = client.getState()
+    script(server.snapshots, status)
+    client.refresh()
+    await server.advance(60_000)
+    expect(server.snapshots.requests.filter(request => request.status === status).length).toBe(
+      server.snapshots.requests.length - 1,
+    )
+    expect(server.snapshots.requests.length).toBeGreaterThan(2)
+    expect(client.getState().view).toBe(view)
+    expect(client.diagnostics()).toContainEqual(
+      expect.objectContaining({
+        code: 'SNAPSHOT_FAILED',
+        level: 'warn',
+        message:
+          `something between the client and the server answered HTTP ${status} ` +
+          "with a page that is not the server's",
+      }),
+    )
+
+    // The same without a live connection: it is polled, and the view gets older.
+    server.connections.refuse()
+    server.connections.drop()
+    await server.until(client, 'degraded')
+    await server.advance(120_000)
+    expect(client.getState()).toMatchObject({ status: 'degraded', freshness: { source: 'stale' } })
+    expect(client.getState().view).toEqual(view)
+
+    server.heal()
+    await server.until(client, 'live')
+    expect(onAuthRequired).not.toHaveBeenCalled()
+    expect(record.statuses).not.toContain('authRequired')
   })
 })
 

@@ -26,6 +26,17 @@ impl Canned {
         Self { status, headers: Vec::new(), body: "" }
     }
 
+    /// A refused session as the server itself tells it: 401 or 403 with its standard body.
+    #[must_use]
+    pub fn refusal(status: u16) -> Self {
+        let body = if status == 401 {
+            include_str!("../../../shared-types/goldens/error-body-unauthorized.json")
+        } else {
+            include_str!("../../../shared-types/goldens/error-body-forbidden.json")
+        };
+        Self { body, ..Self::new(status) }.with("Content-Type", "application/json")
+    }
+
     /// The page of a gateway or of a login, where JSON was asked for.
     #[must_use]
     pub fn html(status: u16) -> Self {

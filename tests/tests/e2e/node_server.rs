@@ -266,7 +266,8 @@ async fn d_res_4_degraded_mode_polls_and_recovers() {
 async fn a_401_of_the_snapshot_asks_for_a_new_session() {
     let mut server = Oracle::server().await;
     let url = listen(&mut server).await;
-    server.ask("answer", json!({ "status": 401, "body": {} })).await;
+    let golden = include_str!("../../../shared-types/goldens/error-body-unauthorized.json");
+    server.ask("answer", json!({ "status": 401, "body": golden })).await;
     let screen = open(&url);
     let state = screen.until_status(Status::AuthRequired).await;
     assert_eq!(state.freshness.reason.as_ref().map(|r| r.code), Some(Code::Unauthorized));

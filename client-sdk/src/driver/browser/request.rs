@@ -79,7 +79,8 @@ fn read(response: &web_sys::Response, answer: impl FnOnce(Answer) + 'static) {
             .and_then(|header| backoff::retry_after(&header, wall_clock(), date)),
         body: String::new(),
     };
-    if made.status != 200 {
+    // The bodies that the machine looks at.
+    if !matches!(made.status, 200 | 401 | 403) {
         return answer(Ok(made));
     }
     match response.text() {

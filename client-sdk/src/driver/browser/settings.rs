@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::page::global;
-use crate::endpoint::Endpoints;
+use crate::endpoint::{AddressOption, Endpoints, InvalidUrl};
 
 #[derive(Debug)]
 pub(super) struct Settings {
@@ -35,6 +35,15 @@ extern "C" {
 
     #[wasm_bindgen(method, catch, js_name = drop)]
     pub(super) fn drop_kept(this: &LastViewStore) -> Result<(), JsValue>;
+
+    /// The browser's parser, which reads the addresses of sockets and requests too.
+    type URL;
+
+    #[wasm_bindgen(constructor, catch)]
+    fn new(text: &str) -> Result<URL, JsValue>;
+
+    #[wasm_bindgen(method, getter)]
+    fn href(this: &URL) -> String;
 }
 
 impl Settings {
@@ -45,8 +54,16 @@ impl Settings {
         let url = text(options, "url")?.unwrap_or_default();
         let url = if url.is_empty() { origin()? } else { url };
         let base_path = text(options, "basePath")?;
-        let endpoints = Endpoints::new(&url, base_path.as_deref().unwrap_or("/api"))
-            .map_err(|invalid| error(invalid.0))?;
+        let endpoints = Endpoints::new(&url, base_path.as_deref().unwrap_or("/api"), |text| {
+            URL::new(text).ok().map(|url| url.href())
+        })
+        .map_err(|InvalidUrl { option, rule }| {
+            let name = match option {
+                AddressOption::Url => "url ",
+                AddressOption::BasePath => "basePath ",
+            };
+            error(&[name, rule].concat())
+        })?;
         Ok(Self {
             endpoints,
             get_token: function(options, "getToken")?,

@@ -48,6 +48,9 @@ pub(super) type TokenProvider = Arc<
 impl Options {
     /// Options for the server at `url`, such as `https://example.org`, with the REST API at
     /// `/api` and without a token.
+    ///
+    /// The URL is one of `http` or `https`, may have a port and a path, and has no user name, query
+    /// or fragment. It is checked by [`start`](super::DashboardClient::start).
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -60,7 +63,8 @@ impl Options {
         }
     }
 
-    /// Where below the URL the REST API is.
+    /// Where below the URL the REST API is: a path such as `/api`, without `.` and `..` parts, query
+    /// and fragment. It is checked by [`start`](super::DashboardClient::start).
     #[must_use]
     pub fn base_path(mut self, base_path: impl Into<String>) -> Self {
         self.base_path = base_path.into();

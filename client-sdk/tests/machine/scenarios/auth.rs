@@ -1,10 +1,13 @@
 //! Refused sessions and expired tokens (D-WS-4, D-RES-2).
 
-use client_sdk::machine::{FetchFailure, Input, Loss};
-use client_sdk::state::{Code, Reason, Source, Status};
+use client_sdk::backoff;
+use client_sdk::machine::{FetchFailure, Input, Loss, Response};
+use client_sdk::state::{Code, Level, Reason, Source, Status};
 use client_sdk::time::Millis;
 
-use crate::bench::{AUTH_FAILED, Bench, error_event, status};
+use crate::bench::{
+    AUTH_FAILED, Bench, error_body, error_event, refusal, status, strangers_bodies,
+};
 
 /// Nothing but the app gets the client out of here.
 fn assert_stays_refused(bench: &mut Bench) {
@@ -63,7 +66,7 @@ fn rest_401_is_a_refused_session_too() {
         if bench.fetch.is_none() {
             bench.input(Input::Refresh);
         }
-        bench.answer_with(status(401));
+        bench.answer_with(refusal(401));
         assert_eq!(bench.reason(), Some(Code::Unauthorized));
         assert_stays_refused(&mut bench);
     }
@@ -80,9 +83,90 @@ fn the_view_stays_for_the_prompt_but_is_called_stale() {
 fn rest_403_is_terminal_with_a_code_of_its_own_and_shows_nothing() {
     let mut bench = Bench::at(Status::Live);
     bench.input(Input::Refresh);
-    bench.answer_with(status(403));
+    bench.answer_with(refusal(403));
     assert_eq!((bench.reason(), bench.total()), (Some(Code::Forbidden), None));
     assert_stays_refused(&mut bench);
+}
+
+/// Every answer of a 401 or a 403 that is not the server's refusal.
+fn pages() -> impl Iterator<Item = Response> {
+    let pages = [401, 403].into_iter().flat_map(|code| {
+        strangers_bodies().into_iter().map(move |body| Response { body, ..status(code) })
+    });
+    // The server's own bodies under a status that they do not have there.
+    pages.chain([
+        Response { body: error_body("FORBIDDEN"), ..status(401) },
+        Response { body: error_body("UNAUTHORIZED"), ..status(403) },
+    ])
+}
+
+#[test]
+fn a_firewalls_page_is_a_failure_of_the_network_and_the_view_stays() {
+    for page in pages() {
+        for state in [Status::Syncing, Status::Live, Status::Degraded] {
+            let what = format!("{state:?}: {page:?}");
+            let mut bench = Bench::at(Status::Live);
+            match state {
+                Status::Syncing => {
+                    bench.lose();
+                    bench.pass_until_socket();
+                    bench.accept();
+                }
+                Status::Degraded => bench.fail_until_degraded(),
+                _ => bench.input(Input::Refresh),
+            }
+            bench.pass_until_request();
+            let told = bench.diagnostics.len();
+            bench.answer_with(page.clone());
+            assert_eq!((bench.state.status, bench.total()), (state, Some(10)), "{what}");
+            assert!(bench.kept.is_some(), "the last view is kept: {what}");
+            let expected = format!(
+                "something between the client and the server answered HTTP {} with a page that is \
+                 not the server's",
+                page.status
+            );
+            let (level, reason) = &bench.diagnostics[told];
+            assert_eq!((*level, reason.code), (Level::Warn, Code::SnapshotFailed), "{what}");
+            assert_eq!(reason.message, expected, "{what}");
+
+            let wait = bench.pass_until_request();
+            assert!(wait >= backoff::FLOOR, "asked again after {wait:?}: {what}");
+            bench.answer_with(status(304));
+            assert_eq!(bench.total(), Some(10), "{what}");
+        }
+    }
+}
+
+#[test]
+fn firewalls_pages_are_asked_again_ever_later_and_at_last_the_view_comes() {
+    let mut bench = Bench::at(Status::Syncing);
+    for failures in 1..=12 {
+        bench.answer_with(Response { body: "<html>".to_owned(), ..status(403) });
+        assert_eq!((bench.state.status, bench.state.attempt), (Status::Syncing, failures));
+        assert_eq!(bench.reason(), Some(Code::SnapshotFailed));
+        let wait = bench.pass_until_request();
+        assert!(wait >= backoff::FLOOR && wait <= backoff::ceiling(failures), "{wait:?}");
+    }
+    bench.answer(11);
+    assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(11)));
+    assert_eq!((bench.sockets, bench.told(Code::Unauthorized)), (1, 0));
+}
+
+#[test]
+fn a_page_may_say_when_to_ask_again() {
+    let mut bench = Bench::at(Status::Syncing);
+    bench.answer_with(Response { retry_after: Some(Millis::seconds(44)), ..status(403) });
+    assert_eq!(bench.pass_until_request(), Millis::seconds(44));
+}
+
+#[test]
+fn a_page_while_waiting_to_connect_does_not_hold_the_attempt_back() {
+    let mut bench = Bench::at(Status::Connecting);
+    bench.lose();
+    bench.answer_with(Response { body: "<html>".to_owned(), ..status(401) });
+    assert_eq!((bench.state.status, bench.told(Code::SnapshotFailed)), (Status::Backoff, 1));
+    bench.pass_until_socket();
+    bench.go_live(11);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use client_sdk::machine::{EffectEpoch, Input, SAVE_EVERY};
 use client_sdk::state::{Code, Source, Status};
 use client_sdk::time::{Clock, Millis, Moment};
 
-use crate::bench::{AUTH_FAILED, Bench, status, summary_event};
+use crate::bench::{AUTH_FAILED, Bench, refusal, status, summary_event};
 
 /// What a life that went live left behind, 100 ms ago.
 fn record(revision: u64) -> String {
@@ -150,11 +150,11 @@ const ENDS: [fn(&mut Bench); 5] = [
     |bench| bench.frame(AUTH_FAILED),
     |bench| {
         bench.input(Input::Refresh);
-        bench.answer_with(status(401));
+        bench.answer_with(refusal(401));
     },
     |bench| {
         bench.input(Input::Refresh);
-        bench.answer_with(status(403));
+        bench.answer_with(refusal(403));
     },
 ];
 

@@ -5,7 +5,7 @@ use client_sdk::machine::{CONNECT_TIMEOUT, FETCH_TIMEOUT, Input, Loss, Response}
 use client_sdk::state::{Code, Reason, Source, Status};
 use client_sdk::time::Millis;
 
-use crate::bench::{ACCEPTED, Bench, error_event, loss, snapshot, status, summary_event};
+use crate::bench::{ACCEPTED, Bench, error_event, loss, refusal, snapshot, status, summary_event};
 
 #[test]
 fn after_a_loss_the_snapshot_comes_before_live() {
@@ -243,7 +243,7 @@ fn a_refusal_while_waiting_is_final_and_a_wish_is_kept() {
     for (code, reason) in [(401, Code::Unauthorized), (403, Code::Forbidden)] {
         let mut bench = Bench::at(Status::Connecting);
         bench.lose();
-        bench.answer_with(status(code));
+        bench.answer_with(refusal(code));
         assert_eq!((bench.state.status, bench.reason()), (Status::AuthRequired, Some(reason)));
         bench.pass(Millis::seconds(600));
         assert_eq!((bench.sockets, bench.fetches), (1, 1));

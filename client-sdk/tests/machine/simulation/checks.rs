@@ -58,6 +58,8 @@ pub(super) struct Answer {
     pub(super) tag: Option<String>,
     pub(super) is_refused: bool,
     pub(super) is_forbidden: bool,
+    /// Not the server's at all: it says nothing about the session.
+    pub(super) is_strangers: bool,
     pub(super) wish: Option<Millis>,
 }
 
@@ -145,6 +147,7 @@ impl Checks {
         Self::rests(bench);
         self.notices_silence(bench, host);
         self.polls_honestly(state, host);
+        self.believes_no_stranger(bench, cause);
         self.keeps_what_it_may(bench, user);
         let is_confirmed = !self.tags.is_empty();
         assert!(
@@ -400,6 +403,10 @@ impl Checks {
             assert_eq!(self.refused_at, None, "left authRequired by itself");
         }
         assert!(is_refused || !self.is_refused, "a refused session is not taken for refused");
+        assert!(
+            !is_refused || self.is_refused,
+            "a session that was not refused is taken for refused"
+        );
         assert!(bench.state.view.is_none() || !self.is_forbidden, "shows what is forbidden");
     }
 
@@ -425,6 +432,16 @@ impl Checks {
         {
             let silence = bench.now.since(heard);
             assert!(silence < PATIENCE, "silence unnoticed for {silence:?}");
+        }
+    }
+
+    /// What is not the server's takes nothing away: not the view, and not what is kept of it.
+    fn believes_no_stranger(&self, bench: &Bench<Remembering>, cause: &Cause) {
+        if let Cause::Answer(Answer { is_strangers: true, .. }) = cause {
+            let was_shown = self.last.as_ref().is_some_and(|last| last.view.is_some());
+            assert!(!was_shown || bench.state.view.is_some(), "a stranger took the view away");
+            let is_kept = self.kept.is_none() || bench.kept.is_some();
+            assert!(is_kept, "a stranger took the last view away");
         }
     }
 

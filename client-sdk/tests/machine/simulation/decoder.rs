@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use client_sdk::decode::json::JsonDecoder;
 use client_sdk::decode::{DecodeError, Decoder, Event, Handshake, Refusal};
-use shared_types::DashboardView;
+use shared_types::{DashboardView, ErrorCode};
 
 /// So many texts are remembered, each at most so long.
 const TEXTS: usize = 20_000;
@@ -49,6 +49,10 @@ impl Decoder for Remembering {
 
     fn snapshot(&self, json: &str) -> Result<DashboardView, DecodeError> {
         self.recall(json, |memory| &mut memory.snapshots, |json| JsonDecoder.snapshot(json))
+    }
+
+    fn rest_refusal(&self, json: &str) -> Result<ErrorCode, DecodeError> {
+        JsonDecoder.rest_refusal(json)
     }
 }
 

@@ -80,6 +80,7 @@ kinds! {
     SnapshotHangs = "snapshot hangs", 3, Next;
     SnapshotBadGateway = "snapshot answered 502", 3, Next;
     SnapshotPage = "snapshot is a web page", 3, Next;
+    SnapshotStranger = "snapshot answered 401 or 403 by a firewall", 3, Next;
     SnapshotBusy = "snapshot answered 429 or 503", 3, Next;
     SnapshotWish = "snapshot answered 429 or 503, with Retry-After", 3, Next;
     SnapshotAbsurd = "snapshot breaks the contract", 3, Next;

@@ -8,18 +8,19 @@ use client_sdk::time::Millis;
 use super::checks::{Answer, Says};
 use super::faults::Kind;
 use super::world::{Plan, World};
-use crate::bench::{AUTH_FAILED, loss, status};
+use crate::bench::{AUTH_FAILED, loss, refusal, status, strangers_bodies};
 
 /// The faults that wait for an operation, by what they strike.
 const OF_CONNECTIONS: [Kind; 4] =
     [Kind::TokenUnavailable, Kind::ConnectionRefused, Kind::ConnectionHangs, Kind::HandshakeBusy];
 const OF_EVENTS: [Kind; 3] = [Kind::FrameCut, Kind::FrameDuplicated, Kind::FrameReordered];
-const OF_REQUESTS: [Kind; 13] = [
+const OF_REQUESTS: [Kind; 14] = [
     Kind::TokenUnavailable,
     Kind::SnapshotUnreachable,
     Kind::SnapshotHangs,
     Kind::SnapshotBadGateway,
     Kind::SnapshotPage,
+    Kind::SnapshotStranger,
     Kind::SnapshotBusy,
     Kind::SnapshotWish,
     Kind::SnapshotAbsurd,
@@ -207,6 +208,10 @@ impl World {
             Some((Kind::SnapshotUnreachable, _)) => unreachable(),
             Some((Kind::SnapshotBadGateway, _)) => Ok(Response { body: page, ..status(502) }),
             Some((Kind::SnapshotPage, _)) => Ok(Response { body: page, ..status(200) }),
+            Some((Kind::SnapshotStranger, mut dice)) => {
+                answer.is_strangers = true;
+                Ok(strangers(&mut dice))
+            }
             Some((Kind::SnapshotBusy, mut dice)) => Ok(busy(&mut dice, None)),
             Some((Kind::SnapshotWish, mut dice)) => {
                 let wish = wish(&mut dice);
@@ -219,11 +224,11 @@ impl World {
             }
             Some((Kind::Unauthorized, _)) => {
                 answer.is_refused = true;
-                Ok(status(401))
+                Ok(refusal(401))
             }
             Some((Kind::Forbidden, _)) => {
                 (answer.is_refused, answer.is_forbidden) = (true, true);
-                Ok(status(403))
+                Ok(refusal(403))
             }
             struck => {
                 let is_lagging = matches!(struck, Some((Kind::LaggingReplica, _)));
@@ -279,6 +284,15 @@ fn wish(dice: &mut Random) -> Millis {
         _ => dice.span(Millis(1), Millis(40)).0,
     };
     Millis::seconds(seconds)
+}
+
+/// What something between answers that lets nothing through: a page, or JSON of its own.
+fn strangers(dice: &mut Random) -> Response {
+    let code = if dice.span(Millis(0), Millis(1)).0 == 0 { 401 } else { 403 };
+    let mut bodies = strangers_bodies();
+    let last = Millis(bodies.len() as u64 - 1);
+    let drawn = usize::try_from(dice.span(Millis(0), last).0).unwrap_or_default();
+    Response { body: bodies.swap_remove(drawn), ..status(code) }
 }
 
 fn busy(dice: &mut Random, wish: Option<Millis>) -> Response {

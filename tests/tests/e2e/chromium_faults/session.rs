@@ -57,7 +57,7 @@ async fn d_res_2_a_session_that_rest_refuses_ends_the_socket_too() {
     for (status, line) in
         [(401, "authRequired stale UNAUTHORIZED"), (403, "authRequired none FORBIDDEN")]
     {
-        stage.proxy.set(Lane::Rest, Fault::Answer(Canned::new(status)));
+        stage.proxy.set(Lane::Rest, Fault::Answer(Canned::refusal(status)));
         stage.begin().await;
         stage.call("refresh").await;
         stage.until_told(line).await;

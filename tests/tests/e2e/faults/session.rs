@@ -73,7 +73,7 @@ async fn a_session_that_rest_refuses_ends_the_socket_too() {
         // What it may not read, it may not go on showing.
         (403, Code::Forbidden, Source::None),
     ] {
-        setting.proxy.set(Lane::Rest, Fault::Answer(Canned::new(status)));
+        setting.proxy.set(Lane::Rest, Fault::Answer(Canned::refusal(status)));
         setting.screen.client.refresh();
         let state = setting.screen.until_status(Status::AuthRequired).await;
         assert_eq!(state.freshness.reason.as_ref().map(|r| r.code), Some(code));
