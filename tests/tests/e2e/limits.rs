@@ -437,7 +437,7 @@ async fn hears(app: &TestApp, wire: &mut Wire, user: &str) {
 /// Asks so often at once that some are refused, however slow the machine is: how many were not, and a
 /// refusal.
 async fn until_refused(ask: impl AsyncFn(usize) -> Answer) -> (usize, Answer) {
-    let answers = join_all((0..40).map(&ask)).await;
+    let answers = join_all((0..40).map(|number| ask(number))).await;
     let (refused, other): (Vec<_>, Vec<_>) =
         answers.into_iter().partition(|answer| answer.status == 429);
     (other.len(), refused.into_iter().next().expect("a limit"))
