@@ -62,7 +62,7 @@ async fn head(stream: &mut TcpStream) -> String {
 #[tokio::test]
 async fn whoever_has_a_snapshot_makes_room_at_once() {
     with_one_place(|server| async move {
-        // While no time passes, nobody makes room because their time is over.
+        // While no time passes, no socket makes room because its time is over.
         let _time = Frozen::start();
         for is_known in [false, true] {
             let mut clients = Vec::new();

@@ -1,4 +1,4 @@
-//! A session that runs out stops receiving, and nobody else notices.
+//! A session that runs out stops receiving, and its neighbours stay.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
