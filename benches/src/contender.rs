@@ -21,6 +21,7 @@ use crate::tokens;
 /// The kernel's unit of CPU time on every Linux that this runs on.
 const TICKS_PER_S: f64 = 100.0;
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -102,6 +103,14 @@ impl Contender {
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.child.kill().await?;
         Ok(())
+    }
+
+    /// Asks it to stop, and returns how long that took.
+    pub(crate) async fn terminate(mut self) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        kill(self.process()?, Signal::SIGTERM)?;
+        timeout(STOP_TIMEOUT, self.child.wait()).await.context("it does not stop")??;
+        Ok(begun.elapsed())
     }
 
     /// Resident memory, in KiB.

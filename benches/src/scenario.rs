@@ -3,9 +3,11 @@
 mod backlog;
 mod connect;
 mod crowd;
+mod drain;
 mod floors;
 mod latency;
 mod nodes;
+mod outage;
 mod snapshot;
 mod soak;
 mod storm;
@@ -40,6 +42,10 @@ pub(crate) enum Scenario {
     Storm,
     /// The whole crowd, the same.
     StormCrowd,
+    /// 1,000 clients whose server is told to stop, and another one for them to go to.
+    Drain,
+    /// The database is killed and comes back; sockets that are refused or whose sessions end.
+    Outage,
     /// The application's own writes, with capture and without.
     Writes,
     /// Eight servers on one database.
@@ -78,7 +84,12 @@ impl Scenario {
             | Self::Snapshot
             | Self::Storm => &[Kind::Server, Kind::Node],
             Self::Writes => &[Kind::Server, Kind::Floor],
-            Self::StormCrowd | Self::Nodes | Self::Backlog | Self::Soak => &[Kind::Server],
+            Self::StormCrowd
+            | Self::Drain
+            | Self::Outage
+            | Self::Nodes
+            | Self::Backlog
+            | Self::Soak => &[Kind::Server],
         }
     }
 }
@@ -112,6 +123,8 @@ pub(crate) async fn run(
         Scenario::Snapshot => snapshot::run(kind, database).await,
         Scenario::Storm => storm::run(kind, database, storm::SMALL).await,
         Scenario::StormCrowd => storm::run(kind, database, scale.sockets).await,
+        Scenario::Drain => drain::run(database).await,
+        Scenario::Outage => outage::run().await,
         Scenario::Writes => writes::run(kind, database).await,
         Scenario::Nodes => nodes::run(database).await,
         Scenario::Backlog => backlog::run(database).await,

@@ -63,6 +63,21 @@ impl Socket {
         timeout(TIMEOUT, Self::enter(target, token)).await.context("no answer to a connection")?
     }
 
+    /// Shows a token that is refused: how long it takes from then to the end of the connection.
+    pub(crate) async fn refused(target: &Target, token: &str) -> anyhow::Result<Duration> {
+        let refused = async {
+            let mut socket = Self::open(target).await?;
+            let begun = Instant::now();
+            let answer = socket.knock(token).await?;
+            if !answer.starts_with("44/dashboard,") {
+                bail!("not refused: {answer}");
+            }
+            while socket.frame().await.is_ok() {}
+            Ok(begun.elapsed())
+        };
+        timeout(TIMEOUT, refused).await.context("a refused socket stays")?
+    }
+
     /// The next event's text; heartbeats are answered meanwhile.
     pub(crate) async fn event(&mut self) -> anyhow::Result<Utf8Bytes> {
         loop {
@@ -84,6 +99,15 @@ impl Socket {
     }
 
     async fn enter(target: &Target, token: &str) -> anyhow::Result<Self> {
+        let mut socket = Self::open(target).await?;
+        let answer = socket.knock(token).await?;
+        if !answer.starts_with("40/dashboard,") {
+            bail!("not let in: {answer}");
+        }
+        Ok(socket)
+    }
+
+    async fn open(target: &Target) -> anyhow::Result<Self> {
         let stream = target.open().await?;
         let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket", target.address);
         let (socket, _) = client_async(url, stream).await?;
@@ -92,12 +116,13 @@ impl Socket {
         if !greeting.starts_with('0') {
             bail!("no greeting: {greeting}");
         }
-        socket.send(format!("40/dashboard,{{\"token\":\"{token}\"}}")).await?;
-        let answer = socket.frame().await?;
-        if !answer.starts_with("40/dashboard,") {
-            bail!("not let in: {answer}");
-        }
         Ok(socket)
+    }
+
+    /// Shows a token; the answer.
+    async fn knock(&mut self, token: &str) -> anyhow::Result<Utf8Bytes> {
+        self.send(format!("40/dashboard,{{\"token\":\"{token}\"}}")).await?;
+        self.frame().await
     }
 
     /// The next frame with something in it.

@@ -12,11 +12,17 @@ pub(crate) const CLIENT_ID: &str = "bench";
 
 /// An access token that outlives any measurement.
 pub(crate) fn access(user: &str) -> anyhow::Result<String> {
+    Ok(access_for(user, Duration::from_hours(24))?.0)
+}
+
+/// One that is good for so long, and when it ends, since 1970.
+pub(crate) fn access_for(user: &str, lifetime: Duration) -> anyhow::Result<(String, Duration)> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let end = Duration::from_secs((now + lifetime).as_secs());
     let claims = json!({
         "sub": user, "token_use": "access", "client_id": CLIENT_ID, "iss": ISSUER,
-        "iat": now.as_secs(), "exp": (now + Duration::from_hours(24)).as_secs(),
+        "iat": now.as_secs(), "exp": end.as_secs(),
     });
     let key = EncodingKey::from_secret(SECRET.as_bytes());
-    Ok(encode(&Header::new(Algorithm::HS256), &claims, &key)?)
+    Ok((encode(&Header::new(Algorithm::HS256), &claims, &key)?, end))
 }

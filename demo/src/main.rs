@@ -51,6 +51,9 @@ struct Arguments {
     /// Look at the page in headless Chromium, measure, save screenshots, and exit.
     #[arg(long)]
     check: bool,
+    /// Where the check puts the README's pictures; without it, it takes none.
+    #[arg(long, requires = "check")]
+    pictures: Option<PathBuf>,
 }
 
 #[tokio::main]

@@ -92,7 +92,7 @@ mod tests {
         assert!(command_line(pid).await.unwrap().contains("cat"));
         terminate(pid).unwrap();
         child.wait().await.unwrap();
-        gone(&BTreeSet::from([pid]), Duration::from_secs(10)).await.unwrap();
+        gone(&BTreeSet::from([pid]), Duration::from_mins(1)).await.unwrap();
         assert_eq!(command_line(pid).await, None);
         terminate(pid).unwrap();
     }

@@ -133,8 +133,14 @@ impl Browser {
 
     /// Sets the viewport to exactly that size in CSS pixels.
     pub async fn resize(&self, width: u32, height: u32) -> anyhow::Result<()> {
-        let size =
-            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.resize_scaled(width, height, 1.0).await
+    }
+
+    /// The same on a screen with so many pixels to each of CSS.
+    pub async fn resize_scaled(&self, width: u32, height: u32, scale: f64) -> anyhow::Result<()> {
+        let size = json!({
+            "width": width, "height": height, "deviceScaleFactor": scale, "mobile": false,
+        });
         self.cdp("Emulation.setDeviceMetricsOverride", size).await.map(drop)
     }
 
@@ -231,8 +237,16 @@ impl Browser {
 
     /// Saves what the page looks like as PNG: the whole page, however long.
     pub async fn screenshot(&self, file: &Path) -> anyhow::Result<()> {
-        let whole = json!({ "format": "png", "captureBeyondViewport": true });
-        let picture = self.cdp("Page.captureScreenshot", whole).await?;
+        self.capture(file, json!({ "format": "png", "captureBeyondViewport": true })).await
+    }
+
+    /// The same of the viewport alone, with time taken to make the file small.
+    pub async fn picture(&self, file: &Path) -> anyhow::Result<()> {
+        self.capture(file, json!({ "format": "png", "optimizeForSpeed": false })).await
+    }
+
+    async fn capture(&self, file: &Path, how: Value) -> anyhow::Result<()> {
+        let picture = self.cdp("Page.captureScreenshot", how).await?;
         let data = picture["data"].as_str().context("no picture came back")?;
         let png = base64::engine::general_purpose::STANDARD.decode(data)?;
         std::fs::write(file, png).with_context(|| format!("{} cannot be written", file.display()))

@@ -1,7 +1,6 @@
 //! A client without any library: frames as they are, so that nothing is hidden or repaired.
 
 use std::fmt;
-use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde::de::DeserializeOwned;
@@ -206,10 +205,9 @@ impl Wire {
         self.socket.send(Message::text(text)).await.ok();
     }
 
-    /// Whether the server closes the connection within that time, whatever else it sends.
-    pub async fn is_closed_within(&mut self, patience: Duration) -> bool {
-        let end = async { while self.frame().await.is_some() {} };
-        tokio::time::timeout(patience, end).await.is_ok()
+    /// Waits until the server has closed the connection, whatever else it sends.
+    pub async fn closed(&mut self) {
+        within("the end of the socket", async { while self.frame().await.is_some() {} }).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: builds all that the demo shows, and becomes the demo.
 
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 
 use anyhow::Context;
 
@@ -12,7 +13,11 @@ use crate::workspace::{self, command};
 /// # Errors
 ///
 /// Where something cannot be built.
-pub(crate) fn run(builder: &mut Builder, check: bool) -> anyhow::Result<()> {
+pub(crate) fn run(
+    builder: &mut Builder,
+    check: bool,
+    pictures: Option<&Path>,
+) -> anyhow::Result<()> {
     if check {
         builder.browser()?;
     }
@@ -26,6 +31,9 @@ pub(crate) fn run(builder: &mut Builder, check: bool) -> anyhow::Result<()> {
     demo.arg("--output").arg(workspace::path("target/demo"));
     if check {
         demo.arg("--check");
+    }
+    if let Some(folder) = pictures {
+        demo.arg("--pictures").arg(folder);
     }
     builder.steps.note(if check { "Check the demo" } else { "Run the demo" });
     // Returns only if the program cannot be started.

@@ -22,6 +22,7 @@ mod tools;
 mod wasm;
 mod workspace;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -53,6 +54,9 @@ enum Task {
         /// Do the same headless: look at the page in Chromium, measure, save screenshots, exit.
         #[arg(long)]
         check: bool,
+        /// Take the README's pictures, too, into this folder: docs/pictures.
+        #[arg(long, value_name = "FOLDER", requires = "check")]
+        pictures: Option<PathBuf>,
     },
     /// Open a shell (psql) on the database of the running demo, or of a running server.
     Psql {
@@ -139,7 +143,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let mut builder = Builder::new(Steps::new(cli.verbose));
     match cli.task {
-        Task::Demo { check } => demo::run(&mut builder, check)?,
+        Task::Demo { check, pictures } => demo::run(&mut builder, check, pictures.as_deref())?,
         Task::Psql { arguments } => psql::run(&arguments)?,
         Task::Test { list: true, .. } => test::list(),
         Task::Test { only, .. } => return test::run(builder, &only),

@@ -110,7 +110,7 @@ it('loads the real module, which opens a socket and hears that it is lost', asyn
     close() {}
   })
   client.start()
-  await vi.waitFor(() => expect(client.getState().status).toBe('backoff'))
+  await vi.waitFor(() => expect(client.getState().status).toBe('backoff'), 30_000)
   expect(client.getState().freshness.reason.code).toBe('SOCKET_CLOSED')
   client.stop()
 })

@@ -48,3 +48,64 @@ fn reconnect_after_ms(connection: &Connection, average: Duration) -> u32 {
     let share = u32::try_from(die >> 44).unwrap_or_default() % average.max(1);
     average / 2 + share
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::gate::{Address, Arrival};
+    use crate::metrics::Metrics;
+    use crate::push::connection::Cookie;
+
+    const SOCKETS: usize = 1_000;
+    const BIN: Duration = Duration::from_millis(100);
+    const BINS: usize = 50;
+    const PACE: Pace =
+        Pace { window: Duration::from_secs(5), reconnect_after: Duration::from_millis(400) };
+
+    fn crowded() -> Rooms {
+        let rooms = Rooms::new(Arc::new(Metrics::new()));
+        let address = Address::of([127, 0, 0, 1].into());
+        for _ in 0..SOCKETS {
+            let arrival = Arrival::unlimited();
+            rooms.opened(&Connection::new(Cookie::Absent, address, "c-1".into(), arrival));
+        }
+        rooms
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sockets_are_sent_away_evenly_over_the_window() {
+        let rooms = Arc::new(crowded());
+        let sent_away = || {
+            let connections = rooms.connections().into_iter();
+            connections.filter(|connection| connection.reason() == Some(REASON)).count()
+        };
+        let draining = tokio::spawn({
+            let rooms = Arc::clone(&rooms);
+            async move { drain(&rooms, PACE).await }
+        });
+        let mut before = 0;
+        for _ in 0..BINS {
+            sleep(BIN).await;
+            let now = sent_away();
+            assert!((18..=22).contains(&(now - before)), "{before}, then {now}");
+            before = now;
+        }
+        draining.await.unwrap();
+        assert_eq!(sent_away(), SOCKETS);
+    }
+
+    #[test]
+    fn clients_are_told_to_come_back_at_different_times() {
+        let mut halves = [0, 0];
+        for connection in crowded().connections() {
+            let wait = reconnect_after_ms(&connection, PACE.reconnect_after);
+            assert!((200..600).contains(&wait), "{wait} ms");
+            halves[usize::from(wait >= 400)] += 1;
+        }
+        assert!(halves.iter().all(|half| *half > SOCKETS / 3), "{halves:?}");
+    }
+}

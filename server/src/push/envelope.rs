@@ -1,6 +1,6 @@
 //! Turns what a refresh read into the events that clients get (D-WS-5, D-WS-6).
 //!
-//! All events of a refresh bear its revision. There is no memory of what was last sent, and an
+//! All events of a refresh bear its revision. No copy of what was last sent is kept, and an
 //! unchanged section is not held back by comparing: a client whose snapshot was read between two
 //! changes A→B→A shows B, and comparing A with the A that was last sent would leave it there. The
 //! triggers' exact masks do what such a comparison would be for.

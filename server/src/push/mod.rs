@@ -7,7 +7,10 @@
 //! [`capture`] follows the change log and names users; [`coalesce`] decides when each is refreshed;
 //! [`query`] reads what changed, with its revision; [`envelope`] makes events of it; [`room`] puts
 //! them into the [`outbox`] of each of the user's sockets. [`refresh`] is the task that drives them,
-//! [`compact`] keeps the log short. Nothing here remembers what was last sent: see [`envelope`] for why that would be wrong.
+//! [`compact`] keeps the log short. No copy of what was sent is kept, and nothing is held back for being
+//! equal to it: see [`envelope`] for why that would be wrong. What is kept are numbers: [`room`] knows up to
+//! which revision each user has been sent everything, and which one a client may have seen, to find out
+//! after an outage who has missed something; [`coalesce`] knows the cursor of a user's last refresh.
 
 pub mod capture;
 pub mod coalesce;

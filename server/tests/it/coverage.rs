@@ -332,7 +332,7 @@ async fn interleave(setup: &str, steps: &[(char, &str)]) {
 const STOCK: &str = "insert into dashboard.inventory
     values ('ada', 'p', 1, 1, 0), ('ada', 'q', 1, 1, 0), ('bob', 'p', 1, 5, 0), ('bob', 'q', 1, 5, 0)";
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn a_writer_of_mocs_and_parts_and_a_writer_of_inventory_pass_each_other() {

@@ -1,7 +1,5 @@
 //! The socket side, over the bare wire: who gets in, and what they get (D-WS-1 to D-WS-7).
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -21,7 +19,7 @@ fn enter(token: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_refused_client_is_told_so_and_is_gone_within_a_second() {
+async fn a_refused_client_is_told_so_and_is_gone() {
     with_server(|_: TestDb, server: TestServer| async move {
         let handshakes = [
             "40/dashboard,".to_owned(),
@@ -37,12 +35,12 @@ async fn a_refused_client_is_told_so_and_is_gone_within_a_second() {
         for handshake in handshakes {
             let mut client = server.open(&[]).await;
             client.send(&handshake).await;
-            let start = Instant::now();
             assert_eq!(client.frame().await, REFUSED, "{handshake}");
             assert_eq!(client.next().await, None, "{handshake}");
-            assert!(start.elapsed() < Duration::from_secs(1), "{handshake}");
         }
         server.await_metric("dashboard_transports 0").await;
+        // For being refused, and not because the time to authenticate was over.
+        server.await_metric("dashboard_limited_total{limit=\"auth_timeout\"} 0").await;
         server.await_metric("dashboard_refusals_total{reason=\"expired\"} 1").await;
     })
     .await;
@@ -50,7 +48,10 @@ async fn a_refused_client_is_told_so_and_is_gone_within_a_second() {
 
 #[tokio::test]
 async fn whoever_says_nothing_is_gone_after_the_time_to_authenticate() {
-    with_server(|_: TestDb, server: TestServer| async move {
+    with_database(|db: TestDb| async move {
+        let mut config = config(&db.url);
+        config.limits.connect_timeout_ms = 500;
+        let (running, server) = start(config).await;
         let mut silent = server.open(&[]).await;
         assert_eq!(silent.next().await, None);
         let mut lost = server.open(&[]).await;
@@ -63,6 +64,7 @@ async fn whoever_says_nothing_is_gone_after_the_time_to_authenticate() {
         assert_eq!(lost.next().await, None);
         server.await_metric("dashboard_transports 0").await;
         server.await_metric("dashboard_limited_total{limit=\"auth_timeout\"} 2").await;
+        running.shutdown().await;
     })
     .await;
 }
@@ -333,7 +335,11 @@ async fn raw_socket(server: &TestServer, user: &str) -> TcpStream {
 
 #[tokio::test]
 async fn a_client_that_stops_reading_is_cut_off_and_harms_nobody() {
-    with_server(|db: TestDb, server: TestServer| async move {
+    with_database(|db: TestDb| async move {
+        let mut config = config(&db.url);
+        // Sooner than so many events wait that it is cut off for those.
+        config.limits.write_stall_timeout_ms = 5_000;
+        let (running, server) = start(config).await;
         // Long lists make large events: buffers fill soon.
         db.run(
             "insert into dashboard.mocs (user_id, title, theme)
@@ -359,6 +365,7 @@ async fn a_client_that_stops_reading_is_cut_off_and_harms_nobody() {
         server.await_metric("dashboard_connections 1").await;
         server.await_metric("dashboard_transports 1").await;
         drop(stuck);
+        running.shutdown().await;
     })
     .await;
 }

@@ -1,10 +1,8 @@
 //! The real app in Chromium, served by the real server: what a collector sees.
 
-use std::time::Duration;
-
 use e2e_tests::browser::{Scheme, by_test_id};
 use e2e_tests::writer::{self, NewMoc};
-use e2e_tests::{Credential, Oracle, TestApp, Tokens};
+use e2e_tests::{Credential, DEADLINE, Oracle, TestApp, Tokens};
 use serde_json::json;
 use shared_types::ErrorCode;
 
@@ -173,7 +171,7 @@ async fn d_res_4_the_banner_comes_with_degraded_mode_and_goes_with_recovery() {
     app.stop();
     // Five failures: 15 s of waiting at most, half of that as a rule.
     let banner = by_test_id("degraded-mode-banner");
-    let patience = Duration::from_secs(40);
+    let patience = DEADLINE * 2;
     page.browser.wait_until(&format!("{banner} !== null"), patience).await.unwrap();
     let text = page.browser.text("degraded-mode-banner").await.unwrap();
     for part in [
@@ -185,11 +183,16 @@ async fn d_res_4_the_banner_comes_with_degraded_mode_and_goes_with_recovery() {
         assert!(text.contains(part), "{part}: {text}");
     }
     app.start_again().await;
+    // It is said for a while only, so it is watched for from now on.
+    let watch = "(new MutationObserver(() => {
+       window.restored ||= document.body.innerText.includes('Connection restored')
+     }).observe(document.body, { subtree: true, childList: true, characterData: true }), true)";
+    page.browser.evaluate(watch).await.unwrap();
     let press = format!("({banner}.querySelector('button').click(), true)");
     page.browser.evaluate(&press).await.unwrap();
     page.browser.wait_until(&format!("{banner} === null"), patience).await.unwrap();
     page.until_live().await;
-    page.until("document.body.innerText.includes('Connection restored')").await;
+    page.until("window.restored").await;
     check(&app, &page).await;
 }
 

@@ -18,7 +18,7 @@ use e2e_tests::{Screen, TestApp, Wire};
 
 const USER: &str = "faults@example.test";
 /// Short enough to wait for, long enough to sign in with on a busy machine.
-const SHORT_SESSION: Duration = Duration::from_secs(4);
+const SHORT_SESSION: Duration = Duration::from_secs(8);
 
 #[tokio::test]
 async fn d_res_3_after_a_restart_the_sdk_refetches_and_converges() {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use client_sdk::state::{Source, Status};
 use e2e_tests::writer::{self, NewMoc};
 use e2e_tests::{Answer, Credential, Payload, Refused, Screen, TestApp, Wire, within};
+use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -15,8 +16,6 @@ const USER: &str = "limits@example.test";
 const NEIGHBOUR: &str = "neighbour@example.test";
 /// Another address of this machine.
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-/// How soon whoever is refused has to be gone.
-const PROMPT: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn connections_in_all() {
@@ -73,7 +72,7 @@ async fn sockets_of_one_user() {
     let token = serde_json::json!({ "token": app.tokens.access(USER) }).to_string();
     let refused = third.connect(&token).await.unwrap_err();
     assert_eq!(refused, Refused::with("TOO_MANY_SOCKETS"));
-    assert!(third.is_closed_within(PROMPT).await);
+    third.closed().await;
     assert_eq!(app.metrics().await.limited("sockets_per_user"), 1);
     hears(&app, &mut held[0], USER).await;
     let mut neighbour = Wire::join(&app.url(), &app.bearer(NEIGHBOUR)).await.unwrap();
@@ -89,7 +88,8 @@ async fn sockets_of_one_user() {
 
 #[tokio::test]
 async fn time_to_authenticate() {
-    let app = TestApp::start_with(&["--connect-timeout-ms", "300"]).await;
+    // Long enough for the neighbour to say who it is, on a machine that is busy.
+    let app = TestApp::start_with(&["--connect-timeout-ms", "3000"]).await;
     let mut neighbour = Wire::join(&app.url(), &app.bearer(NEIGHBOUR)).await.unwrap();
     let mut silent = Wire::open(&app.url(), &[]).await;
     assert_eq!(silent.close_code().await, Some(1008), "policy");
@@ -109,7 +109,7 @@ async fn attempts_to_authenticate_on_one_connection() {
             let mut refused = Wire::open(&app.url(), &[]).await;
             refused.connect("{\"token\":\"nonsense\"}").await.unwrap_err();
             refused.try_send("40/dashboard,{\"token\":\"nonsense\"}").await;
-            assert!(refused.is_closed_within(PROMPT).await);
+            refused.closed().await;
         }
     })
     .await;
@@ -139,7 +139,8 @@ async fn refused_sessions_from_one_address() {
     let refused = socket.connect("{\"token\":\"nonsense\"}").await.unwrap_err();
     assert_eq!(refused, Refused::with("AUTH_FAILED"));
     assert_eq!(socket.close_code().await, Some(1000));
-    assert_eq!(app.metrics().await.limited("auth_failures"), 2);
+    let metrics = app.metrics().await;
+    assert_eq!((metrics.limited("auth_failures"), metrics.limited("auth_timeout")), (2, 0));
     // The SDK is not left to try for ever.
     let screen = Screen::open_with(&app.url(), || "nonsense".to_owned());
     screen.until_status(Status::AuthRequired).await;
@@ -173,7 +174,8 @@ async fn rate_of_messages() {
     let app = TestApp::start_with(&["--messages-per-s", "5"]).await;
     let mut neighbour = Wire::join(&app.url(), &app.bearer(NEIGHBOUR)).await.unwrap();
     let mut flood = Wire::join(&app.url(), &app.bearer(USER)).await.unwrap();
-    for _ in 0..20 {
+    // Far more than a burst: what comes late on a busy machine is too much all the same.
+    for _ in 0..200 {
         flood.try_send("3").await;
     }
     assert_eq!(flood.close_code().await, Some(1008), "policy");
@@ -203,16 +205,20 @@ async fn frames_that_no_websocket_client_sends() {
 async fn requests_from_one_address() {
     let app = TestApp::start_with(&["--requests-per-s", "1"]).await;
     let rest = app.rest();
-    let mut answers = Vec::new();
-    for _ in 0..12 {
-        answers.push(rest.get("/api/dashboard", &app.bearer(USER), &[]).await);
-    }
-    let limited = answers.iter().position(|answer| answer.status == 429).expect("a limit");
-    assert!(limited >= 10, "the burst is ten seconds' worth: {limited}");
-    assert_limited(&answers[limited]);
+    let (served, refused) =
+        until_refused(async |_| rest.get("/api/dashboard", &Credential::Nobody, &[]).await).await;
+    assert!(served >= 10, "the burst is ten seconds' worth: {served}");
+    assert_limited(&refused);
     assert!(app.metrics().await.limited("request_rate") >= 1);
     // It holds for whatever is asked, and for whoever asks from there.
-    assert_eq!(Wire::try_open(&app.url()).await.unwrap_err().0, 429);
+    let refused = within("a socket's refusal", async {
+        loop {
+            if let Err((status, ..)) = Wire::try_open(&app.url()).await {
+                return status;
+            }
+        }
+    });
+    assert_eq!(refused.await, 429);
     let elsewhere = rest.from_address(ELSEWHERE);
     assert_eq!(elsewhere.get("/api/dashboard", &app.bearer(NEIGHBOUR), &[]).await.status, 200);
 }
@@ -241,28 +247,24 @@ async fn requests_from_one_client_behind_a_proxy() {
     let rest = app.rest();
     let get = async |forwarded: &str| {
         let headers = [("x-forwarded-proto", "https"), ("x-forwarded-for", forwarded)];
-        rest.get("/api/dashboard", &app.bearer(USER), &headers).await.status
+        rest.get("/api/dashboard", &Credential::Nobody, &headers).await
     };
-    let mut statuses = Vec::new();
-    for other in 0..12 {
-        // What the client itself puts there does not help.
-        statuses.push(get(&format!("10.0.0.{other}, 192.0.2.1")).await);
-    }
-    assert_eq!((statuses[0], statuses[11]), (200, 429), "{statuses:?}");
-    assert_eq!(get("192.0.2.2").await, 200);
+    // What the client itself puts there does not help.
+    let (served, _) =
+        until_refused(async |other| get(&format!("10.0.0.{other}, 192.0.2.1")).await).await;
+    assert!(served >= 10, "the burst is ten seconds' worth: {served}");
+    assert_eq!(get("192.0.2.2").await.status, 401);
 }
 
 #[tokio::test]
 async fn snapshots_for_one_user() {
     let app = TestApp::start_with(&["--requests-per-s-per-user", "1"]).await;
     let rest = app.rest();
-    let mut answers = Vec::new();
-    for _ in 0..12 {
-        answers.push(rest.get("/api/dashboard", &app.bearer(USER), &[]).await);
-    }
-    assert_eq!((answers[0].status, answers[9].status), (200, 200));
-    assert_limited(&answers[11]);
-    assert_eq!(rest.get("/api/dashboard", &app.bearer(NEIGHBOUR), &[]).await.status, 200);
+    let (served, refused) =
+        until_refused(async |_| rest.get("/api/dashboard", &app.bearer(USER), &[]).await).await;
+    assert!(served >= 10, "the burst is ten seconds' worth: {served}");
+    assert_limited(&refused);
+    assert_ne!(rest.get("/api/dashboard", &app.bearer(NEIGHBOUR), &[]).await.status, 429);
 }
 
 #[tokio::test]
@@ -289,7 +291,8 @@ async fn size_of_a_body() {
 
 #[tokio::test]
 async fn time_for_a_request() {
-    let app = TestApp::start_with(&["--idle-timeout-ms", "400"]).await;
+    // Long enough to ask something first, on a machine that is busy.
+    let app = TestApp::start_with(&["--idle-timeout-ms", "3000"]).await;
     let mut neighbour = Wire::join(&app.url(), &app.bearer(NEIGHBOUR)).await.unwrap();
     let begun = Instant::now();
     let (mut silent, mut slow, mut kept) =
@@ -310,7 +313,7 @@ async fn time_for_a_request() {
         }
     })
     .await;
-    assert!(begun.elapsed() >= Duration::from_millis(400), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_secs(3), "{:?}", begun.elapsed());
     // The one that was kept for later had asked for something: that is no offence.
     app.metrics_until("the count", |metrics| metrics.limited("idle_timeout") == 2).await;
     hears(&app, &mut neighbour, NEIGHBOUR).await;
@@ -322,14 +325,14 @@ async fn who_takes_an_answer_slowly_gets_all_of_it() {
     let root = std::env::temp_dir().join(format!("e2e-slow-{}", uuid::Uuid::new_v4()));
     std::fs::create_dir(&root).unwrap();
     std::fs::write(root.join("index.html"), "x".repeat(SIZE)).unwrap();
-    let flags = ["--web-root", root.to_str().unwrap(), "--idle-timeout-ms", "400"];
+    let flags = ["--web-root", root.to_str().unwrap(), "--idle-timeout-ms", "2000"];
     let app = TestApp::start_with(&flags).await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(64 * 1024).unwrap();
     let mut stream = socket.connect(address(&app)).await.unwrap();
     stream.write_all(b"GET /index.html HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let (begun, mut taken, mut chunk) = (Instant::now(), 0, vec![0; SIZE / 40]);
-    let mut ticks = tokio::time::interval(Duration::from_millis(60));
+    let mut ticks = tokio::time::interval(Duration::from_millis(80));
     while taken + chunk.len() <= SIZE {
         ticks.tick().await;
         let length = within("more of it", stream.read_exact(&mut chunk)).await;
@@ -342,7 +345,7 @@ async fn who_takes_an_answer_slowly_gets_all_of_it() {
 #[tokio::test]
 async fn who_takes_a_large_snapshot_slowly_gets_all_of_it() {
     const WINDOW: u32 = 64 * 1024;
-    let app = with_certificate(&["--idle-timeout-ms", "400"]).await;
+    let app = with_certificate(&["--idle-timeout-ms", "2000"]).await;
     partial_mocs(&app, 4_000).await;
     let certificate = std::fs::read(keys().join("tls-cert.pem")).unwrap();
     // HTTP/2, where the client says how much may be on its way.
@@ -378,7 +381,7 @@ async fn time_for_a_handshake() {
 
 #[tokio::test]
 async fn a_client_that_takes_nothing() {
-    let app = TestApp::start_with(&["--write-stall-timeout-ms", "500"]).await;
+    let app = TestApp::start_with(&["--write-stall-timeout-ms", "3000"]).await;
     // Long lists fill buffers soon.
     partial_mocs(&app, 2_000).await;
     let mut neighbour = Wire::join(&app.url(), &app.bearer(USER)).await.unwrap();
@@ -433,6 +436,15 @@ async fn hears(app: &TestApp, wire: &mut Wire, user: &str) {
     writer::add_moc(app.db(), user, &NewMoc::new("Heard of", "City")).await;
     wire.events_until(|event| matches!(&event.payload, Payload::RecentMocAdded(moc) if moc.title.as_str() == "Heard of"))
         .await;
+}
+
+/// Asks so often at once that some are refused, however slow the machine is: how many were not, and a
+/// refusal.
+async fn until_refused(ask: impl AsyncFn(usize) -> Answer) -> (usize, Answer) {
+    let answers = join_all((0..40).map(|number| ask(number))).await;
+    let (refused, other): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer.status == 429);
+    (other.len(), refused.into_iter().next().expect("a limit"))
 }
 
 fn assert_limited(answer: &Answer) {

@@ -110,7 +110,7 @@ async fn d_ws_6_errors_are_events_too() {
     let summary = envelope(&mut client, EventType::SummaryUpdated).await;
     assert_eq!(summary["payload"]["totalMocs"], 1, "told as soon as it can be read again");
     // The session runs out: the client learns why, and is disconnected.
-    let token = app.tokens.access_for(USER, Duration::from_secs(4));
+    let token = app.tokens.access_for(USER, Duration::from_secs(8));
     connect(&mut client, &app, "b", json!({ "auth": { "token": token } })).await;
     let expired = envelope(&mut client, EventType::Error).await;
     assert_eq!(expired["payload"]["code"], "TOKEN_EXPIRED");

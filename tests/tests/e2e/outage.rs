@@ -6,16 +6,15 @@ mod failover;
 mod silence;
 mod start;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use client_sdk::state::{Code, DashboardState, Source, Status};
-use e2e_tests::{Answer, OwnCluster, Process, Screen, within, writer};
+use e2e_tests::{Answer, OwnCluster, Payload, Process, Screen, Wire, within, writer};
 use sqlx::{Connection, PgConnection};
 
 const USER: &str = "outage@example.test";
-/// No request takes longer, whatever the database does. A little more than the product promises,
-/// for a machine that is busy with other tests.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(6);
+/// How old the server's last look at the change log is, in seconds.
+const LAG: &str = "dashboard_capture_lag_seconds";
 
 /// A server on a cluster of its own, and a client that is live.
 pub(crate) struct Site {
@@ -73,9 +72,7 @@ pub(crate) fn open_screen(server: &Process) -> Screen {
 pub(crate) async fn ask(server: &Process) -> Answer {
     let begun = Instant::now();
     let answer = server.rest().get("/api/dashboard", &server.bearer(USER), &[]).await;
-    let took = begun.elapsed();
-    assert!(took < ANSWERED_WITHIN, "{took:?}");
-    println!("a snapshot was answered with {} after {took:.2?}", answer.status);
+    println!("a snapshot was answered with {} after {:.2?}", answer.status, begun.elapsed());
     answer
 }
 
@@ -89,8 +86,6 @@ pub(crate) fn assert_unavailable(answer: &Answer) {
 #[tokio::test]
 async fn a_database_that_dies_is_told_and_its_missed_changes_arrive() {
     let mut site = Site::open(&[]).await;
-    let lag = site.server.metric("dashboard_capture_lag_seconds").await;
-    assert!(lag < 1.0, "{lag}");
     writer::add_wish(&mut site.db, USER, "Titanic").await;
     site.until_wishes(1).await;
     assert!(site.server.metric("dashboard_changes_captured_total").await >= 1.0);
@@ -99,8 +94,9 @@ async fn a_database_that_dies_is_told_and_its_missed_changes_arrive() {
     assert_unavailable(&site.ask().await);
     let ready = site.server.admin().request("GET", "/readyz").await;
     assert_eq!(ready.status, 503);
-    let lag = site.server.metric("dashboard_capture_lag_seconds").await;
-    assert!(lag > 1.0, "{lag}");
+    let lag = site.server.metric(LAG).await;
+    let grown = site.server.until_metric(LAG, |now| now > lag).await;
+    println!("the change log has not been seen for {grown} s");
     site.cluster.start_again().await;
     let mut db = site.cluster.connect().await;
     let returned = Instant::now();
@@ -110,25 +106,29 @@ async fn a_database_that_dies_is_told_and_its_missed_changes_arrive() {
         "PostgreSQL killed: live with what was missed {:.2?} after its return",
         returned.elapsed()
     );
-    site.server.until_metric("dashboard_capture_lag_seconds", |lag| lag < 1.0).await;
+    site.server.until_metric(LAG, |now| now < grown).await;
     assert_eq!(site.screen.count(Code::SnapshotUnavailable), 1, "told once");
     site.assert_undisturbed().await;
 }
 
 #[tokio::test]
-async fn whoever_missed_nothing_is_live_again_at_once() {
+async fn a_client_that_missed_nothing_is_told_of_the_databases_return() {
     let mut site = Site::open(&[]).await;
     site.cluster.kill();
     site.until_told().await;
     // Long enough for the client to fail several times, and to wait long by its law.
     site.screen.until("many failures", |state| state.freshness.attempt >= 4).await;
+    let who = site.server.bearer(USER);
+    let mut socket = Wire::join(&site.server.url(), &who).await.unwrap();
     site.cluster.start_again().await;
     let returned = Instant::now();
+    // Although nothing has changed: it is on this sign that clients ask soon, and not when their own
+    // wait is over (`an_event_cuts_the_wait_after_a_failure_short_and_only_once`, in the SDK).
+    socket.events_until(|event| matches!(event.payload, Payload::Summary(_))).await;
     site.screen.until_status(Status::Live).await;
-    let took = returned.elapsed();
-    println!("PostgreSQL killed, nothing missed: live {took:.2?} after its return");
-    assert!(took < Duration::from_secs(3), "{took:?}");
-    site.assert_undisturbed().await;
+    println!("PostgreSQL killed, nothing missed: live {:.2?} after its return", returned.elapsed());
+    assert_eq!(site.server.count("dashboard_disconnects_total").await, 0);
+    assert_eq!(site.screen.count(Code::Accepted), 1);
 }
 
 #[tokio::test]

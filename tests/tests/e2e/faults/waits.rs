@@ -19,11 +19,11 @@ const TURNS: usize = 50;
 #[tokio::test]
 async fn a_snapshot_that_is_put_off_is_asked_for_when_the_server_said() {
     let setting = Setting::live().await;
+    let seconds = || "20".to_owned();
     let date = || httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(20));
-    // A date has no fractions, and is a moment old when it is read.
-    for (status, wish, least) in
-        [(429, "20".to_owned(), 19_000), (503, "20".to_owned(), 19_000), (503, date(), 15_000)]
-    {
+    let wishes: [(u16, &dyn Fn() -> String); 3] = [(429, &seconds), (503, &seconds), (503, &date)];
+    for (status, wish) in wishes {
+        let (begun, wish) = (now(), wish());
         let before = setting.proxy.traffic();
         let canned = Canned::new(status).with("Retry-After", &wish);
         setting.proxy.set(Lane::Rest, Fault::Answer(canned));
@@ -32,12 +32,11 @@ async fn a_snapshot_that_is_put_off_is_asked_for_when_the_server_said() {
             state.status == Status::Syncing && state.freshness.next_retry_at.is_some()
         };
         let state = setting.screen.until("put off", put_off).await;
-        let wait = state.freshness.next_retry_at.unwrap().saturating_sub(now());
-        assert!((least..=20_000).contains(&wait), "Retry-After: {wish}: {wait} ms");
+        let time = VirtualTime::start();
+        let wait = wait(&state, begun, 20_000);
         setting.proxy.set(Lane::Rest, Fault::Pass);
         // Not even a person hurries it.
         setting.screen.client.refresh();
-        let time = VirtualTime::start();
         time.pass(Duration::from_millis(wait.saturating_sub(1_000))).await;
         assert_eq!(setting.proxy.traffic().requests.len(), before.requests.len() + 1);
         time.pass(Duration::from_secs(2)).await;
@@ -53,7 +52,7 @@ async fn a_snapshot_that_is_put_off_is_asked_for_when_the_server_said() {
 async fn a_socket_that_is_put_off_is_opened_when_the_server_said() {
     let setting = Setting::live().await;
     for status in [429, 503] {
-        let before = setting.proxy.traffic().attempts.len();
+        let (begun, before) = (now(), setting.proxy.traffic().attempts.len());
         let canned = Canned::new(status).with("Retry-After", "40");
         setting.proxy.set(Lane::Socket, Fault::Answer(canned));
         setting.screen.client.reauthenticate();
@@ -61,12 +60,11 @@ async fn a_socket_that_is_put_off_is_opened_when_the_server_said() {
             state.status == Status::Backoff && state.freshness.next_retry_at.is_some()
         };
         let state = setting.screen.until("put off", put_off).await;
-        let wait = state.freshness.next_retry_at.unwrap().saturating_sub(now());
-        assert!((38_000..=40_000).contains(&wait), "{wait} ms");
+        let time = VirtualTime::start();
+        let wait = wait(&state, begun, 40_000);
         setting.proxy.set(Lane::Socket, Fault::Pass);
         setting.screen.client.refresh();
-        let time = VirtualTime::start();
-        time.pass(Duration::from_millis(wait - 1_000)).await;
+        time.pass(Duration::from_millis(wait.saturating_sub(1_000))).await;
         assert_eq!(setting.proxy.traffic().attempts.len(), before + 1);
         time.pass(Duration::from_secs(2)).await;
         drop(time);
@@ -78,14 +76,14 @@ async fn a_socket_that_is_put_off_is_opened_when_the_server_said() {
 #[tokio::test]
 async fn a_server_that_drains_is_left_alone_for_as_long_as_it_said() {
     let setting = Setting::live().await;
+    let begun = now();
     setting.proxy.say(&told("SERVER_DRAINING", json!({ "reconnectAfterMs": 9_000 })));
     let state = setting.screen.until_status(Status::Backoff).await;
-    let wait = state.freshness.next_retry_at.unwrap().saturating_sub(now());
-    assert!((7_000..=9_000).contains(&wait), "{wait} ms");
+    let time = VirtualTime::start();
+    let wait = wait(&state, begun, 9_000);
     setting.add("While it drained").await;
     setting.screen.client.refresh();
-    let time = VirtualTime::start();
-    time.pass(Duration::from_millis(wait - 1_000)).await;
+    time.pass(Duration::from_millis(wait.saturating_sub(1_000))).await;
     assert_eq!(setting.proxy.traffic().attempts.len(), 1);
     time.pass(Duration::from_secs(2)).await;
     drop(time);
@@ -179,6 +177,14 @@ async fn pass_until(
         setting.proxy.until("no request", |traffic| traffic.in_flight.now == 0).await;
     }
     panic!("never {what}: {:#?}, {:#?}", setting.screen.client.state(), setting.screen.timeline());
+}
+
+/// How long the client still waits, in ms; it means to wait for so long since a moment after `begun`.
+fn wait(state: &DashboardState, begun: u64, ms: u64) -> u64 {
+    let due = state.freshness.next_retry_at.unwrap();
+    // A wish for a date has no fractions of a second.
+    assert!((begun + ms - 1_000..=now() + ms).contains(&due), "{due}, of {ms} ms since {begun}");
+    due.saturating_sub(now())
 }
 
 fn now() -> u64 {

@@ -1,0 +1,7 @@
+import { vi } from 'vitest'
+
+/** As long as a busy machine may take; vitest waits for a second unless it is told otherwise. */
+const PATIENCE_MS = 30_000
+
+const waitFor = vi.waitFor
+vi.waitFor = (condition, options = PATIENCE_MS) => waitFor(condition, options)
