@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -44,6 +45,8 @@ struct State {
     silences: u64,
     /// Connections from before this silence stay silent.
     forgotten: u64,
+    /// How long a new connection takes to be made.
+    connecting: Duration,
 }
 
 impl DatabaseLink {
@@ -82,11 +85,22 @@ impl DatabaseLink {
         *self.shared.trigger() = Some(text.as_bytes().to_vec());
     }
 
+    /// Whether it is silent.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.shared.state.borrow().silent
+    }
+
     /// Waits until it is silent.
     pub async fn until_silent(&self) {
         let mut state = self.shared.state.subscribe();
         let silent = state.wait_for(|state| state.silent);
         within("the silence", silent).await.expect("it lives");
+    }
+
+    /// From now on connections take that long to be made.
+    pub fn connect_slowly(&self, connecting: Duration) {
+        self.shared.state.send_modify(|state| state.connecting = connecting);
     }
 
     /// Ends the silence.
@@ -133,6 +147,8 @@ async fn carry(client: TcpStream, shared: Arc<Shared>) {
     let born = shared.state.borrow().silences;
     let born = if shared.state.borrow().silent { born.saturating_sub(1) } else { born };
     shared.audible(born).await;
+    let connecting = shared.state.borrow().connecting;
+    tokio::time::sleep(connecting).await;
     let Ok(server) = TcpStream::connect(shared.database).await else { return };
     client.set_nodelay(true).ok();
     server.set_nodelay(true).ok();

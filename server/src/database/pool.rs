@@ -4,27 +4,32 @@
 //! without a limit: where packets vanish, every connection that is given back is lost to the pool for
 //! good. So connections are given back here within a limit, or closed; and those that lay idle are
 //! asked within a limit before they are used.
+//!
+//! A request waits for a connection for two seconds; making one may take longer, on a machine that has
+//! much to catch up with. So it is made to the end, for the next request: if each request took its own
+//! attempt along when it gave up, none would ever succeed, and all of them would cost the database.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{Connection, PgPool, Postgres};
 use tokio::time::{Instant, timeout};
 
-use super::session::{self, Purpose};
+use super::session::{self, CONNECT_TIMEOUT, Purpose};
 
-/// How long a connection may take to be free, or to be made.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a request waits for a connection to be free, or to be made.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a connection may have lain idle without being asked whether it lives before it is used:
 /// the question costs as much as a small query. See [`Trust`] for those that broke meanwhile.
 const TRUSTED: Duration = Duration::from_millis(500);
 /// How long an idle connection may take to answer that question.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// The same where others have been found broken since it was used. A request has to get through a whole
-/// pool of dead connections within few times [`ACQUIRE_TIMEOUT`].
+/// pool of dead connections within few times [`WAIT_TIMEOUT`].
 const SUSPECT_PING_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long a connection may take to be given back: as long as the statement that was under way, if
 /// the one who asked for it went away.
@@ -52,7 +57,7 @@ impl Pool {
         let asks = Arc::clone(&trust);
         let inner = PgPoolOptions::new()
             .max_connections(max_connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .acquire_timeout(CONNECT_TIMEOUT)
             .test_before_acquire(false)
             .before_acquire(move |connection, meta| {
                 let asks = Arc::clone(&asks);
@@ -77,8 +82,20 @@ impl Pool {
     /// # Errors
     /// [`sqlx::Error::PoolTimedOut`] after two seconds; else what the database says.
     pub async fn get(&self) -> Result<Lease, sqlx::Error> {
-        let connection = Some(self.inner.acquire().await?);
-        Ok(Lease { connection, trust: Arc::clone(&self.trust) })
+        let pool = self.clone();
+        let mut lease = Box::pin(async move {
+            let connection = Some(pool.inner.acquire().await?);
+            Ok(Lease { connection, trust: pool.trust })
+        });
+        // Most of the time one is free, and no task is needed.
+        if let Some(lease) = (&mut lease).now_or_never() {
+            return lease;
+        }
+        match timeout(WAIT_TIMEOUT, tokio::spawn(lease)).await {
+            Ok(Ok(lease)) => lease,
+            Ok(Err(_)) => Err(sqlx::Error::WorkerCrashed),
+            Err(_) => Err(sqlx::Error::PoolTimedOut),
+        }
     }
 
     /// Which connections are believed to live.
