@@ -7,7 +7,7 @@ use std::time::Duration;
 use private_postgres::Cluster;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Mutex;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -17,6 +17,8 @@ use crate::database::{DatabaseError, Pool};
 const DATABASE: &str = "dashboard";
 /// How often to look whether the cluster lives.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// How long the cluster may take to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(7);
 /// How long to wait after a start that failed, such as for a full disk.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -61,10 +63,15 @@ impl Private {
         let Some(cluster) = self.cluster.lock().await.take() else {
             return;
         };
-        match tokio::task::spawn_blocking(move || cluster.stop()).await {
-            Ok(Ok(())) => tracing::info!("the private PostgreSQL has stopped"),
+        let stopping = tokio::task::spawn_blocking(move || cluster.stop());
+        match timeout(STOP_TIMEOUT, stopping).await {
+            Ok(Ok(Ok(()))) => tracing::info!("the private PostgreSQL has stopped"),
+            Ok(Ok(Err(error))) => tracing::error!(%error, "the private PostgreSQL did not stop"),
             Ok(Err(error)) => tracing::error!(%error, "the private PostgreSQL did not stop"),
-            Err(error) => tracing::error!(%error, "the private PostgreSQL did not stop"),
+            // It has been told to, and the next start ends one that was left behind.
+            Err(_) => {
+                tracing::warn!("the private PostgreSQL takes long to stop and was left to it");
+            }
         }
     }
 }

@@ -6,12 +6,14 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::AssertSqlSafe;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use tokio::time::sleep;
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::time::{sleep, timeout};
 
 use crate::database::session::{self, Purpose};
 use crate::database::trouble::{DatabaseError, Trouble};
@@ -19,6 +21,8 @@ use crate::database::trouble::{DatabaseError, Trouble};
 /// The first with 64-bit transaction numbers in SQL.
 const OLDEST_VERSION: i32 = 13;
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// How long it may take to see what is missing.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How far a set of migrations has come.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,40 +44,63 @@ pub(super) async fn migrate(
 ) -> Result<(), DatabaseError> {
     let fail = |trouble| DatabaseError::of(options, trouble);
     let start = Instant::now();
-    let mut connection = connect(options, Purpose::Migrate, wait).await?;
     loop {
-        let migrated = session::while_it_answers(options, bring_up(options, &mut connection));
-        match migrated.await.unwrap_or_else(|error| Err(error.into())) {
+        let connection = connect(options, Purpose::Migrate, wait).await?;
+        match bring_up(options, connection).await {
             // A step holds up later users of a table while it waits for earlier ones: it gives way,
             // and is tried again.
             Err(trouble @ Trouble::Locked(_)) if start.elapsed() < wait => {
                 tracing::warn!(error = %fail(trouble), "trying again");
                 sleep(RETRY_INTERVAL).await;
             }
-            migrated => return migrated.map_err(fail),
+            brought_up => return brought_up.map_err(fail),
         }
     }
 }
 
 /// Runs the steps that are missing.
-async fn bring_up(
-    options: &PgConnectOptions,
-    connection: &mut PgConnection,
-) -> Result<(), Trouble> {
-    check_server(connection).await?;
-    let missing = missing(connection).await?;
+async fn bring_up(options: &PgConnectOptions, mut connection: PgConnection) -> Result<(), Trouble> {
+    let looked = async {
+        check_server(&mut connection).await?;
+        let missing = missing(&mut connection).await?;
+        if !missing.is_empty() {
+            make_schema(&mut connection).await?;
+        }
+        Ok::<_, Trouble>(missing)
+    };
+    let looked = timeout(LOOK_TIMEOUT, looked).await;
+    let missing = match looked {
+        Ok(looked) => looked?,
+        Err(_) => return Err(session::silence(LOOK_TIMEOUT).into()),
+    };
+    drop(connection);
     if missing.is_empty() {
         return Ok(());
     }
-    make_schema(connection).await?;
+    let session = Arc::new(AtomicI32::new(0));
+    let number = Arc::clone(&session);
     // A pool of one: the library's future over a bare connection cannot move between threads.
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .after_connect(|connection, _| Box::pin(session::prepare(connection, Purpose::Migrate)));
+    let pool = PgPoolOptions::new().max_connections(1).after_connect(move |connection, _| {
+        let number = Arc::clone(&number);
+        Box::pin(async move {
+            session::prepare(connection, Purpose::Migrate).await?;
+            let own = sqlx::query_scalar("select pg_backend_pid()").fetch_one(connection).await?;
+            number.store(own, Ordering::Relaxed);
+            Ok(())
+        })
+    });
     let pool = pool.connect_lazy_with(options.clone());
+    let migrated = session::while_at_work(options, &session, run(missing, &pool)).await;
+    migrated.unwrap_or_else(|error| Err(error.into()))
+}
+
+async fn run(
+    missing: Vec<(Migrator, &'static str, Progress)>,
+    pool: &PgPool,
+) -> Result<(), Trouble> {
     for (mut migrator, table, Progress { applied, pending }) in missing {
         migrator.dangerous_set_table_name(Cow::Borrowed(table));
-        migrator.run(&pool).await?;
+        migrator.run(pool).await?;
         // The steps of a set are numbered from 1, and only ever added to.
         tracing::info!(set = table, from = applied, to = applied + pending, "database migrated");
     }

@@ -7,6 +7,7 @@
 //! given up here, and what is given up here ends over there, with its locks.
 
 use std::io;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -53,9 +54,12 @@ const FOLLOW: &str = "
     set enable_seqscan = off; set jit = off";
 
 /// A step may rewrite a large table. One that waits for a lock holds up every later user of the table,
-/// so it does not wait long, and is tried again. What exists already need not be mentioned.
+/// so it does not wait long, and is tried again. What exists already need not be mentioned. A session
+/// that is lost between two steps would keep the library's lock; PostgreSQL 13 knows no limit for that.
 const MIGRATE: &str = "
-    set statement_timeout = '1h'; set lock_timeout = '3s'; set client_min_messages = warning";
+    set statement_timeout = '1h'; set lock_timeout = '3s'; set client_min_messages = warning;
+    select set_config('idle_session_timeout', '10s', false)
+    from pg_settings where name = 'idle_session_timeout'";
 
 const CHECK: &str = "set statement_timeout = '10s'; set lock_timeout = '2s'";
 
@@ -112,31 +116,46 @@ pub(crate) async fn prepare(
     connection.execute(sqlx::raw_sql(settings)).await.map(drop)
 }
 
-/// Awaits something long, for as long as the database answers others. A statement that takes an hour
-/// and a network that is silent look the same to the session that waits.
+/// Awaits something long of the session with that number, for as long as the database says that it is
+/// at work. A statement that takes an hour and a network that is silent look the same to the session
+/// that waits, so others are asked.
 ///
 /// # Errors
-/// An I/O error once it does not; the work is dropped then.
-pub(crate) async fn while_it_answers<T>(
+/// An I/O error once the database does not answer, or does not know of any work; the work is dropped then.
+pub(crate) async fn while_at_work<T>(
     options: &PgConnectOptions,
+    session: &AtomicI32,
     work: impl Future<Output = T>,
 ) -> Result<T, sqlx::Error> {
-    let unanswered = async {
-        let mut failed = 0;
-        while failed < PROBES {
+    let idle = async {
+        let mut idle = 0;
+        while idle < PROBES {
             sleep(PROBE_INTERVAL).await;
-            failed = match open(options, Purpose::Check).await {
-                Ok(probe) => {
-                    drop(probe);
-                    0
-                }
-                Err(_) => failed + 1,
+            idle = if is_at_work(options, session.load(Ordering::Relaxed)).await {
+                0
+            } else {
+                idle + 1
             };
         }
     };
     tokio::select! {
         done = work => Ok(done),
-        () = unanswered => Err(silence(PROBE_INTERVAL * PROBES)),
+        () = idle => Err(silence(PROBE_INTERVAL * PROBES)),
+    }
+}
+
+async fn is_at_work(options: &PgConnectOptions, session: i32) -> bool {
+    const AT_WORK: &str =
+        "select exists (select from pg_stat_activity where pid = $1 and state = 'active')";
+    let asked = async {
+        let mut probe = open(options, Purpose::Check).await?;
+        let at_work = sqlx::query_scalar(AT_WORK).bind(session).fetch_one(&mut probe);
+        timeout(CONNECT_TIMEOUT, at_work).await.unwrap_or_else(|_| Err(silence(CONNECT_TIMEOUT)))
+    };
+    match asked.await {
+        Ok(at_work) => at_work,
+        // It may have no connection to spare: an answer, too.
+        Err(error) => matches!(error, sqlx::Error::Database(_)),
     }
 }
 

@@ -24,6 +24,8 @@ const INTERVAL_MAX: Duration = Duration::from_mins(1);
 const PASS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many rows one pass folds at most: a second of work, whatever has piled up.
 const PASS_ROWS: i64 = 100_000;
+/// Where a pass takes too long, as on a slow disk, the next one takes half as many rows, down to this.
+const PASS_ROWS_MIN: i64 = 100;
 /// A task that has made no progress for so long hangs.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_mins(3);
 
@@ -37,12 +39,12 @@ pub(crate) async fn run(
 ) {
     let interval = (retention / 4).clamp(Duration::from_millis(250), INTERVAL_MAX);
     let mut pause = interval;
-    let mut failing = false;
+    let (mut failing, mut limit) = (false, PASS_ROWS);
     loop {
         progress.made();
         let pass = async {
             sleep(pause).await;
-            pass(&pool, retention).await
+            pass(&pool, retention, limit).await
         };
         let Some(folded) = stop.run_until_cancelled(pass).await else { return };
         pause = interval;
@@ -52,27 +54,29 @@ pub(crate) async fn run(
                 if std::mem::take(&mut failing) {
                     tracing::info!("the change log is compacted again");
                 }
-                if folded == PASS_ROWS.unsigned_abs() {
+                if folded == limit.unsigned_abs() {
                     // There are more.
                     pause = Duration::ZERO;
                 }
+                limit = (limit * 2).min(PASS_ROWS);
             }
-            // Once per failure, not once per attempt: a database may be read-only for long.
-            Err(error) if !failing => {
-                failing = true;
-                tracing::warn!(%error, "the change log cannot be compacted and will grow");
+            Err(error) => {
+                limit = (limit / 2).max(PASS_ROWS_MIN);
+                // Once per failure, not once per attempt: a database may be read-only for long.
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "the change log cannot be compacted and will grow");
+                }
             }
-            Err(_) => {}
         }
     }
 }
 
-async fn pass(pool: &Pool, retention: Duration) -> Result<u64, sqlx::Error> {
-    let pass = async { compact(&mut *pool.get().await?, retention).await };
+async fn pass(pool: &Pool, retention: Duration, limit: i64) -> Result<u64, sqlx::Error> {
+    let pass = async { compact(&mut *pool.get().await?, retention, limit).await };
     timeout(PASS_TIMEOUT, pass).await.unwrap_or_else(|_| Err(session::silence(PASS_TIMEOUT)))
 }
 
-/// Folds rows that have been visible for longer than `retention`, 100,000 at most; says how many. Only
+/// Folds rows that have been visible for longer than `retention`, `limit` at most; says how many. Only
 /// one node at a time does it, and the others do nothing.
 ///
 /// The turn is a row of ours, which only this server may lock: an advisory lock can be held for ever by
@@ -83,6 +87,7 @@ async fn pass(pool: &Pool, retention: Duration) -> Result<u64, sqlx::Error> {
 pub async fn compact(
     connection: &mut PgConnection,
     retention: Duration,
+    limit: i64,
 ) -> Result<u64, sqlx::Error> {
     const TURN: &str = "select from dashboard.meta for update skip locked";
     let mut transaction = connection.begin().await?;
@@ -92,7 +97,7 @@ pub async fn compact(
     sqlx::query("set local statement_timeout = '8s'").execute(&mut *transaction).await?;
     let folded: i64 = sqlx::query_scalar(FOLD)
         .bind(retention.as_secs_f64())
-        .bind(PASS_ROWS)
+        .bind(limit)
         .fetch_one(&mut *transaction)
         .await?;
     transaction.commit().await?;

@@ -236,6 +236,8 @@ async fn what_is_rolled_back_leaves_nothing() {
 #[tokio::test]
 async fn bad_rows_are_refused_by_the_tables() {
     let long = "x".repeat(201);
+    // Of no session, and so of no user.
+    let user = "x".repeat(256);
     let moc = |columns: &str, values: &str| {
         format!("insert into dashboard.mocs (user_id, {columns}) values ('ada', {values})")
     };
@@ -248,6 +250,10 @@ async fn bad_rows_are_refused_by_the_tables() {
         moc("title, theme, created_at", "'x', 'y', 'infinity'"),
         "insert into dashboard.moc_parts values (gen_random_uuid(), 'p', 1, 1)".to_owned(),
         "insert into dashboard.inventory values ('ada', 'p', 1, -1, 0)".to_owned(),
+        format!("insert into dashboard.mocs (user_id, title, theme) values ('{user}', 'x', 'y')"),
+        format!("insert into dashboard.inventory values ('{user}', 'p', 1, 1, 0)"),
+        format!("insert into dashboard.sets (user_id, title, theme) values ('{user}', 'x', 'y')"),
+        format!("insert into dashboard.wishlist_items (user_id, title) values ('{user}', 'x')"),
     ];
     with_database(|db| async move {
         for statement in cases {

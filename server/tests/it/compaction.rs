@@ -16,7 +16,7 @@ async fn compact(db: &TestDb, retention: Duration) -> u64 {
 }
 
 async fn compact_in(pool: &PgPool, retention: Duration) -> u64 {
-    compact::compact(&mut pool.acquire().await.unwrap(), retention).await.unwrap()
+    compact::compact(&mut pool.acquire().await.unwrap(), retention, 1_000).await.unwrap()
 }
 
 async fn rows(db: &TestDb) -> i64 {

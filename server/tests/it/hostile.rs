@@ -114,7 +114,7 @@ async fn run(session: &mut PgConnection, statement: &str) -> Result<(), sqlx::Er
 }
 
 #[tokio::test]
-async fn functions_look_names_up_in_the_system_first_and_are_nobody_elses_to_call() {
+async fn functions_look_names_up_in_the_system_first_and_nothing_of_ours_is_anothers() {
     const LOOSE: &str = "
         select coalesce(string_agg(oid::regprocedure::text, ', '), '')
         from pg_proc
@@ -124,19 +124,63 @@ async fn functions_look_names_up_in_the_system_first_and_are_nobody_elses_to_cal
                    select from aclexplode(coalesce(proacl, acldefault('f', proowner))) as acl
                    where acl.grantee <> proowner
                ))";
+    const OPEN: &str = "
+        select coalesce(string_agg(oid::regclass::text, ', '), '')
+        from pg_class, aclexplode(relacl) as acl
+        where relnamespace = 'dashboard'::regnamespace and acl.grantee <> relowner
+          and relname not in ('mocs', 'moc_parts', 'inventory', 'sets', 'wishlist_items', 'moc_details')";
     let (name, url) = create_database().await;
     let options = PgConnectOptions::from_str(&url).unwrap();
     let mut session = options.connect().await.unwrap();
-    // Whatever new functions are to be open to by this role's own defaults.
-    run(&mut session, "alter default privileges grant execute on functions to pg_monitor")
-        .await
-        .unwrap();
+    // To whom this role's own defaults open what is new.
+    for what in ["functions", "tables", "sequences"] {
+        let open = format!("alter default privileges grant all on {what} to pg_monitor");
+        run(&mut session, &open).await.unwrap();
+    }
     let database = Database::open(&config(&url)).await.unwrap();
     let loose: String = sqlx::query_scalar(LOOSE).fetch_one(&mut session).await.unwrap();
+    let open: String = sqlx::query_scalar(OPEN).fetch_one(&mut session).await.unwrap();
     database.close().await;
     drop(session);
     drop_database(&name).await;
-    assert_eq!(loose, "");
+    assert_eq!((loose.as_str(), open.as_str()), ("", ""));
+}
+
+/// From when every role could call every function.
+#[tokio::test]
+async fn a_trigger_that_another_made_of_our_function_is_gone() {
+    const STEP: &str = include_str!("../../sources/standalone/0006_private_functions.sql");
+    const TRIGGERS: &str = "
+        select string_agg(pg_get_triggerdef(t.oid), ';' order by tgrelid::regclass::text, tgname::text)
+        from pg_trigger as t join pg_class as c on c.oid = tgrelid
+        where relnamespace = 'dashboard'::regnamespace and not tgisinternal";
+    with_database(|db: TestDb| async move {
+        let before: String = db.one(TRIGGERS).await;
+        let mut writer = Writer::login(&db).await;
+        let role = writer.role.clone();
+        db.run(&format!(
+            "create schema app_{role} authorization {role};
+             grant execute on function dashboard.sets_inserted() to {role}"
+        ))
+        .await;
+        writer.run(&format!("set search_path = app_{role}")).await.unwrap();
+        writer.run("create type mine as (a text)").await.unwrap();
+        writer.prepare_to_grab(&format!("app_{role}"), "value mine", "text", "'x'").await;
+        for plant in [
+            "create cast (mine as text) with function grab(mine) as assignment",
+            "create table trap (user_id mine)",
+            "create trigger trap after insert on trap referencing new table as new_rows
+             for each statement execute function dashboard.sets_inserted()",
+        ] {
+            writer.run(plant).await.unwrap();
+        }
+        // The limits of columns are there already.
+        db.run(STEP.split_once("-- No session has").unwrap().0).await;
+        writer.run("insert into trap values (row('x'))").await.unwrap();
+        writer.assert_harmless(&db).await;
+        assert_eq!(db.one::<String>(TRIGGERS).await, before);
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -263,8 +307,8 @@ async fn a_writer_keeps_no_other_waiting() {
         ada.event().await;
         let mut other = db.connection().await;
         let compacted = dashboard_server::push::compact::compact;
-        compacted(&mut other, std::time::Duration::ZERO).await.unwrap();
-        let folded = compacted(&mut other, std::time::Duration::ZERO).await.unwrap();
+        compacted(&mut other, std::time::Duration::ZERO, 1_000).await.unwrap();
+        let folded = compacted(&mut other, std::time::Duration::ZERO, 1_000).await.unwrap();
         assert!(folded > 0);
         writer.assert_harmless(&db).await;
     })

@@ -190,6 +190,26 @@ async fn at_the_start() {
     println!("{}", said.lines().last().unwrap_or_default());
 }
 
+/// The session that migrates is dead, and new ones are not.
+#[tokio::test]
+async fn at_a_migration_and_another_node_goes_on() {
+    for step in ["create schema", "CREATE TABLE IF NOT EXISTS dashboard.migrations"] {
+        let cluster = OwnCluster::start().await;
+        let link = DatabaseLink::to(&cluster.url()).await;
+        link.silence_at(step);
+        let forget = async {
+            link.until_silent().await;
+            link.end_silence(Caught::Forgotten);
+        };
+        let (said, ()) = tokio::join!(Process::refused(link.url(), &[]), forget);
+        assert!(said.contains("does not answer"), "{said}");
+        // It is not kept from migrating, though the dead session had the library's lock.
+        let second = Process::start(&cluster.url(), &["--database-wait-s", "60"]).await;
+        let screen = open_screen(&second);
+        screen.until_status(Status::Live).await;
+    }
+}
+
 /// Ends sessions of the server. Statements are new to those that take their place.
 async fn end_sessions(db: &mut PgConnection, which: &str) {
     let end = format!(
