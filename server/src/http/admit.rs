@@ -60,7 +60,8 @@ fn pass(app: &App, request: &Request) -> Result<Address, ApiError> {
     let address = request.extensions().get().copied().ok_or(bad("Unknown sender"))?;
     app.gate.request(address)?;
     if app.config.behind_proxy && !is_forwarded_https(request.headers()) {
-        return Err(ApiError::Forbidden("HTTPS is required"));
+        // Not 403, which ends a session: this is no fault of it.
+        return Err(bad("HTTPS is required"));
     }
     if origin::is_ambiguous(request.uri(), request.headers()) {
         return Err(bad("The request names more than one host"));

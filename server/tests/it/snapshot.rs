@@ -316,7 +316,7 @@ async fn behind_a_proxy_plain_requests_are_refused() {
         let (server, test) = start(config).await;
         let bearer = format!("Bearer {}", access("ada"));
         let (status, body) = error(&test, "/api/dashboard", &[("authorization", &bearer)]).await;
-        assert_eq!((status, &body["message"]), (403, &json!("HTTPS is required")));
+        assert_eq!((status, &body["message"]), (400, &json!("HTTPS is required")));
         let headers = [("authorization", bearer.as_str()), ("x-forwarded-proto", "https")];
         let response = test.get("/api/dashboard", &headers).await;
         assert_eq!(response.status(), 200);

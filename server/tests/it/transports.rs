@@ -121,7 +121,7 @@ async fn what_is_refused_before_can_be_read_too() {
         let (server, test) = start(config).await;
         let path = "/socket.io/?EIO=4&transport=polling";
         let told = ask(&test, Method::GET, path, &[("origin", ALLOWED)]).await;
-        assert_eq!((told.0, told.2.as_str()), (403, "HTTPS is required"));
+        assert_eq!((told.0, told.2.as_str()), (400, "HTTPS is required"));
         assert_eq!(header(&told, "access-control-allow-origin"), ALLOWED);
         for method in [Method::GET, Method::OPTIONS] {
             let headers = [
