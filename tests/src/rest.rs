@@ -87,9 +87,28 @@ impl Rest {
         self.send(path, self.client.post(format!("{}{path}", self.base)).body(body)).await
     }
 
-    /// The snapshot of whoever the credential names; it must succeed.
+    /// GET, asked again after a 503, as clients do: a busy machine may answer "not now" to some of
+    /// many that ask at once.
+    pub async fn get_when_served(
+        &self,
+        path: &str,
+        who: &Credential,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        within(&format!("an answer to {path} other than 503"), async {
+            loop {
+                let answer = self.get(path, who, headers).await;
+                if answer.status != 503 {
+                    return answer;
+                }
+            }
+        })
+        .await
+    }
+
+    /// The snapshot of the user whom the credential names; it must succeed, if not at once.
     pub async fn snapshot(&self, who: &Credential) -> (DashboardView, SnapshotTag) {
-        let answer = self.get("/api/dashboard", who, &[]).await;
+        let answer = self.get_when_served("/api/dashboard", who, &[]).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         (answer.json(), answer.tag())
     }
@@ -97,7 +116,7 @@ impl Rest {
     /// The snapshot, unless it is still the one with that tag.
     pub async fn snapshot_if_none_match(&self, who: &Credential, tag: &SnapshotTag) -> Answer {
         let tag = tag.to_string();
-        self.get("/api/dashboard", who, &[(IF_NONE_MATCH.as_str(), &tag)]).await
+        self.get_when_served("/api/dashboard", who, &[(IF_NONE_MATCH.as_str(), &tag)]).await
     }
 
     async fn send(&self, path: &str, request: reqwest::RequestBuilder) -> Answer {

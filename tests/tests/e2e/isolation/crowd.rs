@@ -213,7 +213,8 @@ impl Crowd {
     }
 
     async fn assert_snapshot_is(&self, at: usize, user: &User) {
-        let answer = self.rest.get("/api/dashboard", &self.app.bearer(&user.id), &[]).await;
+        let who = self.app.bearer(&user.id);
+        let answer = self.rest.get_when_served("/api/dashboard", &who, &[]).await;
         assert_eq!(answer.status, 200);
         assert_only_own(&answer.body, at, &self.marks);
         let view: shared_types::DashboardView = answer.json();
