@@ -140,7 +140,7 @@ impl Gate {
     }
 
     /// Notes that a session from that address was not accepted. An error once there were too many:
-    /// then a request is told to wait, and the log has no line for a socket. Sessions that are
+    /// then a request is answered 429, and the log has no line for a socket. Sessions that are
     /// accepted never get here, so who shares an address with an attacker does not suffer. How
     /// many are checked is bounded by the rate of requests: a socket has one attempt.
     pub(crate) fn auth_failure(&self, address: Address) -> Result<(), TooMany> {

@@ -1,4 +1,4 @@
-//! A node is told to stop, and its clients go to another one.
+//! A node stops on a signal, and its clients go to another one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

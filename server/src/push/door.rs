@@ -113,8 +113,8 @@ impl Door {
     fn refuse(&self, connection: &Arc<Connection>, error: AuthError) -> Refused {
         let is_attempt = !matches!(error, AuthError::Missing | AuthError::KeysUnavailable);
         if is_attempt && self.gate.auth_failure(connection.address).is_err() {
-            // An address that tries so often gets no more lines in the log. Each of its sockets is told
-            // all the same: to guess would be left to the honest ones among them.
+            // An address that tries so often gets no more lines in the log. Each of its sockets gets
+            // the answer all the same: the honest ones among them would have to guess.
             self.metrics.refused(error.label());
             connection.close_soon(AUTH_FAILURES);
             Refused::Session
