@@ -17,11 +17,13 @@ mod gate;
 mod http;
 pub mod metrics;
 mod net;
+pub mod projector;
 pub mod push;
 mod reads;
 mod router;
 mod secret;
 mod server;
+pub mod source;
 pub mod telemetry;
 
 pub use config::{Config, Environment, LogFormat};

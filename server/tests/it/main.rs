@@ -26,6 +26,8 @@ mod plans;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod projector;
+#[cfg(test)]
 mod push;
 #[cfg(test)]
 mod refusals;

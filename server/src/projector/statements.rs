@@ -1,0 +1,272 @@
+//! The SQL that projects a feed's rows: read what the source's query yields for some keys, put right what
+//! the contract cannot express, compare with what is projected, write what differs, and say who sees it.
+//!
+//! Each is one statement, so what it compares is what it writes, and a change whose net effect is nothing
+//! writes nothing. `$1` are the keys, `$2` the feed's number.
+
+use crate::source::{Feed, Kind};
+
+/// What a statement returns: a row for each user who sees something new, and one for each key that the
+/// query yielded more than once.
+#[derive(sqlx::FromRow)]
+pub(super) struct Touched {
+    pub(super) user_id: Option<String>,
+    pub(super) sections: Option<i16>,
+    /// MOCs that are new, where nothing else has happened to the recent list.
+    pub(super) added: Option<Vec<uuid::Uuid>>,
+    pub(super) twice: Option<String>,
+}
+
+/// What a query yields, and how it is put right. Whatever an application's rows hold, they are shown as
+/// well as they can be; each value that had to be changed is marked in `oddities`.
+struct Column {
+    name: &'static str,
+    /// SQL over `given`.
+    value: &'static str,
+    /// SQL: whether the value is not what was given.
+    is_odd: &'static str,
+    /// Its bit in `oddities`.
+    bit: i32,
+}
+
+/// A row without an owner is nobody's, and one with an id as long as this fits into no index.
+const OWNER: Column = Column {
+    name: "owner",
+    value: "given.user_id::text",
+    is_odd: "coalesce(octet_length(given.user_id::text), 0) not between 1 and 255",
+    bit: 1,
+};
+/// A word that is none of the three could mean any of them.
+const BUILD_STATUS: Column = Column {
+    name: "build_status",
+    value: "case when given.build_status::text in ('ADDED', 'IN_PROGRESS', 'BUILT')
+                 then given.build_status::text else 'ADDED' end::dashboard.build_status",
+    is_odd: "coalesce(given.build_status::text not in ('ADDED', 'IN_PROGRESS', 'BUILT'), true)",
+    bit: 2,
+};
+/// The bits that leave a row out.
+const LEFT_OUT: i32 = OWNER.bit | BUILD_STATUS.bit;
+
+const TITLE: Column = Column {
+    name: "title",
+    value: "left(coalesce(nullif(given.title::text, ''), 'Untitled'), 200)",
+    is_odd: "coalesce(char_length(given.title::text), 0) not between 1 and 200",
+    bit: 4,
+};
+const THEME: Column = Column {
+    name: "theme",
+    value: "left(coalesce(nullif(btrim(given.theme::text), ''), 'Uncategorized'), 200)",
+    is_odd: "coalesce(char_length(btrim(given.theme::text)), 0) not between 1 and 200",
+    bit: 8,
+};
+/// The contract's rule for pictures: an absolute http(s) URL without blanks.
+const COVER_IMAGE_URL: Column = Column {
+    name: "cover_image_url",
+    value: "case when octet_length(given.cover_image_url::text) <= 2048
+                  and given.cover_image_url::text
+                      ~ '^https?://[^/[:space:][:cntrl:]][^[:space:][:cntrl:]]*$'
+                 then given.cover_image_url::text end",
+    is_odd: "octet_length(given.cover_image_url::text) > 2048
+             or given.cover_image_url::text
+                !~ '^https?://[^/[:space:][:cntrl:]][^[:space:][:cntrl:]]*$'",
+    bit: 16,
+};
+const CREATED_AT: Column = Column {
+    name: "created_at",
+    value: "least(greatest(given.created_at::timestamptz, '1900-01-01Z'), '9999-12-31Z')",
+    is_odd: "coalesce(given.created_at::timestamptz not between '1900-01-01Z' and '9999-12-31Z', true)",
+    bit: 32,
+};
+const UPDATED_AT: Column = Column {
+    name: "updated_at",
+    value: "least(greatest(given.updated_at::timestamptz, '1900-01-01Z'), '9999-12-31Z')",
+    is_odd: "coalesce(given.updated_at::timestamptz not between '1900-01-01Z' and '9999-12-31Z', true)",
+    bit: 32,
+};
+/// A missing count is none: `greatest` passes over a null.
+const TOTAL_PARTS: Column = Column {
+    name: "total_parts",
+    value: "least(greatest(given.total_parts::numeric, 0), 2147483647)::integer",
+    is_odd: "given.total_parts::numeric not between 0 and 2147483647",
+    bit: 64,
+};
+const COVERED_PARTS: Column = Column {
+    name: "covered_parts",
+    value: "least(greatest(given.covered_parts::numeric, 0),
+                  greatest(given.total_parts::numeric, 0), 2147483647)::integer",
+    is_odd: "given.covered_parts::numeric not between 0 and 2147483647",
+    bit: 64,
+};
+const CONTENT: Column =
+    Column { name: "content", value: "coalesce(given.content::text, '')", is_odd: "false", bit: 0 };
+
+const OF_MOCS: [Column; 8] = [
+    TITLE,
+    THEME,
+    BUILD_STATUS,
+    COVER_IMAGE_URL,
+    CREATED_AT,
+    UPDATED_AT,
+    COVERED_PARTS,
+    TOTAL_PARTS,
+];
+
+/// The statement for a feed.
+pub(super) fn project(feed: &Feed) -> String {
+    // Where rows only count, any difference is seen in the same sections.
+    match feed.kind {
+        Kind::Mocs => statement(feed, &OF_MOCS, &MOCS_DERIVED, MOCS_TOUCHED),
+        Kind::Sets => statement(feed, &[THEME], &[], &owners(2)),
+        Kind::Wishlist => statement(feed, &[], &[], &owners(1)),
+        Kind::Fact => statement(feed, &[CONTENT], &[], &owners(0)),
+    }
+}
+
+/// Columns that follow from the others: name and SQL over `judged`.
+const MOCS_DERIVED: [(&str, &str); 3] = [
+    // Clients take UUIDs only; any other key makes one, always the same.
+    (
+        "id",
+        "case when key ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then key::uuid
+              else overlay(overlay(left(encode(sha256(convert_to(key, 'UTF8')), 'hex'), 32)
+                                   placing '8' from 13) placing 'a' from 17)::uuid end",
+    ),
+    // Rounded down, but a MOC that is partly covered never reads as 0 or 100.
+    (
+        "coverage_percentage",
+        "case when covered_parts = 0 then 0
+              when covered_parts = total_parts then 100
+              else greatest(1, covered_parts::bigint * 100 / total_parts)::integer end",
+    ),
+    (
+        "coverage_status",
+        "case when covered_parts = 0 then 'NONE'
+              when covered_parts = total_parts then 'FULL_INVENTORY'
+              else 'PARTIAL_ORDERED' end::dashboard.coverage_status",
+    ),
+];
+
+/// A MOC that keeps its owner shows what differs; any other has left one collection or entered one.
+const MOCS_TOUCHED: &str = "
+    select user_id,
+           case when build_status <> old_build_status or coverage_status <> old_coverage_status
+                then 1 else 0 end
+         | case when theme <> old_theme then 2 else 0 end
+         | case when (title, theme, build_status, cover_image_url, created_at) is distinct from
+                     (old_title, old_theme, old_build_status, old_cover_image_url, old_created_at)
+                then 4 else 0 end
+         | case when (coverage_status = 'PARTIAL_ORDERED' or old_coverage_status = 'PARTIAL_ORDERED')
+                 and (title, theme, build_status, coverage_percentage, coverage_status, updated_at)
+                     is distinct from
+                     (old_title, old_theme, old_build_status, old_coverage_percentage,
+                      old_coverage_status, old_updated_at)
+                then 8 else 0 end as sections,
+           false as is_new, id
+    from diff
+    where user_id = old_user_id
+    union all
+    select old_user_id, case old_coverage_status when 'PARTIAL_ORDERED' then 15 else 7 end,
+           false, old_id
+    from diff
+    where old_user_id is not null and user_id is distinct from old_user_id
+    union all
+    select user_id, case coverage_status when 'PARTIAL_ORDERED' then 15 else 7 end, true, id
+    from diff
+    where user_id is not null and user_id is distinct from old_user_id";
+
+fn owners(sections: i16) -> String {
+    format!(
+        "select user_id, {sections} as sections, false as is_new, null::uuid as id
+         from (select old_user_id as user_id from diff union select user_id from diff) as owners
+         where user_id is not null"
+    )
+}
+
+fn statement(feed: &Feed, columns: &[Column], derived: &[(&str, &str)], touched: &str) -> String {
+    let table = feed.kind.table();
+    // A line of its own ends a comment at the query's end.
+    let query = feed.query.trim_end().trim_end_matches(';');
+    let given = listed(columns, |column| format!("yielded.{}", column.name));
+    let values = listed(columns, |column| format!("{} as {}", column.value, column.name));
+    let oddities = std::iter::once(&OWNER)
+        .chain(columns)
+        .map(|column| format!("case when {} then {} else 0 end", column.is_odd, column.bit))
+        .collect::<Vec<_>>()
+        .join("\n | ");
+    let plain = listed(columns, |column| column.name.to_owned());
+    let computed = listed(derived, |(name, value)| format!("{value} as {name}"));
+
+    let derived = derived.iter().map(|(name, _)| *name);
+    let names: Vec<_> = ["user_id", "oddities"]
+        .into_iter()
+        .chain(columns.iter().map(|column| column.name))
+        .chain(derived)
+        .collect();
+    let of = |side: &str| {
+        let columns: Vec<_> = names.iter().map(|name| format!("{side}.{name}")).collect();
+        columns.join(", ")
+    };
+    let old = listed(&names, |name| format!("was.{name} as old_{name}"));
+    let set: Vec<_> = names.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+    // Facts are seen in no section: who owns one is of interest all the same.
+    let is_seen = if feed.kind == Kind::Fact { "true" } else { "bit_or(sections) <> 0" };
+    format!(
+        "with given as materialized (
+            select yielded.id::text collate \"C\" as key, yielded.user_id{given}
+            from (
+{query}
+            ) as yielded
+            where yielded.id::text = any ($1::text[])
+        ),
+        judged as (
+            select key, {owner} as owner{values},
+                   {oddities} as oddities
+            from given
+        ),
+        fresh as materialized (
+            select key, case when oddities & {LEFT_OUT} = 0 then owner end as user_id, oddities
+                   {plain}{computed}
+            from judged
+        ),
+        was as materialized (
+            select * from dashboard.{table} where feed = $2 and key = any ($1::text[])
+        ),
+        diff as materialized (
+            select coalesce(fresh.key, was.key) as key, fresh.key is not null as stays,
+                   {fresh}{old}
+            from fresh
+            full join was on was.key = fresh.key
+            where fresh.key is null or was.key is null or ({fresh}) is distinct from ({was})
+        ),
+        gone as (
+            delete from dashboard.{table} as row
+            using diff
+            where row.feed = $2 and row.key = diff.key and not diff.stays
+        ),
+        kept as (
+            insert into dashboard.{table} (feed, key, {list})
+            select $2, key, {list} from diff where stays
+            on conflict (feed, key) do update set {set}
+        ),
+        touched as ({touched})
+        select user_id, bit_or(sections)::int2 as sections,
+               case when bool_and(is_new) filter (where sections & 4 <> 0)
+                    then array_agg(id) filter (where is_new) end as added,
+               null::text as twice
+        from touched
+        group by user_id
+        having {is_seen}
+        union all
+        select null, null, null, key from fresh group by key having count(*) > 1",
+        owner = OWNER.value,
+        fresh = of("fresh"),
+        was = of("was"),
+        list = names.join(", "),
+        set = set.join(", "),
+    )
+}
+
+/// One after the other, each with a comma before it.
+fn listed<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
+    items.iter().flat_map(|item| [", ".to_owned(), text(item)]).collect()
+}

@@ -1,0 +1,164 @@
+//! Takes the notes that have become visible since the last look.
+//!
+//! Rows that were deleted stay in the table for as long as some snapshot may see them: a look at all of it
+//! would slow down with each note behind a long transaction. So a look passes over what the last one has
+//! seen, by transaction number. That is a cursor, and a cursor that moved too far would lose notes for
+//! good: so it moves only once what was taken is committed, and every few seconds, and after each failure,
+//! a look does without.
+
+use std::time::{Duration, Instant};
+
+use sqlx::Row;
+use sqlx::postgres::{PgConnection, PgRow};
+
+/// How often a look does without the cursor.
+const WHOLE_LOOK: Duration = Duration::from_secs(10);
+/// How many notes, and how many keys, are taken at once at most.
+const MAX_NOTES: i64 = 4_000;
+const MAX_KEYS: i64 = 50_000;
+/// What one transaction may note to count as small.
+const SMALL_KEYS: i64 = 50;
+/// A snapshot that has seen nothing.
+const NOTHING: &str = "3:3:";
+
+/// The look into the outbox.
+#[derive(Debug, Default)]
+pub(super) struct Take {
+    /// What the last look saw, once all of it was taken.
+    cursor: Option<String>,
+    /// The same of the look that is not committed yet.
+    next: Option<String>,
+    looked_whole: Option<Instant>,
+}
+
+/// What a look has found.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// How many notes were taken.
+    pub(super) notes: usize,
+    /// More are there.
+    pub(super) has_more: bool,
+    /// The keys of small transactions, by watch.
+    pub(super) small: Vec<(i16, Vec<Option<String>>)>,
+}
+
+impl Take {
+    /// The caller holds the turn.
+    pub(super) async fn notes(
+        &mut self,
+        connection: &mut PgConnection,
+    ) -> Result<Taken, sqlx::Error> {
+        if self.looked_whole.is_none_or(|at| at.elapsed() > WHOLE_LOOK) {
+            self.cursor = None;
+        }
+        let is_whole = self.cursor.is_none();
+        let since = self.cursor.as_deref().unwrap_or(NOTHING);
+        let rows = sqlx::query(TAKE)
+            .bind(since)
+            .bind(MAX_NOTES)
+            .bind(MAX_KEYS)
+            .bind(SMALL_KEYS)
+            .fetch_all(connection)
+            .await?;
+        let mut taken = Taken::default();
+        for row in &rows {
+            self.read(row, &mut taken)?;
+        }
+        if is_whole && !taken.has_more {
+            self.looked_whole = Some(Instant::now());
+        }
+        Ok(taken)
+    }
+
+    fn read(&mut self, row: &PgRow, taken: &mut Taken) -> Result<(), sqlx::Error> {
+        if let Some(snapshot) = row.try_get::<Option<String>, _>("snapshot")? {
+            taken.notes = usize::try_from(row.try_get::<i64, _>("notes")?).unwrap_or_default();
+            taken.has_more = row.try_get("has_more")?;
+            self.next = (!taken.has_more).then_some(snapshot);
+        } else {
+            taken.small.push((row.try_get("watch")?, row.try_get("keys")?));
+        }
+        Ok(())
+    }
+
+    /// What was taken last is committed.
+    pub(super) fn confirm(&mut self) {
+        if let Some(next) = self.next.take() {
+            self.cursor = Some(next);
+        }
+    }
+
+    /// Whether what was taken is committed is not known.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// The two arms keep a kept plan from reading the whole index, as one condition with `or` would. Small
+/// transactions are taken first, whatever else there is; of the others, as they are, what the limits allow.
+const TAKE: &str = "
+    with seen as materialized (
+        select pg_current_snapshot()::text as snapshot
+    ),
+    visible as materialized (
+        (select ctid as place, xid, id, coalesce(size, 0) as size
+         from dashboard.outbox
+         where xid >= pg_snapshot_xmax($1::pg_snapshot)
+         order by xid, id
+         limit $2 + 1)
+        union all
+        (select ctid, xid, id, coalesce(size, 0)
+         from dashboard.outbox
+         where xid = any (array(select pg_snapshot_xip($1::pg_snapshot)))
+         limit $2 + 1)
+    ),
+    weighed as materialized (
+        select place, of_xid <= $4 as is_small,
+               row_number() over in_turn as notes, sum(size) over in_turn - size as keys_before
+        from (select *, sum(greatest(size, 1)) over (partition by xid) as of_xid from visible) as noted
+        window in_turn as (order by of_xid, xid, id)
+    ),
+    chosen as materialized (
+        select place, is_small from weighed where notes <= $2 and keys_before < $3
+    ),
+    taken as (
+        delete from dashboard.outbox
+        where ctid = any (array(select place from chosen))
+        returning ctid as place, xid, id, watch, size, keys
+    ),
+    judged as materialized (
+        select taken.*, chosen.is_small from taken join chosen on chosen.place = taken.place
+    ),
+    moved as (
+        insert into dashboard.pending (watch, keys, is_bulk, xid)
+        select watch, keys, true, xid
+        from judged
+        where not is_small and size > 20
+        union all
+        select watch, array_agg(key order by id, place), true, xid
+        from (
+            select watch, xid, id, key, noted.place,
+                   (row_number() over (partition by watch, xid order by id, noted.place) - 1) / 840 as part
+            from judged
+            cross join lateral unnest(keys) with ordinality as noted (key, place)
+            where not is_small and size <= 20
+        ) as scattered
+        group by watch, xid, part
+    ),
+    swept as (
+        -- It may have been any row.
+        insert into dashboard.pending (watch, keys, is_bulk)
+        select distinct watch, '{}'::text[], true
+        from judged
+        where keys is null
+    )
+    select snapshot, (select count(*) from taken) as notes,
+           (select count(*) from visible) > (select count(*) from chosen) as has_more,
+           null::int2 as watch, null::text[] as keys
+    from seen
+    union all
+    select null, null, null, watch, array_agg(key order by id, noted.place)
+    from judged
+    cross join lateral unnest(keys) with ordinality as noted (key, place)
+    where is_small
+    group by watch";

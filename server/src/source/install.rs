@@ -1,0 +1,185 @@
+//! Puts a source's triggers onto an application's tables, in short steps, and takes them off again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection};
+use tokio::time::sleep;
+
+use super::triggers::{self, PREFIX};
+use super::{Source, Watch};
+
+/// How long a step waits for a table: the application's writes wait behind it.
+const LOCK_TIMEOUT: &str = "100ms";
+/// How often a step is tried where another transaction holds the table.
+const ATTEMPTS: u32 = 60;
+/// How long it then waits for that transaction to end, without holding anyone up.
+const PAUSE: Duration = Duration::from_millis(500);
+
+const SCHEMA: [&str; 2] = [
+    include_str!("../../schema/0001_outbox.sql"),
+    include_str!("../../schema/0002_read_model.sql"),
+];
+
+/// A source in a database: the numbers that its watches and feeds have there.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    /// What was installed.
+    pub source: Source,
+    pub(crate) watches: HashMap<Watch, i16>,
+    /// In the order of the source's feeds.
+    pub(crate) feeds: Vec<i16>,
+}
+
+/// Why a source cannot be installed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A table is in use by a transaction that does not end.
+    #[error("{0} is locked by a transaction that does not end; end it, and try again")]
+    Locked(String),
+}
+
+/// Installs a source: afterwards each change of its tables is noted, and all of its rows are owed a look.
+/// What is there already stays; so it can be repeated after a failure.
+///
+/// # Errors
+/// See [`InstallError`].
+pub async fn install(
+    connection: &mut PgConnection,
+    source: &Source,
+) -> Result<Installed, InstallError> {
+    make_schema(connection).await?;
+    let installed = register(connection, source).await?;
+    for (watch, &number) in &installed.watches {
+        let functions = triggers::functions(watch, number).join(";\n");
+        sqlx::raw_sql(AssertSqlSafe(functions)).execute(&mut *connection).await?;
+        patiently(connection, &watch.table, &triggers::triggers(&watch.table, number)).await?;
+    }
+    for feed in &installed.feeds {
+        // Only now: a row that was touched before its trigger was there is found by this.
+        sqlx::query(
+            "insert into dashboard.sweeps (feed) values ($1)
+             on conflict (feed) do update set again = true",
+        )
+        .bind(feed)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(installed)
+}
+
+/// Takes our triggers off all tables, and the schema away. The application's tables stay as they were
+/// before [`install`].
+///
+/// # Errors
+/// See [`InstallError`].
+pub async fn uninstall(connection: &mut PgConnection) -> Result<(), InstallError> {
+    let triggers: Vec<(String, Vec<String>)> = sqlx::query_as(
+        "select format('%I.%I', n.nspname, c.relname), array_agg(t.tgname::text)
+         from pg_trigger as t
+         join pg_class as c on c.oid = t.tgrelid
+         join pg_namespace as n on n.oid = c.relnamespace
+         join pg_proc as p on p.oid = t.tgfoid
+         where not t.tgisinternal and t.tgname ^@ $1
+           and p.pronamespace = to_regnamespace('dashboard')
+         group by n.nspname, c.relname",
+    )
+    .bind(PREFIX)
+    .fetch_all(&mut *connection)
+    .await?;
+    for (table, triggers) in triggers {
+        let drops: Vec<_> = triggers
+            .iter()
+            .map(|trigger| format!("drop trigger if exists {trigger} on {table}"))
+            .collect();
+        patiently(connection, &table, &drops).await?;
+    }
+    sqlx::raw_sql("drop schema if exists dashboard cascade").execute(connection).await?;
+    Ok(())
+}
+
+async fn make_schema(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let exists: bool = sqlx::query_scalar("select to_regclass('dashboard.outbox') is not null")
+        .fetch_one(&mut *connection)
+        .await?;
+    if exists {
+        return Ok(());
+    }
+    let mut transaction = connection.begin().await?;
+    sqlx::raw_sql("create schema if not exists dashboard").execute(&mut *transaction).await?;
+    for statements in SCHEMA {
+        sqlx::raw_sql(statements).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
+}
+
+async fn register(
+    connection: &mut PgConnection,
+    source: &Source,
+) -> Result<Installed, sqlx::Error> {
+    let mut watches = HashMap::new();
+    for watch in source.watches() {
+        let number: i16 = sqlx::query_scalar(
+            "with known as (
+                 select number from dashboard.watches where table_name = $1 and key_columns = $2
+             ), made as (
+                 insert into dashboard.watches (table_name, key_columns)
+                 select $1, $2 where not exists (select from known) returning number
+             )
+             select number from known union all select number from made",
+        )
+        .bind(&watch.table)
+        .bind(&watch.key)
+        .fetch_one(&mut *connection)
+        .await?;
+        watches.insert(watch.clone(), number);
+    }
+    let mut feeds = Vec::new();
+    for feed in &source.feeds {
+        let number = sqlx::query_scalar(
+            "insert into dashboard.feeds (name, kind) values ($1, $2)
+             on conflict (name) do update set kind = excluded.kind
+             returning number",
+        )
+        .bind(&feed.name)
+        .bind(feed.kind.name())
+        .fetch_one(&mut *connection)
+        .await?;
+        feeds.push(number);
+    }
+    Ok(Installed { source: source.clone(), watches, feeds })
+}
+
+/// Runs the statements in one transaction that waits only a moment for the table, again and again.
+async fn patiently(
+    connection: &mut PgConnection,
+    table: &str,
+    statements: &[String],
+) -> Result<(), InstallError> {
+    let text = format!("set local lock_timeout = '{LOCK_TIMEOUT}';\n{}", statements.join(";\n"));
+    for _ in 0..ATTEMPTS {
+        let mut transaction = connection.begin().await?;
+        let done = sqlx::raw_sql(AssertSqlSafe(text.clone())).execute(&mut *transaction).await;
+        match done {
+            Ok(_) => return Ok(transaction.commit().await?),
+            Err(error) if is_locked(&error) => {
+                transaction.rollback().await?;
+                tracing::info!(table, "another transaction holds the table; trying again");
+                sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(InstallError::Locked(table.to_owned()))
+}
+
+/// A lock that could not be had in time, or a deadlock.
+fn is_locked(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.is_some_and(|code| code == "55P03" || code == "40P01")
+}
