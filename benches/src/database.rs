@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use private_postgres::{Cluster, Options};
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{Executor, PgPool};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -65,9 +66,28 @@ impl Database {
         Ok(database)
     }
 
+    /// Another database of the cluster, made if it is not there: its address, and connections.
+    pub(crate) async fn other(&self, name: &str) -> anyhow::Result<(String, PgPool)> {
+        self.cluster.create_database(name)?;
+        let url = self.cluster.url(name);
+        let pool = PgPoolOptions::new().max_connections(100).connect(&url).await?;
+        Ok((url, pool))
+    }
+
     /// Runs `pgbench`: transactions per second, and their mean latency in milliseconds.
     pub(crate) async fn pgbench(
         &self,
+        script: &str,
+        clients: usize,
+        seconds: u32,
+    ) -> anyhow::Result<(f64, f64)> {
+        self.pgbench_on(&self.url, script, clients, seconds).await
+    }
+
+    /// The same on another database of the cluster.
+    pub(crate) async fn pgbench_on(
+        &self,
+        url: &str,
         script: &str,
         clients: usize,
         seconds: u32,
@@ -77,7 +97,7 @@ impl Database {
         let mut command = Command::new(self.cluster.binaries().join("pgbench"));
         command.args(["--no-vacuum", "--protocol=prepared"]).arg("--file").arg(&file);
         command.args(["--client", &clients.to_string(), "--jobs", "1"]);
-        command.args(["--time", &seconds.to_string()]).arg(&self.url);
+        command.args(["--time", &seconds.to_string()]).arg(url);
         let output = command.stdin(Stdio::null()).output().await?;
         std::fs::remove_file(&file).ok();
         let text = String::from_utf8_lossy(&output.stdout);

@@ -1,7 +1,7 @@
 //! Measures the server, a Node peer and the floors under both, on this machine, in one run.
 //!
 //! [`scenario`] holds what is done to a contender; [`contender`] starts one and looks at it from
-//! outside; [`database`] makes the collection that all of them serve; [`socket`] and [`rest`] are
+//! outside; [`database`] makes the collection that all of them serve, [`host`] an application's own database; [`socket`] and [`rest`] are
 //! the load generator's two kinds of client; [`figures`] keeps what was measured and tells it,
 //! and [`plots`] draws it.
 //!
@@ -10,6 +10,7 @@
 mod contender;
 mod database;
 mod figures;
+mod host;
 mod plots;
 mod rest;
 mod scenario;

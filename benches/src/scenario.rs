@@ -5,6 +5,7 @@ mod connect;
 mod crowd;
 mod drain;
 mod floors;
+mod host;
 mod latency;
 mod nodes;
 mod outage;
@@ -48,6 +49,8 @@ pub(crate) enum Scenario {
     Outage,
     /// The application's own writes, with capture and without.
     Writes,
+    /// The writes of an application with tables of its own, with triggers and a projector, and without.
+    Host,
     /// Eight servers on one database.
     Nodes,
     /// Five million changes behind a server that stood still.
@@ -83,7 +86,7 @@ impl Scenario {
             | Self::LatencyCrowd
             | Self::Snapshot
             | Self::Storm => &[Kind::Server, Kind::Node],
-            Self::Writes => &[Kind::Server, Kind::Floor],
+            Self::Writes | Self::Host => &[Kind::Server, Kind::Floor],
             Self::StormCrowd
             | Self::Drain
             | Self::Outage
@@ -126,6 +129,7 @@ pub(crate) async fn run(
         Scenario::Drain => drain::run(database).await,
         Scenario::Outage => outage::run().await,
         Scenario::Writes => writes::run(kind, database).await,
+        Scenario::Host => host::run(kind, database).await,
         Scenario::Nodes => nodes::run(database).await,
         Scenario::Backlog => backlog::run(database).await,
         Scenario::Soak => soak::run(database, scale.minutes).await,

@@ -19,12 +19,13 @@ mod take;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row};
 
 use self::lane::{Batch, Subject, Sweep};
 use self::statements::Touched;
 use self::take::Take;
+use crate::database::session::{self, Purpose};
 use crate::source::{Installed, Origin};
 
 /// How many keys small work has at most, after it has been expanded: one part may be in thousands of MOCs.
@@ -405,6 +406,14 @@ impl Projector {
         let watch = self.installed.watches.iter().find(|(_, known)| **known == number);
         watch.map_or(1, |(watch, _)| watch.key.len())
     }
+}
+
+/// Opens a session for a projector.
+///
+/// # Errors
+/// What the database says; an I/O error where it says nothing.
+pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    session::open(options, Purpose::Project).await
 }
 
 /// Begins a transaction and takes the turn; or ends it again, where another server has it.

@@ -16,11 +16,36 @@ mod triggers;
 use std::io::ErrorKind;
 use std::path::Path;
 
-pub use self::install::{InstallError, Installed, install, uninstall};
+pub use self::install::{InstallError, Installed, install, load, uninstall};
 pub use self::manifest::SourceError;
 
 /// How many values of a row may be noted together.
 pub(crate) const MAX_KEY_COLUMNS: usize = 8;
+
+/// The sources that come with the server, file by file.
+const BUILT_IN: [(&str, &[(&str, &str)]); 2] = [
+    (
+        "moc-instructions",
+        &[
+            ("source.toml", include_str!("../sources/moc-instructions/source.toml")),
+            ("built_sets.sql", include_str!("../sources/moc-instructions/built_sets.sql")),
+            ("mocs.sql", include_str!("../sources/moc-instructions/mocs.sql")),
+            ("old_wishlist.sql", include_str!("../sources/moc-instructions/old_wishlist.sql")),
+            ("sets.sql", include_str!("../sources/moc-instructions/sets.sql")),
+            ("stock.sql", include_str!("../sources/moc-instructions/stock.sql")),
+            ("wishlist.sql", include_str!("../sources/moc-instructions/wishlist.sql")),
+        ],
+    ),
+    (
+        "standalone",
+        &[
+            ("source.toml", include_str!("../sources/standalone/source.toml")),
+            ("mocs.sql", include_str!("../sources/standalone/mocs.sql")),
+            ("sets.sql", include_str!("../sources/standalone/sets.sql")),
+            ("wishlist.sql", include_str!("../sources/standalone/wishlist.sql")),
+        ],
+    ),
+];
 
 /// What a feed's rows are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,26 +137,26 @@ impl Kind {
 }
 
 impl Source {
-    /// The source for an application that keeps MOCs, sets and parts in schema `public`.
+    /// A source that comes with the server.
     ///
     /// # Panics
-    /// Never: a test reads it.
+    /// Never: a test reads them all.
     #[must_use]
-    pub fn moc_instructions() -> Self {
-        const QUERIES: [(&str, &str); 6] = [
-            ("mocs", include_str!("../sources/moc-instructions/mocs.sql")),
-            ("sets", include_str!("../sources/moc-instructions/sets.sql")),
-            ("built_sets", include_str!("../sources/moc-instructions/built_sets.sql")),
-            ("wishlist", include_str!("../sources/moc-instructions/wishlist.sql")),
-            ("old_wishlist", include_str!("../sources/moc-instructions/old_wishlist.sql")),
-            ("stock", include_str!("../sources/moc-instructions/stock.sql")),
-        ];
-        let query = |name: &str| {
-            let found = QUERIES.iter().find(|(known, _)| *known == name);
-            Ok(found.map(|(_, query)| (*query).to_owned()))
+    pub fn built_in(name: &str) -> Option<Self> {
+        let (_, files) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
+        let file = |name: &str| {
+            let found = files.iter().find(|(known, _)| *known == name);
+            found.map(|(_, text)| (*text).to_owned())
         };
-        let manifest = include_str!("../sources/moc-instructions/source.toml");
-        Self::read(manifest, query).expect("the source is checked by a test")
+        let manifest = file("source.toml").unwrap_or_default();
+        let source = Self::read(&manifest, |name| Ok(file(&format!("{name}.sql"))));
+        Some(source.expect("a built-in source can be read"))
+    }
+
+    /// The names of those.
+    #[must_use]
+    pub fn names() -> Vec<&'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name).collect()
     }
 
     /// Reads a source from a folder.
@@ -179,4 +204,60 @@ impl Source {
 /// A name for SQL, whatever it holds.
 pub(crate) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The error for a manifest whose sections all have a query.
+    fn error(manifest: &str) -> String {
+        Source::read(manifest, |_| Ok(Some("select".to_owned()))).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn those_that_come_with_the_server_can_be_read() {
+        for name in Source::names() {
+            assert_eq!(Source::built_in(name).unwrap().name, name);
+        }
+        assert!(Source::built_in("other").is_none());
+    }
+
+    #[test]
+    fn a_table_is_listened_to_once_however_many_feeds_it_concerns() {
+        let source = Source::built_in("moc-instructions").unwrap();
+        let watches = source.watches();
+        let by_id = watches.iter().filter(|watch| watch.table == "public.moc_instructions");
+        assert_eq!(by_id.count(), 1);
+        assert_eq!(watches.len(), 7, "{watches:?}");
+        assert_eq!(source.feeds[0].kind, Kind::Fact, "facts come first");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_section() {
+        const MOCS: &str = "name = 'x'\n[mocs]\ntable = 'a.mocs'\nkey = 'id'\n";
+        for (rest, part) in [
+            ("colour = 'red'", "unknown field `colour`"),
+            ("[sets]\nkey = 'id'", "missing field `table`"),
+            (
+                "[sets]\ntable = 'sets'\nkey = 'id'",
+                "[sets]: write the table \"sets\" with its schema",
+            ),
+            ("[bricks]\ntable = 'a.b'\nkey = 'id'", "[bricks]: kind is one of \"mocs\""),
+            ("[more]\nkind = 'mocs'\ntable = 'a.b'\nkey = 'id'", "exactly one section"),
+            ("[[mocs.watch]]\ntable = 'a.parts'", "[mocs]: a watch has a table and a key"),
+            ("[[mocs.watch]]\ntable = 'a.parts'\nkey = ['a', 'b']", "needs a `to`"),
+            ("[[mocs.watch]]\ntable = 'a.parts'\nkey = []", "1 to 8 columns"),
+            ("[[mocs.watch]]\nfact = 'gone'\nto = 'select'", "no section [gone]"),
+            ("[[mocs.watch]]\nfact = 'gone'", "needs a `to`"),
+            ("name", "TOML parse error"),
+        ] {
+            let error = error(&format!("{MOCS}{rest}"));
+            assert!(error.contains(part), "{rest}: {error}");
+        }
+        let none = Source::read(MOCS, |_| Ok(None)).unwrap_err().to_string();
+        assert!(none.contains("[mocs]: there is no mocs.sql"), "{none}");
+        let folder = Source::open(Path::new("/nowhere")).unwrap_err().to_string();
+        assert!(folder.contains("/nowhere/source.toml"), "{folder}");
+    }
 }

@@ -45,24 +45,29 @@ need as materialized (
     group by moc_id, user_id, part_id, color
 ),
 owner as materialized (select distinct user_id from need),
--- What owners have: lots, and the parts of MOCs that they have taken apart for good.
+-- What owners have: lots, and the parts of MOCs that they have taken apart for good. Owner by owner, so
+-- that it is read by the owner's index however many owners there seem to be.
 have as materialized (
-    select user_id, part_id, color, sum(quantity) as quantity
-    from (
-        select lot.user_id, lot.part_number as part_id, lot.color, lot.quantity::bigint as quantity
-        from owner
-        join public.parts_inventory as lot on lot.user_id = owner.user_id
-        union all
-        select given.user_id, part.part_id, part.color, greatest(part.quantity, 0)
-        from owner
-        join public.moc_instructions as given on given.user_id = owner.user_id
-        join public.moc_parts_lists as list on list.moc_id = given.id
-        join public.moc_parts as part on part.parts_list_id = list.id
-        where given.build_status = 'parted_out'
-          and given.want_to_build = false
-          and lower(given.type) <> 'set'
+    select owner.user_id, lots.part_id, lots.color, lots.quantity
+    from owner
+    cross join lateral (
+        select part_id, color, sum(quantity) as quantity
+        from (
+            select lot.part_number as part_id, lot.color, lot.quantity::bigint as quantity
+            from public.parts_inventory as lot
+            where lot.user_id = owner.user_id
+            union all
+            select part.part_id, part.color, greatest(part.quantity, 0)
+            from public.moc_instructions as given
+            join public.moc_parts_lists as list on list.moc_id = given.id
+            join public.moc_parts as part on part.parts_list_id = list.id
+            where given.user_id = owner.user_id
+              and given.build_status = 'parted_out'
+              and given.want_to_build = false
+              and lower(given.type) <> 'set'
+        ) as each_lot
+        group by part_id, color
     ) as lots
-    group by user_id, part_id, color
 ),
 covered as (
     select need.moc_id, sum(least(need.quantity, greatest(have.quantity, 0))) as covered

@@ -53,6 +53,14 @@ const FOLLOW: &str = "
     set statement_timeout = '4s'; set lock_timeout = '2s';
     set enable_seqscan = off; set jit = off";
 
+/// A source's queries are to read by key whatever their statistics say, as the pool's do. Dates without a
+/// zone are UTC. What a migration of the application's holds is left for later at once: it would wait
+/// behind us. A revision that was given out must never be used again, not even after a crash.
+const PROJECT: &str = "
+    set statement_timeout = '2s'; set lock_timeout = '50ms'; set jit = off;
+    set plan_cache_mode = force_generic_plan; set enable_seqscan = off;
+    set max_parallel_workers_per_gather = 0; set timezone = 'UTC'; set synchronous_commit = on";
+
 /// A step may rewrite a large table. One that waits for a lock holds up every later user of the table,
 /// so it does not wait long, and is tried again. What exists already need not be mentioned. A session
 /// that is lost between two steps would keep the library's lock; PostgreSQL 13 knows no limit for that.
@@ -70,6 +78,8 @@ pub(crate) enum Purpose {
     Query,
     /// The change log, poll after poll.
     Follow,
+    /// Notes, the source's rows, the read model.
+    Project,
     /// Bringing the schema up to date.
     Migrate,
     /// A look before a start.
@@ -81,6 +91,7 @@ impl Purpose {
         match self {
             Self::Query => QUERY,
             Self::Follow => FOLLOW,
+            Self::Project => PROJECT,
             Self::Migrate => MIGRATE,
             Self::Check => CHECK,
         }

@@ -239,9 +239,8 @@ fn statement(feed: &Feed, columns: &[Column], derived: &[(&str, &str)], touched:
             where fresh.key is null or was.key is null or ({fresh}) is distinct from ({was})
         ),
         gone as (
-            delete from dashboard.{table} as row
-            using diff
-            where row.feed = $2 and row.key = diff.key and not diff.stays
+            delete from dashboard.{table}
+            where feed = $2 and key = any (array(select key from diff where not stays))
         ),
         kept as (
             insert into dashboard.{table} (feed, key, {list})

@@ -42,6 +42,9 @@ pub enum InstallError {
     /// A table is in use by a transaction that does not end.
     #[error("{0} is locked by a transaction that does not end; end it, and try again")]
     Locked(String),
+    /// The source, or this version of it, has not been installed.
+    #[error("the source {0} is not installed in this database, or not this version of it")]
+    Missing(String),
 }
 
 /// Installs a source: afterwards each change of its tables is noted, and all of its rows are owed a look.
@@ -71,6 +74,34 @@ pub async fn install(
         .await?;
     }
     Ok(installed)
+}
+
+/// Looks up a source that is installed.
+///
+/// # Errors
+/// [`InstallError::Missing`] where it is not, or not as it is now.
+pub async fn load(
+    connection: &mut PgConnection,
+    source: &Source,
+) -> Result<Installed, InstallError> {
+    let numbers: Vec<(String, Vec<String>, i16)> =
+        sqlx::query_as("select table_name, key_columns, number from dashboard.watches")
+            .fetch_all(&mut *connection)
+            .await?;
+    let names: Vec<(String, i16)> =
+        sqlx::query_as("select name, number from dashboard.feeds").fetch_all(connection).await?;
+    let numbers: HashMap<_, _> =
+        numbers.into_iter().map(|(table, key, number)| (Watch { table, key }, number)).collect();
+    let names: HashMap<_, _> = names.into_iter().collect();
+    let missing = || InstallError::Missing(source.name.clone());
+    let watches = source.watches().into_iter().map(|watch| {
+        let number = numbers.get(watch).copied().ok_or_else(missing)?;
+        Ok((watch.clone(), number))
+    });
+    let watches = watches.collect::<Result<_, InstallError>>()?;
+    let feeds = source.feeds.iter().map(|feed| names.get(&feed.name).copied().ok_or_else(missing));
+    let feeds = feeds.collect::<Result<_, InstallError>>()?;
+    Ok(Installed { source: source.clone(), watches, feeds })
 }
 
 /// Takes our triggers off all tables, and the schema away. The application's tables stay as they were

@@ -2,15 +2,16 @@
 //! the rules of the source say of the rows (`model`), and who is told is exactly who sees something new.
 
 mod model;
+mod standalone;
 mod writer;
 
 use std::collections::BTreeMap;
 
-use dashboard_server::projector::Projector;
+use dashboard_server::projector::{self, Projector};
 use dashboard_server::source::{Source, install, uninstall};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use self::model::{Model, Views};
 use self::writer::Writer;
@@ -31,21 +32,22 @@ struct Host {
 impl Host {
     /// With what `before` writes into the application's tables before anything is installed.
     async fn new(before: &[&str]) -> Self {
+        Self::of("moc-instructions", EXAMPLE, before).await
+    }
+
+    /// The same for another source and its tables.
+    async fn of(source: &str, tables: &str, before: &[&str]) -> Self {
         let (name, url) = create_database().await;
         let mut connection = PgConnection::connect(&url).await.unwrap();
-        sqlx::raw_sql(EXAMPLE).execute(&mut connection).await.unwrap();
-        for statement in before {
-            sqlx::raw_sql(sqlx::AssertSqlSafe(*statement)).execute(&mut connection).await.unwrap();
+        for statement in [tables].iter().chain(before) {
+            sqlx::raw_sql(AssertSqlSafe(*statement)).execute(&mut connection).await.unwrap();
         }
-        let mut node = PgConnection::connect(&url).await.unwrap();
-        let installed = install(&mut node, &Source::moc_instructions()).await.unwrap();
-        prepare(&mut node).await;
-        let projector = Projector::new(installed);
+        let (node, projector) = install_source(&url, source).await;
         Self { name, url, connection, projector, node, last_change: 0 }
     }
 
     async fn write(&mut self, statement: &str) {
-        let statement = sqlx::AssertSqlSafe(statement.to_owned());
+        let statement = AssertSqlSafe(statement.to_owned());
         sqlx::raw_sql(statement).execute(&mut self.connection).await.unwrap();
     }
 
@@ -88,15 +90,10 @@ impl Host {
     }
 }
 
-/// As the server prepares the projector's session.
-async fn prepare(node: &mut PgConnection) {
-    sqlx::raw_sql(
-        "set search_path = pg_catalog, pg_temp; set timezone = 'UTC'; set lock_timeout = '50ms';
-         set plan_cache_mode = force_generic_plan; set jit = off",
-    )
-    .execute(node)
-    .await
-    .unwrap();
+async fn install_source(url: &str, source: &str) -> (PgConnection, Projector) {
+    let mut node = projector::connect(&url.parse().unwrap()).await.unwrap();
+    let installed = install(&mut node, &Source::built_in(source).unwrap()).await.unwrap();
+    (node, Projector::new(installed))
 }
 
 #[tokio::test]
@@ -104,7 +101,6 @@ async fn whatever_is_written_is_projected_and_told_exactly() {
     for seed in 0..4 {
         let mut random = StdRng::seed_from_u64(seed);
         let mut writer = Writer::default();
-        // Half of the rows are there before the triggers are.
         let mut host = Host::new(&[]).await;
         let mut views = Views::default();
         for step in 0..200 {
@@ -155,10 +151,7 @@ async fn rows_from_before_the_installation_are_projected() {
     for _ in 0..200 {
         writer.write(&mut random, &mut connection).await;
     }
-    let mut node = PgConnection::connect(&url).await.unwrap();
-    let installed = install(&mut node, &Source::moc_instructions()).await.unwrap();
-    prepare(&mut node).await;
-    let mut projector = Projector::new(installed);
+    let (mut node, mut projector) = install_source(&url, "moc-instructions").await;
     while projector.pass(&mut node).await.unwrap().has_more {}
     let expected = Model::of(&mut connection).await;
     assert!(!expected.is_empty());
