@@ -228,6 +228,9 @@ fn statement(feed: &Feed, columns: &[Column], derived: &[(&str, &str)], touched:
                    {plain}{computed}
             from judged
         ),
+        twice as materialized (
+            select key from fresh group by key having count(*) > 1
+        ),
         was as materialized (
             select * from dashboard.{table} where feed = $2 and key = any ($1::text[])
         ),
@@ -244,7 +247,7 @@ fn statement(feed: &Feed, columns: &[Column], derived: &[(&str, &str)], touched:
         ),
         kept as (
             insert into dashboard.{table} (feed, key, {list})
-            select $2, key, {list} from diff where stays
+            select $2, key, {list} from diff where stays and not exists (select from twice)
             on conflict (feed, key) do update set {set}
         ),
         touched as ({touched})
@@ -256,7 +259,7 @@ fn statement(feed: &Feed, columns: &[Column], derived: &[(&str, &str)], touched:
         group by user_id
         having {is_seen}
         union all
-        select null, null, null, key from fresh group by key having count(*) > 1",
+        select null, null, null, key from twice",
         owner = OWNER.value,
         fresh = of("fresh"),
         was = of("was"),

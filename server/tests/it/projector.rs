@@ -1,6 +1,7 @@
 //! From an application's own tables to the read model: whatever is written, what is projected equals what
 //! the rules of the source say of the rows (`model`), and who is told is exactly who sees something new.
 
+mod failures;
 mod model;
 mod standalone;
 mod writer;
@@ -32,11 +33,11 @@ struct Host {
 impl Host {
     /// With what `before` writes into the application's tables before anything is installed.
     async fn new(before: &[&str]) -> Self {
-        Self::of("moc-instructions", EXAMPLE, before).await
+        Self::of(&Source::built_in("moc-instructions").unwrap(), EXAMPLE, before).await
     }
 
     /// The same for another source and its tables.
-    async fn of(source: &str, tables: &str, before: &[&str]) -> Self {
+    async fn of(source: &Source, tables: &str, before: &[&str]) -> Self {
         let (name, url) = create_database().await;
         let mut connection = PgConnection::connect(&url).await.unwrap();
         for statement in [tables].iter().chain(before) {
@@ -90,9 +91,9 @@ impl Host {
     }
 }
 
-async fn install_source(url: &str, source: &str) -> (PgConnection, Projector) {
+async fn install_source(url: &str, source: &Source) -> (PgConnection, Projector) {
     let mut node = projector::connect(&url.parse().unwrap()).await.unwrap();
-    let installed = install(&mut node, &Source::built_in(source).unwrap()).await.unwrap();
+    let installed = install(&mut node, source).await.unwrap();
     (node, Projector::new(installed))
 }
 
@@ -151,7 +152,8 @@ async fn rows_from_before_the_installation_are_projected() {
     for _ in 0..200 {
         writer.write(&mut random, &mut connection).await;
     }
-    let (mut node, mut projector) = install_source(&url, "moc-instructions").await;
+    let (mut node, mut projector) =
+        install_source(&url, &Source::built_in("moc-instructions").unwrap()).await;
     while projector.pass(&mut node).await.unwrap().has_more {}
     let expected = Model::of(&mut connection).await;
     assert!(!expected.is_empty());

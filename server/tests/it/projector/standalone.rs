@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dashboard_server::source::Source;
 use rand::prelude::IndexedRandom;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -19,7 +20,7 @@ type Mocs = BTreeMap<String, (String, String, String, String, i64, i64)>;
 async fn whatever_is_written_to_a_collection_is_projected() {
     for seed in 0..3 {
         let mut random = StdRng::seed_from_u64(seed);
-        let mut host = Host::of("standalone", TABLES, &[]).await;
+        let mut host = Host::of(&Source::built_in("standalone").unwrap(), TABLES, &[]).await;
         for step in 0..150 {
             let statement = statement(&mut random, step);
             let ran = sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(&mut host.connection);
