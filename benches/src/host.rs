@@ -15,7 +15,7 @@ use crate::database::Database;
 
 const NAME: &str = "host";
 /// Changes with what `SEED` makes, and with the schema.
-const SEED_VERSION: &str = "1";
+const SEED_VERSION: &str = "2";
 /// How often a projector looks that has nothing to do.
 const INTERVAL: Duration = Duration::from_millis(10);
 const TABLES: [&str; 7] = [
@@ -65,15 +65,22 @@ impl Host {
 
     /// Has a projector work until told to stop.
     pub(crate) async fn project(&self) -> anyhow::Result<Working> {
-        let mut node = projector::connect(&self.url.parse()?).await?;
+        let options = self.url.parse()?;
+        let mut node = projector::connect(&options).await?;
         let installed = source::load(&mut node, &host_source()?).await?;
         let mut projector = Projector::new(installed);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             while !stopped.is_cancelled() {
-                if !projector.pass(&mut node).await?.has_more {
-                    sleep(INTERVAL).await;
+                match projector.pass(&mut node).await {
+                    Ok(pass) if pass.has_more => {}
+                    Ok(_) => sleep(INTERVAL).await,
+                    // As the server does: with another connection.
+                    Err(error) => {
+                        eprintln!("the projector failed: {error}");
+                        node = projector::connect(&options).await?;
+                    }
                 }
             }
             Ok(())

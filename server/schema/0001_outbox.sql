@@ -52,7 +52,8 @@ create table dashboard.pending (
     check (num_nonnulls(watch, feed) = 1)
 );
 
-create index pending_in_turn on dashboard.pending (is_bulk, xid, id);
+create index pending_small on dashboard.pending (id) where not is_bulk;
+create index pending_bulk on dashboard.pending (xid, id) where is_bulk;
 
 alter table dashboard.pending set (autovacuum_vacuum_scale_factor = 0.02, vacuum_truncate = off);
 

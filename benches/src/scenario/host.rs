@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -123,14 +123,14 @@ pub(super) async fn run(kind: Kind, database: &Database) -> anyhow::Result<Vec<F
     let mut figures = writes(database, &host, with_us).await?;
     if with_us {
         host.settled().await?;
-        let probes = Probes::start(&host);
+        let probes = Probes::start(&host).await?;
         sleep(QUIET).await;
         let names =
             ["quiet change projected, p50", "quiet change projected, p99", "quiet change, max"];
         figures.extend(told(names, &probes.end().await?));
     }
     for (statement, [imported, projected, p50, p99, max]) in IMPORTS {
-        let probes = with_us.then(|| Probes::start(&host));
+        let probes = if with_us { Some(Probes::start(&host).await?) } else { None };
         let began = Instant::now();
         host.pool.execute(statement).await?;
         let took = began.elapsed().as_secs_f64();
@@ -199,13 +199,17 @@ fn told([p50, p99, max]: [&'static str; 3], took: &[f64]) -> Vec<Figure> {
 struct Probes {
     stop: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
+    watcher: JoinHandle<anyhow::Result<()>>,
     took: Arc<Mutex<Vec<f64>>>,
 }
 
 type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<()>>>>;
 
 impl Probes {
-    fn start(host: &Host) -> Self {
+    async fn start(host: &Host) -> anyhow::Result<Self> {
+        const LAST: &str = "select coalesce(max(id), 0) from dashboard.changes";
+        // Before anything is written that is to be seen.
+        let mut last: i64 = sqlx::query_scalar(LAST).fetch_one(&host.pool).await?;
         let (stop, took) = (CancellationToken::new(), Arc::new(Mutex::new(Vec::new())));
         let waiting = Waiting::default();
         let mut tasks = JoinSet::new();
@@ -231,15 +235,10 @@ impl Probes {
                 Ok(())
             });
         }
-        let (pool, stopped) = (host.pool.clone(), stop.clone());
-        tasks.spawn(async move {
+        let pool = host.pool.clone();
+        let watcher = tokio::spawn(async move {
             let mut connection = pool.acquire().await?;
-            let mut last: i64 =
-                sqlx::query_scalar("select coalesce(max(id), 0) from dashboard.changes")
-                    .fetch_one(&mut *connection)
-                    .await?;
-            // Those who wait at the end are still to be told.
-            while !(stopped.is_cancelled() && lock(&waiting).is_empty()) {
+            loop {
                 let rows: Vec<(i64, String)> = sqlx::query_as(
                     "select id, user_id from dashboard.changes where id > $1 order by id",
                 )
@@ -254,9 +253,8 @@ impl Probes {
                 }
                 sleep(Duration::from_millis(2)).await;
             }
-            Ok(())
         });
-        Self { stop, tasks, took }
+        Ok(Self { stop, tasks, watcher, took })
     }
 
     async fn end(mut self) -> anyhow::Result<Vec<f64>> {
@@ -264,6 +262,7 @@ impl Probes {
         while let Some(ended) = self.tasks.join_next().await {
             ended??;
         }
+        self.watcher.abort();
         Ok(lock(&self.took).clone())
     }
 }

@@ -9,11 +9,13 @@ use crate::source::{Kind, Watch, identifier};
 
 /// How many values a row of `pending` holds at most: rows of one to eight columns fit without a rest.
 const VALUES_A_ROW: i64 = 840;
+/// How many values of small work are taken together.
+const SMALL_VALUES: i64 = 400;
 /// How long work waits that failed for the first time; then twice as long each time, up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(5));
 
 /// What keys are of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Subject {
     /// Values that a watch noted.
     Watch(i16),
@@ -39,6 +41,11 @@ impl Batch {
         Self { subject: Subject::Watch(watch), keys, is_bulk: false, xid: None, failures: 0 }
     }
 
+    /// A few rows of a feed.
+    pub(super) fn small(feed: i16, keys: Vec<Option<String>>) -> Self {
+        Self { is_bulk: false, ..Self::bulk(feed, keys) }
+    }
+
     /// Many rows of a feed.
     pub(super) fn bulk(feed: i16, keys: Vec<Option<String>>) -> Self {
         Self { subject: Subject::Feed(feed), keys, is_bulk: true, xid: None, failures: 0 }
@@ -49,6 +56,15 @@ impl Batch {
         Self { subject: Subject::Feed(feed), ..self.clone() }
     }
 
+    /// Some of its values.
+    pub(super) fn with(&self, values: &[Option<String>]) -> Self {
+        Self { keys: values.to_vec(), ..self.clone() }
+    }
+
+    pub(super) fn is_one_row(&self, width: usize) -> bool {
+        self.keys.len() == width
+    }
+
     /// Two batches of half as many rows, unless it is one row.
     pub(super) fn halves(&self, width: usize) -> Option<(Self, Self)> {
         let rows = self.keys.len() / width;
@@ -56,13 +72,20 @@ impl Batch {
             return None;
         }
         let (one, other) = self.keys.split_at(rows / 2 * width);
-        let part = |keys: &[Option<String>]| Self { keys: keys.to_vec(), ..self.clone() };
-        Some((part(one), part(other)))
+        Some((self.with(one), self.with(other)))
     }
 
     /// Writes it down for the next pass.
     pub(super) async fn keep(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         self.keep_for(connection, self.failures, None, None).await
+    }
+
+    /// The same where it failed together with others: it is tried by itself.
+    pub(super) async fn keep_alone(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<(), sqlx::Error> {
+        self.keep_for(connection, self.failures.max(1), None, None).await
     }
 
     /// Writes it down for later, where it is to blame for a failure: for ever longer.
@@ -129,33 +152,45 @@ pub(super) fn columns(keys: &[Option<String>], width: usize) -> Vec<Vec<Option<S
     (0..width).map(|column| keys.iter().skip(column).step_by(width).cloned().collect()).collect()
 }
 
-/// Takes the oldest small work that may be tried now.
-pub(super) async fn next_small(
-    connection: &mut PgConnection,
-) -> Result<Option<Batch>, sqlx::Error> {
-    let row = sqlx::query(
-        "delete from dashboard.pending
-         where id = (
-             select id from dashboard.pending
-             where not is_bulk and not_before <= clock_timestamp()
-             order by id
-             limit 1
+/// Takes the oldest small work that may be tried now: as much as there is time for, but what has failed by
+/// itself.
+pub(super) async fn next_small(connection: &mut PgConnection) -> Result<Vec<Batch>, sqlx::Error> {
+    let rows = sqlx::query(
+        "with due as materialized (
+             select id, failures > 0 as is_alone, row_number() over in_order as place,
+                    sum(cardinality(keys)) over in_order as keys
+             from (
+                 select id, failures, keys
+                 from dashboard.pending
+                 where not is_bulk and not_before <= clock_timestamp()
+                 order by id
+                 limit 100
+             ) as oldest
+             window in_order as (order by id)
+         ),
+         chosen as (
+             select id from due
+             where place = 1
+                or (not is_alone and keys <= $1
+                    and not exists (select from due as first where first.place = 1 and first.is_alone))
          )
+         delete from dashboard.pending
+         where id = any (array(select id from chosen))
          returning id, watch, feed, keys, is_bulk, xid::text as xid, failures",
     )
-    .fetch_optional(connection)
+    .bind(SMALL_VALUES)
+    .fetch_all(connection)
     .await?;
-    row.map(|row| read(&row)).transpose()
+    rows.iter().map(read).collect()
 }
 
-/// Takes up to `rows` rows of bulk work that may be tried now, of the transaction after `served`.
-/// `width` says how many values a row of a subject has.
+/// Takes bulk work that may be tried now, of the transaction after the one that was `served` last: as many
+/// values as `fitting` says of its subject. Returns that transaction, too.
 pub(super) async fn next_bulk(
     connection: &mut PgConnection,
-    served: &mut String,
-    rows: usize,
-    width: impl Fn(Subject) -> usize,
-) -> Result<Option<Batch>, sqlx::Error> {
+    served: &str,
+    fitting: impl Fn(Subject) -> usize,
+) -> Result<Option<(String, Batch)>, sqlx::Error> {
     let row = sqlx::query(
         "(select id, watch, feed, keys, is_bulk, xid::text as xid, failures, 1 as choice
           from dashboard.pending
@@ -171,28 +206,24 @@ pub(super) async fn next_bulk(
          order by choice
          limit 1",
     )
-    .bind(&*served)
+    .bind(served)
     .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
     let mut batch = read(&row)?;
-    if let Some(xid) = &batch.xid {
-        served.clone_from(xid);
-    }
-    let taken = (rows * width(batch.subject)).min(batch.keys.len());
-    let is_whole = taken == batch.keys.len();
-    batch.keys.truncate(taken);
-    let statement = if is_whole {
+    let taken = fitting(batch.subject).min(batch.keys.len());
+    let statement = if taken == batch.keys.len() {
         "delete from dashboard.pending where id = $1 and $2 is not null"
     } else {
         "update dashboard.pending set keys = keys[$2 + 1:] where id = $1"
     };
+    batch.keys.truncate(taken);
     sqlx::query(statement)
         .bind(row.try_get::<i64, _>("id")?)
         .bind(i32::try_from(taken).unwrap_or(i32::MAX))
         .execute(connection)
         .await?;
-    Ok(Some(batch))
+    Ok(Some((row.try_get("xid")?, batch)))
 }
 
 fn read(row: &PgRow) -> Result<Batch, sqlx::Error> {
@@ -204,7 +235,7 @@ fn read(row: &PgRow) -> Result<Batch, sqlx::Error> {
         subject,
         keys: row.try_get("keys")?,
         is_bulk: row.try_get("is_bulk")?,
-        xid: Some(row.try_get("xid")?),
+        xid: row.try_get("xid")?,
         failures: row.try_get("failures")?,
     })
 }

@@ -113,21 +113,22 @@ const TAKE: &str = "
          limit $2 + 1)
     ),
     weighed as materialized (
-        select place, of_xid <= $4 as is_small,
+        select place,
                row_number() over in_turn as notes, sum(size) over in_turn - size as keys_before
         from (select *, sum(greatest(size, 1)) over (partition by xid) as of_xid from visible) as noted
         window in_turn as (order by of_xid, xid, id)
     ),
     chosen as materialized (
-        select place, is_small from weighed where notes <= $2 and keys_before < $3
+        select place from weighed where notes <= $2 and keys_before < $3
     ),
     taken as (
         delete from dashboard.outbox
         where ctid = any (array(select place from chosen))
-        returning ctid as place, xid, id, watch, size, keys
+        returning xid, id, watch, size, keys
     ),
     judged as materialized (
-        select taken.*, chosen.is_small from taken join chosen on chosen.place = taken.place
+        -- The last one may have been taken in part only: what is left of it counts anew.
+        select *, sum(greatest(size, 1)) over (partition by xid) <= $4 as is_small from taken
     ),
     moved as (
         insert into dashboard.pending (watch, keys, is_bulk, xid)
