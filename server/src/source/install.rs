@@ -42,6 +42,9 @@ pub enum InstallError {
     /// A table is in use by a transaction that does not end.
     #[error("{0} is locked by a transaction that does not end; end it, and try again")]
     Locked(String),
+    /// A table that the source names is not there, or is none whose changes could be noted.
+    #[error("{0} is not a table of this database")]
+    NoTable(String),
     /// The source, or this version of it, has not been installed.
     #[error("the source {0} is not installed in this database, or not this version of it")]
     Missing(String),
@@ -61,7 +64,10 @@ pub async fn install(
     for (watch, &number) in &installed.watches {
         let functions = triggers::functions(watch, number).join(";\n");
         sqlx::raw_sql(AssertSqlSafe(functions)).execute(&mut *connection).await?;
-        patiently(connection, &watch.table, &triggers::triggers(&watch.table, number)).await?;
+        for (table, is_partition) in parts(connection, &watch.table).await? {
+            let triggers = triggers::triggers(&table, is_partition, number);
+            patiently(connection, &table, &triggers).await?;
+        }
     }
     for feed in &installed.feeds {
         // Only now: a row that was touched before its trigger was there is found by this.
@@ -104,6 +110,31 @@ pub async fn load(
     Ok(Installed { source: source.clone(), watches, feeds })
 }
 
+/// A table, its partitions and those that inherit from it; and whether each is a partition.
+async fn parts(
+    connection: &mut PgConnection,
+    table: &str,
+) -> Result<Vec<(String, bool)>, InstallError> {
+    let parts: Vec<(String, bool)> = sqlx::query_as(
+        "with recursive part as (
+             select to_regclass($1)::oid as oid
+             union
+             select inherits.inhrelid
+             from part join pg_inherits as inherits on inherits.inhparent = part.oid
+         )
+         select format('%I.%I', n.nspname, c.relname), c.relispartition
+         from part
+         join pg_class as c on c.oid = part.oid
+         join pg_namespace as n on n.oid = c.relnamespace
+         where c.relkind in ('r', 'p')
+         order by c.oid",
+    )
+    .bind(table)
+    .fetch_all(connection)
+    .await?;
+    if parts.is_empty() { Err(InstallError::NoTable(table.to_owned())) } else { Ok(parts) }
+}
+
 /// Takes our triggers off all tables, and the schema away. The application's tables stay as they were
 /// before [`install`].
 ///
@@ -116,7 +147,7 @@ pub async fn uninstall(connection: &mut PgConnection) -> Result<(), InstallError
          join pg_class as c on c.oid = t.tgrelid
          join pg_namespace as n on n.oid = c.relnamespace
          join pg_proc as p on p.oid = t.tgfoid
-         where not t.tgisinternal and t.tgname ^@ $1
+         where not t.tgisinternal and t.tgparentid = 0 and t.tgname ^@ $1
            and p.pronamespace = to_regnamespace('dashboard')
          group by n.nspname, c.relname",
     )

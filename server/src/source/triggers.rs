@@ -64,37 +64,31 @@ pub(super) fn functions(watch: &Watch, number: i16) -> Vec<String> {
 }
 
 /// The triggers that call them, on a table: the watch's, or a part of it.
-pub(super) fn triggers(table: &str, number: i16) -> Vec<String> {
+///
+/// A trigger by row on a partitioned table is on its partitions by itself, also on those to come; one by
+/// statement is not.
+pub(super) fn triggers(table: &str, is_partition: bool, number: i16) -> Vec<String> {
     let trigger = |event: &str| format!("{PREFIX}_{number}_{event}");
+    let create = |event: &str, when: &str, each: &str| {
+        format!(
+            "create or replace trigger {} after {when} on {table} {each} execute function {}()",
+            trigger(event),
+            function_name(number, event)
+        )
+    };
     let mut triggers: Vec<_> = STATEMENTS
         .iter()
         .map(|(event, _, referencing)| {
-            format!(
-                "create or replace trigger {} after {event} on {table}
-                 referencing {referencing}
-                 for each statement execute function {}()",
-                trigger(event),
-                function_name(number, event)
-            )
+            create(event, event, &format!("referencing {referencing} for each statement"))
         })
         .collect();
-    triggers.push(format!(
-        "create or replace trigger {} after insert or update or delete on {table}
-         for each row execute function {}()",
-        trigger("replicated"),
-        function_name(number, "replicated")
-    ));
-    triggers.push(format!(
-        "create or replace trigger {} after truncate on {table}
-         for each statement execute function {}()",
-        trigger("truncate"),
-        function_name(number, "truncate")
-    ));
-    triggers.push(format!(
-        "alter table {table} enable replica trigger {}, enable always trigger {}",
-        trigger("replicated"),
-        trigger("truncate")
-    ));
+    triggers.push(create("truncate", "truncate", "for each statement"));
+    triggers.push(format!("alter table {table} enable always trigger {}", trigger("truncate")));
+    if !is_partition {
+        triggers.push(create("replicated", "insert or update or delete", "for each row"));
+        let replicated = trigger("replicated");
+        triggers.push(format!("alter table {table} enable replica trigger {replicated}"));
+    }
     triggers
 }
 

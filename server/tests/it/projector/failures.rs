@@ -187,3 +187,61 @@ async fn keys_need_not_be_uuids_and_need_no_order() {
     host.until(&[]).await;
     host.end().await;
 }
+
+/// Rows reach a partitioned table by way of it, or go straight to where they lie. So do those of a table
+/// that others inherit from.
+#[tokio::test]
+async fn tables_may_have_partitions_and_heirs() {
+    for tables in [
+        "create table public.wishes (id bigint, user_id text, shop text, price integer)
+             partition by range (id);
+         create table public.low partition of public.wishes for values from (0) to (100);
+         create table public.high partition of public.wishes for values from (100) to (1000)
+             partition by list (user_id);
+         create table public.ada partition of public.high for values in ('ada');
+         create index on public.wishes (id)",
+        "create table public.wishes (id bigint primary key, user_id text, shop text, price integer);
+         create table public.low () inherits (public.wishes);
+         create table public.ada () inherits (public.wishes)",
+    ] {
+        let shops = "create table public.shops (name text primary key)";
+        let source = wishes(PLAIN, BY_SHOP);
+        let mut host = Host::of(&source, &format!("{EXAMPLE}{tables};{shops}"), &[]).await;
+        host.settle().await;
+        for (statement, count) in [
+            ("insert into public.wishes values (1, 'ada', 'a', 1), (101, 'ada', 'a', 1)", 2),
+            ("insert into public.ada values (102, 'ada', 'a', 1)", 3),
+            ("copy public.low from program 'printf 2,ada,a,1' with (format csv)", 4),
+            ("delete from public.ada where id = 102", 3),
+            ("update public.low set user_id = 'bob' where id = 2", 2),
+            ("update public.wishes set id = id + 10", 2),
+            ("set session_replication_role = replica;
+              insert into public.ada values (103, 'ada', 'a', 1);
+              insert into public.wishes values (104, 'ada', 'a', 1);
+              delete from public.low where id = 12;
+              reset session_replication_role", 4),
+            ("truncate public.ada", 1),
+            ("truncate public.wishes", 0),
+        ] {
+            host.write(statement).await;
+            host.settle().await;
+            let found = host.wishes().await.get("ada").copied().unwrap_or_default();
+            // An heir's rows are where they were written.
+            let rows: i64 =
+                sqlx::query_scalar("select count(*) from public.wishes where user_id = 'ada'")
+                    .fetch_one(&mut host.connection)
+                    .await
+                    .unwrap();
+            assert_eq!(found, rows, "{statement}");
+            if tables.contains("partition") {
+                assert_eq!(found, count, "{statement}");
+            }
+            let bob = sqlx::query_scalar::<_, i64>(
+                "select (select count(*) from public.wishes where user_id = 'bob')
+                      - (select count(*) from dashboard.wishlist_items where user_id = 'bob')",
+            );
+            assert_eq!(bob.fetch_one(&mut host.node).await.unwrap(), 0, "{statement}");
+        }
+        host.end().await;
+    }
+}
