@@ -26,6 +26,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use self::lane::{Batch, Subject};
 use self::map::Map;
 use self::pace::Paces;
+pub(crate) use self::statements::{columns, oddities};
 use self::take::Take;
 use self::work::Work;
 use crate::database::session::{self, Purpose};

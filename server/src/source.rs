@@ -9,6 +9,7 @@
 //! is a table and columns whose values triggers note; a **route** leads from what was noted to the keys of
 //! a feed's rows.
 
+mod check;
 mod install;
 mod manifest;
 mod triggers;
@@ -16,6 +17,7 @@ mod triggers;
 use std::io::ErrorKind;
 use std::path::Path;
 
+pub use self::check::{Finding, check, check_installed};
 pub use self::install::{InstallError, Installed, install, load, uninstall};
 pub use self::manifest::SourceError;
 

@@ -27,6 +27,8 @@ struct Column {
     is_odd: &'static str,
     /// Its bit in `oddities`.
     bit: i32,
+    /// What is said of rows with that bit.
+    told: &'static str,
 }
 
 /// A row without an owner is nobody's, and one with an id as long as this fits into no index.
@@ -35,6 +37,7 @@ const OWNER: Column = Column {
     value: "given.user_id::text",
     is_odd: "coalesce(octet_length(given.user_id::text), 0) not between 1 and 255",
     bit: 1,
+    told: "left out: without a user id of 1 to 255 bytes",
 };
 /// A word that is none of the three could mean any of them.
 const BUILD_STATUS: Column = Column {
@@ -43,6 +46,7 @@ const BUILD_STATUS: Column = Column {
                  then given.build_status::text else 'ADDED' end::dashboard.build_status",
     is_odd: "coalesce(given.build_status::text not in ('ADDED', 'IN_PROGRESS', 'BUILT'), true)",
     bit: 2,
+    told: "left out: build_status is none of ADDED, IN_PROGRESS and BUILT",
 };
 /// The bits that leave a row out.
 const LEFT_OUT: i32 = OWNER.bit | BUILD_STATUS.bit;
@@ -52,12 +56,14 @@ const TITLE: Column = Column {
     value: "left(coalesce(nullif(given.title::text, ''), 'Untitled'), 200)",
     is_odd: "coalesce(char_length(given.title::text), 0) not between 1 and 200",
     bit: 4,
+    told: "with a title that is empty or longer than 200 characters",
 };
 const THEME: Column = Column {
     name: "theme",
     value: "left(coalesce(nullif(btrim(given.theme::text), ''), 'Uncategorized'), 200)",
     is_odd: "coalesce(char_length(btrim(given.theme::text)), 0) not between 1 and 200",
     bit: 8,
+    told: "without a theme, or with one longer than 200 characters",
 };
 /// The contract's rule for pictures: an absolute http(s) URL without blanks.
 const COVER_IMAGE_URL: Column = Column {
@@ -70,18 +76,21 @@ const COVER_IMAGE_URL: Column = Column {
              or given.cover_image_url::text
                 !~ '^https?://[^/[:space:][:cntrl:]][^[:space:][:cntrl:]]*$'",
     bit: 16,
+    told: "shown without a picture: cover_image_url is no http(s) address of at most 2,048 bytes",
 };
 const CREATED_AT: Column = Column {
     name: "created_at",
     value: "least(greatest(given.created_at::timestamptz, '1900-01-01Z'), '9999-12-31Z')",
     is_odd: "coalesce(given.created_at::timestamptz not between '1900-01-01Z' and '9999-12-31Z', true)",
     bit: 32,
+    told: "with a date that is missing, or not between 1900 and 9999",
 };
 const UPDATED_AT: Column = Column {
     name: "updated_at",
     value: "least(greatest(given.updated_at::timestamptz, '1900-01-01Z'), '9999-12-31Z')",
     is_odd: "coalesce(given.updated_at::timestamptz not between '1900-01-01Z' and '9999-12-31Z', true)",
     bit: 32,
+    told: "with a date that is missing, or not between 1900 and 9999",
 };
 /// A missing count is none: `greatest` passes over a null.
 const TOTAL_PARTS: Column = Column {
@@ -89,6 +98,7 @@ const TOTAL_PARTS: Column = Column {
     value: "least(greatest(given.total_parts::numeric, 0), 2147483647)::integer",
     is_odd: "given.total_parts::numeric not between 0 and 2147483647",
     bit: 64,
+    told: "with a number of parts below 0 or beyond 2,147,483,647",
 };
 const COVERED_PARTS: Column = Column {
     name: "covered_parts",
@@ -96,9 +106,15 @@ const COVERED_PARTS: Column = Column {
                   greatest(given.total_parts::numeric, 0), 2147483647)::integer",
     is_odd: "given.covered_parts::numeric not between 0 and 2147483647",
     bit: 64,
+    told: "with a number of parts below 0 or beyond 2,147,483,647",
 };
-const CONTENT: Column =
-    Column { name: "content", value: "coalesce(given.content::text, '')", is_odd: "false", bit: 0 };
+const CONTENT: Column = Column {
+    name: "content",
+    value: "coalesce(given.content::text, '')",
+    is_odd: "false",
+    bit: 0,
+    told: "",
+};
 
 const OF_MOCS: [Column; 8] = [
     TITLE,
@@ -111,14 +127,40 @@ const OF_MOCS: [Column; 8] = [
     TOTAL_PARTS,
 ];
 
+/// What a feed's query yields beside `id` and `user_id`.
+fn columns_of(kind: Kind) -> &'static [Column] {
+    match kind {
+        Kind::Mocs => &OF_MOCS,
+        Kind::Sets => &[THEME],
+        Kind::Wishlist => &[],
+        Kind::Fact => &[CONTENT],
+    }
+}
+
+/// The names of those columns.
+pub(crate) fn columns(kind: Kind) -> impl Iterator<Item = &'static str> {
+    columns_of(kind).iter().map(|column| column.name)
+}
+
+/// The bits of `oddities`, and what is said of rows with each.
+pub(crate) fn oddities(kind: Kind) -> Vec<(i32, &'static str)> {
+    let columns = std::iter::once(&OWNER).chain(columns_of(kind));
+    let mut bits: Vec<_> = columns.map(|column| (column.bit, column.told)).collect();
+    bits.retain(|(bit, _)| *bit != 0);
+    bits.sort_unstable();
+    bits.dedup();
+    bits
+}
+
 /// The statement for a feed.
 pub(super) fn project(feed: &Feed) -> String {
+    let columns = columns_of(feed.kind);
     // Where rows only count, any difference is seen in the same sections.
     match feed.kind {
-        Kind::Mocs => statement(feed, &OF_MOCS, &MOCS_DERIVED, MOCS_TOUCHED),
-        Kind::Sets => statement(feed, &[THEME], &[], &owners(2)),
-        Kind::Wishlist => statement(feed, &[], &[], &owners(1)),
-        Kind::Fact => statement(feed, &[CONTENT], &[], &owners(0)),
+        Kind::Mocs => statement(feed, columns, &MOCS_DERIVED, MOCS_TOUCHED),
+        Kind::Sets => statement(feed, columns, &[], &owners(2)),
+        Kind::Wishlist => statement(feed, columns, &[], &owners(1)),
+        Kind::Fact => statement(feed, columns, &[], &owners(0)),
     }
 }
 

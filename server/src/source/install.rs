@@ -111,7 +111,7 @@ pub async fn load(
 }
 
 /// A table, its partitions and those that inherit from it; and whether each is a partition.
-async fn parts(
+pub(super) async fn parts(
     connection: &mut PgConnection,
     table: &str,
 ) -> Result<Vec<(String, bool)>, InstallError> {

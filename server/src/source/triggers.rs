@@ -92,6 +92,13 @@ pub(super) fn triggers(table: &str, is_partition: bool, number: i16) -> Vec<Stri
     triggers
 }
 
+/// The triggers of a table, and when each fires, as `pg_trigger.tgenabled` says it.
+pub(super) fn expected(number: i16) -> [(String, &'static str); 5] {
+    let states =
+        [("insert", "O"), ("update", "O"), ("delete", "O"), ("truncate", "A"), ("replicated", "R")];
+    states.map(|(event, state)| (format!("{PREFIX}_{number}_{event}"), state))
+}
+
 fn function_name(number: i16, event: &str) -> String {
     format!("dashboard.note_{number}_{event}")
 }

@@ -1,6 +1,7 @@
 //! From an application's own tables to the read model: whatever is written, what is projected equals what
 //! the rules of the source say of the rows (`model`), and who is told is exactly who sees something new.
 
+mod check;
 mod failures;
 mod model;
 mod standalone;

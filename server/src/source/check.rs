@@ -1,0 +1,367 @@
+//! Looks at a database for what would keep a source from being read, and says what to do about each.
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection, Row};
+
+use super::install::{Installed, parts};
+use super::triggers;
+use super::{Feed, InstallError, Origin, Source, Watch, identifier};
+use crate::projector::{columns, oddities};
+
+/// Tables beyond this many rows are not to be read from end to end.
+const LARGE: i64 = 10_000;
+/// How many keys are named as examples.
+const EXAMPLES: i64 = 5;
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The source cannot be read, or changes would be missed.
+    pub is_fatal: bool,
+    /// What is wrong, and where.
+    pub what: String,
+    /// SQL that puts it right, or where to look.
+    pub fix: Option<String>,
+}
+
+impl Finding {
+    fn fatal(what: String, fix: Option<String>) -> Self {
+        Self { is_fatal: true, what, fix }
+    }
+
+    fn warning(what: String, fix: Option<String>) -> Self {
+        Self { is_fatal: false, what, fix }
+    }
+}
+
+/// Looks whether the tables, columns, keys and rights are there, and whether the queries can be run.
+/// Changes nothing.
+///
+/// # Errors
+/// Where the database itself fails.
+pub async fn check(
+    connection: &mut PgConnection,
+    source: &Source,
+) -> Result<Vec<Finding>, sqlx::Error> {
+    let mut findings = Vec::new();
+    for watch in source.watches() {
+        check_watch(connection, source, watch, &mut findings).await?;
+    }
+    // A query cannot be run without its tables; one reason is enough.
+    if findings.iter().any(|finding| finding.is_fatal) {
+        return Ok(findings);
+    }
+    for feed in &source.feeds {
+        let needed: Vec<_> = ["id", "user_id"].into_iter().chain(columns(feed.kind)).collect();
+        let query = format!(
+            "select {} from (\n{}\n) as yielded",
+            needed.join(", "),
+            without_end(&feed.query)
+        );
+        check_query(connection, &format!("{}.sql", feed.name), &query, 1, &mut findings).await?;
+        for route in &feed.routes {
+            if let Some(to) = &route.to {
+                let (of, width) = match &route.from {
+                    Origin::Table(watch) => (&watch.table, watch.key.len()),
+                    Origin::Fact(fact) => (fact, 1),
+                };
+                let what = format!("[{}], the `to` of the watch of {of}", feed.name);
+                let query = format!("select found.* from (\n{}\n) as found", without_end(to));
+                check_query(connection, &what, &query, width, &mut findings).await?;
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// Looks whether an installed source is listened to, and what it could not show as it is.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn check_installed(
+    connection: &mut PgConnection,
+    installed: &Installed,
+) -> Result<Vec<Finding>, sqlx::Error> {
+    let mut findings = Vec::new();
+    for (watch, &number) in &installed.watches {
+        check_triggers(connection, watch, number, &mut findings).await?;
+    }
+    for (feed, &number) in installed.source.feeds.iter().zip(&installed.feeds) {
+        check_rows(connection, feed, number, &mut findings).await?;
+    }
+    findings.sort_by(|a, b| a.what.cmp(&b.what));
+    Ok(findings)
+}
+
+async fn check_watch(
+    connection: &mut PgConnection,
+    source: &Source,
+    watch: &Watch,
+    findings: &mut Vec<Finding>,
+) -> Result<(), sqlx::Error> {
+    let table = &watch.table;
+    let row = sqlx::query(
+        "select c.relkind::text as kind,
+                has_table_privilege(c.oid, 'select') as may_read,
+                has_table_privilege(c.oid, 'trigger') as may_listen,
+                quote_ident(current_user) as role
+         from pg_class as c where c.oid = to_regclass($1)",
+    )
+    .bind(table)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else {
+        let fix = "correct the source, or give the server the database that has it".to_owned();
+        findings.push(Finding::fatal(format!("there is no table {table}"), Some(fix)));
+        return Ok(());
+    };
+    if !["r", "p"].contains(&row.try_get("kind")?) {
+        let what = format!("{table} is not a table, so its changes cannot be noted");
+        let fix = "name the tables behind it, each with a watch".to_owned();
+        findings.push(Finding::fatal(what, Some(fix)));
+        return Ok(());
+    }
+    let role: String = row.try_get("role")?;
+    for (is_allowed, right) in [("may_read", "select"), ("may_listen", "trigger")] {
+        if !row.try_get::<bool, _>(is_allowed)? {
+            findings.push(Finding::fatal(
+                format!("{role} lacks the right to {right} on {table}"),
+                Some(format!("grant {right} on {table} to {role};")),
+            ));
+        }
+    }
+    for column in &watch.key {
+        check_column(connection, source, watch, column, findings).await?;
+    }
+    Ok(())
+}
+
+async fn check_column(
+    connection: &mut PgConnection,
+    source: &Source,
+    watch: &Watch,
+    column: &str,
+    findings: &mut Vec<Finding>,
+) -> Result<(), sqlx::Error> {
+    let table = &watch.table;
+    let row = sqlx::query(
+        "select format_type(a.atttypid, a.atttypmod) as type,
+                a.atttypid = any (array['uuid', 'text', 'varchar', 'bpchar', 'int2', 'int4', 'int8']
+                                  ::regtype[]) as is_key,
+                exists (
+                    select from pg_index as i
+                    where i.indrelid = a.attrelid and i.indkey[0] = a.attnum
+                      and i.indisvalid and i.indpred is null
+                ) as is_indexed
+         from pg_attribute as a
+         where a.attrelid = to_regclass($1) and a.attname = $2
+           and a.attnum > 0 and not a.attisdropped",
+    )
+    .bind(table)
+    .bind(column)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else {
+        let what = format!("{table} has no column {column}");
+        let fix =
+            "correct `key` in source.toml; if the column was renamed, install again".to_owned();
+        findings.push(Finding::fatal(what, Some(fix)));
+        return Ok(());
+    };
+    if !row.try_get::<bool, _>("is_key")? {
+        let of_type: &str = row.try_get("type")?;
+        let what = format!("{table}.{column} is {of_type}; a key is a uuid, text or an integer");
+        findings.push(Finding::fatal(what, None));
+    }
+    if !row.try_get::<bool, _>("is_indexed")? && is_looked_up(source, watch) {
+        let what = format!("{table} has no index that begins with {column}");
+        let fix = format!("create index concurrently on {table} ({});", identifier(column));
+        findings.push(Finding::warning(what, Some(fix)));
+    }
+    Ok(())
+}
+
+/// Whether rows of a feed are found by the noted values themselves.
+fn is_looked_up(source: &Source, watch: &Watch) -> bool {
+    source.feeds.iter().any(|feed| {
+        let is_route = |origin: &Origin| matches!(origin, Origin::Table(from) if from == watch);
+        feed.home == *watch
+            || feed.routes.iter().any(|route| route.to.is_none() && is_route(&route.from))
+    })
+}
+
+/// Runs a query for no keys at all, and looks at how it would be run for some.
+async fn check_query(
+    connection: &mut PgConnection,
+    what: &str,
+    query: &str,
+    width: usize,
+    findings: &mut Vec<Finding>,
+) -> Result<(), sqlx::Error> {
+    let types = vec!["text[]"; width].join(", ");
+    let none = vec!["'{}'"; width].join(", ");
+    let mut transaction = connection.begin().await?;
+    let prepared = format!(
+        "set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off;
+         prepare dashboard_check ({types}) as {query}"
+    );
+    let ran = async {
+        sqlx::raw_sql(AssertSqlSafe(prepared)).execute(&mut *transaction).await?;
+        let execute = format!("execute dashboard_check ({none})");
+        sqlx::raw_sql(AssertSqlSafe(execute)).execute(&mut *transaction).await?;
+        let explain = format!("explain (format json) execute dashboard_check ({none})");
+        let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut *transaction).await?;
+        sqlx::raw_sql("deallocate dashboard_check").execute(&mut *transaction).await?;
+        rows.first().map(plan).transpose()
+    };
+    match ran.await {
+        Ok(plan) => {
+            for table in plan.iter().flat_map(read_whole) {
+                check_size(&mut transaction, what, &table, findings).await?;
+            }
+        }
+        Err(sqlx::Error::Database(error)) => {
+            findings.push(Finding::fatal(format!("{what}: {}", told(&*error)), None));
+        }
+        Err(error) => return Err(error),
+    }
+    transaction.rollback().await
+}
+
+fn plan(row: &PgRow) -> Result<serde_json::Value, sqlx::Error> {
+    row.try_get(0)
+}
+
+/// The tables that a plan reads from end to end, though that was to be avoided.
+fn read_whole(plan: &serde_json::Value) -> Vec<String> {
+    let mut tables = Vec::new();
+    let mut nodes = vec![plan];
+    while let Some(node) = nodes.pop() {
+        match node {
+            serde_json::Value::Array(items) => nodes.extend(items),
+            serde_json::Value::Object(fields) => {
+                let text = |name: &str| fields.get(name).and_then(serde_json::Value::as_str);
+                if let (Some("Seq Scan"), Some(table)) = (text("Node Type"), text("Relation Name"))
+                {
+                    tables.push(table.to_owned());
+                }
+                nodes.extend(fields.values());
+            }
+            _ => {}
+        }
+    }
+    tables.sort();
+    tables.dedup();
+    tables
+}
+
+async fn check_size(
+    connection: &mut PgConnection,
+    what: &str,
+    table: &str,
+    findings: &mut Vec<Finding>,
+) -> Result<(), sqlx::Error> {
+    let rows: Option<i64> =
+        sqlx::query_scalar("select max(reltuples)::int8 from pg_class where relname = $1")
+            .bind(table)
+            .fetch_one(connection)
+            .await?;
+    if rows.is_some_and(|rows| rows > LARGE) {
+        let what = format!("{what} reads all of {table}, which is large, for each change");
+        let fix = "make an index on the columns by which it is joined or filtered".to_owned();
+        findings.push(Finding::warning(what, Some(fix)));
+    }
+    Ok(())
+}
+
+/// What the database says, with its hint.
+fn told(error: &dyn DatabaseError) -> String {
+    let hint = error
+        .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+        .and_then(sqlx::postgres::PgDatabaseError::hint);
+    match hint {
+        Some(hint) => format!("{} ({hint})", error.message()),
+        None => error.message().to_owned(),
+    }
+}
+
+async fn check_triggers(
+    connection: &mut PgConnection,
+    watch: &Watch,
+    number: i16,
+    findings: &mut Vec<Finding>,
+) -> Result<(), sqlx::Error> {
+    let again = || Some("dashboard-server source install".to_owned());
+    let parts = match parts(connection, &watch.table).await {
+        Ok(parts) => parts,
+        Err(InstallError::Database(error)) => return Err(error),
+        Err(error) => {
+            findings.push(Finding::fatal(error.to_string(), None));
+            return Ok(());
+        }
+    };
+    for (table, _) in parts {
+        let found: Vec<(String, String)> = sqlx::query_as(
+            "select tgname::text, tgenabled::text from pg_trigger where tgrelid = to_regclass($1)",
+        )
+        .bind(&table)
+        .fetch_all(&mut *connection)
+        .await?;
+        for (trigger, state) in triggers::expected(number) {
+            let what = match found.iter().find(|(name, _)| *name == trigger) {
+                Some((_, now)) if now == state => continue,
+                None => format!("{table} lacks the trigger {trigger}: changes are missed"),
+                Some((_, now)) if now == "D" => {
+                    format!("the trigger {trigger} of {table} is disabled: changes are missed")
+                }
+                Some(_) => format!("the trigger {trigger} of {table} fires at the wrong times"),
+            };
+            findings.push(Finding::fatal(what, again()));
+        }
+    }
+    Ok(())
+}
+
+async fn check_rows(
+    connection: &mut PgConnection,
+    feed: &Feed,
+    number: i16,
+    findings: &mut Vec<Finding>,
+) -> Result<(), sqlx::Error> {
+    let table = feed.kind.table();
+    for (bit, what) in oddities(feed.kind) {
+        let query = format!(
+            "select count(*), (array_agg(key order by key))[:{EXAMPLES}]
+             from dashboard.{table} where feed = $1 and oddities <> 0 and oddities & $2 <> 0"
+        );
+        let (count, keys): (i64, Option<Vec<String>>) = sqlx::query_as(AssertSqlSafe(query))
+            .bind(number)
+            .bind(bit)
+            .fetch_one(&mut *connection)
+            .await?;
+        if count > 0 {
+            let keys = keys.unwrap_or_default().join(", ");
+            let what = format!("{}.sql: {count} rows {what}, such as {keys}", feed.name);
+            findings.push(Finding::warning(what, None));
+        }
+    }
+    let waiting: Vec<(Vec<String>, String)> = sqlx::query_as(
+        "select keys, error from dashboard.pending
+         where feed = $1 and error is not null order by id limit $2",
+    )
+    .bind(number)
+    .bind(EXAMPLES)
+    .fetch_all(connection)
+    .await?;
+    for (keys, error) in waiting {
+        let shown = keys.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let what = format!("{}.sql: {} rows wait, such as {shown}: {error}", feed.name, keys.len());
+        findings.push(Finding::warning(what, None));
+    }
+    Ok(())
+}
+
+fn without_end(query: &str) -> &str {
+    query.trim_end().trim_end_matches(';')
+}
