@@ -45,8 +45,9 @@ create table dashboard.pending (
     -- Transactions with much work take turns.
     xid xid8 not null default pg_current_xact_id(),
     since timestamptz not null default clock_timestamp(),
-    -- Work that failed is tried again, less and less often.
-    failures smallint not null default 0,
+    -- Failed together with other work, and is to be tried by itself.
+    is_alone boolean not null default false,
+    -- Something else is in the way until then, and what that is.
     not_before timestamptz not null default '-infinity',
     error text,
     check (num_nonnulls(watch, feed) = 1)
@@ -56,6 +57,19 @@ create index pending_small on dashboard.pending (id) where not is_bulk;
 create index pending_bulk on dashboard.pending (xid, id) where is_bulk;
 
 alter table dashboard.pending set (autovacuum_vacuum_scale_factor = 0.02, vacuum_truncate = off);
+
+-- Rows that cannot be projected. Each is tried again, less and less often.
+create table dashboard.failed (
+    feed smallint not null,
+    key text collate "C" not null,
+    failures integer not null,
+    not_before timestamptz not null,
+    error text not null,
+    since timestamptz not null default clock_timestamp(),
+    primary key (feed, key)
+);
+
+create index failed_due on dashboard.failed (not_before);
 
 -- Feeds whose rows are all to be looked at again, page by page.
 create table dashboard.sweeps (

@@ -17,6 +17,7 @@ mod map;
 mod pace;
 mod statements;
 mod take;
+mod trouble;
 mod work;
 
 use std::time::{Duration, Instant};
@@ -28,28 +29,13 @@ use self::map::Map;
 use self::pace::Paces;
 pub(crate) use self::statements::{columns, oddities};
 use self::take::Take;
-use self::work::Work;
+pub use self::trouble::ProjectorError;
+use self::work::{Done, Work};
 use crate::database::session::{self, Purpose};
 use crate::source::Installed;
 
 /// How long plans are kept. They are made once, from statistics that may have been taken of empty tables.
 const PLANS: Duration = Duration::from_mins(1);
-
-/// Why a pass came to nothing. What it had taken is as it was.
-#[derive(Debug, thiserror::Error)]
-pub enum ProjectorError {
-    /// The connection is of no use any more, or the database refuses to be written to.
-    #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
-    /// A feed's query yields a row twice.
-    #[error("the query of {feed} yields the key {key} more than once")]
-    Twice {
-        /// The feed's name.
-        feed: String,
-        /// The key.
-        key: String,
-    },
-}
 
 /// What a pass has come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +58,8 @@ pub struct Projector {
     paces: Paces,
     /// Whose bulk work was done last.
     served: String,
+    /// How often bulk work has had its turn.
+    turns: usize,
     /// When plans were last made anew.
     planned: Option<Instant>,
 }
@@ -85,6 +73,7 @@ impl Projector {
             take: Take::default(),
             paces: Paces::default(),
             served: "0".to_owned(),
+            turns: 0,
             planned: None,
         }
     }
@@ -106,17 +95,31 @@ impl Projector {
         connection: &mut PgConnection,
     ) -> Result<Pass, ProjectorError> {
         let mut pass = Pass::default();
+        let outlook = lane::look(connection, self.take.since()).await?;
+        if !outlook.has_small {
+            self.take.saw_nothing();
+            if !outlook.has_bulk {
+                return Ok(pass);
+            }
+        }
         if self.planned.is_none_or(|at| at.elapsed() > PLANS) {
             sqlx::raw_sql("discard plans").execute(&mut *connection).await?;
             self.planned = Some(Instant::now());
         }
-        if !take_turn(connection).await? {
-            return Ok(Pass { is_elsewhere: true, ..pass });
+        // What is found here may leave more behind.
+        pass.has_more = true;
+        if outlook.has_small {
+            if !take_turn(connection).await? {
+                return Ok(Pass { is_elsewhere: true, ..Pass::default() });
+            }
+            self.small(connection, &mut pass).await?;
+            commit(connection).await?;
+            self.take.confirm();
         }
-        self.small(connection, &mut pass).await?;
-        commit(connection).await?;
-        self.take.confirm();
-        if take_turn(connection).await? {
+        if outlook.has_bulk {
+            if !take_turn(connection).await? {
+                return Ok(Pass { is_elsewhere: true, ..Pass::default() });
+            }
             self.bulk(connection, &mut pass).await?;
             commit(connection).await?;
         }
@@ -130,6 +133,7 @@ impl Projector {
         pass: &mut Pass,
     ) -> Result<(), ProjectorError> {
         let taken = self.take.notes(connection).await?;
+        pass.notes = taken.notes;
         let fresh: Vec<_> =
             taken.small.into_iter().map(|(watch, keys)| Batch::noted(watch, keys)).collect();
         let mut batches = lane::next_small(connection).await?;
@@ -140,123 +144,96 @@ impl Projector {
                 batch.keep(connection).await?;
             }
         }
-        pass.notes = taken.notes;
-        pass.has_more |= taken.has_more || !batches.is_empty();
-        pass.users += self.attempt(connection, batches).await?;
+        let done = self.work(connection).run(&batches).await?;
+        self.done(done, pass);
         Ok(())
     }
 
-    /// Does a batch of bulk work; or, if there is none, a page of a sweep.
+    /// Does a batch of bulk work, or a page of a sweep, or tries a failed row again: in turns, so that none
+    /// waits for ever.
     async fn bulk(
         &mut self,
         connection: &mut PgConnection,
         pass: &mut Pass,
     ) -> Result<(), ProjectorError> {
-        let rows = |subject| self.paces.of(subject) * self.map.width(subject);
-        let batch = lane::next_bulk(connection, &self.served, rows).await?;
-        if let Some((xid, batch)) = batch {
-            self.served = xid;
-            pass.has_more = true;
-            pass.users += self.attempt(connection, vec![batch]).await?;
-        } else if let Some(sweep) = lane::next_sweep(connection).await? {
-            pass.has_more = true;
-            if let Some(page) = self.turn_page(connection, &sweep).await? {
-                pass.users += self.attempt(connection, vec![page]).await?;
+        self.turns = self.turns.wrapping_add(1);
+        let mut order = [Bulk::Batch, Bulk::Sweep, Bulk::Failed];
+        let first = self.turns % order.len();
+        order.rotate_left(first);
+        for kind in order {
+            let done = match kind {
+                Bulk::Batch => self.batch(connection).await?,
+                Bulk::Sweep => self.sweep(connection).await?,
+                Bulk::Failed => match lane::next_failed(connection).await? {
+                    Some((feed, key)) => Some(self.work(connection).retry(feed, &key).await?),
+                    None => None,
+                },
+            };
+            if let Some(done) = done {
+                self.done(done, pass);
+                return Ok(());
             }
         }
         Ok(())
     }
 
-    /// The next page of a sweep: none where its rows cannot be gone through now, or at its end.
-    async fn turn_page(
+    async fn batch(
         &mut self,
         connection: &mut PgConnection,
-        sweep: &lane::Sweep,
-    ) -> Result<Option<Batch>, ProjectorError> {
+    ) -> Result<Option<Done>, ProjectorError> {
+        let values = |subject| self.paces.of(subject) * self.map.width(subject);
+        let Some((xid, batch)) = lane::next_bulk(connection, &self.served, values).await? else {
+            return Ok(None);
+        };
+        self.served = xid;
+        Ok(Some(self.work(connection).run(&[batch]).await?))
+    }
+
+    /// The next page of a sweep.
+    async fn sweep(
+        &mut self,
+        connection: &mut PgConnection,
+    ) -> Result<Option<Done>, ProjectorError> {
+        let Some(sweep) = lane::next_sweep(connection).await? else { return Ok(None) };
         let Some(feed) = self.map.feed(sweep.feed) else {
             sweep.end(connection).await?;
-            return Ok(None);
+            return Ok(Some(Done::default()));
         };
         let rows = self.paces.of(Subject::Feed(sweep.feed));
         sqlx::raw_sql("savepoint page").execute(&mut *connection).await?;
         let page = sweep.turn_page(connection, &feed.home, feed.kind, rows).await;
         match page.map_err(ProjectorError::from) {
-            Ok(keys) => Ok((!keys.is_empty()).then(|| Batch::bulk(sweep.feed, keys))),
-            Err(error) if is_the_works(&error) => {
+            Ok(keys) => {
+                let page = Batch::bulk(sweep.feed, keys);
+                Ok(Some(self.work(connection).run(&[page]).await?))
+            }
+            Err(error) if error.is_the_works() => {
                 tracing::warn!(%error, feed = feed.name, "a feed's rows cannot be gone through");
                 sqlx::raw_sql("rollback to savepoint page").execute(&mut *connection).await?;
                 sweep.put_off(connection, &error.to_string()).await?;
-                Ok(None)
+                Ok(Some(Done { has_failed: true, ..Done::default() }))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Projects the batches together; how many users see something new. Where that fails, nothing of it is
-    /// done, and each is put aside by itself.
-    async fn attempt(
-        &mut self,
-        connection: &mut PgConnection,
-        batches: Vec<Batch>,
-    ) -> Result<usize, ProjectorError> {
-        if batches.is_empty() {
-            return Ok(0);
-        }
-        let is_one_row =
-            batches.len() == 1 && batches[0].is_one_row(self.map.width(batches[0].subject));
-        let savepoint = if is_one_row { work::SAVEPOINT_OF_ONE } else { work::SAVEPOINT };
-        sqlx::raw_sql(savepoint).execute(&mut *connection).await?;
-        let work = Work::new(&self.map, &mut self.paces, connection);
-        match work.run(&batches).await {
-            Ok(users) => Ok(users),
-            Err(error) if is_the_works(&error) => {
-                self.planned = None;
-                sqlx::raw_sql("rollback to savepoint work").execute(&mut *connection).await?;
-                let is_alone = batches.len() == 1;
-                for batch in batches {
-                    if is_alone {
-                        self.put_aside(connection, &batch, &error).await?;
-                    } else {
-                        batch.keep_alone(connection).await?;
-                    }
-                }
-                Ok(0)
-            }
-            Err(error) => Err(error),
-        }
+    fn work<'a>(&'a mut self, connection: &'a mut PgConnection) -> Work<'a> {
+        Work::new(&self.map, &mut self.paces, connection)
     }
 
-    async fn put_aside(
-        &self,
-        connection: &mut PgConnection,
-        batch: &Batch,
-        error: &ProjectorError,
-    ) -> Result<(), ProjectorError> {
-        let text = error.to_string();
-        if is_locked(error) {
-            return Ok(batch.keep_waiting(connection, &text).await?);
+    fn done(&mut self, done: Done, pass: &mut Pass) {
+        pass.users += done.users;
+        if done.has_failed {
+            self.planned = None;
         }
-        if let Some((one, other)) = batch.halves(self.map.width(batch.subject)) {
-            one.keep_alone(connection).await?;
-            return Ok(other.keep_alone(connection).await?);
-        }
-        let Subject::Watch(watch) = batch.subject else {
-            tracing::warn!(error = text, "a row cannot be projected and will be tried again");
-            return Ok(batch.keep_failed(connection, &text).await?);
-        };
-        // Either a query that leads to rows is to blame, or one of those rows. The rows are looked at
-        // one by one where their keys are known; where they are not, all rows are.
-        for (feed, to) in self.map.routes(watch) {
-            let feed = self.map.number(feed);
-            if to.is_none() {
-                batch.of_feed(feed).keep_alone(connection).await?;
-            } else {
-                tracing::warn!(error = text, "looking at all rows of a feed instead");
-                lane::owe_sweep(connection, feed).await?;
-            }
-        }
-        Ok(())
     }
+}
+
+#[derive(Clone, Copy)]
+enum Bulk {
+    Batch,
+    Sweep,
+    Failed,
 }
 
 /// Opens a session for a projector.
@@ -280,28 +257,4 @@ async fn take_turn(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 
 async fn commit(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql("commit").execute(connection).await.map(drop)
-}
-
-/// Whether the work is to blame, rather than the connection or the database.
-fn is_the_works(error: &ProjectorError) -> bool {
-    match error {
-        ProjectorError::Twice { .. } => true,
-        ProjectorError::Database(sqlx::Error::Database(error)) => {
-            // A session that is ended, a full disk, a database that may not be written to.
-            let code = error.code().unwrap_or_default();
-            let is_elsewhere =
-                ["25", "53", "57", "58", "XX"].iter().any(|class| code.starts_with(class));
-            code == "57014" || !is_elsewhere
-        }
-        ProjectorError::Database(error) => {
-            use sqlx::Error::{ColumnDecode, ColumnNotFound, Decode};
-            matches!(error, ColumnDecode { .. } | ColumnNotFound(_) | Decode(_))
-        }
-    }
-}
-
-/// Whether something else is in the way: a lock that could not be had in time, or a deadlock.
-fn is_locked(error: &ProjectorError) -> bool {
-    matches!(error, ProjectorError::Database(sqlx::Error::Database(error))
-        if error.code().is_some_and(|code| code == "55P03" || code == "40P01"))
 }

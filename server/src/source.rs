@@ -20,6 +20,7 @@ use std::path::Path;
 pub use self::check::{Finding, check, check_installed};
 pub use self::install::{InstallError, Installed, install, load, uninstall};
 pub use self::manifest::SourceError;
+pub(crate) use self::triggers::KEY_TYPES;
 
 /// How many values of a row may be noted together.
 pub(crate) const MAX_KEY_COLUMNS: usize = 8;

@@ -1,17 +1,24 @@
-//! Work that waits in `pending`, and sweeps: what is next, what is left of it, what has to wait longer.
+//! What waits: work in `pending`, sweeps, and rows that failed. What is next, what is left of it, what has to
+//! wait longer.
 
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::source::{Kind, Watch, identifier};
+use crate::source::{KEY_TYPES, Kind, Watch, identifier};
 
 /// How many values a row of `pending` holds at most: rows of one to eight columns fit without a rest.
 const VALUES_A_ROW: i64 = 840;
 /// How many values of small work are taken together.
 const SMALL_VALUES: i64 = 400;
-/// How long work waits that failed for the first time; then twice as long each time, up to the second.
+/// How long work waits for a lock that another transaction has.
+const LOCKED: Duration = Duration::from_millis(100);
+/// How long a feed is left alone whose query cannot be run.
+const HELD: Duration = Duration::from_secs(1);
+/// How long a failed row waits before it is tried again: so many times what it took, but this at least and
+/// at most, and twice as long each time.
+const SHARE: u32 = 100;
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(5));
 
 /// What keys are of.
@@ -32,13 +39,12 @@ pub(super) struct Batch {
     pub(super) is_bulk: bool,
     /// The transaction that it came from: those take turns.
     xid: Option<String>,
-    failures: i16,
 }
 
 impl Batch {
     /// What small transactions have just noted.
     pub(super) fn noted(watch: i16, keys: Vec<Option<String>>) -> Self {
-        Self { subject: Subject::Watch(watch), keys, is_bulk: false, xid: None, failures: 0 }
+        Self { subject: Subject::Watch(watch), keys, is_bulk: false, xid: None }
     }
 
     /// A few rows of a feed.
@@ -48,21 +54,12 @@ impl Batch {
 
     /// Many rows of a feed.
     pub(super) fn bulk(feed: i16, keys: Vec<Option<String>>) -> Self {
-        Self { subject: Subject::Feed(feed), keys, is_bulk: true, xid: None, failures: 0 }
-    }
-
-    /// The same keys, as those of a feed's rows.
-    pub(super) fn of_feed(&self, feed: i16) -> Self {
-        Self { subject: Subject::Feed(feed), ..self.clone() }
+        Self { subject: Subject::Feed(feed), keys, is_bulk: true, xid: None }
     }
 
     /// Some of its values.
     pub(super) fn with(&self, values: &[Option<String>]) -> Self {
         Self { keys: values.to_vec(), ..self.clone() }
-    }
-
-    pub(super) fn is_one_row(&self, width: usize) -> bool {
-        self.keys.len() == width
     }
 
     /// Two batches of half as many rows, unless it is one row.
@@ -77,7 +74,7 @@ impl Batch {
 
     /// Writes it down for the next pass.
     pub(super) async fn keep(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        self.keep_for(connection, self.failures, None, None).await
+        self.keep_for(connection, false, None).await
     }
 
     /// The same where it failed together with others: it is tried by itself.
@@ -85,55 +82,49 @@ impl Batch {
         &self,
         connection: &mut PgConnection,
     ) -> Result<(), sqlx::Error> {
-        self.keep_for(connection, self.failures.max(1), None, None).await
+        self.keep_for(connection, true, None).await
     }
 
-    /// Writes it down for later, where it is to blame for a failure: for ever longer.
-    pub(super) async fn keep_failed(
-        &self,
-        connection: &mut PgConnection,
-        error: &str,
-    ) -> Result<(), sqlx::Error> {
-        let failures = self.failures.saturating_add(1);
-        self.keep_for(connection, failures, Some(wait(failures)), Some(error)).await
-    }
-
-    /// Writes it down for a little later, where something else was in the way.
+    /// Writes it down for a little later, where something else is in the way.
     pub(super) async fn keep_waiting(
         &self,
         connection: &mut PgConnection,
         error: &str,
     ) -> Result<(), sqlx::Error> {
-        self.keep_for(connection, self.failures, Some(RETRY.0), Some(error)).await
+        self.keep_for(connection, false, Some(error)).await
     }
 
     async fn keep_for(
         &self,
         connection: &mut PgConnection,
-        failures: i16,
-        wait: Option<Duration>,
+        is_alone: bool,
         error: Option<&str>,
     ) -> Result<(), sqlx::Error> {
         let (watch, feed) = match self.subject {
             Subject::Watch(number) => (Some(number), None),
             Subject::Feed(number) => (None, Some(number)),
         };
+        let wait = error.map(|_| LOCKED.as_secs_f64());
         sqlx::query(
             "insert into dashboard.pending
-                 (watch, feed, keys, is_bulk, xid, failures, not_before, error)
-             select $1, $2, array_agg(key order by place), $4,
-                    coalesce($5::text::xid8, pg_current_xact_id()), $6,
+                 (watch, feed, keys, is_bulk, xid, is_alone, not_before, error)
+             select $1, $2, part.keys, $4, coalesce($5::text::xid8, pg_current_xact_id()), $6,
                     coalesce(clock_timestamp() + make_interval(secs => $7), '-infinity'), $8
-             from unnest($3::text[]) with ordinality as kept (key, place)
-             group by (place - 1) / $9",
+             from (
+                 select array_agg(key order by place) as keys
+                 from unnest($3::text[]) with ordinality as kept (key, place)
+                 group by (place - 1) / $9
+                 union all
+                 select '{}' where $3::text[] = '{}'
+             ) as part",
         )
         .bind(watch)
         .bind(feed)
         .bind(&self.keys)
         .bind(self.is_bulk)
         .bind(&self.xid)
-        .bind(failures)
-        .bind(wait.map(|wait| wait.as_secs_f64()))
+        .bind(is_alone)
+        .bind(wait)
         .bind(error)
         .bind(VALUES_A_ROW)
         .execute(connection)
@@ -142,9 +133,94 @@ impl Batch {
     }
 }
 
-fn wait(failures: i16) -> Duration {
-    let doublings = u32::try_from(failures - 1).unwrap_or_default().min(16);
-    (RETRY.0 * 2_u32.pow(doublings)).min(RETRY.1)
+/// What there is to do.
+#[derive(Clone, Copy, Debug, Default, sqlx::FromRow)]
+pub(super) struct Outlook {
+    /// Notes that the cursor has not seen, or small work.
+    pub(super) has_small: bool,
+    /// Bulk work, sweeps, or failed rows that may be tried again.
+    pub(super) has_bulk: bool,
+}
+
+/// Looks without asking for the turn: most of the time there is nothing to do.
+pub(super) async fn look(
+    connection: &mut PgConnection,
+    since: &str,
+) -> Result<Outlook, sqlx::Error> {
+    sqlx::query_as(
+        "select exists (
+                    select from dashboard.outbox where xid >= pg_snapshot_xmax($1::pg_snapshot)
+                )
+             or exists (
+                    select from dashboard.outbox
+                    where xid = any (array(select pg_snapshot_xip($1::pg_snapshot)))
+                )
+             or exists (
+                    select from dashboard.pending
+                    where not is_bulk and not_before <= clock_timestamp()
+                ) as has_small,
+                exists (
+                    select from dashboard.pending
+                    where is_bulk and not_before <= clock_timestamp()
+                )
+             or exists (select from dashboard.sweeps where not_before <= clock_timestamp())
+             or exists (select from dashboard.failed where not_before <= clock_timestamp())
+                as has_bulk",
+    )
+    .bind(since)
+    .fetch_one(connection)
+    .await
+}
+
+/// Notes that a row has failed, or has failed again.
+pub(super) async fn fail(
+    connection: &mut PgConnection,
+    feed: i16,
+    key: &str,
+    error: &str,
+    took: Duration,
+) -> Result<(), sqlx::Error> {
+    let wait = (took * SHARE).clamp(RETRY.0, RETRY.1).as_secs_f64();
+    sqlx::query(
+        "insert into dashboard.failed as known (feed, key, failures, not_before, error)
+         values ($1, $2, 1, clock_timestamp() + make_interval(secs => $3), $4)
+         on conflict (feed, key) do update
+         set failures = known.failures + 1, error = excluded.error,
+             not_before = clock_timestamp()
+                 + make_interval(secs => least($3 * 2.0 ^ least(known.failures, 16), $5))",
+    )
+    .bind(feed)
+    .bind(key)
+    .bind(wait)
+    .bind(error)
+    .bind(RETRY.1.as_secs_f64())
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// The failed row that has waited longest of those that may be tried again.
+pub(super) async fn next_failed(
+    connection: &mut PgConnection,
+) -> Result<Option<(i16, String)>, sqlx::Error> {
+    sqlx::query_as(
+        "select feed, key from dashboard.failed
+         where not_before <= clock_timestamp()
+         order by not_before
+         limit 1",
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Forgets that a row failed.
+pub(super) async fn succeed(
+    connection: &mut PgConnection,
+    feed: i16,
+    key: &str,
+) -> Result<(), sqlx::Error> {
+    let statement = "delete from dashboard.failed where feed = $1 and key = $2";
+    sqlx::query(statement).bind(feed).bind(key).execute(connection).await.map(drop)
 }
 
 /// The values by column: arrays of one length.
@@ -157,10 +233,10 @@ pub(super) fn columns(keys: &[Option<String>], width: usize) -> Vec<Vec<Option<S
 pub(super) async fn next_small(connection: &mut PgConnection) -> Result<Vec<Batch>, sqlx::Error> {
     let rows = sqlx::query(
         "with due as materialized (
-             select id, failures > 0 as is_alone, row_number() over in_order as place,
+             select id, is_alone, row_number() over in_order as place,
                     sum(cardinality(keys)) over in_order as keys
              from (
-                 select id, failures, keys
+                 select id, is_alone, keys
                  from dashboard.pending
                  where not is_bulk and not_before <= clock_timestamp()
                  order by id
@@ -176,7 +252,7 @@ pub(super) async fn next_small(connection: &mut PgConnection) -> Result<Vec<Batc
          )
          delete from dashboard.pending
          where id = any (array(select id from chosen))
-         returning id, watch, feed, keys, is_bulk, xid::text as xid, failures",
+         returning id, watch, feed, keys, is_bulk, xid::text as xid",
     )
     .bind(SMALL_VALUES)
     .fetch_all(connection)
@@ -192,13 +268,13 @@ pub(super) async fn next_bulk(
     fitting: impl Fn(Subject) -> usize,
 ) -> Result<Option<(String, Batch)>, sqlx::Error> {
     let row = sqlx::query(
-        "(select id, watch, feed, keys, is_bulk, xid::text as xid, failures, 1 as choice
+        "(select id, watch, feed, keys, is_bulk, xid::text as xid, 1 as choice
           from dashboard.pending
           where is_bulk and not_before <= clock_timestamp() and xid > $1::text::xid8
           order by xid, id
           limit 1)
          union all
-         (select id, watch, feed, keys, is_bulk, xid::text, failures, 2
+         (select id, watch, feed, keys, is_bulk, xid::text, 2
           from dashboard.pending
           where is_bulk and not_before <= clock_timestamp()
           order by xid, id
@@ -236,7 +312,6 @@ fn read(row: &PgRow) -> Result<Batch, sqlx::Error> {
         keys: row.try_get("keys")?,
         is_bulk: row.try_get("is_bulk")?,
         xid: row.try_get("xid")?,
-        failures: row.try_get("failures")?,
     })
 }
 
@@ -244,9 +319,29 @@ fn read(row: &PgRow) -> Result<Batch, sqlx::Error> {
 pub(super) async fn owe_sweep(connection: &mut PgConnection, feed: i16) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into dashboard.sweeps (feed) values ($1)
-         on conflict (feed) do update set again = true",
+         on conflict (feed) do update set again = true where not sweeps.again",
     )
     .bind(feed)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Has all rows of a feed looked at once its query can be run again.
+pub(super) async fn hold(
+    connection: &mut PgConnection,
+    feed: i16,
+    error: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into dashboard.sweeps (feed, not_before, error)
+         values ($1, clock_timestamp() + make_interval(secs => $2), $3)
+         on conflict (feed) do update
+         set again = true, not_before = excluded.not_before, error = excluded.error",
+    )
+    .bind(feed)
+    .bind(HELD.as_secs_f64())
+    .bind(error)
     .execute(connection)
     .await
     .map(drop)
@@ -290,7 +385,7 @@ impl Sweep {
             let table = kind.table();
             format!(
                 "select key from dashboard.{table}
-                 where feed = {} and key > coalesce($1::text, '') order by key limit $2",
+                 where feed = {} and ($1::text is null or key > $1) order by key limit $2",
                 self.feed
             )
         } else {
@@ -303,9 +398,9 @@ impl Sweep {
             .fetch_all(&mut *connection)
             .await?;
         let statement = match (keys.len() < limit, self.is_at_model) {
-            (false, _) => "update dashboard.sweeps set after = $2 where feed = $1",
+            (false, _) => "update dashboard.sweeps set after = $2, error = null where feed = $1",
             (true, false) => {
-                "update dashboard.sweeps set is_at_model = true, after = null
+                "update dashboard.sweeps set is_at_model = true, after = null, error = null
                  where feed = $1 and ($2 is null or true)"
             }
             (true, true) => {
@@ -313,7 +408,8 @@ impl Sweep {
                      delete from dashboard.sweeps where feed = $1 and not again
                  )
                  update dashboard.sweeps
-                 set is_at_model = false, after = null, again = false, since = clock_timestamp()
+                 set is_at_model = false, after = null, again = false, error = null,
+                     since = clock_timestamp()
                  where feed = $1 and again and ($2 is null or true)"
             }
         };
@@ -337,7 +433,7 @@ impl Sweep {
              where feed = $1",
         )
         .bind(self.feed)
-        .bind(1.0)
+        .bind(HELD.as_secs_f64())
         .bind(error)
         .execute(connection)
         .await
@@ -360,11 +456,13 @@ async fn home_page(
 ) -> Result<String, sqlx::Error> {
     let [column] = &home.key[..] else { return Err(sqlx::Error::ColumnNotFound(String::new())) };
     let of_type: Option<String> = sqlx::query_scalar(
-        "select format_type(atttypid, atttypmod) from pg_attribute
-         where attrelid = to_regclass($1) and attname = $2 and not attisdropped",
+        "select atttypid::regtype::text from pg_attribute
+         where attrelid = to_regclass($1) and attname = $2
+           and atttypid = any ($3::text[]::regtype[]::oid[])",
     )
     .bind(&home.table)
     .bind(column)
+    .bind(KEY_TYPES)
     .fetch_optional(connection)
     .await?;
     let of_type = of_type.ok_or_else(|| sqlx::Error::ColumnNotFound(column.clone()))?;
@@ -372,7 +470,13 @@ async fn home_page(
     let after = if is_first {
         "$1::text is null".to_owned()
     } else {
-        format!("{column} > $1::text::{of_type}")
+        format!("home.{column} > $1::text::{of_type}")
     };
-    Ok(format!("select {column}::text from {table} where {after} order by {column} limit $2"))
+    // In the order of the column, not of its text: what is selected has the column's name.
+    Ok(format!(
+        "select home.{column}::text from {table} as home
+         where {after} and home.{column} is not null
+         order by home.{column}
+         limit $2"
+    ))
 }

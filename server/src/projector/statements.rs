@@ -219,7 +219,11 @@ const MOCS_TOUCHED: &str = "
 fn owners(sections: i16) -> String {
     format!(
         "select user_id, {sections} as sections, false as is_new, null::uuid as id
-         from (select old_user_id as user_id from diff union select user_id from diff) as owners
+         from (
+             select old_user_id as user_id from diff where is_seen
+             union
+             select user_id from diff where is_seen
+         ) as owners
          where user_id is not null"
     )
 }
@@ -244,10 +248,12 @@ fn statement(feed: &Feed, columns: &[Column], derived: &[(&str, &str)], touched:
         .chain(columns.iter().map(|column| column.name))
         .chain(derived)
         .collect();
-    let of = |side: &str| {
+    let of = |side: &str, names: &[&str]| {
         let columns: Vec<_> = names.iter().map(|name| format!("{side}.{name}")).collect();
         columns.join(", ")
     };
+    // What was odd about a row is not seen.
+    let shown: Vec<_> = names.iter().copied().filter(|name| *name != "oddities").collect();
     let old = listed(&names, |name| format!("was.{name} as old_{name}"));
     let set: Vec<_> = names.iter().map(|name| format!("{name} = excluded.{name}")).collect();
     // Facts are seen in no section: who owns one is of interest all the same.
@@ -278,7 +284,7 @@ fn statement(feed: &Feed, columns: &[Column], derived: &[(&str, &str)], touched:
         ),
         diff as materialized (
             select coalesce(fresh.key, was.key) as key, fresh.key is not null as stays,
-                   {fresh}{old}
+                   ({seen_now}) is distinct from ({seen_before}) as is_seen, {fresh}{old}
             from fresh
             full join was on was.key = fresh.key
             where fresh.key is null or was.key is null or ({fresh}) is distinct from ({was})
@@ -303,8 +309,10 @@ fn statement(feed: &Feed, columns: &[Column], derived: &[(&str, &str)], touched:
         union all
         select null, null, null, key from twice",
         owner = OWNER.value,
-        fresh = of("fresh"),
-        was = of("was"),
+        fresh = of("fresh", &names),
+        was = of("was", &names),
+        seen_now = of("fresh", &shown),
+        seen_before = of("was", &shown),
         list = names.join(", "),
         set = set.join(", "),
     )

@@ -43,18 +43,27 @@ pub(super) struct Taken {
 }
 
 impl Take {
+    /// What the next look will see beyond.
+    pub(super) fn since(&self) -> &str {
+        let is_whole = self.looked_whole.is_none_or(|at| at.elapsed() > WHOLE_LOOK);
+        self.cursor.as_deref().filter(|_| !is_whole).unwrap_or(NOTHING)
+    }
+
+    /// Nothing was there.
+    pub(super) fn saw_nothing(&mut self) {
+        if self.since() == NOTHING {
+            self.looked_whole = Some(Instant::now());
+        }
+    }
+
     /// The caller holds the turn.
     pub(super) async fn notes(
         &mut self,
         connection: &mut PgConnection,
     ) -> Result<Taken, sqlx::Error> {
-        if self.looked_whole.is_none_or(|at| at.elapsed() > WHOLE_LOOK) {
-            self.cursor = None;
-        }
-        let is_whole = self.cursor.is_none();
-        let since = self.cursor.as_deref().unwrap_or(NOTHING);
+        let since = self.since().to_owned();
         let rows = sqlx::query(TAKE)
-            .bind(since)
+            .bind(&since)
             .bind(MAX_NOTES)
             .bind(MAX_KEYS)
             .bind(SMALL_KEYS)
@@ -64,7 +73,7 @@ impl Take {
         for row in &rows {
             self.read(row, &mut taken)?;
         }
-        if is_whole && !taken.has_more {
+        if since == NOTHING && !taken.has_more {
             self.looked_whole = Some(Instant::now());
         }
         Ok(taken)

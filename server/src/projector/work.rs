@@ -1,17 +1,18 @@
-//! Work itself: from noted values to the keys of rows, and from those to what users see.
+//! Work itself: from noted values to the keys of rows, and from those to what users see. Whatever fails is put
+//! aside here, and nothing else with it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::ProjectorError;
 use super::lane::{self, Batch, Subject};
 use super::map::Map;
 use super::pace::{PASS_TIME, Paces};
 use super::statements::Touched;
+use super::trouble::{ProjectorError, Trouble};
 
 /// How many rows of a feed small work may come to: one part may be in thousands of MOCs.
 const SMALL: usize = 200;
@@ -19,9 +20,9 @@ const SMALL: usize = 200;
 const MAX_FOUND: usize = 100_000;
 /// What begins a piece of work. A piece is to take 10 ms; one that takes so much longer is put aside, to be
 /// done in parts, and does not hold up the others any further.
-pub(super) const SAVEPOINT: &str = "savepoint work; set local statement_timeout = '500ms'";
+const SAVEPOINT: &str = "savepoint work; set local statement_timeout = '500ms'";
 /// The same for a single row, which has no parts.
-pub(super) const SAVEPOINT_OF_ONE: &str = "savepoint work; set local statement_timeout = '1s'";
+const SAVEPOINT_OF_ONE: &str = "savepoint work; set local statement_timeout = '1s'";
 
 /// Some batches, under way.
 pub(super) struct Work<'a> {
@@ -32,6 +33,16 @@ pub(super) struct Work<'a> {
     /// The keys to look at, by the place of their feed.
     keys: BTreeMap<usize, BTreeSet<String>>,
     seen: BTreeMap<String, Seen>,
+    has_failed: bool,
+}
+
+/// What has become of some work.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Done {
+    /// Users who see something new.
+    pub(super) users: usize,
+    /// Something was put aside.
+    pub(super) has_failed: bool,
 }
 
 /// What a user sees.
@@ -50,15 +61,26 @@ impl<'a> Work<'a> {
         paces: &'a mut Paces,
         connection: &'a mut PgConnection,
     ) -> Self {
-        let (keys, seen) = (BTreeMap::new(), BTreeMap::new());
-        Self { map, paces, connection, started: Instant::now(), keys, seen }
+        Self {
+            map,
+            paces,
+            connection,
+            started: Instant::now(),
+            keys: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            has_failed: false,
+        }
     }
 
-    /// Does what there is time for, and keeps the rest. How many users see something new.
-    pub(super) async fn run(mut self, batches: &[Batch]) -> Result<usize, ProjectorError> {
+    /// Does what there is time for, and keeps the rest.
+    pub(super) async fn run(mut self, batches: &[Batch]) -> Result<Done, ProjectorError> {
         let is_bulk = batches.iter().any(|batch| batch.is_bulk);
-        for batch in batches {
-            self.expand(batch).await?;
+        for (place, batch) in batches.iter().enumerate() {
+            if place > 0 && self.is_late() {
+                batch.keep(self.connection).await?;
+            } else {
+                self.expand(batch).await?;
+            }
         }
         // Facts come first in a source, and what they lead to is added to the keys of later feeds.
         for feed in 0..self.map.feeds().len() {
@@ -67,11 +89,38 @@ impl<'a> Work<'a> {
             }
         }
         note_changes(self.connection, &self.seen).await?;
-        Ok(self.seen.len())
+        Ok(Done { users: self.seen.len(), has_failed: self.has_failed })
+    }
+
+    /// Tries a row again that failed.
+    pub(super) async fn retry(mut self, number: i16, key: &str) -> Result<Done, ProjectorError> {
+        // What fails again is noted again.
+        lane::succeed(self.connection, number, key).await?;
+        if let Some(feed) = self.map.place(number) {
+            self.project(feed, vec![key.to_owned()], true).await?;
+        }
+        note_changes(self.connection, &self.seen).await?;
+        Ok(Done { users: self.seen.len(), has_failed: self.has_failed })
     }
 
     fn is_late(&self) -> bool {
         self.started.elapsed() >= PASS_TIME
+    }
+
+    async fn begin(&mut self, rows: usize) -> Result<(), sqlx::Error> {
+        let savepoint = if rows == 1 { SAVEPOINT_OF_ONE } else { SAVEPOINT };
+        sqlx::raw_sql(savepoint).execute(&mut *self.connection).await.map(drop)
+    }
+
+    /// Takes back what has been done since [`Work::begin`]. Where that cannot be done, the connection is to
+    /// blame, or the database.
+    async fn take_back(&mut self, error: ProjectorError) -> Result<ProjectorError, ProjectorError> {
+        if !error.is_the_works() {
+            return Err(error);
+        }
+        self.has_failed = true;
+        sqlx::raw_sql("rollback to savepoint work").execute(&mut *self.connection).await?;
+        Ok(error)
     }
 
     /// Finds the keys of the rows that a batch concerns.
@@ -85,33 +134,59 @@ impl<'a> Work<'a> {
             }
             Subject::Watch(number) => number,
         };
-        let routes = self.map.routes(watch);
-        if batch.keys.is_empty() {
-            // Any row.
-            for (feed, _) in routes {
+        let width = self.map.width(batch.subject);
+        let rows = batch.keys.len() / width;
+        let began = Instant::now();
+        self.begin(rows).await?;
+        let found = self.find_all(watch, &batch.keys, width).await;
+        let error = match found {
+            Ok(found) => {
+                self.paces.learn(batch.subject, rows, began.elapsed());
+                for (feed, keys) in found {
+                    self.add(feed, keys.into_iter());
+                }
+                return Ok(());
+            }
+            Err(error) => self.take_back(error).await?,
+        };
+        if error.trouble() == Trouble::Locked {
+            return Ok(batch.keep_waiting(self.connection, &error.to_string()).await?);
+        }
+        if let Some((one, other)) = batch.halves(width) {
+            one.keep_alone(self.connection).await?;
+            return Ok(other.keep_alone(self.connection).await?);
+        }
+        // Which rows it concerns cannot be found out.
+        tracing::warn!(%error, "looking at all rows of a feed instead");
+        for (feed, to) in self.map.routes(watch) {
+            if to.is_none() {
+                self.add(feed, batch.keys.iter().flatten().cloned());
+            } else {
                 lane::owe_sweep(self.connection, self.map.number(feed)).await?;
             }
-            return Ok(());
-        }
-        let width = self.map.width(batch.subject);
-        let mut values = &batch.keys[..];
-        while !values.is_empty() {
-            let size = self.paces.of(batch.subject) * width;
-            if self.is_late() && values.len() < batch.keys.len() {
-                return Ok(batch.with(values).keep(self.connection).await?);
-            }
-            let (piece, rest) = values.split_at(size.min(values.len()));
-            values = rest;
-            let (began, columns) = (Instant::now(), lane::columns(piece, width));
-            for (feed, to) in &routes {
-                match to {
-                    None => self.add(*feed, piece.iter().flatten().cloned()),
-                    Some(to) => self.find(*feed, to, &columns).await?,
-                }
-            }
-            self.paces.learn(batch.subject, piece.len() / width, began.elapsed());
         }
         Ok(())
+    }
+
+    /// The keys of rows that noted values lead to, by the place of their feed. No values: any row.
+    async fn find_all(
+        &mut self,
+        watch: i16,
+        values: &[Option<String>],
+        width: usize,
+    ) -> Result<Vec<(usize, Vec<String>)>, ProjectorError> {
+        let columns = lane::columns(values, width);
+        let mut all = Vec::new();
+        for (feed, to) in self.map.routes(watch) {
+            match to {
+                _ if values.is_empty() => {
+                    lane::owe_sweep(self.connection, self.map.number(feed)).await?;
+                }
+                None => all.push((feed, values.iter().flatten().cloned().collect())),
+                Some(to) => all.push((feed, self.find(feed, to, &columns).await?)),
+            }
+        }
+        Ok(all)
     }
 
     fn add(&mut self, feed: usize, keys: impl Iterator<Item = String>) {
@@ -124,7 +199,7 @@ impl<'a> Work<'a> {
         feed: usize,
         to: &str,
         columns: &[Vec<Option<String>>],
-    ) -> Result<(), ProjectorError> {
+    ) -> Result<Vec<String>, ProjectorError> {
         let to = to.trim_end().trim_end_matches(';');
         let statement = format!(
             "select distinct key::text from (\n{to}\n) as found (key) where key is not null
@@ -138,10 +213,9 @@ impl<'a> Work<'a> {
         let found: Vec<String> = query.fetch_all(&mut *self.connection).await?;
         if found.len() > MAX_FOUND {
             lane::owe_sweep(self.connection, self.map.number(feed)).await?;
-        } else {
-            self.add(feed, found.into_iter());
+            return Ok(Vec::new());
         }
-        Ok(())
+        Ok(found)
     }
 
     /// Projects rows of a feed, piece by piece.
@@ -153,54 +227,95 @@ impl<'a> Work<'a> {
     ) -> Result<(), ProjectorError> {
         let number = self.map.number(feed);
         let subject = Subject::Feed(number);
-        if !is_bulk && keys.len() > SMALL {
+        let batch = |keys: Vec<String>, is_bulk| {
             let keys = keys.into_iter().map(Some).collect();
-            return Ok(Batch::bulk(number, keys).keep(self.connection).await?);
+            if is_bulk { Batch::bulk(number, keys) } else { Batch::small(number, keys) }
+        };
+        if !is_bulk && keys.len() > SMALL {
+            return Ok(batch(keys, true).keep(self.connection).await?);
         }
         let mut is_first = true;
         while !keys.is_empty() {
             if self.is_late() && !is_first {
-                let keys = keys.into_iter().map(Some).collect();
-                let rest =
-                    if is_bulk { Batch::bulk(number, keys) } else { Batch::small(number, keys) };
-                return Ok(rest.keep(self.connection).await?);
+                return Ok(batch(keys, is_bulk).keep(self.connection).await?);
             }
             is_first = false;
             let rest = keys.split_off(self.paces.of(subject).min(keys.len()));
-            let (piece, began) = (std::mem::replace(&mut keys, rest), Instant::now());
-            let rows = piece.len();
-            let owners = self.project_piece(feed, piece).await?;
-            self.paces.learn(subject, rows, began.elapsed());
-            if !owners.is_empty() {
-                let owners: Vec<_> = owners.into_iter().map(Some).collect();
-                for (feed, to) in self.map.routes_of_fact(feed) {
-                    self.find(feed, to, std::slice::from_ref(&owners)).await?;
+            let piece = std::mem::replace(&mut keys, rest);
+            let (rows, began) = (piece.len(), Instant::now());
+            self.begin(rows).await?;
+            let touched = self.project_piece(feed, &piece).await;
+            let took = began.elapsed();
+            match touched {
+                Ok(touched) => {
+                    self.paces.learn(subject, rows, took);
+                    let owners = self.see(touched);
+                    self.concern(feed, owners).await?;
+                }
+                Err(error) => {
+                    let error = self.take_back(error).await?;
+                    if error.trouble() == Trouble::Query {
+                        // No row is to blame, so none is asked for again before all are.
+                        keys.clear();
+                    }
+                    self.put_aside(feed, batch(piece, is_bulk), &error, took).await?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Returns the owners of facts that changed.
+    async fn put_aside(
+        &mut self,
+        feed: usize,
+        batch: Batch,
+        error: &ProjectorError,
+        took: Duration,
+    ) -> Result<(), ProjectorError> {
+        let (number, text) = (self.map.number(feed), error.to_string());
+        match error.trouble() {
+            Trouble::Locked => batch.keep_waiting(self.connection, &text).await?,
+            Trouble::Query => lane::hold(self.connection, number, &text).await?,
+            Trouble::Rows => match (batch.halves(1), batch.keys.first()) {
+                (Some((one, other)), _) => {
+                    one.keep_alone(self.connection).await?;
+                    other.keep_alone(self.connection).await?;
+                }
+                (None, Some(Some(key))) => {
+                    lane::fail(self.connection, number, key, &text, took).await?;
+                }
+                _ => {}
+            },
+        }
+        Ok(())
+    }
+
     async fn project_piece(
         &mut self,
         feed: usize,
-        keys: Vec<String>,
-    ) -> Result<Vec<String>, ProjectorError> {
+        keys: &[String],
+    ) -> Result<Vec<Touched>, ProjectorError> {
         let touched: Vec<Touched> = sqlx::query_as(AssertSqlSafe(self.map.statement(feed)))
             .bind(keys)
             .bind(self.map.number(feed))
             .fetch_all(&mut *self.connection)
             .await?;
+        match touched.iter().find_map(|row| row.twice.clone()) {
+            Some(key) => {
+                let feed = self.map.feeds()[feed].name.clone();
+                Err(ProjectorError::Twice { feed, key })
+            }
+            None => Ok(touched),
+        }
+    }
+
+    /// Gathers who sees what; returns the owners of facts that changed.
+    fn see(&mut self, touched: Vec<Touched>) -> Vec<Option<String>> {
         let mut owners = Vec::new();
         for row in touched {
-            if let Some(key) = row.twice {
-                let feed = self.map.feeds()[feed].name.clone();
-                return Err(ProjectorError::Twice { feed, key });
-            }
             let (Some(user), Some(sections)) = (row.user_id, row.sections) else { continue };
             if sections == 0 {
-                owners.push(user);
+                owners.push(Some(user));
                 continue;
             }
             let seen = self.seen.entry(user).or_default();
@@ -208,7 +323,30 @@ impl<'a> Work<'a> {
             seen.is_mixed |= sections & 4 != 0 && row.added.is_none();
             seen.added.extend(row.added.unwrap_or_default());
         }
-        Ok(owners)
+        owners
+    }
+
+    /// Has the rows looked at that depend on the facts of these owners.
+    async fn concern(
+        &mut self,
+        fact: usize,
+        owners: Vec<Option<String>>,
+    ) -> Result<(), ProjectorError> {
+        if owners.is_empty() {
+            return Ok(());
+        }
+        for (feed, to) in self.map.routes_of_fact(fact) {
+            self.begin(owners.len()).await?;
+            match self.find(feed, to, std::slice::from_ref(&owners)).await {
+                Ok(found) => self.add(feed, found.into_iter()),
+                Err(error) => {
+                    let error = self.take_back(error).await?;
+                    tracing::warn!(%error, "looking at all rows of a feed instead");
+                    lane::owe_sweep(self.connection, self.map.number(feed)).await?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -147,8 +147,7 @@ async fn check_column(
     let table = &watch.table;
     let row = sqlx::query(
         "select format_type(a.atttypid, a.atttypmod) as type,
-                a.atttypid = any (array['uuid', 'text', 'varchar', 'bpchar', 'int2', 'int4', 'int8']
-                                  ::regtype[]) as is_key,
+                a.atttypid = any ($3::text[]::regtype[]::oid[]) as is_key,
                 exists (
                     select from pg_index as i
                     where i.indrelid = a.attrelid and i.indkey[0] = a.attnum
@@ -160,6 +159,7 @@ async fn check_column(
     )
     .bind(table)
     .bind(column)
+    .bind(triggers::KEY_TYPES)
     .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else {
@@ -346,18 +346,26 @@ async fn check_rows(
             findings.push(Finding::warning(what, None));
         }
     }
-    let waiting: Vec<(Vec<String>, String)> = sqlx::query_as(
-        "select keys, error from dashboard.pending
-         where feed = $1 and error is not null order by id limit $2",
+    let failed: Vec<(String, String)> = sqlx::query_as(
+        "select key, error from dashboard.failed where feed = $1 order by since limit $2",
     )
     .bind(number)
     .bind(EXAMPLES)
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    for (keys, error) in waiting {
-        let shown = keys.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let what = format!("{}.sql: {} rows wait, such as {shown}: {error}", feed.name, keys.len());
+    for (key, error) in failed {
+        let what = format!("{}.sql: the row {key} cannot be projected: {error}", feed.name);
         findings.push(Finding::warning(what, None));
+    }
+    let held: Option<String> =
+        sqlx::query_scalar("select error from dashboard.sweeps where feed = $1")
+            .bind(number)
+            .fetch_optional(connection)
+            .await?
+            .flatten();
+    if let Some(error) = held {
+        let what = format!("{}.sql cannot be read: {error}", feed.name);
+        findings.push(Finding::fatal(what, None));
     }
     Ok(())
 }

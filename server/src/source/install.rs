@@ -45,6 +45,19 @@ pub enum InstallError {
     /// A table that the source names is not there, or is none whose changes could be noted.
     #[error("{0} is not a table of this database")]
     NoTable(String),
+    /// A key of a type whose text could not be relied on.
+    #[error("{table}.{column} is {of_type}; a key is a uuid, text or an integer")]
+    NotAKey {
+        /// Schema and name.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        of_type: String,
+    },
+    /// A schema of another role's: what is in it would run with this role's rights.
+    #[error("the schema dashboard belongs to {0}; drop it, or install as that role")]
+    Schema(String),
     /// The source, or this version of it, has not been installed.
     #[error("the source {0} is not installed in this database, or not this version of it")]
     Missing(String),
@@ -61,11 +74,13 @@ pub async fn install(
 ) -> Result<Installed, InstallError> {
     make_schema(connection).await?;
     let installed = register(connection, source).await?;
+    sqlx::raw_sql(triggers::NOT_A_KEY).execute(&mut *connection).await?;
     for (watch, &number) in &installed.watches {
         let functions = triggers::functions(watch, number).join(";\n");
         sqlx::raw_sql(AssertSqlSafe(functions)).execute(&mut *connection).await?;
-        for (table, is_partition) in parts(connection, &watch.table).await? {
-            let triggers = triggers::triggers(&table, is_partition, number);
+        check_key(connection, watch).await?;
+        for (table, has_parts) in parts(connection, &watch.table).await? {
+            let triggers = triggers::triggers(&table, has_parts, number);
             patiently(connection, &table, &triggers).await?;
         }
     }
@@ -110,7 +125,28 @@ pub async fn load(
     Ok(Installed { source: source.clone(), watches, feeds })
 }
 
-/// A table, its partitions and those that inherit from it; and whether each is a partition.
+/// Refuses keys whose text could not be relied on.
+async fn check_key(connection: &mut PgConnection, watch: &Watch) -> Result<(), InstallError> {
+    let odd: Option<(String, String)> = sqlx::query_as(
+        "select attname::text, format_type(atttypid, atttypmod) from pg_attribute
+         where attrelid = to_regclass($1) and attname = any ($2)
+           and atttypid <> all ($3::text[]::regtype[]::oid[])
+         limit 1",
+    )
+    .bind(&watch.table)
+    .bind(&watch.key)
+    .bind(triggers::KEY_TYPES)
+    .fetch_optional(connection)
+    .await?;
+    match odd {
+        Some((column, of_type)) => {
+            Err(InstallError::NotAKey { table: watch.table.clone(), column, of_type })
+        }
+        None => Ok(()),
+    }
+}
+
+/// A table, its partitions and those that inherit from it; and whether each is in parts itself.
 pub(super) async fn parts(
     connection: &mut PgConnection,
     table: &str,
@@ -122,7 +158,7 @@ pub(super) async fn parts(
              select inherits.inhrelid
              from part join pg_inherits as inherits on inherits.inhparent = part.oid
          )
-         select format('%I.%I', n.nspname, c.relname), c.relispartition
+         select format('%I.%I', n.nspname, c.relname), c.relkind = 'p'
          from part
          join pg_class as c on c.oid = part.oid
          join pg_namespace as n on n.oid = c.relnamespace
@@ -165,19 +201,35 @@ pub async fn uninstall(connection: &mut PgConnection) -> Result<(), InstallError
     Ok(())
 }
 
-async fn make_schema(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let exists: bool = sqlx::query_scalar("select to_regclass('dashboard.outbox') is not null")
+async fn make_schema(connection: &mut PgConnection) -> Result<(), InstallError> {
+    let owner: Option<(String, bool)> = sqlx::query_as(
+        "select pg_get_userbyid(n.nspowner)::text,
+                n.nspowner = current_user::regrole
+                and not exists (
+                    select from pg_class as c
+                    where c.relnamespace = n.oid and c.relowner <> n.nspowner
+                )
+         from pg_namespace as n where n.nspname = 'dashboard'",
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    if let Some((owner, false)) = &owner {
+        return Err(InstallError::Schema(owner.clone()));
+    }
+    let is_made: bool = sqlx::query_scalar("select to_regclass('dashboard.outbox') is not null")
         .fetch_one(&mut *connection)
         .await?;
-    if exists {
+    if is_made {
         return Ok(());
     }
     let mut transaction = connection.begin().await?;
-    sqlx::raw_sql("create schema if not exists dashboard").execute(&mut *transaction).await?;
+    if owner.is_none() {
+        sqlx::raw_sql("create schema dashboard").execute(&mut *transaction).await?;
+    }
     for statements in SCHEMA {
         sqlx::raw_sql(statements).execute(&mut *transaction).await?;
     }
-    transaction.commit().await
+    Ok(transaction.commit().await?)
 }
 
 async fn register(
@@ -204,9 +256,13 @@ async fn register(
     let mut feeds = Vec::new();
     for feed in &source.feeds {
         let number = sqlx::query_scalar(
-            "insert into dashboard.feeds (name, kind) values ($1, $2)
-             on conflict (name) do update set kind = excluded.kind
-             returning number",
+            "with known as (
+                 update dashboard.feeds set kind = $2 where name = $1 returning number
+             ), made as (
+                 insert into dashboard.feeds (name, kind)
+                 select $1, $2 where not exists (select from known) returning number
+             )
+             select number from known union all select number from made",
         )
         .bind(&feed.name)
         .bind(feed.kind.name())

@@ -12,6 +12,16 @@ use super::{Watch, identifier};
 
 /// How many rows' keys one note holds: more would be slow to store and to read.
 const KEYS_A_NOTE: usize = 500;
+/// What a statement touches beyond this is not named: the application's session would hold it in memory.
+const MAX_ROWS: usize = 1_000_000;
+/// What keys may be.
+pub(crate) const KEY_TYPES: [&str; 6] = ["uuid", "text", "varchar", "int2", "int4", "int8"];
+/// What the triggers call for any other type: within their exception block.
+pub(super) const NOT_A_KEY: &str = "
+    create or replace function dashboard.not_a_key() returns text
+    language plpgsql set search_path = pg_catalog, pg_temp as
+    $not$ begin raise exception 'not a key'; end $not$;
+    revoke all on function dashboard.not_a_key() from public";
 /// What all our triggers' names begin with.
 pub(super) const PREFIX: &str = "dashboard_note";
 
@@ -25,27 +35,30 @@ const STATEMENTS: [(&str, &[&str], &str); 3] = [
 /// Functions for the triggers of the watch with that number. They run with their owner's rights: those who
 /// write need none on the outbox.
 pub(super) fn functions(watch: &Watch, number: i16) -> Vec<String> {
-    let columns: Vec<_> = watch.key.iter().map(|column| identifier(column)).collect();
+    let width = watch.key.len();
+    // As text before they are compared: what a type takes for equal may be written in two ways.
     let texts = |of: &str| {
-        let texts: Vec<_> = columns.iter().map(|column| format!("{of}{column}::text")).collect();
+        let texts: Vec<_> =
+            watch.key.iter().map(|column| text(&format!("{of}{}", identifier(column)))).collect();
         texts.join(", ")
     };
     let mut functions: Vec<_> = STATEMENTS
         .iter()
         .map(|(event, tables, _)| {
-            let columns = columns.join(", ");
             let rows: Vec<_> =
-                tables.iter().map(|table| format!("select {columns} from {table}")).collect();
+                tables.iter().map(|table| format!("select {} from {table}", texts(""))).collect();
             // `union` takes each row once. So must the single table be read.
             let rows = match &rows[..] {
                 [one] => one.replacen("select", "select distinct", 1),
                 both => both.join(" union "),
             };
-            let gather = match &watch.key[..] {
-                [_] => format!("select {} from ({rows}) as touched", texts("")),
-                _ => format!("select unnest(array[{}]) from ({rows}) as touched", texts("")),
-            };
-            function(number, watch.key.len(), event, &format!("array({gather})"))
+            let names: Vec<_> = (1..=width).map(|place| format!("key_{place}")).collect();
+            let names = names.join(", ");
+            let gather = format!(
+                "array(select unnest(array[{names}]) from ({rows} limit {}) as touched ({names}))",
+                MAX_ROWS + 1
+            );
+            function(number, width, event, "", &gather)
         })
         .collect();
     let row = format!(
@@ -54,8 +67,12 @@ pub(super) fn functions(watch: &Watch, number: i16) -> Vec<String> {
         new = texts("new."),
         old = texts("old.")
     );
-    functions.push(function(number, watch.key.len(), "replicated", &row));
-    functions.push(function(number, watch.key.len(), "truncate", "null"));
+    // Where all triggers were switched off and on again, this one fires for ordinary writes, too.
+    let unless = "if current_setting('session_replication_role') <> 'replica' then
+        return null;
+    end if;";
+    functions.push(function(number, width, "replicated", unless, &row));
+    functions.push(function(number, width, "truncate", "", "null"));
     for event in ["insert", "update", "delete", "replicated", "truncate"] {
         let name = function_name(number, event);
         functions.push(format!("revoke all on function {name}() from public"));
@@ -63,11 +80,21 @@ pub(super) fn functions(watch: &Watch, number: i16) -> Vec<String> {
     functions
 }
 
+/// A key as text. Of another type than these it is none: its text would depend on the writer's session, or
+/// be made by a function that its owner wrote, which would run with our rights.
+fn text(column: &str) -> String {
+    format!(
+        "case when pg_typeof({column}) = any ('{{{}}}'::regtype[]) then {column}::text collate \"C\"
+              else dashboard.not_a_key() end",
+        KEY_TYPES.join(",")
+    )
+}
+
 /// The triggers that call them, on a table: the watch's, or a part of it.
 ///
-/// A trigger by row on a partitioned table is on its partitions by itself, also on those to come; one by
-/// statement is not.
-pub(super) fn triggers(table: &str, is_partition: bool, number: i16) -> Vec<String> {
+/// A partitioned table has none by row, but its partitions have: it would be on partitions to come by itself,
+/// and only those who may call its function could make one.
+pub(super) fn triggers(table: &str, has_parts: bool, number: i16) -> Vec<String> {
     let trigger = |event: &str| format!("{PREFIX}_{number}_{event}");
     let create = |event: &str, when: &str, each: &str| {
         format!(
@@ -84,7 +111,7 @@ pub(super) fn triggers(table: &str, is_partition: bool, number: i16) -> Vec<Stri
         .collect();
     triggers.push(create("truncate", "truncate", "for each statement"));
     triggers.push(format!("alter table {table} enable always trigger {}", trigger("truncate")));
-    if !is_partition {
+    if !has_parts {
         triggers.push(create("replicated", "insert or update or delete", "for each row"));
         let replicated = trigger("replicated");
         triggers.push(format!("alter table {table} enable replica trigger {replicated}"));
@@ -103,35 +130,37 @@ fn function_name(number: i16, event: &str) -> String {
     format!("dashboard.note_{number}_{event}")
 }
 
-/// `keys` is an expression for what was touched: an array of text, which is empty where nothing was, and
+/// `gather` is an expression for what was touched: an array of text, which is empty where nothing was, and
 /// null where it may have been anything.
-fn function(number: i16, columns: usize, event: &str, keys: &str) -> String {
+fn function(number: i16, width: usize, event: &str, unless: &str, gather: &str) -> String {
     let name = function_name(number, event);
-    let values = KEYS_A_NOTE * columns;
+    let (values, most) = (KEYS_A_NOTE * width, MAX_ROWS * width);
+    // The variable has a name that no column has: one that was dropped would be taken for it.
     format!(
         "create or replace function {name}() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $note$
 #variable_conflict use_column
 declare
-    keys text[];
+    dashboard_noted text[];
 begin
+    {unless}
     begin
-        keys := {keys};
+        dashboard_noted := {gather};
     exception when others then
-        keys := null;
+        dashboard_noted := null;
     end;
-    if keys is null then
+    if dashboard_noted is null or cardinality(dashboard_noted) > {most} then
         insert into dashboard.outbox (watch) values ({number});
-    elsif cardinality(keys) = 0 then
+    elsif cardinality(dashboard_noted) = 0 then
         null;
-    elsif cardinality(keys) <= {values} then
+    elsif cardinality(dashboard_noted) <= {values} then
         insert into dashboard.outbox (watch, size, keys)
-        values ({number}, cardinality(keys) / {columns}, keys);
+        values ({number}, cardinality(dashboard_noted) / {width}, dashboard_noted);
     else
         insert into dashboard.outbox (watch, size, keys)
-        select {number}, count(*) / {columns}, array_agg(key order by place)
-        from unnest(keys) with ordinality as noted (key, place)
-        group by (place - 1) / {values};
+        select {number}, count(*) / {width}, array_agg(noted.key order by noted.place)
+        from unnest(dashboard_noted) with ordinality as noted (key, place)
+        group by (noted.place - 1) / {values};
     end if;
     return null;
 end $note$"

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use dashboard_server::source::Source;
+use dashboard_server::source::{Source, install};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{EXAMPLE, Host};
+use crate::support::{create_database, drop_database};
 
 /// Wishes of a table `public.wishes`, by a query of the test's own; and no MOCs.
 fn wishes(query: &str, to: &str) -> Source {
@@ -54,6 +55,10 @@ impl Host {
         rows.into_iter().collect()
     }
 
+    async fn count(&mut self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(&mut self.node).await.unwrap()
+    }
+
     /// Passes until users have so many wishes. A test that waits for ever is ended by the runner.
     async fn until(&mut self, wishes: &[(&str, i64)]) {
         let wishes: BTreeMap<_, _> =
@@ -63,23 +68,21 @@ impl Host {
         }
     }
 
-    /// Passes until something waits because it failed: its keys, and the error.
-    async fn until_waiting(&mut self) -> (Vec<String>, String) {
+    /// Passes until a row has failed by itself: its key, and the error.
+    async fn until_failed(&mut self) -> (String, String) {
         loop {
-            if let Some(waiting) = self.waiting().await.pop() {
-                return waiting;
+            if let Some(failed) = self.failed().await.pop() {
+                return failed;
             }
             self.projector.pass(&mut self.node).await.unwrap();
         }
     }
 
-    async fn waiting(&mut self) -> Vec<(Vec<String>, String)> {
-        sqlx::query_as(
-            "select keys, error from dashboard.pending where error is not null order by id",
-        )
-        .fetch_all(&mut self.node)
-        .await
-        .unwrap()
+    async fn failed(&mut self) -> Vec<(String, String)> {
+        sqlx::query_as("select key, error from dashboard.failed order by key")
+            .fetch_all(&mut self.node)
+            .await
+            .unwrap()
     }
 }
 
@@ -95,15 +98,15 @@ async fn one_poisonous_row_stops_no_other() {
     )
     .await;
     host.until(&[("ada", 99)]).await;
-    let (keys, error) = host.until_waiting().await;
-    assert_eq!(keys, ["70"]);
+    let (key, error) = host.until_failed().await;
+    assert_eq!(key, "70");
     assert!(error.contains("division by zero"), "{error}");
     // Others are not held up, and the row is there as soon as it can be.
     host.write("insert into public.wishes values (101, 'bob', '', 1)").await;
     host.until(&[("ada", 99), ("bob", 1)]).await;
     host.write("update public.wishes set price = 7 where id = 70").await;
     host.until(&[("ada", 100), ("bob", 1)]).await;
-    while !host.waiting().await.is_empty() {
+    while !host.failed().await.is_empty() {
         host.projector.pass(&mut host.node).await.unwrap();
     }
     host.end().await;
@@ -120,8 +123,8 @@ async fn a_key_that_a_query_yields_twice_is_named() {
     host.write("insert into public.wishes values (1, 'ada', 'brick', 1), (2, 'ada', 'other', 1)")
         .await;
     host.until(&[("ada", 1)]).await;
-    let (keys, error) = host.until_waiting().await;
-    assert_eq!(keys, ["1"]);
+    let (key, error) = host.until_failed().await;
+    assert_eq!(key, "1");
     assert_eq!(error, "the query of wishlist yields the key 1 more than once");
     host.write("delete from public.shops where name = 'brick2'").await;
     host.until(&[("ada", 2)]).await;
@@ -244,4 +247,224 @@ async fn tables_may_have_partitions_and_heirs() {
         }
         host.end().await;
     }
+}
+
+/// A fact that changes is stored, and its owner's other rows follow, whatever becomes of one of them. And one
+/// failed row, written to again and again, is one failed row.
+#[tokio::test]
+async fn one_poisonous_row_keeps_no_other_from_following_a_fact() {
+    let manifest = "name = 'test'
+        [mocs]
+        table = 'public.moc_instructions'
+        key = 'id'
+        [gifts]
+        kind = 'fact'
+        table = 'public.gifts'
+        key = 'user_id'
+        [wishlist]
+        table = 'public.wishes'
+        key = 'id'
+        [[wishlist.watch]]
+        fact = 'gifts'
+        to = 'select id from public.wishes where user_id = any ($1)'";
+    let query = |name: &str| {
+        Ok(Some(match name {
+            "mocs" => include_str!("../../../sources/moc-instructions/mocs.sql").to_owned(),
+            "gifts" => "select user_id as id, user_id, amount as content from public.gifts
+                        where user_id = any ($1)"
+                .to_owned(),
+            _ => "select wish.id, wish.user_id from public.wishes as wish
+                  join public.gifts as gift on gift.user_id = wish.user_id
+                  where wish.id = any ($1::bigint[]) and gift.amount / wish.price >= 1"
+                .to_owned(),
+        }))
+    };
+    let source = Source::read(manifest, query).unwrap();
+    let tables = format!(
+        "{EXAMPLE}{TABLES};
+         create table public.gifts (user_id text primary key, amount integer)"
+    );
+    let mut host = Host::of(&source, &tables, &[]).await;
+    host.write("insert into public.gifts values ('ada', 1)").await;
+    host.write("insert into public.wishes values (1, 'ada', '', 5), (2, 'ada', '', 0)").await;
+    host.until_failed().await;
+    assert!(host.wishes().await.is_empty());
+    host.write("update public.gifts set amount = 10").await;
+    host.until(&[("ada", 1)]).await;
+    for _ in 0..5 {
+        host.write("update public.wishes set shop = shop || '.'").await;
+        host.settle().await;
+    }
+    assert_eq!(host.failed().await.len(), 1);
+    assert_eq!(host.count("select count(*) from dashboard.pending").await, 0);
+    assert_eq!(host.count("select count(*) from dashboard.sweeps").await, 0);
+    host.write("update public.wishes set price = 10").await;
+    host.until(&[("ada", 2)]).await;
+    host.end().await;
+}
+
+/// The application drops a column that the query names: nothing of the feed can be read, and that is known
+/// at once. When the query can be run again, all that was missed is there.
+#[tokio::test]
+async fn a_query_that_cannot_be_run_holds_up_its_feed_only() {
+    let mut host = Host::new(&[]).await;
+    host.settle().await;
+    host.write("alter table public.sets rename theme to topic").await;
+    host.write(
+        "insert into public.sets (user_id, status, topic)
+         select 'ada', 'owned', 'City' from generate_series(1, 700)",
+    )
+    .await;
+    host.write("insert into public.sets (user_id, status, topic) values ('ada', 'wanted', '')")
+        .await;
+    host.until(&[("ada", 1)]).await;
+    let error = loop {
+        host.projector.pass(&mut host.node).await.unwrap();
+        let error: Option<Option<String>> =
+            sqlx::query_scalar("select error from dashboard.sweeps limit 1")
+                .fetch_optional(&mut host.node)
+                .await
+                .unwrap();
+        if let Some(error) = error.flatten() {
+            break error;
+        }
+    };
+    assert!(error.contains("column \"theme\" does not exist"), "{error}");
+    assert_eq!(host.count("select count(*) from dashboard.failed").await, 0);
+    host.write("delete from public.sets where id in (select id from public.sets limit 100)").await;
+    host.write("alter table public.sets rename topic to theme").await;
+    let left = host.count("select count(*) from public.sets where status = 'owned'").await;
+    while host.count("select count(*) from dashboard.sets").await != left {
+        host.projector.pass(&mut host.node).await.unwrap();
+    }
+    host.end().await;
+}
+
+/// Rows that were there before are found page by page, in the order of their keys and not of their text.
+#[tokio::test]
+async fn a_sweep_finds_every_row() {
+    for (of_type, key) in [
+        ("bigint", "i * 7 - 9000"),
+        ("text", "case i when 1 then '' else 'k' || i end"),
+        ("varchar(20)", "upper('k' || i)"),
+        ("uuid", "md5(i::text)::uuid"),
+    ] {
+        let tables = format!(
+            "create table public.wishes (id {of_type} unique, user_id text, shop text, price integer);
+             create table public.shops (name text primary key);
+             insert into public.wishes
+             select {key}, 'ada', 'brick', 1 from generate_series(1, 3000) as i;
+             insert into public.wishes values (null, 'ada', '', 1), (null, 'ada', '', 1)"
+        );
+        let query =
+            format!("select id, user_id from public.wishes where id = any ($1::{of_type}[])");
+        let mut host = Host::of(&wishes(&query, BY_SHOP), &format!("{EXAMPLE}{tables}"), &[]).await;
+        host.settle().await;
+        assert_eq!(host.wishes().await, BTreeMap::from([("ada".to_owned(), 3000)]), "{of_type}");
+        host.write("truncate public.wishes").await;
+        host.until(&[]).await;
+        host.end().await;
+    }
+}
+
+/// Sweeps and bulk work take turns, and what cannot be written down now is not forgotten.
+#[tokio::test]
+async fn a_note_of_any_row_waits_for_a_lock_and_for_no_other_work() {
+    let mut host = Host::with_wishes(PLAIN, BY_SHOP).await;
+    host.write("insert into public.wishes values (1, 'ada', '', 1)").await;
+    host.settle().await;
+    let mut other = PgConnection::connect(&host.url).await.unwrap();
+    sqlx::raw_sql(
+        "begin; insert into dashboard.sweeps (feed)
+         select number from dashboard.feeds where name = 'wishlist'",
+    )
+    .execute(&mut other)
+    .await
+    .unwrap();
+    host.write("truncate public.wishes").await;
+    while host.count("select count(*) from dashboard.pending").await == 0 {
+        host.projector.pass(&mut host.node).await.unwrap();
+    }
+    sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();
+    // An import that never ends.
+    let mut number = 0;
+    while host.wishes().await.contains_key("ada") {
+        number += 100;
+        host.write(&format!(
+            "insert into public.wishes
+             select {number} + i, 'bob', '', 1 from generate_series(1, 60) as i"
+        ))
+        .await;
+        host.projector.pass(&mut host.node).await.unwrap();
+    }
+    other.close().await.ok();
+    host.end().await;
+}
+
+/// Types whose text depends on the session, or whose cast its owner writes, name no row.
+#[tokio::test]
+async fn a_key_of_another_type_runs_no_code_and_names_no_row() {
+    let mut host = Host::new(&[]).await;
+    host.settle().await;
+    host.write(
+        "create type public.evil as (x text);
+         create table public.marks (by_role name);
+         create function public.evil_text(public.evil) returns text language plpgsql as $$
+             begin insert into public.marks values (current_user); return ($1).x; end $$;
+         create cast (public.evil as text) with function public.evil_text(public.evil);
+         alter table public.tag_theme_mappings alter tag type public.evil using row(tag)::public.evil;
+         insert into public.tag_theme_mappings (tag, theme) values (row('a')::public.evil, 'b')",
+    )
+    .await;
+    assert_eq!(host.count("select count(*) from public.marks").await, 0);
+    assert_eq!(host.count("select count(*) from dashboard.outbox where keys is null").await, 1);
+    host.settle().await;
+    assert_eq!(host.count("select count(*) from public.marks").await, 0);
+    host.write(
+        "alter table public.tag_theme_mappings alter tag type date using '2026-01-01'::date",
+    )
+    .await;
+    host.write(
+        "set datestyle = 'SQL, DMY'; insert into public.tag_theme_mappings values
+                (gen_random_uuid(), '2026-02-01', 'c'); reset datestyle",
+    )
+    .await;
+    assert_eq!(host.count("select count(*) from dashboard.outbox where keys is null").await, 1);
+    host.end().await;
+}
+
+/// Two spellings that a column takes for one: both are noted.
+#[tokio::test]
+async fn keys_are_told_apart_by_their_text() {
+    let tables = "
+        create collation public.caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+        create table public.wishes (id text collate public.caseless primary key, user_id text,
+                                    shop text, price integer);
+        create table public.shops (name text primary key);
+        insert into public.wishes values ('Bar', 'ada', '', 1)";
+    let query = "select id, user_id from public.wishes where id collate \"C\" = any ($1)";
+    let mut host = Host::of(&wishes(query, BY_SHOP), &format!("{EXAMPLE}{tables}"), &[]).await;
+    host.settle().await;
+    host.write("update public.wishes set id = 'bar'").await;
+    host.settle().await;
+    assert_eq!(host.wishes().await, BTreeMap::from([("ada".to_owned(), 1)]));
+    host.end().await;
+}
+
+/// A schema that another role has made would have its code run by the one who installs.
+#[tokio::test]
+async fn the_schema_of_another_role_is_refused() {
+    let (name, url) = create_database().await;
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let role = format!("squatter_{}", &name[name.len() - 12..]);
+    let setup =
+        format!("{EXAMPLE}; create role {role}; create schema dashboard authorization {role}");
+    sqlx::raw_sql(AssertSqlSafe(setup)).execute(&mut connection).await.unwrap();
+    let source = Source::built_in("moc-instructions").unwrap();
+    let refused = install(&mut connection, &source).await.unwrap_err().to_string();
+    assert!(refused.contains(&format!("the schema dashboard belongs to {role}")), "{refused}");
+    let drop = format!("drop schema dashboard; drop role {role}");
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut connection).await.unwrap();
+    connection.close().await.ok();
+    drop_database(&name).await;
 }

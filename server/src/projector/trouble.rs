@@ -1,0 +1,58 @@
+//! What can go wrong, and what is to blame.
+
+/// Why a pass came to nothing. What it had taken is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectorError {
+    /// The connection is of no use any more, or the database refuses to be written to.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A feed's query yields a row twice.
+    #[error("the query of {feed} yields the key {key} more than once")]
+    Twice {
+        /// The feed's name.
+        feed: String,
+        /// The key.
+        key: String,
+    },
+}
+
+/// What is to blame for work that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// A lock that another transaction has, or a deadlock with one.
+    Locked,
+    /// The query: it names what is not there, or what this role may not read. No row would succeed.
+    Query,
+    /// One of the rows, or how many there are.
+    Rows,
+}
+
+impl ProjectorError {
+    /// Whether the work is to blame, rather than the connection or the database.
+    pub(super) fn is_the_works(&self) -> bool {
+        match self {
+            Self::Twice { .. } => true,
+            Self::Database(sqlx::Error::Database(error)) => {
+                // A session that is ended, a full disk, a database that may not be written to.
+                let code = error.code().unwrap_or_default();
+                let is_elsewhere = code.starts_with("57P") || code.starts_with("58");
+                !is_elsewhere && code != "53100" && code != "25006"
+            }
+            Self::Database(error) => {
+                use sqlx::Error::{ColumnDecode, ColumnNotFound, Decode};
+                matches!(error, ColumnDecode { .. } | ColumnNotFound(_) | Decode(_))
+            }
+        }
+    }
+
+    pub(super) fn trouble(&self) -> Trouble {
+        let Self::Database(sqlx::Error::Database(error)) = self else { return Trouble::Rows };
+        match error.code().as_deref() {
+            Some("55P03" | "40P01") => Trouble::Locked,
+            // A syntax error or access rule violation; a feature that is not there. But an insertion that
+            // would write a row twice (21000) is the row's.
+            Some(code) if code.starts_with("42") || code.starts_with("0A") => Trouble::Query,
+            _ => Trouble::Rows,
+        }
+    }
+}
