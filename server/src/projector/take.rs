@@ -16,6 +16,8 @@ const WHOLE_LOOK: Duration = Duration::from_secs(10);
 /// How many notes, and how many keys, are taken at once at most.
 const MAX_NOTES: i64 = 4_000;
 const MAX_KEYS: i64 = 50_000;
+/// How many notes of one transaction a look sees.
+const NOTES_OF_ONE: i64 = 500;
 /// What one transaction may note to count as small.
 const SMALL_KEYS: i64 = 50;
 /// A snapshot that has seen nothing.
@@ -67,6 +69,7 @@ impl Take {
             .bind(MAX_NOTES)
             .bind(MAX_KEYS)
             .bind(SMALL_KEYS)
+            .bind(NOTES_OF_ONE)
             .fetch_all(connection)
             .await?;
         let mut taken = Taken::default();
@@ -103,23 +106,41 @@ impl Take {
     }
 }
 
-/// The two arms keep a kept plan from reading the whole index, as one condition with `or` would. Small
-/// transactions are taken first, whatever else there is; of the others, as they are, what the limits allow.
+/// Small transactions are taken first, whatever else there is: so the look goes from transaction to
+/// transaction, and sees only so many notes of each. Of large ones, as they are, it takes what the limits allow.
 const TAKE: &str = "
-    with seen as materialized (
+    with recursive seen as materialized (
         select pg_current_snapshot()::text as snapshot
     ),
-    visible as materialized (
-        (select ctid as place, xid, id, coalesce(size, 0) as size
-         from dashboard.outbox
+    step (xid) as (
+        (select xid from dashboard.outbox
          where xid >= pg_snapshot_xmax($1::pg_snapshot)
-         order by xid, id
-         limit $2 + 1)
+         order by xid
+         limit 1)
         union all
-        (select ctid, xid, id, coalesce(size, 0)
-         from dashboard.outbox
-         where xid = any (array(select pg_snapshot_xip($1::pg_snapshot)))
-         limit $2 + 1)
+        select (select later.xid from dashboard.outbox as later
+                where later.xid > step.xid order by later.xid limit 1)
+        from step
+        where step.xid is not null
+    ),
+    late as materialized (
+        select early.xid
+        from unnest(array(select pg_snapshot_xip($1::pg_snapshot))) as early (xid)
+        union all
+        select xid from step where xid is not null
+        limit $2
+    ),
+    visible as materialized (
+        select note.*
+        from late
+        cross join lateral (
+            select ctid as place, xid, id, coalesce(size, 0) as size
+            from dashboard.outbox
+            where outbox.xid = late.xid
+            order by id
+            limit $5
+        ) as note
+        limit $2 + 1
     ),
     weighed as materialized (
         select place,
@@ -163,7 +184,9 @@ const TAKE: &str = "
         where keys is null
     )
     select snapshot, (select count(*) from taken) as notes,
-           (select count(*) from visible) > (select count(*) from chosen) as has_more,
+           (select count(*) from visible) > (select count(*) from chosen)
+               or (select count(*) from late) >= $2
+               or exists (select from visible group by xid having count(*) >= $5) as has_more,
            null::int2 as watch, null::text[] as keys
     from seen
     union all

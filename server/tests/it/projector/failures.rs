@@ -401,6 +401,25 @@ async fn a_note_of_any_row_waits_for_a_lock_and_for_no_other_work() {
     host.end().await;
 }
 
+/// An object mapper saves row by row, thousands in one transaction. The next user's change is seen at once, and
+/// nothing is left for the look that comes every few seconds.
+#[tokio::test]
+async fn a_transaction_of_many_statements_delays_no_other() {
+    let mut host = Host::with_wishes(PLAIN, BY_SHOP).await;
+    host.write(
+        "do $$ begin for i in 1..9000 loop
+             insert into public.wishes values (i, 'ada', '', 1);
+         end loop; end $$",
+    )
+    .await;
+    host.write("insert into public.wishes values (10000, 'bob', '', 1)").await;
+    host.projector.pass(&mut host.node).await.unwrap();
+    assert_eq!(host.told().await.remove("bob"), Some(1));
+    host.settle().await;
+    assert_eq!(host.wishes().await.remove("ada"), Some(9000));
+    host.end().await;
+}
+
 /// Types whose text depends on the session, or whose cast its owner writes, name no row.
 #[tokio::test]
 async fn a_key_of_another_type_runs_no_code_and_names_no_row() {
