@@ -199,16 +199,23 @@ pub(super) async fn fail(
     .map(drop)
 }
 
-/// The failed row that has waited longest of those that may be tried again.
+/// The failed row that has waited longest of those that may be tried again. Whatever comes of it, it is not
+/// tried again at once.
 pub(super) async fn next_failed(
     connection: &mut PgConnection,
 ) -> Result<Option<(i16, String)>, sqlx::Error> {
     sqlx::query_as(
-        "select feed, key from dashboard.failed
-         where not_before <= clock_timestamp()
-         order by not_before
-         limit 1",
+        "update dashboard.failed
+         set not_before = clock_timestamp() + make_interval(secs => $1)
+         where (feed, key) = (
+             select feed, key from dashboard.failed
+             where not_before <= clock_timestamp()
+             order by not_before
+             limit 1
+         )
+         returning feed, key",
     )
+    .bind(HELD.as_secs_f64())
     .fetch_optional(connection)
     .await
 }

@@ -33,6 +33,8 @@ pub(super) struct Work<'a> {
     /// The keys to look at, by the place of their feed.
     keys: BTreeMap<usize, BTreeSet<String>>,
     seen: BTreeMap<String, Seen>,
+    /// A row that failed before, and is tried again: its feed and key.
+    retried: Option<(i16, String)>,
     has_failed: bool,
 }
 
@@ -68,6 +70,7 @@ impl<'a> Work<'a> {
             started: Instant::now(),
             keys: BTreeMap::new(),
             seen: BTreeMap::new(),
+            retried: None,
             has_failed: false,
         }
     }
@@ -82,22 +85,28 @@ impl<'a> Work<'a> {
                 self.expand(batch).await?;
             }
         }
+        self.finish(is_bulk).await
+    }
+
+    /// Tries a row again that failed.
+    pub(super) async fn retry(mut self, number: i16, key: &str) -> Result<Done, ProjectorError> {
+        let Some(feed) = self.map.place(number) else {
+            // Its feed is not of this source.
+            lane::succeed(self.connection, number, key).await?;
+            return Ok(Done::default());
+        };
+        self.add(feed, std::iter::once(key.to_owned()));
+        self.retried = Some((number, key.to_owned()));
+        self.finish(true).await
+    }
+
+    /// Looks at the rows that were found.
+    async fn finish(mut self, is_bulk: bool) -> Result<Done, ProjectorError> {
         // Facts come first in a source, and what they lead to is added to the keys of later feeds.
         for feed in 0..self.map.feeds().len() {
             if let Some(keys) = self.keys.remove(&feed) {
                 self.project(feed, keys.into_iter().collect(), is_bulk).await?;
             }
-        }
-        note_changes(self.connection, &self.seen).await?;
-        Ok(Done { users: self.seen.len(), has_failed: self.has_failed })
-    }
-
-    /// Tries a row again that failed.
-    pub(super) async fn retry(mut self, number: i16, key: &str) -> Result<Done, ProjectorError> {
-        // What fails again is noted again.
-        lane::succeed(self.connection, number, key).await?;
-        if let Some(feed) = self.map.place(number) {
-            self.project(feed, vec![key.to_owned()], true).await?;
         }
         note_changes(self.connection, &self.seen).await?;
         Ok(Done { users: self.seen.len(), has_failed: self.has_failed })
@@ -249,6 +258,9 @@ impl<'a> Work<'a> {
             match touched {
                 Ok(touched) => {
                     self.paces.learn(subject, rows, took);
+                    if let Some((number, key)) = self.retried.take_if(|row| row.0 == number) {
+                        lane::succeed(self.connection, number, &key).await?;
+                    }
                     let owners = self.see(touched);
                     self.concern(feed, owners).await?;
                 }
