@@ -26,7 +26,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use self::lane::{Batch, Subject};
 use self::map::Map;
-use self::pace::Paces;
+use self::pace::{PIECES, Paces};
 pub(crate) use self::statements::{columns, oddities};
 use self::take::Take;
 pub use self::trouble::ProjectorError;
@@ -181,7 +181,11 @@ impl Projector {
         &mut self,
         connection: &mut PgConnection,
     ) -> Result<Option<Done>, ProjectorError> {
-        let values = |subject| self.paces.of(subject) * self.map.width(subject);
+        let values = |subject| match subject {
+            Subject::Feed(_) => self.paces.of(subject) * PIECES,
+            // Each leads to rows, which take time as well.
+            Subject::Watch(_) => self.paces.of(subject) * self.map.width(subject),
+        };
         let Some((xid, batch)) = lane::next_bulk(connection, &self.served, values).await? else {
             return Ok(None);
         };
@@ -199,7 +203,7 @@ impl Projector {
             sweep.end(connection).await?;
             return Ok(Some(Done::default()));
         };
-        let rows = self.paces.of(Subject::Feed(sweep.feed));
+        let rows = self.paces.of(Subject::Feed(sweep.feed)) * PIECES;
         sqlx::raw_sql("savepoint page").execute(&mut *connection).await?;
         let page = sweep.turn_page(connection, &feed.home, feed.kind, rows).await;
         match page.map_err(ProjectorError::from) {

@@ -21,7 +21,7 @@ const SECONDS: u32 = 8;
 /// Repetitions of a large statement.
 const TIMES: usize = 5;
 /// Users who each change something, wait until it is projected, and then for a while.
-const PROBES: usize = 40;
+const PROBES: u32 = 40;
 const PROBE_PAUSE: Duration = Duration::from_millis(190);
 /// What has not been projected by then will not be.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -214,9 +214,13 @@ impl Probes {
         let waiting = Waiting::default();
         let mut tasks = JoinSet::new();
         for number in 1..=PROBES {
-            let (pool, stop) = (host.pool.clone(), stop.clone());
+            let (pool, stop) = (&host.pool, stop.clone());
             let (waiting, took) = (Arc::clone(&waiting), Arc::clone(&took));
+            // To connect is not what is measured; nor that all write at once.
+            let mut connection = pool.acquire().await?;
+            let offset = PROBE_PAUSE * number / PROBES;
             tasks.spawn(async move {
+                sleep(offset).await;
                 let user = format!("user-{number}");
                 let change = format!(
                     "update public.sets set theme = 'Theme ' || (random() * 1e9)::int
@@ -227,7 +231,7 @@ impl Probes {
                     let (sender, seen) = oneshot::channel();
                     lock(&waiting).insert(user.clone(), sender);
                     let began = Instant::now();
-                    pool.execute(AssertSqlSafe(change.clone())).await?;
+                    connection.execute(AssertSqlSafe(change.clone())).await?;
                     timeout(PATIENCE, seen).await.context("a change was never projected")??;
                     lock(&took).push(began.elapsed().as_secs_f64() * 1e3);
                     sleep(PROBE_PAUSE).await;

@@ -10,6 +10,8 @@ use super::lane::Subject;
 pub(super) const PASS_TIME: Duration = Duration::from_millis(30);
 /// How long a piece is to take.
 const PIECE_TIME: Duration = Duration::from_millis(10);
+/// How many pieces fit into a transaction.
+pub(super) const PIECES: usize = 3;
 const FIRST: usize = 50;
 const MIN: usize = 5;
 const MAX: usize = 1_000;
