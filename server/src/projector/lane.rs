@@ -16,7 +16,7 @@ const SMALL_VALUES: i64 = 400;
 const LOCKED: Duration = Duration::from_millis(100);
 /// How long a feed is left alone whose query cannot be run.
 const HELD: Duration = Duration::from_secs(1);
-/// How long a failed row waits before it is tried again: so many times what it took, but this at least and
+/// How long a failed row waits before it is tried again: this multiple of what it took, but this at least and
 /// at most, and twice as long each time.
 const SHARE: u32 = 100;
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(5));

@@ -31,7 +31,7 @@ struct Column {
     told: &'static str,
 }
 
-/// A row without an owner is nobody's, and one with an id as long as this fits into no index.
+/// A row without an owner belongs to no dashboard, and an id that is longer than this fits into no index.
 const OWNER: Column = Column {
     name: "owner",
     value: "given.user_id::text",

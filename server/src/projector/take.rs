@@ -107,7 +107,7 @@ impl Take {
 }
 
 /// Small transactions are taken first, whatever else there is: so the look goes from transaction to
-/// transaction, and sees only so many notes of each. Of large ones, as they are, it takes what the limits allow.
+/// transaction, and sees a limited number of notes of each. Of large ones, as they are, it takes what the limits allow.
 const TAKE: &str = "
     with recursive seen as materialized (
         select pg_current_snapshot()::text as snapshot

@@ -1,5 +1,5 @@
 //! From an application's own tables to the read model: whatever is written, what is projected equals what
-//! the rules of the source say of the rows (`model`), and who is told is exactly who sees something new.
+//! the rules of the source say of the rows (`model`), and exactly those users are told who see something new.
 
 mod check;
 mod failures;

@@ -59,7 +59,7 @@ impl Host {
         sqlx::query_scalar(query).fetch_one(&mut self.node).await.unwrap()
     }
 
-    /// Passes until users have so many wishes. A test that waits for ever is ended by the runner.
+    /// Passes until users have that number of wishes. A test that waits for ever is ended by the runner.
     async fn until(&mut self, wishes: &[(&str, i64)]) {
         let wishes: BTreeMap<_, _> =
             wishes.iter().map(|(user, count)| ((*user).to_owned(), *count)).collect();

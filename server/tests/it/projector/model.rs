@@ -455,7 +455,7 @@ impl Views {
     }
 
     /// The sections that a user may be told of: those whose rows differ. What two rows do to a section may
-    /// cancel out, and the recent list is told of whichever row changed.
+    /// cancel out, and a change of any row counts for the recent list.
     pub(super) fn rows_differ(&self, before: &Self, user: &str) -> i16 {
         let empty = View::default();
         let now = self.0.get(user).unwrap_or(&empty);
