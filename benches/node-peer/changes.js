@@ -7,24 +7,15 @@ import pg from 'pg'
 const INTERVAL_MS = 25
 const WINDOW_MS = 50
 
+// Rows are numbered in the order of their commits, so the greatest number seen is all to remember.
 const POLL = `
-  with here as materialized (select pg_current_snapshot()::text as snapshot)
-  select here.snapshot, fresh.user_id, fresh.sections
-  from here
-  left join (
-    select user_id, bit_or(sections) as sections
-    from (
-      select user_id, sections from dashboard.changes where xid >= pg_snapshot_xmax($1::pg_snapshot)
-      union all
-      select user_id, sections from dashboard.changes
-      where xid = any (array(select pg_snapshot_xip($1::pg_snapshot)))
-    ) as unseen
-    group by user_id
-  ) as fresh on true`
+  select max(id), user_id, bit_or(sections)
+  from dashboard.changes where id > $1
+  group by user_id`
 
 export class Changes {
   #client
-  #cursor
+  #last
   #isConnected
   #refresh
   #pending = new Map()
@@ -38,19 +29,19 @@ export class Changes {
   async start() {
     await this.#client.connect()
     await this.#client.query('set enable_seqscan = off; set jit = off')
-    const { rows } = await this.#client.query('select pg_current_snapshot()::text as snapshot')
-    this.#cursor = rows[0].snapshot
+    const { rows } = await this.#client.query('select max(id) as last from dashboard.changes')
+    this.#last = Number(rows[0].last ?? 0)
     this.#follow()
   }
 
   async #follow() {
     for (;;) {
       await sleep(INTERVAL_MS)
-      const query = { name: 'poll', text: POLL, values: [this.#cursor], rowMode: 'array' }
+      const query = { name: 'poll', text: POLL, values: [this.#last], rowMode: 'array' }
       const { rows } = await this.#client.query(query)
-      this.#cursor = rows[0][0]
-      for (const [, user, sections] of rows) {
-        if (user !== null && this.#isConnected(user)) this.#note(user, sections)
+      for (const [id, user, sections] of rows) {
+        this.#last = Math.max(this.#last, Number(id))
+        if (this.#isConnected(user)) this.#note(user, sections)
       }
     }
   }

@@ -10,8 +10,7 @@ const PARTIAL = 8
 const ALL = SUMMARY | THEMES | RECENT | PARTIAL
 
 const REVISION = `
-  coalesce((select base from dashboard.revisions where user_id = $1), 0)
-  + (select count(*) from dashboard.changes where user_id = $1)`
+  coalesce((select id from dashboard.changes where user_id = $1 order by id desc limit 1), 0)`
 
 const TAG = `select (select epoch from dashboard.current_epoch) as epoch, ${REVISION} as revision`
 
@@ -22,11 +21,10 @@ const SECTIONS = `
   union all
   select 1, count(*), null, null, theme, build::text, coverage::text, null, null
   from (
-    select case when $2 & ${THEMES} <> 0 then m.theme end as theme, m.build_status as build,
-           coalesce(c.parts_coverage_status, 'NONE') as coverage
-    from dashboard.mocs as m
-    left join dashboard.moc_coverage as c on c.moc_id = m.id and c.user_id = m.user_id
-    where m.user_id = $1 and $2 & ${SUMMARY | THEMES} <> 0
+    select case when $2 & ${THEMES} <> 0 then theme end as theme, build_status as build,
+           coverage_status as coverage
+    from dashboard.mocs
+    where user_id = $1 and $2 & ${SUMMARY | THEMES} <> 0
   ) as cells
   group by theme, build, coverage
   union all
@@ -41,11 +39,9 @@ const SECTIONS = `
    from dashboard.mocs where user_id = $1 and $2 & ${RECENT} <> 0
    order by created_at desc, id desc limit 10)
   union all
-  select 5, c.coverage_percentage, m.id, m.title, m.theme, m.build_status::text, null, null,
-         greatest(m.updated_at, c.updated_at)
-  from dashboard.mocs as m
-  join dashboard.moc_coverage as c on c.moc_id = m.id and c.user_id = m.user_id
-  where m.user_id = $1 and c.parts_coverage_status = 'PARTIAL_ORDERED' and $2 & ${PARTIAL} <> 0`
+  select 5, coverage_percentage, id, title, theme, build_status::text, null, null, updated_at
+  from dashboard.mocs
+  where user_id = $1 and coverage_status = 'PARTIAL_ORDERED' and $2 & ${PARTIAL} <> 0`
 
 export class Dashboards {
   #pool

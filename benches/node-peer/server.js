@@ -1,6 +1,7 @@
 // The measured peer: the same service as a team would write it for Node, with nothing left out that
 // makes it fast. It reads the same tables, follows the same change log, sends the same events, and
-// refreshes a user at most once in the same window.
+// refreshes a user at most once in the same window. What fills those tables from the application's is
+// a server that runs beside it.
 //
 // Settings by environment: PORT (0 for any), DATABASE_URL, JWT_SECRET, JWT_ISSUER, JWT_CLIENT_ID,
 // TLS_CERT and TLS_KEY (files). Prints `listening on http://127.0.0.1:<port>` once it answers.

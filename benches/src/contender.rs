@@ -47,6 +47,9 @@ impl fmt::Display for Kind {
 /// A running program; killed with this value.
 pub(crate) struct Contender {
     child: Child,
+    /// What projects for a peer that does not do so itself: a server without clients. Nothing that is said
+    /// about the peer counts it, while the server's own figures have its projecting in them.
+    projector: Option<Box<Self>>,
     kind: Kind,
     database_url: String,
     tls: Option<Certificate>,
@@ -76,7 +79,7 @@ impl Contender {
         database_url: &str,
         flags: &[&str],
     ) -> anyhow::Result<Self> {
-        Self::start_at(kind, database_url, None, 0, flags).await
+        Self::start_at(kind, database_url, None, 0, flags).await?.with_projector().await
     }
 
     /// The same with HTTPS.
@@ -86,7 +89,7 @@ impl Contender {
         tls: Certificate,
         flags: &[&str],
     ) -> anyhow::Result<Self> {
-        Self::start_at(kind, database_url, Some(tls), 0, flags).await
+        Self::start_at(kind, database_url, Some(tls), 0, flags).await?.with_projector().await
     }
 
     /// Kills it and starts it anew at the same address. Returns how long it did not answer.
@@ -96,12 +99,16 @@ impl Contender {
         let (_, port) = self.address.rsplit_once(':').context("an address has a port")?;
         let port = port.parse()?;
         let (url, tls) = (self.database_url.clone(), self.tls.clone());
-        *self = Self::start_at(self.kind, &url, tls, port, &[]).await?;
+        let projector = self.projector.take();
+        *self = Self { projector, ..Self::start_at(self.kind, &url, tls, port, &[]).await? };
         Ok(gone.elapsed())
     }
 
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.child.kill().await?;
+        if let Some(projector) = &mut self.projector {
+            projector.child.kill().await?;
+        }
         Ok(())
     }
 
@@ -155,6 +162,15 @@ impl Contender {
         Ok(kill(self.process()?, Signal::SIGCONT)?)
     }
 
+    /// With what projects for it, unless it does so itself.
+    async fn with_projector(mut self) -> anyhow::Result<Self> {
+        if self.kind == Kind::Node {
+            let projector = Self::start_at(Kind::Server, &self.database_url, None, 0, &[]).await?;
+            self.projector = Some(Box::new(projector));
+        }
+        Ok(self)
+    }
+
     fn process(&self) -> anyhow::Result<Pid> {
         Ok(Pid::from_raw(i32::try_from(self.pid()?)?))
     }
@@ -190,7 +206,7 @@ impl Contender {
         let line = line.with_context(|| format!("{kind} ended at its start: see {log}"))?;
         let (address, admin) = addresses(&line).with_context(|| format!("{kind} said {line:?}"))?;
         let database_url = database_url.to_owned();
-        let contender = Self { child, kind, database_url, tls, address, admin };
+        let contender = Self { child, projector: None, kind, database_url, tls, address, admin };
         TcpStream::connect(&contender.address).await?;
         Ok(contender)
     }

@@ -9,13 +9,13 @@ use private_postgres::{Cluster, Options};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Executor, PgPool};
 use tokio::process::Command;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::contender::{Contender, Kind};
 
 const NAME: &str = "bench";
 /// Changes with what `SEED` makes.
-const SEED_VERSION: &str = "3";
+const SEED_VERSION: &str = "4";
 pub(crate) const USERS: usize = 20_000;
 /// The first users have most: one has 10,000 MOCs, the next hundred 1,000 each.
 pub(crate) const RICH: usize = 101;
@@ -112,14 +112,51 @@ impl Database {
         Ok((number("tps = ")?, number("latency average = ")?))
     }
 
-    /// Takes back what earlier measurements added, so that each begins alike.
+    /// Takes back what earlier measurements added, and has it projected, so that each begins alike. No
+    /// contender may be running.
     pub(crate) async fn tidy(&self) -> anyhow::Result<()> {
-        // One connection: what is set on it must not stay behind on another.
-        let mut connection = self.pool.acquire().await?;
+        self.take_back().await?;
+        if !self.is_settled().await? {
+            self.project().await?;
+        }
         for statement in TIDY {
-            connection.execute(*statement).await?;
+            self.pool.execute(*statement).await?;
         }
         Ok(())
+    }
+
+    /// Takes the rows back that measurements added.
+    pub(crate) async fn take_back(&self) -> anyhow::Result<()> {
+        for statement in TAKE_BACK {
+            self.pool.execute(*statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing is left to be projected. Some server must be running.
+    pub(crate) async fn settled(&self) -> anyhow::Result<()> {
+        while !self.is_settled().await? {
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    async fn is_settled(&self) -> anyhow::Result<bool> {
+        Ok(sqlx::query_scalar(
+            "select not exists (select from dashboard.outbox)
+                and not exists (select from dashboard.pending)
+                and not exists (select from dashboard.sweeps)
+                and (select is_ready from dashboard.current_epoch)",
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// Has a server project what is there.
+    async fn project(&self) -> anyhow::Result<()> {
+        let server = Contender::start(Kind::Server, &self.url).await?;
+        self.settled().await?;
+        server.stop().await
     }
 
     /// CPU time that the cluster's processes have used so far, in milliseconds. Those that have ended
@@ -153,19 +190,18 @@ impl Database {
     }
 
     async fn seed(&self) -> anyhow::Result<()> {
-        println!("filling the database: {USERS} users, 1,000,000 MOCs (once; about a minute)");
-        self.pool.execute("drop schema if exists dashboard cascade").await?;
-        // The schema is whatever this version of the server makes.
-        Contender::start(Kind::Server, &self.url).await?.stop().await?;
-        let mut connection = self.pool.acquire().await?;
-        connection.execute("set session_replication_role = replica").await?;
+        println!("filling the database: {USERS} users, 1,000,000 MOCs (once; a few minutes)");
         for statement in SEED {
-            connection.execute(*statement).await?;
+            self.pool.execute(*statement).await.with_context(|| (*statement).to_owned())?;
         }
-        connection.execute("reset session_replication_role").await?;
+        // The first server to come puts its triggers onto what is there, and looks at all of it.
+        println!("projecting them for the first time");
+        self.project().await?;
+        self.pool.execute("vacuum analyze").await?;
+        self.pool.execute("checkpoint").await?;
         sqlx::query("insert into bench.seed values ($1)")
             .bind(SEED_VERSION)
-            .execute(&mut *connection)
+            .execute(&self.pool)
             .await?;
         Ok(())
     }
@@ -185,6 +221,9 @@ const SETTINGS: [&str; 4] = [
 ];
 
 const SEED: &[&str] = &[
+    "drop schema if exists dashboard cascade",
+    "drop schema if exists collection cascade",
+    include_str!("../../server/sources/standalone/tables.sql"),
     "create schema if not exists bench",
     "drop table if exists bench.seed",
     "create table bench.seed (version text)",
@@ -194,43 +233,55 @@ const SEED: &[&str] = &[
             case when n = 0 then 10000 when n <= 100 then 1000
                  else 44 + case when n <= 14544 then 1 else 0 end end as mocs
      from generate_series(0, 19999) as n",
-    "insert into dashboard.mocs (user_id, title, theme, build_status, cover_image_url, created_at)
+    "insert into collection.mocs (user_id, title, theme, build_status, cover_image_url, created_at)
      select u.id, 'MOC ' || k || ' of ' || u.number,
             (array['City','Space','Castle','Technic','Trains','Pirates','Ideas','Creator','Icons',
                    'Ninjago','Friends','Speed'])[1 + (k * 7 + u.number) % 12],
-            (array['ADDED','IN_PROGRESS','BUILT'])[1 + k % 3]::dashboard.build_status,
+            (array['ADDED','IN_PROGRESS','BUILT'])[1 + k % 3]::collection.build_status,
             case when k % 4 > 0 then 'https://img.example/' || u.number || '/' || k || '.jpg' end,
             timestamptz '2026-01-01Z' + make_interval(mins => k * 10 + u.number % 600)
      from bench.users as u cross join lateral generate_series(1, u.mocs) as k
      order by random()",
-    "insert into dashboard.moc_coverage (moc_id, user_id, covered_parts_count, total_parts_count)
-     select id, user_id, case hash % 20 when 0 then 100 + hash % 150 when 1 then 300 else 0 end, 300
-     from (select id, user_id, abs(hashtext(id::text)::bigint) as hash from dashboard.mocs) as m
+    // Two MOCs in five have a part: of a twentieth of all there is some, of a twentieth enough, and of the
+    // others none. One lot of each for a user, so how much is covered depends on how much a MOC takes.
+    "insert into collection.inventory (user_id, part_num, color_id, owned_quantity)
+     select id, part, 0, 100 from bench.users cross join unnest(array['some', 'enough']) as part",
+    "insert into collection.moc_parts (moc_id, part_num, color_id, quantity)
+     select id, case hash % 20 when 0 then 'some' when 1 then 'enough' else 'none' end, 0,
+            case hash % 20 when 0 then 120 + hash / 20 % 180 else 100 end
+     from (select id, abs(hashtext(id::text)::bigint) as hash from collection.mocs) as m
      where hash % 20 < 8",
-    "insert into dashboard.sets (user_id, title, theme)
+    "insert into collection.sets (user_id, title, theme)
      select u.id, 'Set ' || k, (array['City','Space','Castle','Technic','Trains'])[1 + k % 5]
      from bench.users as u cross join generate_series(1, 10) as k",
-    "insert into dashboard.wishlist_items (user_id, title)
+    "insert into collection.wishlist_items (user_id, title)
      select u.id, 'Wish ' || k from bench.users as u cross join generate_series(1, 5) as k",
     "drop table if exists bench.picks",
     "create table bench.picks as
      select (row_number() over (order by random()))::int as number, id
-     from (select id from dashboard.mocs where user_id > 'user-00100@bench.test'
+     from (select id from collection.mocs where user_id > 'user-00100@bench.test'
            order by random() limit 100000) as picked",
     "alter table bench.picks add primary key (number)",
     "drop table if exists bench.nothing",
     "create table bench.nothing (n int)",
     "vacuum analyze",
-    "checkpoint",
+];
+
+const TAKE_BACK: &[&str] = &[
+    "delete from collection.wishlist_items where title like 'bench %'",
+    "delete from collection.sets where title like 'bench %'",
+    "delete from collection.mocs where title like 'bench %'",
 ];
 
 const TIDY: &[&str] = &[
-    "set session_replication_role = replica",
-    "delete from dashboard.wishlist_items where title like 'bench %'",
-    "delete from dashboard.sets where title like 'bench %'",
-    "delete from dashboard.mocs where title like 'bench %'",
-    "reset session_replication_role",
-    "truncate dashboard.changes",
-    "vacuum analyze dashboard.wishlist_items, dashboard.sets, dashboard.changes",
+    // As the server does it in time: of a user's changes the newest stays, whose number is the revision.
+    "with gone as (
+         delete from dashboard.changes
+         where id not in (select max(id) from dashboard.changes group by user_id)
+     )
+     update dashboard.meta
+     set removed_to = greatest(removed_to, (select coalesce(max(id), 0) from dashboard.changes))",
+    "vacuum analyze collection.wishlist_items, collection.sets, dashboard.wishlist_items,
+                    dashboard.sets, dashboard.changes, dashboard.outbox, dashboard.pending",
     "checkpoint",
 ];

@@ -15,7 +15,7 @@ use crate::database::Database;
 
 const NAME: &str = "host";
 /// Changes with what `SEED` makes, and with the schema.
-const SEED_VERSION: &str = "3";
+const SEED_VERSION: &str = "4";
 /// How often a projector looks that has nothing to do.
 const INTERVAL: Duration = Duration::from_millis(10);
 const TABLES: [&str; 7] = [
@@ -146,8 +146,8 @@ fn host_source() -> anyhow::Result<Source> {
     Source::built_in("moc-instructions").context("it comes with the server")
 }
 
-/// Triggers that are for replication alone have become ordinary ones.
-const REARM: &str = "
+/// For after all triggers were switched on: those that are for replication alone have become ordinary ones.
+pub(crate) const REARM: &str = "
     do $$
     declare
         armed record;

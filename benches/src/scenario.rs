@@ -31,7 +31,7 @@ pub(crate) enum Scenario {
     Connect,
     /// The same over TLS.
     ConnectTls,
-    /// A crowd that has each received one event of 16 KiB.
+    /// A crowd that has each received an event of 16 KiB.
     LargeEvent,
     /// 2,000 sockets, 200 changes a second: from the change to the client.
     Latency,

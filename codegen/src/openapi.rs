@@ -126,8 +126,8 @@ fn parameters() -> Value {
 fn headers() -> Value {
     json!({
         "ETag": {
-            "description": "`\"<epoch>-<revision>\"`: how many changes the snapshot includes. The \
-                events' `revision` is the same counter.",
+            "description": "`\"<epoch>-<revision>\"`: the number of the user's newest change that the \
+                snapshot includes. The events' `revision` is such a number, too.",
             "required": true,
             "schema": { "type": "string", "pattern": "^\"[A-Za-z0-9_]{1,64}-[0-9]+\"$" }
         },

@@ -7,8 +7,8 @@ use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use crate::catalogue::{Catalogue, Moc, USERS};
-use crate::plan;
 use crate::random::Random;
+use crate::{coverage, plan};
 
 /// How many MOCs of the demo's own the collection holds at most; then one is given away again.
 const NEW_MOCS_MAX: i64 = 8;
@@ -66,8 +66,8 @@ impl<'a> Author<'a> {
             self.turn += 1;
             let change = match kind {
                 Kind::AddMoc => self.add_moc().await?,
-                Kind::OrderSome => self.order("covered_parts_count = 0", 0.4).await?,
-                Kind::OrderRest => self.order("covered_parts_count > 0", 1.0).await?,
+                Kind::OrderSome => self.order("covered = 0", 0.4).await?,
+                Kind::OrderRest => self.order("covered > 0", 1.0).await?,
                 Kind::Advance => self.advance().await?,
                 Kind::Wish => self.wish().await?,
                 Kind::Buy => self.buy().await?,
@@ -88,9 +88,9 @@ impl<'a> Author<'a> {
         self.added += 1;
         let mut transaction = self.database.begin().await?;
         let id: Option<Uuid> = sqlx::query_scalar(
-            "insert into dashboard.mocs (user_id, title, theme, cover_image_url)
+            "insert into collection.mocs (user_id, title, theme, cover_image_url)
              select $1, $2, $3, $4
-             where not exists (select from dashboard.mocs where user_id = $1 and title = $2)
+             where not exists (select from collection.mocs where user_id = $1 and title = $2)
              returning id",
         )
         .bind(self.user)
@@ -102,7 +102,7 @@ impl<'a> Author<'a> {
         let Some(id) = id else { return Ok(None) };
         let parts = self.parts_of(moc);
         sqlx::query(
-            "insert into dashboard.moc_parts (moc_id, part_num, color_id, quantity)
+            "insert into collection.moc_parts (moc_id, part_num, color_id, quantity)
              select $1, * from unnest($2::text[], $3::int[], $4::int[])",
         )
         .bind(id)
@@ -126,12 +126,13 @@ impl<'a> Author<'a> {
     /// Orders a share of the lots that a MOC lacks.
     async fn order(&self, which: &'static str, share: f64) -> sqlx::Result<Option<String>> {
         let find = format!(
-            "select id, title from dashboard.moc_details
-             where user_id = $1 and covered_parts_count < total_parts_count and {which}
-             order by coverage_percentage desc, created_at desc limit 1"
+            "select id, title from ({}) as moc
+             where covered < total and {which}
+             order by covered * 100 / total desc, created_at desc limit 1",
+            coverage::OF_MOCS
         );
         let mut transaction = self.database.begin().await?;
-        // Only the constant conditions above are put into the text.
+        // Only constant text is put together.
         let found = sqlx::query(sqlx::AssertSqlSafe(find))
             .bind(self.user)
             .fetch_optional(&mut *transaction)
@@ -143,8 +144,8 @@ impl<'a> Author<'a> {
                  select part.part_num, part.color_id,
                         part.quantity - coalesce(lot.owned_quantity + lot.ordered_quantity, 0)
                             as quantity
-                 from dashboard.moc_parts as part
-                 left join dashboard.inventory as lot
+                 from collection.moc_parts as part
+                 left join collection.inventory as lot
                      on lot.user_id = $1 and lot.part_num = part.part_num
                     and lot.color_id = part.color_id
                  where part.moc_id = $2
@@ -153,7 +154,7 @@ impl<'a> Author<'a> {
                  order by part_num, color_id
                  limit (select ceil(count(*) * $3) from lacking where quantity > 0)
              ), bought as (
-                 insert into dashboard.inventory as i
+                 insert into collection.inventory as i
                      (user_id, part_num, color_id, ordered_quantity)
                  select $1, part_num, color_id, quantity from shop
                  on conflict (user_id, part_num, color_id)
@@ -166,32 +167,36 @@ impl<'a> Author<'a> {
         .bind(share)
         .fetch_one(&mut *transaction)
         .await?;
-        // Coverage is counted at commit.
+        let cover = format!(
+            "select greatest(1, covered * 100 / total) from ({}) as moc where id = $2",
+            coverage::OF_MOCS
+        );
+        let percent: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(cover))
+            .bind(self.user)
+            .bind(id)
+            .fetch_one(&mut *transaction)
+            .await?;
         transaction.commit().await?;
-        let percent: i32 = sqlx::query_scalar(
-            "select coverage_percentage from dashboard.moc_details where id = $1",
-        )
-        .bind(id)
-        .fetch_one(self.database)
-        .await?;
         Ok(Some(format!("parts        {ordered} ordered for “{title}”: {percent} % covered")))
     }
 
     /// A MOC whose parts are complete is begun; one that was begun is finished.
     async fn advance(&self) -> sqlx::Result<Option<String>> {
-        let row = sqlx::query(
-            "update dashboard.mocs set build_status = case build_status
-                 when 'ADDED' then 'IN_PROGRESS' else 'BUILT' end::dashboard.build_status
+        let advance = format!(
+            "update collection.mocs
+             set updated_at = now(), build_status = case build_status
+                 when 'ADDED' then 'IN_PROGRESS' else 'BUILT' end::collection.build_status
              where id = (
-                 select id from dashboard.moc_details
-                 where user_id = $1 and build_status <> 'BUILT'
-                   and parts_coverage_status = 'FULL_INVENTORY'
+                 select id from ({}) as moc
+                 where covered = total and build_status <> 'BUILT'
                  order by updated_at limit 1)
              returning title, build_status::text",
-        )
-        .bind(self.user)
-        .fetch_optional(self.database)
-        .await?;
+            coverage::OF_MOCS
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(advance))
+            .bind(self.user)
+            .fetch_optional(self.database)
+            .await?;
         Ok(row.map(|row| {
             let (title, status): (String, String) = (row.get("title"), row.get("build_status"));
             let doing = if status == "BUILT" { "is built" } else { "is being built" };
@@ -204,13 +209,13 @@ impl<'a> Author<'a> {
             self.catalogue.sets.iter().map(|set| set.name.as_str()).collect();
         self.random.shuffle(&mut names);
         let wished: Option<String> = sqlx::query_scalar(
-            "insert into dashboard.wishlist_items (user_id, title)
+            "insert into collection.wishlist_items (user_id, title)
              select $1, name
              from unnest($2::text[]) with ordinality as known (name, place)
              where name not in (
-                     select title from dashboard.sets where user_id = $1
-                     union select title from dashboard.wishlist_items where user_id = $1)
-               and (select count(*) from dashboard.wishlist_items where user_id = $1) < $3
+                     select title from collection.sets where user_id = $1
+                     union select title from collection.wishlist_items where user_id = $1)
+               and (select count(*) from collection.wishlist_items where user_id = $1) < $3
              order by place
              limit 1
              returning title",
@@ -227,8 +232,8 @@ impl<'a> Author<'a> {
     async fn buy(&self) -> sqlx::Result<Option<String>> {
         let mut transaction = self.database.begin().await?;
         let wish: Option<String> = sqlx::query_scalar(
-            "delete from dashboard.wishlist_items
-             where id = (select id from dashboard.wishlist_items where user_id = $1
+            "delete from collection.wishlist_items
+             where id = (select id from collection.wishlist_items where user_id = $1
                          order by created_at, id limit 1)
              returning title",
         )
@@ -237,7 +242,7 @@ impl<'a> Author<'a> {
         .await?;
         let set = wish.and_then(|wish| self.catalogue.sets.iter().find(|set| set.name == wish));
         let Some(set) = set else { return Ok(None) };
-        sqlx::query("insert into dashboard.sets (user_id, title, theme) values ($1, $2, $3)")
+        sqlx::query("insert into collection.sets (user_id, title, theme) values ($1, $2, $3)")
             .bind(self.user)
             .bind(&set.name)
             .bind(&set.theme)
@@ -255,10 +260,10 @@ impl<'a> Author<'a> {
     async fn rename(&self) -> sqlx::Result<Option<String>> {
         let titles: Vec<&str> = self.catalogue.titles_of(self.user).collect();
         let title: Option<String> = sqlx::query_scalar(
-            "update dashboard.mocs
-             set title = case when title like '%, Second Draft'
+            "update collection.mocs
+             set updated_at = now(), title = case when title like '%, Second Draft'
                  then left(title, -length(', Second Draft')) else title || ', Second Draft' end
-             where id = (select id from dashboard.mocs
+             where id = (select id from collection.mocs
                          where user_id = $1 and replace(title, ', Second Draft', '') = any ($2)
                          order by created_at desc, id desc limit 1)
              returning title",
@@ -275,7 +280,7 @@ impl<'a> Author<'a> {
         let titles: Vec<&str> = self.catalogue.new_mocs().map(|moc| moc.title.as_str()).collect();
         let mut transaction = self.database.begin().await?;
         let found = sqlx::query(
-            "select id, title, count(*) over () as count from dashboard.mocs
+            "select id, title, count(*) over () as count from collection.mocs
              where user_id = $1 and replace(title, ', Second Draft', '') = any ($2)
              order by created_at limit 1",
         )
@@ -288,7 +293,7 @@ impl<'a> Author<'a> {
         };
         let (id, title): (Uuid, String) = (row.get("id"), row.get("title"));
         sqlx::query(
-            "delete from dashboard.inventory as lot using dashboard.moc_parts as part
+            "delete from collection.inventory as lot using collection.moc_parts as part
              where part.moc_id = $2 and lot.user_id = $1
                and lot.part_num = part.part_num and lot.color_id = part.color_id",
         )
@@ -296,7 +301,7 @@ impl<'a> Author<'a> {
         .bind(id)
         .execute(&mut *transaction)
         .await?;
-        sqlx::query("delete from dashboard.mocs where id = $1")
+        sqlx::query("delete from collection.mocs where id = $1")
             .bind(id)
             .execute(&mut *transaction)
             .await?;
@@ -322,7 +327,8 @@ mod tests {
         let mut author = Author::new(app.db(), &catalogue);
         // As `cargo xtask psql` sees it.
         let mut psql = PgConnection::connect(&app.database.url()).await.unwrap();
-        sqlx::raw_sql("set search_path = dashboard").execute(&mut psql).await.unwrap();
+        let search_path = "set search_path = collection, dashboard, public";
+        sqlx::raw_sql(search_path).execute(&mut psql).await.unwrap();
         // The author's own MOC first: what is added now is the newest when it comes to renaming.
         let (mut said, mut changed) = (vec![author.next().await.unwrap()], Vec::new());
         for statement in stage::STATEMENTS {

@@ -80,7 +80,7 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<Latencies> {
     browser.run(PROBE).await?;
     let moc: uuid::Uuid = sqlx::query_scalar(
-        "insert into dashboard.mocs (user_id, title, theme) values ($1, 'Stopwatch 0', 'Town')
+        "insert into collection.mocs (user_id, title, theme) values ($1, 'Stopwatch 0', 'Town')
          returning id",
     )
     .bind(user)
@@ -96,7 +96,7 @@ pub(crate) async fn measure(
         let mut transaction = database.begin().await?;
         match change.kind {
             Kind::Title => {
-                sqlx::query("update dashboard.mocs set title = $2 where id = $1")
+                sqlx::query("update collection.mocs set title = $2 where id = $1")
                     .bind(moc)
                     .bind(&change.text)
                     .execute(&mut *transaction)
@@ -104,7 +104,7 @@ pub(crate) async fn measure(
             }
             Kind::Moc => {
                 sqlx::query(
-                    "insert into dashboard.mocs (user_id, title, theme) values ($1, $2, 'Town')",
+                    "insert into collection.mocs (user_id, title, theme) values ($1, $2, 'Town')",
                 )
                 .bind(user)
                 .bind(&change.text)
@@ -113,7 +113,7 @@ pub(crate) async fn measure(
             }
             Kind::Wish => {
                 sqlx::query(
-                    "insert into dashboard.wishlist_items (user_id, title) values ($1, 'Stopwatch')",
+                    "insert into collection.wishlist_items (user_id, title) values ($1, 'Stopwatch')",
                 )
                 .bind(user)
                 .execute(&mut *transaction)
@@ -161,7 +161,7 @@ impl Change {
         };
         let text = if let Kind::Wish = kind {
             let wishes: i64 = sqlx::query_scalar(
-                "select count(*) from dashboard.wishlist_items where user_id = $1",
+                "select count(*) from collection.wishlist_items where user_id = $1",
             )
             .bind(user)
             .fetch_one(database)
@@ -196,8 +196,8 @@ async fn pause(random: &mut Random) {
 
 async fn clear(database: &PgPool, user: &str) -> anyhow::Result<()> {
     for statement in [
-        "delete from dashboard.mocs where user_id = $1 and title like 'Stopwatch %'",
-        "delete from dashboard.wishlist_items where user_id = $1 and title = 'Stopwatch'",
+        "delete from collection.mocs where user_id = $1 and title like 'Stopwatch %'",
+        "delete from collection.wishlist_items where user_id = $1 and title = 'Stopwatch'",
     ] {
         sqlx::query(statement).bind(user).execute(database).await?;
     }

@@ -2,11 +2,13 @@
 //! somebody who keeps changing things by plain SQL. Run it as `cargo xtask demo`.
 //!
 //! [`stage`] starts and stops everything; [`catalogue`], [`plan`] and [`seed`] make the collection;
-//! [`changes`] alters it; [`check`] looks at the result in a browser, for `--check`.
+//! [`changes`] alters it, by what [`coverage`] says; [`check`] looks at the result in a browser, for
+//! `--check`.
 
 mod catalogue;
 mod changes;
 mod check;
+mod coverage;
 mod latency;
 mod login;
 mod plan;

@@ -25,18 +25,17 @@ async fn write(
     collection: &Collection<'_>,
 ) -> sqlx::Result<()> {
     for statement in [
-        "delete from dashboard.mocs where user_id = $1",
-        "delete from dashboard.inventory where user_id = $1",
-        "delete from dashboard.sets where user_id = $1",
-        "delete from dashboard.wishlist_items where user_id = $1",
+        "delete from collection.mocs where user_id = $1",
+        "delete from collection.inventory where user_id = $1",
+        "delete from collection.sets where user_id = $1",
+        "delete from collection.wishlist_items where user_id = $1",
     ] {
         sqlx::query(statement).bind(collection.user).execute(&mut **transaction).await?;
     }
     write_mocs(transaction, collection).await?;
     write_parts(transaction, collection).await?;
     write_inventory(transaction, collection).await?;
-    write_shelves(transaction, collection).await?;
-    age_mocs(transaction, collection).await
+    write_shelves(transaction, collection).await
 }
 
 async fn write_mocs(
@@ -44,12 +43,13 @@ async fn write_mocs(
     Collection { user, mocs, .. }: &Collection<'_>,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into dashboard.mocs
-             (user_id, id, title, theme, build_status, cover_image_url, created_at)
-         select $1, id, title, theme, status::dashboard.build_status, cover,
-                now() - make_interval(secs => age)
-         from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::float8[])
-             as planned (id, title, theme, status, cover, age)",
+        "insert into collection.mocs
+             (user_id, id, title, theme, build_status, cover_image_url, created_at, updated_at)
+         select $1, id, title, theme, status::collection.build_status, cover,
+                now() - make_interval(secs => age), now() - make_interval(secs => touched)
+         from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::float8[],
+                     $8::float8[])
+             as planned (id, title, theme, status, cover, age, touched)",
     )
     .bind(user)
     .bind(mocs.iter().map(|planned| planned.id).collect::<Vec<_>>())
@@ -58,6 +58,7 @@ async fn write_mocs(
     .bind(mocs.iter().map(|planned| planned.moc.build_status.as_str()).collect::<Vec<_>>())
     .bind(mocs.iter().map(|planned| planned.cover).collect::<Vec<_>>())
     .bind(mocs.iter().map(|planned| planned.age).collect::<Vec<_>>())
+    .bind(mocs.iter().map(|planned| planned.touched).collect::<Vec<_>>())
     .execute(&mut **transaction)
     .await?;
     Ok(())
@@ -69,7 +70,7 @@ async fn write_parts(
 ) -> sqlx::Result<()> {
     let lots = || mocs.iter().flat_map(|planned| planned.parts.iter().map(|lot| (planned.id, lot)));
     sqlx::query(
-        "insert into dashboard.moc_parts (moc_id, part_num, color_id, quantity)
+        "insert into collection.moc_parts (moc_id, part_num, color_id, quantity)
          select * from unnest($1::uuid[], $2::text[], $3::int[], $4::int[])",
     )
     .bind(lots().map(|(id, _)| id).collect::<Vec<_>>())
@@ -86,7 +87,7 @@ async fn write_inventory(
     Collection { user, inventory, .. }: &Collection<'_>,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into dashboard.inventory
+        "insert into collection.inventory
              (user_id, part_num, color_id, owned_quantity, ordered_quantity)
          select $1, * from unnest($2::text[], $3::int[], $4::int[], $5::int[])",
     )
@@ -105,7 +106,7 @@ async fn write_shelves(
     Collection { user, sets, wishes, .. }: &Collection<'_>,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into dashboard.sets (user_id, title, theme)
+        "insert into collection.sets (user_id, title, theme)
          select $1, * from unnest($2::text[], $3::text[])",
     )
     .bind(user)
@@ -114,36 +115,11 @@ async fn write_shelves(
     .execute(&mut **transaction)
     .await?;
     sqlx::query(
-        "insert into dashboard.wishlist_items (user_id, title) select $1, * from unnest($2::text[])",
+        "insert into collection.wishlist_items (user_id, title) select $1, * from unnest($2::text[])",
     )
     .bind(user)
     .bind(wishes)
     .execute(&mut **transaction)
     .await?;
-    Ok(())
-}
-
-/// Last, because counting the coverage counts as a change: it is counted here, not at commit.
-async fn age_mocs(
-    transaction: &mut Transaction<'_, Postgres>,
-    Collection { mocs, .. }: &Collection<'_>,
-) -> sqlx::Result<()> {
-    sqlx::query("set constraints dashboard.recount immediate").execute(&mut **transaction).await?;
-    sqlx::query(
-        "with planned as (
-             select id, now() - make_interval(secs => touched) as at
-             from unnest($1::uuid[], $2::float8[]) as planned (id, touched)
-         ), coverage as (
-             update dashboard.moc_coverage as c set updated_at = planned.at
-             from planned where c.moc_id = planned.id
-         )
-         update dashboard.mocs as m set updated_at = planned.at
-         from planned where m.id = planned.id",
-    )
-    .bind(mocs.iter().map(|planned| planned.id).collect::<Vec<_>>())
-    .bind(mocs.iter().map(|planned| planned.touched).collect::<Vec<_>>())
-    .execute(&mut **transaction)
-    .await?;
-    sqlx::query("set constraints dashboard.recount deferred").execute(&mut **transaction).await?;
     Ok(())
 }

@@ -42,7 +42,8 @@ pub struct Config {
     #[arg(long, env = "DASHBOARD_DATA_DIR", default_value = ".data", help_heading = DATABASE)]
     pub data_dir: PathBuf,
 
-    /// Connections to the database at most; one more follows the changes.
+    /// Connections of the pool to the database at most. Two more are open while the server runs:
+    /// one follows the changes, one projects them.
     #[arg(
         long, env = "DASHBOARD_DATABASE_CONNECTIONS", default_value_t = 10,
         value_parser = whole::<u32>(2..=1000), help_heading = DATABASE
@@ -143,7 +144,8 @@ pub struct Config {
     )]
     pub auth_cookie: String,
 
-    /// How often to look for changes while there are sockets, in milliseconds.
+    /// How often to look for notes to project, and, while there are sockets, for changes, in
+    /// milliseconds.
     #[arg(
         long, env = "DASHBOARD_POLL_INTERVAL_MS", default_value_t = 25,
         value_parser = whole::<u64>(1..=10_000), help_heading = PUSH
@@ -180,7 +182,7 @@ pub struct Config {
     )]
     pub ping_timeout_ms: u64,
 
-    /// How long change rows are kept before they are counted and removed, in seconds. A node that
+    /// How long change rows are kept, in seconds; each user's newest stays for good. A node that
     /// was away for longer compares revisions instead.
     #[arg(
         long, env = "DASHBOARD_CHANGE_RETENTION_S", default_value_t = 600,

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
+use crate::source::Source;
 
 pub use self::pool::{Lease, Pool};
 use self::private::Private;
@@ -21,20 +22,30 @@ pub use self::trouble::{DatabaseError, Trouble};
 
 /// How long a snapshot waits for its turn before it waits for a connection.
 const TURN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a start waits for the application's rows to be looked at, and how often it asks.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+const FIRST_LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// How many connections to have ready at the start.
 const WARM: usize = 4;
 
-/// A database whose schema is up to date.
+/// A database in which a source is installed.
 #[derive(Debug)]
 pub struct Database {
     /// For queries. Its options are for connections outside the pool, too.
     pub pool: Pool,
+    /// What dashboards come from.
+    pub source: Source,
     turns: Semaphore,
     private: Option<Private>,
 }
 
+/// What dashboards come from.
+pub(crate) fn source() -> Source {
+    Source::built_in("standalone").expect("comes with the server")
+}
+
 impl Database {
-    /// Connects to the configured database or starts a private one, and migrates it.
+    /// Connects to the configured database or starts a private one, and installs the source there.
     ///
     /// # Errors
     /// See [`DatabaseError`].
@@ -44,7 +55,9 @@ impl Database {
             None => private::start(config).await.map(|(url, cluster)| (url, Some(cluster)))?,
         };
         let options = schema::options(&url)?;
-        schema::migrate(&options, Duration::from_secs(config.database_wait_s)).await?;
+        let source = source();
+        let wait = Duration::from_secs(config.database_wait_s);
+        schema::install(&options, &source, wait).await?;
         let pool = Pool::new(options, config.database_connections);
         let private = cluster.map(|cluster| Private::guard(cluster, pool.clone()));
         let turns = config.database_connections.saturating_sub(config.refresh_concurrency).max(1);
@@ -52,7 +65,7 @@ impl Database {
         // Clients that have waited for this server to start come at once, and should not have to wait
         // for connections as well. Where there are none to be had now, there may be later.
         join_all((0..turns.min(WARM)).map(|_| pool.get())).await;
-        Ok(Self { pool, turns: Semaphore::new(turns), private })
+        Ok(Self { pool, source, turns: Semaphore::new(turns), private })
     }
 
     /// Waits for a snapshot's turn to use the pool. Snapshots take the connections that refreshes
@@ -65,6 +78,28 @@ impl Database {
     pub async fn turn(&self) -> Result<SemaphorePermit<'_>, sqlx::Error> {
         let turn = timeout(TURN_TIMEOUT, self.turns.acquire()).await;
         turn.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)
+    }
+
+    /// Waits a moment until all of the application's rows have been looked at once. A small collection takes
+    /// no longer; with a large one the server starts all the same, and says that it is not ready.
+    pub async fn first_look(&self) {
+        const IS_READY: &str = "select is_ready from dashboard.current_epoch";
+        let looked = async {
+            loop {
+                let mut connection = self.pool.get().await?;
+                if sqlx::query_scalar(IS_READY).fetch_one(&mut *connection).await? {
+                    return Ok::<_, sqlx::Error>(());
+                }
+                drop(connection);
+                sleep(FIRST_LOOK_INTERVAL).await;
+            }
+        };
+        if !matches!(timeout(FIRST_LOOK, looked).await, Ok(Ok(()))) {
+            tracing::warn!(
+                "the application's tables are still being read for the first time; until then there \
+                 are no dashboards"
+            );
+        }
     }
 
     /// Closes the pool, and stops the private cluster if there is one.

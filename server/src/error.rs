@@ -134,7 +134,7 @@ impl From<AuthError> for ApiError {
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         match &error {
-            QueryError::Slow => Self::Unavailable(Arc::new(error)),
+            QueryError::Slow | QueryError::Incomplete => Self::Unavailable(Arc::new(error)),
             QueryError::Database(source) if is_outage(source) => Self::Unavailable(Arc::new(error)),
             _ => Self::Internal(Arc::new(error)),
         }

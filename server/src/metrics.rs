@@ -43,7 +43,7 @@ pub struct Metrics {
     pub events: Family<EventLabel, Counter>,
     /// Events that a socket could not take.
     pub emit_failures: Family<Reason, Counter>,
-    /// From the change's own statement to the event's hand-over.
+    /// From when a change was projected to the event's hand-over.
     pub change_to_emit: Histogram,
     /// Refreshes by result.
     pub refreshes: Family<ResultLabel, Counter>,
@@ -58,8 +58,12 @@ pub struct Metrics {
     /// How long ago the change log was looked at with success, when scraped.
     capture_lag: Gauge<f64, AtomicU64>,
     last_look: Mutex<Instant>,
-    /// Change rows folded into the base.
-    pub changes_folded: Counter,
+    /// Changes that were removed because every server has read them.
+    pub changes_removed: Counter,
+    /// Passes of the projector, by result.
+    pub projector_passes: Family<ResultLabel, Counter>,
+    /// Notes of touched rows that the projector took.
+    pub notes_projected: Counter,
     /// Requests for the token issuer's keys, by result.
     pub jwks_fetches: Family<ResultLabel, Counter>,
     /// Connections of the database pool.
@@ -105,7 +109,9 @@ impl Metrics {
             changes_captured: Counter::default(),
             capture_lag: Gauge::default(),
             last_look: Mutex::new(Instant::now()),
-            changes_folded: Counter::default(),
+            changes_removed: Counter::default(),
+            projector_passes: Family::default(),
+            notes_projected: Counter::default(),
             jwks_fetches: Family::default(),
             pool: Family::default(),
             panics: Counter::default(),
@@ -124,6 +130,7 @@ impl Metrics {
         }
         for result in ["ok", "error"] {
             drop(metrics.jwks_fetches.get_or_create(&ResultLabel { result }));
+            drop(metrics.projector_passes.get_or_create(&ResultLabel { result }));
             drop(metrics.tls_reloads.get_or_create(&ResultLabel { result }));
         }
         for reason in ["closed", "full"] {
@@ -198,14 +205,16 @@ impl Metrics {
             disconnects, "disconnects", "Sockets ended";
             events, "events", "Events handed to sockets";
             emit_failures, "emit_failures", "Events that a socket could not take";
-            change_to_emit, "change_to_emit_seconds", "From a change's statement to its event";
+            change_to_emit, "change_to_emit_seconds", "From a change's projection to its event";
             refreshes, "refreshes", "Refreshes of a user's sections";
             refresh_duration, "refresh_duration_seconds", "Time to read and send a refresh";
             capture_polls, "capture_polls", "Looks at the change log";
             capture_gaps, "capture_gaps", "Times that the change log was taken up anew";
             changes_captured, "changes_captured", "Users with changes, counted at each look that finds some";
             capture_lag, "capture_lag_seconds", "Since the change log was last looked at";
-            changes_folded, "changes_folded", "Change rows folded into the base";
+            changes_removed, "changes_removed", "Changes removed after every server has read them";
+            projector_passes, "projector_passes", "Passes of the projector";
+            notes_projected, "notes_projected", "Notes of touched rows that the projector took";
             jwks_fetches, "jwks_fetches", "Requests for the token issuer's keys";
             pool, "database_connections", "Connections of the database pool";
             panics, "panics", "Panics caught";

@@ -17,11 +17,13 @@ mod map;
 mod pace;
 mod statements;
 mod take;
+mod task;
 mod trouble;
 mod work;
 
 use std::time::{Duration, Instant};
 
+use sqlx::Row;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use self::lane::{Batch, Subject};
@@ -29,6 +31,7 @@ use self::map::Map;
 use self::pace::{PIECES, Paces};
 pub(crate) use self::statements::{columns, oddities};
 use self::take::Take;
+pub(crate) use self::task::Task;
 pub use self::trouble::ProjectorError;
 use self::work::{Done, Work};
 use crate::database::session::{self, Purpose};
@@ -54,8 +57,12 @@ pub struct Pass {
 #[derive(Debug)]
 pub struct Projector {
     map: Map,
+    /// Of the source that it projects.
+    fingerprint: String,
     take: Take,
     paces: Paces,
+    /// It is known that all rows have been looked at once.
+    is_complete: bool,
     /// Whose bulk work was done last.
     served: String,
     /// How often bulk work has had its turn.
@@ -69,9 +76,11 @@ impl Projector {
     #[must_use]
     pub fn new(installed: Installed) -> Self {
         Self {
+            fingerprint: installed.fingerprint.clone(),
             map: Map::new(installed),
             take: Take::default(),
             paces: Paces::default(),
+            is_complete: false,
             served: "0".to_owned(),
             turns: 0,
             planned: None,
@@ -87,6 +96,7 @@ impl Projector {
         if passed.is_err() {
             self.take.forget();
         }
+        self.is_complete = self.is_complete || passed.is_ok() && complete(connection).await?;
         passed
     }
 
@@ -109,7 +119,7 @@ impl Projector {
         // What is found here may leave more behind.
         pass.has_more = true;
         if outlook.has_small {
-            if !take_turn(connection).await? {
+            if !self.take_turn(connection).await? {
                 return Ok(Pass { is_elsewhere: true, ..Pass::default() });
             }
             self.small(connection, &mut pass).await?;
@@ -117,7 +127,7 @@ impl Projector {
             self.take.confirm();
         }
         if outlook.has_bulk {
-            if !take_turn(connection).await? {
+            if !self.take_turn(connection).await? {
                 return Ok(Pass { is_elsewhere: true, ..Pass::default() });
             }
             self.bulk(connection, &mut pass).await?;
@@ -230,6 +240,27 @@ impl Projector {
         Work::new(&self.map, &mut self.paces, connection)
     }
 
+    /// Begins a transaction and takes the turn; or ends it again, where another server has it.
+    async fn take_turn(&self, connection: &mut PgConnection) -> Result<bool, ProjectorError> {
+        const TURN: &str = "begin isolation level read committed;
+            select meta.source, meta.started = pg_postmaster_start_time()
+            from dashboard.turn, dashboard.meta
+            for update of turn skip locked";
+        let turn = sqlx::raw_sql(TURN).fetch_optional(&mut *connection).await?;
+        let taken = match turn {
+            None => Ok(false),
+            Some(turn) if turn.try_get::<Option<&str>, _>(0)? != Some(&self.fingerprint) => {
+                Err(ProjectorError::Superseded)
+            }
+            // Not before it is known which numbers were given out before the database was started.
+            Some(turn) => Ok(turn.try_get(1)?),
+        };
+        if !matches!(taken, Ok(true)) {
+            sqlx::raw_sql("rollback").execute(connection).await?;
+        }
+        taken
+    }
+
     fn done(&mut self, done: Done, pass: &mut Pass) {
         pass.users += done.users;
         if done.has_failed {
@@ -253,15 +284,25 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::E
     session::open(options, Purpose::Project).await
 }
 
-/// Begins a transaction and takes the turn; or ends it again, where another server has it.
-async fn take_turn(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    const TURN: &str = "begin isolation level read committed;
-        select true from dashboard.turn for update skip locked";
-    let turn = sqlx::raw_sql(TURN).fetch_optional(&mut *connection).await?;
-    if turn.is_none() {
-        sqlx::raw_sql("rollback").execute(connection).await?;
+/// Notes that all rows have been looked at once, where that is so: from then on dashboards are served.
+async fn complete(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    const IS_COMPLETE: &str = "
+        select is_complete,
+               not exists (select from dashboard.sweeps)
+               and not exists (select from dashboard.pending where feed is not null) as is_done
+        from dashboard.meta";
+    let (is_complete, is_done): (bool, bool) =
+        sqlx::query_as(IS_COMPLETE).fetch_one(&mut *connection).await?;
+    if is_complete || !is_done {
+        return Ok(is_complete);
     }
-    Ok(turn.is_some())
+    // As it was seen: another installation may have begun meanwhile.
+    let noted = sqlx::query(
+        "update dashboard.meta set is_complete = true
+         where not exists (select from dashboard.sweeps)",
+    );
+    noted.execute(connection).await?;
+    Ok(false)
 }
 
 async fn commit(connection: &mut PgConnection) -> Result<(), sqlx::Error> {

@@ -153,6 +153,7 @@ impl Server {
                 return Err(error.into());
             }
         };
+        database.first_look().await;
         let draining = CancellationToken::new();
         let app = Arc::new(App {
             config,

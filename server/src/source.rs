@@ -18,7 +18,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 pub use self::check::{Finding, check, check_installed};
-pub use self::install::{InstallError, Installed, install, load, uninstall};
+pub use self::install::{InstallError, Installed, install, load, make_collection, uninstall};
+pub(crate) use self::install::{State, state};
 pub use self::manifest::SourceError;
 pub(crate) use self::triggers::KEY_TYPES;
 

@@ -36,7 +36,7 @@ pub struct DashboardEvent<T> {
     /// When the server made the event.
     pub timestamp: Timestamp,
     /// Which state of the user's data the payload shows. An event is applied only where it is
-    /// newer than what is shown. The snapshot's `ETag` bears the same counter.
+    /// newer than what is shown. The snapshot's `ETag` has the same number.
     pub revision: Revision,
     /// The section's whole new value, or the one new MOC, or the error.
     pub payload: T,

@@ -1,9 +1,9 @@
 //! What orders snapshots and events: the revision, and the epoch in which it counts.
 //!
 //! A revision is per user, only grows, and is read in the same SQL statement as the data, so a
-//! larger revision always means newer data. It restarts only when the change log is another (a
-//! reinstall, a restored backup, a promoted standby); the epoch changes then, and a client starts
-//! over from the snapshot.
+//! larger revision always means newer data. Revisions of different epochs cannot be compared. The
+//! epoch is another when the changes are others (a reinstall, a restored backup, a promoted standby
+//! that lacked some); a client starts over from the snapshot then.
 
 use crate::prelude::*;
 use core::fmt;
@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::scalar::Invalid;
 
-/// How many changes a user's data has seen; at most 2^53 - 1, so that JavaScript holds it exactly.
+/// The number of the newest change that a user's data includes, 0 without any; at most 2^53 - 1, so
+/// that JavaScript holds it exactly. Numbers rise, and have gaps.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -25,7 +26,7 @@ impl Revision {
     /// The largest revision: the largest integer that JavaScript holds exactly.
     pub const MAX: Self = Self((1 << 53) - 1);
 
-    /// The count of changes.
+    /// The number.
     #[must_use]
     pub fn get(self) -> u64 {
         self.0
@@ -50,7 +51,7 @@ impl fmt::Display for Revision {
     }
 }
 
-/// Names one life of the change log: 1 to 64 letters, digits and underscores.
+/// Names what revisions can be compared within: 1 to 64 letters, digits and underscores.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Epoch(String);
 

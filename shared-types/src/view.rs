@@ -141,6 +141,6 @@ pub struct PartialPartsMoc {
     pub build_status: BuildStatus,
     /// Share of its parts that is owned or ordered.
     pub coverage_percentage: Percentage,
-    /// When the MOC or its coverage last changed.
+    /// When the MOC was last updated, by its own `updated_at`; its coverage does not count.
     pub last_updated_at: Timestamp,
 }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use dashboard_server::{Config, Server};
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection, PgPool};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 use crate::Database;
 use crate::metrics::Metrics;
+use crate::projection::projected;
 use crate::rest::{Credential, Rest};
 use crate::tokens::Tokens;
 use crate::waiting::{DEADLINE, within};
@@ -146,12 +147,22 @@ impl TestApp {
     pub fn db(&self) -> &PgPool {
         self.database.pool()
     }
+
+    /// See [`projected`].
+    pub async fn projected(&self) {
+        self.database.projected().await;
+    }
 }
 
-/// Brings a database to the server's schema, by starting a server on it once.
-pub(crate) async fn migrate(url: &str) {
+/// Makes a database what a server needs, by letting one run on it until it has looked at every row.
+pub(crate) async fn install(url: &str) {
     let server = Running::start(&config(url, Tokens::new().secret(), &[])).await;
-    server.unwrap_or_else(|error| panic!("the migrations do not run: {error}")).stop();
+    let server = server.unwrap_or_else(|error| panic!("a new database is not taken: {error}"));
+    let mut connection = PgConnection::connect(url).await.expect("the new database accepts us");
+    projected(&mut connection).await;
+    // A database with sessions cannot be copied.
+    connection.close().await.expect("a session can be closed");
+    server.stop();
 }
 
 /// The product's defaults, but for what a test must set and for `flags`.

@@ -1,4 +1,4 @@
-//! A database for each test, cloned from a template that the server has migrated.
+//! A database for each test, cloned from a template that a server has run on.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use private_postgres::{Cluster, Options};
 use reqwest::Url;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+
+use crate::projection::projected;
 
 /// What the names of our databases begin with; also the key of the lock on the template.
 const PREFIX: &str = "e2e";
@@ -61,6 +63,12 @@ impl Database {
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
+
+    /// See [`projected`].
+    pub async fn projected(&self) {
+        let mut connection = self.pool.acquire().await.expect("the database accepts us");
+        projected(&mut connection).await;
+    }
 }
 
 impl Drop for Database {
@@ -111,8 +119,8 @@ impl Server {
         outcome.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 
-    /// The name of the migrated template, made by whichever test comes first. A template made from
-    /// other migrations has another name.
+    /// The name of the template, made by whichever test comes first. A template made from another
+    /// schema or source has another name.
     async fn template(&self) -> String {
         let name = format!("{PREFIX}_template_{:016x}", fingerprint());
         let mut connection = self.connect().await;
@@ -123,7 +131,7 @@ impl Server {
         if !exists.fetch_one(&mut connection).await.expect("databases can be listed") {
             self.execute(&format!("drop database if exists {name} with (force)")).await;
             self.execute(&format!("create database {name}")).await;
-            crate::app::migrate(self.database(&name).as_str()).await;
+            crate::app::install(self.database(&name).as_str()).await;
             let finish = format!("alter database {name} is_template true allow_connections false");
             self.execute(&finish).await;
         }
@@ -150,11 +158,11 @@ impl Drop for Private {
     }
 }
 
-/// Changes with every file that a migrated database depends on.
+/// Changes with every file that a new database depends on.
 fn fingerprint() -> u64 {
     let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server");
     let mut files = Vec::new();
-    for folder in ["migrations", "sources"] {
+    for folder in ["schema", "sources"] {
         collect(&server.join(folder), &mut files);
     }
     files.sort();

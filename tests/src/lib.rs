@@ -4,7 +4,8 @@
 //! client: the SDK ([`Screen`]), the bare protocol ([`Wire`]), the official JavaScript client and
 //! server ([`Oracle`]) or Chromium ([`Browser`]). A [`Proxy`] between them fails on demand. Each
 //! `TestApp` has a database of its own, so tests run in any order and at once. Waiting is always for
-//! a condition, with a deadline.
+//! a condition, with a deadline: what was written can be read a moment later, once it is
+//! [`projected`].
 //!
 //! The harness fails a test by panicking, with a message that says what was awaited and what was
 //! there instead. Only [`Browser`] returns errors, because the demo drives it too.
@@ -24,6 +25,7 @@ mod link;
 mod metrics;
 mod oracle;
 mod process;
+mod projection;
 mod rest;
 mod screen;
 mod site;
@@ -41,6 +43,7 @@ pub use link::{Caught, DatabaseLink};
 pub use metrics::Metrics;
 pub use oracle::Oracle;
 pub use process::Process;
+pub use projection::projected;
 pub use proxy::Proxy;
 pub use rest::{Answer, Credential, Rest};
 pub use screen::Screen;

@@ -17,13 +17,8 @@ use crate::tokens::Tokens;
 use crate::waiting::within;
 
 /// What the program is made of.
-const SOURCES: [&str; 5] = [
-    "server/src",
-    "server/migrations",
-    "server/sources",
-    "private-postgres/src",
-    "shared-types/src",
-];
+const SOURCES: [&str; 5] =
+    ["server/src", "server/schema", "server/sources", "private-postgres/src", "shared-types/src"];
 
 /// A running `dashboard-server`; killed with this value.
 #[derive(Debug)]

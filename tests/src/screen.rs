@@ -84,7 +84,7 @@ impl Screen {
     }
 
     /// Waits until the client is live and shows exactly the snapshot that the server gives now;
-    /// returns it. The data must be at rest.
+    /// returns it. The data must be at rest, and [`projected`](crate::projected).
     pub async fn until_it_shows(&self, rest: &Rest, who: &crate::Credential) -> DashboardView {
         let (expected, _) = rest.snapshot(who).await;
         self.until(&format!("live, and showing {expected:#?}"), |state| {

@@ -60,7 +60,7 @@ enum Task {
     },
     /// Open a shell (psql) on the database of the running demo, or of a running server.
     Psql {
-        /// Arguments for psql, such as: -- -c 'select count(*) from dashboard.mocs'
+        /// Arguments for psql, such as: -- -c 'select count(*) from collection.mocs'
         #[arg(last = true)]
         arguments: Vec<String>,
     },

@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     for (variable, value) in connection(&url).context("the address of the database is odd")? {
         shell.env(variable, value);
     }
-    shell.env("PGOPTIONS", "--search_path=dashboard,public").args(arguments);
+    shell.env("PGOPTIONS", "--search_path=collection,dashboard,public").args(arguments);
     Err(shell.exec()).context("cannot run psql")
 }
 

@@ -15,7 +15,7 @@ const TIMES: usize = 2_000;
 
 /// Measures the database, the network and the runtime on their own.
 pub(super) async fn run(database: &Database) -> anyhow::Result<Vec<Figure>> {
-    let script = "\\set n random(1, 100000)\nselect id, title from dashboard.mocs where id = \
+    let script = "\\set n random(1, 100000)\nselect id, title from collection.mocs where id = \
                   (select id from bench.picks where number = :n);";
     let (lookups, lookup_ms) = database.pgbench(script, 1, SECONDS).await?;
     let (many, _) = database.pgbench(script, 16, SECONDS).await?;

@@ -164,7 +164,7 @@ async fn write(
                 let user = typical(place);
                 log.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
                 sqlx::query(
-                    "insert into dashboard.wishlist_items (user_id, title) values ($1, 'bench wish')",
+                    "insert into collection.wishlist_items (user_id, title) values ($1, 'bench wish')",
                 )
                 .bind(user)
                 .execute(&mut *connection)
@@ -181,7 +181,7 @@ async fn write(
 
 /// How many wishes each typical user has before.
 async fn wishes_before(database: &Database) -> anyhow::Result<usize> {
-    let count = "select count(*) from dashboard.wishlist_items where user_id = $1";
+    let count = "select count(*) from collection.wishlist_items where user_id = $1";
     let count: i64 = sqlx::query_scalar(count).bind(typical(0)).fetch_one(&database.pool).await?;
     Ok(usize::try_from(count)?)
 }

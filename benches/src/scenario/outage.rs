@@ -146,7 +146,7 @@ async fn write(url: &str) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(url).await?;
     let users: Vec<_> = (0..USERS).map(typical).collect();
     sqlx::query(
-        "insert into dashboard.wishlist_items (user_id, title) select unnest($1), 'Missed'",
+        "insert into collection.wishlist_items (user_id, title) select unnest($1), 'Missed'",
     )
     .bind(users)
     .execute(&mut connection)

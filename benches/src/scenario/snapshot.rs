@@ -148,7 +148,7 @@ async fn one_by_one(rest: &mut Rest, tokens: &[String], times: usize) -> anyhow:
 async fn on_its_own(database: &Database) -> anyhow::Result<(f64, f64)> {
     let pool = PgPoolOptions::new().max_connections(1).connect(&database.url).await?;
     sqlx::raw_sql("set jit = off").execute(&pool).await?;
-    let id = "select id from dashboard.mocs where user_id = $1 limit 1";
+    let id = "select id from collection.mocs where user_id = $1 limit 1";
     let id: sqlx::types::Uuid = sqlx::query_scalar(id).bind(typical(0)).fetch_one(&pool).await?;
     let (mut lookups, mut statements) = (Vec::new(), Vec::new());
     for number in 0..TIMES {
@@ -162,7 +162,7 @@ async fn on_its_own(database: &Database) -> anyhow::Result<(f64, f64)> {
 
 async fn lookup(pool: &PgPool, id: sqlx::types::Uuid) -> anyhow::Result<f64> {
     let begun = Instant::now();
-    let lookup = sqlx::query("select title from dashboard.mocs where id = $1").bind(id);
+    let lookup = sqlx::query("select title from collection.mocs where id = $1").bind(id);
     lookup.fetch_one(pool).await?;
     Ok(begun.elapsed().as_secs_f64() * 1e3)
 }

@@ -161,7 +161,7 @@ async fn write(
     written: &[Mutex<Written>],
     until: Instant,
 ) -> anyhow::Result<u64> {
-    let count = "select count(*) from dashboard.wishlist_items where user_id = $1";
+    let count = "select count(*) from collection.wishlist_items where user_id = $1";
     let before: i64 = sqlx::query_scalar(count).bind(typical(0)).fetch_one(&database.pool).await?;
     let before = usize::try_from(before)?;
     let mut pace = interval(Duration::from_millis(1_000 / WRITES_PER_S));
@@ -170,7 +170,8 @@ async fn write(
     while Instant::now() < until {
         pace.tick().await;
         number = (number + 7_919) % written.len();
-        let add = "insert into dashboard.wishlist_items (user_id, title) values ($1, 'bench wish')";
+        let add =
+            "insert into collection.wishlist_items (user_id, title) values ($1, 'bench wish')";
         sqlx::query(add).bind(typical(number)).execute(&database.pool).await?;
         wrote += 1;
         let mut written = written[number].lock().unwrap_or_else(PoisonError::into_inner);

@@ -66,7 +66,7 @@ export type PartialPartsMoc = {
   buildStatus: BuildStatus
   /** Share of its parts that is owned or ordered. */
   coveragePercentage: Percentage
-  /** When the MOC or its coverage last changed. */
+  /** When the MOC was last updated, by its own `updated_at`; its coverage does not count. */
   lastUpdatedAt: Timestamp
 }
 
@@ -86,7 +86,7 @@ export type DashboardEvent<T = unknown> = {
   timestamp: Timestamp
   /**
    * Which state of the user's data the payload shows. An event is applied only where it is
-   * newer than what is shown. The snapshot's `ETag` bears the same counter.
+   * newer than what is shown. The snapshot's `ETag` has the same number.
    */
   revision: Revision
   /** The section's whole new value, or the one new MOC, or the error. */
@@ -155,7 +155,8 @@ export type ErrorCode =
   | 'INTERNAL_ERROR'
 
 /**
- * How many changes a user's data has seen; at most 2^53 - 1, so that JavaScript holds it exactly.
+ * The number of the newest change that a user's data includes, 0 without any; at most 2^53 - 1, so
+ * that JavaScript holds it exactly. Numbers rise, and have gaps.
  */
 export type Revision = number
 

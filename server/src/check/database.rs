@@ -13,13 +13,14 @@ use crate::config::Config;
 use crate::database::session::Purpose;
 use crate::database::{self, DatabaseError, Trouble, schema};
 use crate::secret::Secret;
+use crate::source::{self, Finding, Source, State};
 
 /// All of it; a database that is slower than this is as good as away.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Clocks may differ by so much, in seconds.
 const SKEW_MAX_S: f64 = 2.0;
-/// Connections besides the pool: one follows the changes, one migrates at start.
-const OTHER_CONNECTIONS: i64 = 2;
+/// Connections besides the pool: one follows the changes, one projects, one installs at the start.
+const OTHER_CONNECTIONS: i64 = 3;
 
 /// What the database says of itself and of us.
 #[derive(FromRow)]
@@ -77,7 +78,7 @@ async fn facts(
         report.warn(
             "database",
             "transactions are read-only here (default_transaction_read_only): dashboards are served, \
-             but the change log cannot be kept short",
+             but nothing can be projected",
         );
     }
     let trip: time::Duration = answered - asked;
@@ -129,43 +130,64 @@ async fn look_at_schema(
     connection: &mut PgConnection,
     report: &mut Report,
 ) -> Result<(), Trouble> {
-    if !facts.has_schema {
-        if !facts.may_create {
+    if facts.has_schema {
+        let denied: String = sqlx::query_scalar(DENIED).fetch_one(&mut *connection).await?;
+        if !denied.is_empty() {
+            report.fail(
+                "rights",
+                format!(
+                    "this role may not use {denied}: run the server as the role that made the schema"
+                ),
+            );
+            return Ok(());
+        }
+        report.ok("rights", "this role may use the schema \"dashboard\" and all that is in it");
+    }
+    let source = database::source();
+    let name = &source.name;
+    match source::state(connection, &source).await? {
+        State::Foreign => return Err(Trouble::Foreign),
+        State::Absent | State::Outdated | State::Disarmed if facts.read_only => {
+            return Err(Trouble::ReadOnly);
+        }
+        State::Absent if !facts.may_create => {
             return Err(Trouble::Denied(
                 "the schema is not there, and this role may not make it".into(),
             ));
         }
-        let steps: usize = schema::migrations().iter().map(|(set, _)| set.iter().count()).sum();
-        report.ok(
+        State::Absent => report.ok(
             "schema",
-            format!("a start would make the schema \"dashboard\" and run {steps} migrations"),
-        );
-        return Ok(());
-    }
-    let denied: String = sqlx::query_scalar(DENIED).fetch_one(&mut *connection).await?;
-    if !denied.is_empty() {
-        report.fail(
-            "rights",
             format!(
-                "this role may not use {denied}: run the server as the role that made the schema"
+                "a start would make the schemas \"dashboard\" and \"collection\", and install the \
+                 source \"{name}\""
             ),
-        );
-        return Ok(());
-    }
-    report.ok("rights", "this role may use the schema \"dashboard\" and all that is in it");
-    let (mut applied, mut pending) = (0, 0);
-    for (set, table) in schema::migrations() {
-        let progress = schema::progress(&set, table, connection).await?;
-        applied += progress.applied;
-        pending += progress.pending;
-    }
-    match pending {
-        0 => report.ok("schema", format!("is up to date ({applied} migrations)")),
-        _ if facts.read_only => return Err(Trouble::ReadOnly),
-        _ => report.ok(
-            "schema",
-            format!("a start would run {pending} migrations; {applied} have been run"),
         ),
+        State::Outdated => {
+            report.ok("schema", format!("a start would install this version of \"{name}\""));
+        }
+        State::Disarmed => {
+            report_source(connection, &source, report).await?;
+        }
+        State::Current => {
+            report.ok("schema", format!("the source \"{name}\" is installed"));
+            report_source(connection, &source, report).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether an installed source can be read, and hears of changes.
+async fn report_source(
+    connection: &mut PgConnection,
+    source: &Source,
+    report: &mut Report,
+) -> Result<(), Trouble> {
+    let installed = source::load(connection, source).await?;
+    let mut findings = source::check(connection, source).await?;
+    findings.extend(source::check_installed(connection, &installed).await?);
+    for Finding { is_fatal, what, fix } in findings {
+        let text = fix.map_or(what.clone(), |fix| format!("{what}; {fix}"));
+        if is_fatal { report.fail("source", text) } else { report.warn("source", text) }
     }
     Ok(())
 }
@@ -185,19 +207,18 @@ const FACTS: &str = "
             where backend_type = 'client backend' and pid <> pg_backend_pid()) as connections,
            clock_timestamp() as clock";
 
-/// What of the schema this role may not use as the server has to. Tables of ours are written to.
+/// What of the schema this role may not use as the server has to.
 const DENIED: &str = "
     select coalesce(string_agg(name, ', ' order by name), '')
     from (
         select 'the schema dashboard' as name
-        where not (has_schema_privilege('dashboard', 'USAGE')
-                   and has_schema_privilege('dashboard', 'CREATE'))
+        where not has_schema_privilege('dashboard', 'USAGE')
         union all
         select 'dashboard.' || relname
         from pg_class
         where relnamespace = to_regnamespace('dashboard') and relkind in ('r', 'p', 'v')
           and not (has_table_privilege(oid, 'SELECT')
-                   and (relname not in ('changes', 'compactions', 'meta', 'revisions')
+                   and (relkind = 'v'
                         or has_table_privilege(oid, 'INSERT') and has_table_privilege(oid, 'UPDATE')
                            and has_table_privilege(oid, 'DELETE')))
     ) as denied";

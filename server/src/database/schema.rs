@@ -1,35 +1,27 @@
-//! Brings the schema up to date, or finds that it is.
+//! Installs the source, or finds that it is installed.
 //!
 //! What is there already is looked at before anything is asked for: a database that may only be
 //! read, or a role that may not make a schema, is good enough for a server whose schema is there.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
 use std::str::FromStr as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::AtomicI32;
 use std::time::{Duration, Instant};
 
-use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::time::{sleep, timeout};
 
 use crate::database::session::{self, Purpose};
 use crate::database::trouble::{DatabaseError, Trouble};
+use crate::source::{self, Source, State};
 
-/// The first with 64-bit transaction numbers in SQL.
-const OLDEST_VERSION: i32 = 13;
+/// The first that replaces triggers in one step.
+const OLDEST_VERSION: i32 = 14;
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// How long it may take to see what is missing.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How far a set of migrations has come.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Progress {
-    pub(crate) applied: usize,
-    pub(crate) pending: usize,
-}
+/// What nodes that start at the same time wait for, one behind the other.
+const INSTALL_LOCK: i64 = 0x6461_7368_626f_6172;
 
 /// Reads the database's address.
 pub(crate) fn options(url: &str) -> Result<PgConnectOptions, DatabaseError> {
@@ -37,16 +29,17 @@ pub(crate) fn options(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     Ok(options.application_name("dashboard-server"))
 }
 
-/// Waits for the database and migrates it.
-pub(super) async fn migrate(
+/// Waits for the database, and installs the source unless it is installed.
+pub(super) async fn install(
     options: &PgConnectOptions,
+    source: &Source,
     wait: Duration,
 ) -> Result<(), DatabaseError> {
     let fail = |trouble| DatabaseError::of(options, trouble);
     let start = Instant::now();
     loop {
-        let connection = connect(options, Purpose::Migrate, wait).await?;
-        match bring_up(options, connection).await {
+        let connection = connect(options, Purpose::Install, wait).await?;
+        match bring_up(options, connection, source).await {
             // A step holds up later users of a table while it waits for earlier ones: it gives way,
             // and is tried again.
             Err(trouble @ Trouble::Locked(_)) if start.elapsed() < wait => {
@@ -58,63 +51,43 @@ pub(super) async fn migrate(
     }
 }
 
-/// Runs the steps that are missing.
-async fn bring_up(options: &PgConnectOptions, mut connection: PgConnection) -> Result<(), Trouble> {
+/// Does what is missing.
+async fn bring_up(
+    options: &PgConnectOptions,
+    mut connection: PgConnection,
+    source: &Source,
+) -> Result<(), Trouble> {
     let looked = async {
         check_server(&mut connection).await?;
-        let missing = missing(&mut connection).await?;
-        if !missing.is_empty() {
-            make_schema(&mut connection).await?;
-        }
-        Ok::<_, Trouble>(missing)
+        Ok::<_, Trouble>(source::state(&mut connection, source).await?)
     };
     let looked = timeout(LOOK_TIMEOUT, looked).await;
-    let missing = match looked {
-        Ok(looked) => looked?,
-        Err(_) => return Err(session::silence(LOOK_TIMEOUT).into()),
-    };
-    drop(connection);
-    if missing.is_empty() {
+    let state = looked.unwrap_or_else(|_| Err(session::silence(LOOK_TIMEOUT).into()))?;
+    if state == State::Current {
         return Ok(());
     }
-    let session = Arc::new(AtomicI32::new(0));
-    let number = Arc::clone(&session);
-    // A pool of one: the library's future over a bare connection cannot move between threads.
-    let pool = PgPoolOptions::new().max_connections(1).after_connect(move |connection, _| {
-        let number = Arc::clone(&number);
-        Box::pin(async move {
-            session::prepare(connection, Purpose::Migrate).await?;
-            let own = sqlx::query_scalar("select pg_backend_pid()").fetch_one(connection).await?;
-            number.store(own, Ordering::Relaxed);
-            Ok(())
-        })
-    });
-    let pool = pool.connect_lazy_with(options.clone());
-    let migrated = session::while_at_work(options, &session, run(missing, &pool)).await;
-    migrated.unwrap_or_else(|error| Err(error.into()))
-}
-
-async fn run(
-    missing: Vec<(Migrator, &'static str, Progress)>,
-    pool: &PgPool,
-) -> Result<(), Trouble> {
-    for (mut migrator, table, Progress { applied, pending }) in missing {
-        migrator.dangerous_set_table_name(Cow::Borrowed(table));
-        migrator.run(pool).await?;
-        // The steps of a set are numbered from 1, and only ever added to.
-        tracing::info!(set = table, from = applied, to = applied + pending, "database migrated");
-    }
-    pool.close().await;
+    let own = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut connection).await?;
+    let session = AtomicI32::new(own);
+    let installing = install_alone(&mut connection, source);
+    session::while_at_work(options, &session, installing).await??;
+    connection.close().await.ok();
     Ok(())
 }
 
-/// What makes the schema, and where each set keeps its books. That is inside the schema: dropping it
-/// leaves no trace.
-pub(crate) fn migrations() -> [(Migrator, &'static str); 2] {
-    [
-        (sqlx::migrate!("./migrations"), "dashboard.migrations"),
-        (sqlx::migrate!("./sources/standalone"), "dashboard.source_migrations"),
-    ]
+/// Installs while no other node does.
+async fn install_alone(connection: &mut PgConnection, source: &Source) -> Result<(), Trouble> {
+    // Ends with the session.
+    sqlx::query("select pg_advisory_lock($1)").bind(INSTALL_LOCK).execute(&mut *connection).await?;
+    match source::state(connection, source).await? {
+        State::Foreign => return Err(Trouble::Foreign),
+        // Another node was quicker.
+        State::Current => return Ok(()),
+        State::Absent | State::Outdated | State::Disarmed => {}
+    }
+    source::make_collection(connection).await?;
+    source::install(connection, source).await?;
+    tracing::info!(source = source.name, "source installed");
+    Ok(())
 }
 
 /// Refuses a database of which changes could not be followed.
@@ -128,65 +101,6 @@ pub(crate) async fn check_server(connection: &mut PgConnection) -> Result<(), Tr
         return Err(Trouble::Version(version));
     }
     if is_standby { Err(Trouble::Standby) } else { Ok(()) }
-}
-
-/// The sets that have something left to do.
-async fn missing(
-    connection: &mut PgConnection,
-) -> Result<Vec<(Migrator, &'static str, Progress)>, Trouble> {
-    let mut missing = Vec::new();
-    for (set, table) in migrations() {
-        let progress = progress(&set, table, connection).await?;
-        if progress.pending > 0 {
-            missing.push((set, table, progress));
-        }
-    }
-    Ok(missing)
-}
-
-/// How many migrations of a set have been run and how many have not; or why a start would refuse.
-pub(crate) async fn progress(
-    set: &Migrator,
-    table: &'static str,
-    connection: &mut PgConnection,
-) -> Result<Progress, Trouble> {
-    let exists: bool = sqlx::query_scalar("select to_regclass($1) is not null")
-        .bind(table)
-        .fetch_one(&mut *connection)
-        .await?;
-    let mut known: HashMap<_, _> = set.iter().map(|step| (step.version, &step.checksum)).collect();
-    let mut applied = 0;
-    if exists {
-        // The name is one of two constants.
-        let query = AssertSqlSafe(format!("select version, success, checksum from {table}"));
-        let rows: Vec<(i64, bool, Vec<u8>)> = sqlx::query_as(query).fetch_all(connection).await?;
-        for (version, success, checksum) in rows {
-            match known.remove(&version) {
-                None => return Err(Trouble::Newer(version)),
-                Some(ours) if **ours != checksum || !success => {
-                    return Err(Trouble::Other(version));
-                }
-                Some(_) => applied += 1,
-            }
-        }
-    }
-    Ok(Progress { applied, pending: known.len() })
-}
-
-async fn make_schema(connection: &mut PgConnection) -> Result<(), Trouble> {
-    // Asking for a schema that is there already would need the right to make one.
-    let exists: bool =
-        sqlx::query_scalar("select exists (select from pg_namespace where nspname = 'dashboard')")
-            .fetch_one(&mut *connection)
-            .await?;
-    if exists {
-        return Ok(());
-    }
-    match sqlx::query("create schema if not exists dashboard").execute(connection).await {
-        // Another node that starts just now was quicker.
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(()),
-        made => Ok(made.map(drop)?),
-    }
 }
 
 /// A database that is about to start deserves some patience.

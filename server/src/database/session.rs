@@ -62,13 +62,12 @@ const PROJECT: &str = "
     set plan_cache_mode = force_generic_plan; set enable_seqscan = off;
     set enable_bitmapscan = off; set max_parallel_workers_per_gather = 0; set timezone = 'UTC'; set synchronous_commit = on";
 
-/// A step may rewrite a large table. One that waits for a lock holds up every later user of the table,
-/// so it does not wait long, and is tried again. What exists already need not be mentioned. A session
-/// that is lost between two steps would keep the library's lock; PostgreSQL 13 knows no limit for that.
-const MIGRATE: &str = "
+/// A step that waits for a lock holds up every later user of the table, so it does not wait long, and is
+/// tried again. What exists already need not be mentioned. A session that is lost between two steps
+/// would keep the other nodes from installing.
+const INSTALL: &str = "
     set statement_timeout = '1h'; set lock_timeout = '3s'; set client_min_messages = warning;
-    select set_config('idle_session_timeout', '10s', false)
-    from pg_settings where name = 'idle_session_timeout'";
+    set idle_session_timeout = '10s'";
 
 const CHECK: &str = "set statement_timeout = '10s'; set lock_timeout = '2s'";
 
@@ -81,8 +80,8 @@ pub(crate) enum Purpose {
     Follow,
     /// Notes, the source's rows, the read model.
     Project,
-    /// Bringing the schema up to date.
-    Migrate,
+    /// Installing a source.
+    Install,
     /// A look before a start.
     Check,
 }
@@ -93,7 +92,7 @@ impl Purpose {
             Self::Query => QUERY,
             Self::Follow => FOLLOW,
             Self::Project => PROJECT,
-            Self::Migrate => MIGRATE,
+            Self::Install => INSTALL,
             Self::Check => CHECK,
         }
     }

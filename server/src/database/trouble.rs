@@ -2,8 +2,9 @@
 
 use std::io;
 
-use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgConnectOptions;
+
+use crate::source::InstallError;
 
 /// Why there is no database.
 #[derive(Debug, thiserror::Error)]
@@ -72,8 +73,8 @@ pub enum Trouble {
         "is not ready yet ({0}); try again when it is, or wait longer: DASHBOARD_DATABASE_WAIT_S"
     )]
     NotReady(String),
-    /// Too old for what the change log needs.
-    #[error("is PostgreSQL {0}; version 13 or later is required")]
+    /// Too old for what is installed.
+    #[error("is PostgreSQL {0}; version 14 or later is required")]
     Version(i32),
     /// A standby cannot tell which transactions were in progress on the primary.
     #[error(
@@ -93,18 +94,16 @@ pub enum Trouble {
          database, or make the schema and grant it to this user"
     )]
     Denied(String),
-    /// A later version of this server was here.
+    /// Something else made it, or another version of this server.
     #[error(
-        "was migrated by a newer server (it has migration {0}, which this one does not know); run \
-         that version or a later one"
+        "has a schema \"dashboard\" that this version of the server did not make; if another version \
+         did, drop it (drop schema dashboard cascade), which loses nothing of the application's, and \
+         start again"
     )]
-    Newer(i64),
-    /// The same migration with another content, or one that stopped half-way.
-    #[error(
-        "was migrated by another build of this server (migration {0} is not the one that this build \
-         has); run that build or a later version, or start with an empty database"
-    )]
-    Other(i64),
+    Foreign,
+    /// The source does not fit the database.
+    #[error("cannot be read: {0}")]
+    Source(InstallError),
     /// 55P03: a lock is held by another session.
     #[error(
         "cannot be brought up to date, because another session holds a lock ({0}): wait for the node \
@@ -118,9 +117,6 @@ pub enum Trouble {
     /// Anything else.
     #[error("failed: {0}")]
     Failed(sqlx::Error),
-    /// The schema could not be brought up to date for another reason.
-    #[error("has a schema \"dashboard\" that cannot be brought up to date: {0}")]
-    Migration(MigrateError),
 }
 
 impl DatabaseError {
@@ -187,16 +183,12 @@ impl From<sqlx::Error> for Trouble {
     }
 }
 
-impl From<MigrateError> for Trouble {
-    fn from(error: MigrateError) -> Self {
+impl From<InstallError> for Trouble {
+    fn from(error: InstallError) -> Self {
         match error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-            // Another node may have been quicker than our look at what is there.
-            MigrateError::VersionMissing(version) => Self::Newer(version),
-            MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
-                Self::Other(version)
-            }
-            error => Self::Migration(error),
+            InstallError::Database(error) => error.into(),
+            InstallError::Locked(table) => Self::Locked(table),
+            error => Self::Source(error),
         }
     }
 }
@@ -210,7 +202,7 @@ mod tests {
     fn an_old_version_is_told_with_the_one_that_is_needed() {
         let options = PgConnectOptions::new().host("db").port(1).database("d").password("hunter2");
         let error = DatabaseError::of(&options, Trouble::Version(12));
-        let text = "the database at db:1/d is PostgreSQL 12; version 13 or later is required";
+        let text = "the database at db:1/d is PostgreSQL 12; version 14 or later is required";
         assert_eq!(error.to_string(), text);
         assert!(error.is_lasting());
     }

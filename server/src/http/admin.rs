@@ -63,12 +63,13 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
     }
     let check = async {
         let mut connection = app.database.pool.get().await?;
-        sqlx::query("select 1 from dashboard.meta").execute(&mut *connection).await
+        let is_ready = "select is_ready from dashboard.current_epoch";
+        sqlx::query_scalar(is_ready).fetch_one(&mut *connection).await
     };
-    match timeout(READY_TIMEOUT, check).await {
-        Ok(Ok(_)) => "ready\n".into_response(),
-        Ok(Err(_)) | Err(_) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
-        }
-    }
+    let trouble = match timeout(READY_TIMEOUT, check).await {
+        Ok(Ok(true)) => return "ready\n".into_response(),
+        Ok(Ok(false)) => "the application's tables are still being read for the first time\n",
+        Ok(Err(_)) | Err(_) => "the database does not answer\n",
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, trouble).into_response()
 }

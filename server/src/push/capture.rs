@@ -1,24 +1,26 @@
-//! Follows the change log: who has changes that were not visible a moment ago?
+//! Follows the changes: who has some that were not there a moment ago?
 //!
-//! Every node polls for itself over one connection of its own, and remembers only its cursor. The
-//! rows it has yet to see are those of transactions that the cursor did not see: they began after
-//! it, or were in progress then. Both are index lookups. A cursor outlives a moment without sockets,
-//! but not the connection: a database that comes back may be another, or have lost transactions
-//! whose numbers it uses again, so everyone is then compared by revision instead.
+//! Every node polls for itself over one connection of its own, and remembers the number of the last row
+//! that it has seen, and the random value in it. Rows are numbered in the order of their commits, so the
+//! unseen ones are those with greater numbers. If the last row is not what it was, the database has been
+//! put back to an earlier state, or a standby has taken over that lacked it: a new life of the changes
+//! begins. After a connection was lost, what clients may have seen of later rows is found out by comparing
+//! everyone's revision.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Pool;
 use crate::database::session::{self, Purpose};
 use crate::metrics::{Metrics, ResultLabel};
 use crate::push::cursor::Cursor;
+use crate::push::query::{self, QueryError};
 use crate::push::room::Rooms;
 use crate::push::supervise::Progress;
 use crate::push::user::UserId;
@@ -29,6 +31,8 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(1);
 /// How often to poll while nobody is connected: keeps the cursor young.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a server that has just been started waits for one that was there before.
+const CONFIRM_WAIT: Duration = Duration::from_secs(2);
 const RECONNECT_MIN: Duration = Duration::from_millis(100);
 /// Missed changes wait for this.
 const RECONNECT_MAX: Duration = Duration::from_millis(400);
@@ -38,7 +42,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// What the refreshes are made of.
 #[derive(Debug)]
 pub(crate) enum Signal {
-    /// These users have changes that the cursor does not see.
+    /// These users have changes after the cursor.
     Changes { since: Cursor, users: Vec<Changed> },
     /// The change log cannot be followed, and has not been for longer than anyone should be left
     /// in the belief that it is. Followed by a gap.
@@ -55,11 +59,24 @@ pub(crate) struct Changed {
     pub(crate) oldest: Instant,
 }
 
-/// A place in one life of the change log.
-#[derive(Clone, Debug)]
+/// A place in one life of the changes.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Position {
-    pub(crate) epoch: String,
+    pub(crate) life: String,
     pub(crate) cursor: Cursor,
+    /// What shows that the row of that number is still the one that was seen.
+    nonce: Option<i64>,
+}
+
+/// What a look has found.
+enum News {
+    Changes(Vec<Changed>),
+    /// Changes may have been missed: they were removed because they were old.
+    Behind,
+    /// The database lacks changes that were there; a new life of them has been begun.
+    Lost,
+    /// It is another life, of which this server has seen nothing.
+    Other,
 }
 
 /// Why the change log cannot be followed.
@@ -68,15 +85,18 @@ pub enum CaptureError {
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    /// A new epoch could not be begun.
+    #[error(transparent)]
+    Epoch(#[from] QueryError),
     /// No answer; perhaps the network is broken in silence.
     #[error("the database did not answer for {} s", POLL_TIMEOUT.as_secs())]
     Timeout,
-    /// A standby cannot tell which transactions were in progress on the primary.
+    /// What a standby shows may be old, and its revisions are the primary's.
     #[error("the database is a standby: changes can be followed on the primary only")]
     Standby,
-    /// Not text that this server knows how to read.
-    #[error("the database sent a malformed snapshot")]
-    Malformed,
+    /// The row about this installation is gone.
+    #[error("dashboard.meta is empty")]
+    Empty,
 }
 
 /// Follows the change log of one database.
@@ -85,6 +105,8 @@ pub(crate) struct Capture {
     /// is not from it.
     pub(crate) pool: Pool,
     pub(crate) interval: Duration,
+    /// Told when this server has just written changes: no need to wait.
+    pub(crate) projected: Arc<Notify>,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) signals: mpsc::Sender<Signal>,
@@ -93,22 +115,23 @@ pub(crate) struct Capture {
 impl Capture {
     /// Takes up the change log: from the returned position on, nothing is missed.
     pub(crate) async fn open(&self) -> Result<(PgConnection, Position), CaptureError> {
-        timeout(POLL_TIMEOUT, self.connect()).await.map_err(|_| CaptureError::Timeout)?
+        let nowhere = Position::default();
+        let opened = timeout(POLL_TIMEOUT, self.connect(&nowhere)).await;
+        opened.unwrap_or(Err(CaptureError::Timeout))
     }
 
     /// Follows the change log until told to stop, through every loss of the connection.
     pub(crate) async fn run(
         self,
         mut connection: PgConnection,
-        position: Position,
+        mut position: Position,
         stop: CancellationToken,
         progress: Progress,
     ) {
-        let mut cursor = position.cursor;
         loop {
             let error = tokio::select! {
                 () = stop.cancelled() => break,
-                error = self.follow(&mut connection, cursor, &progress) => error,
+                error = self.follow(&mut connection, &mut position, &progress) => error,
             };
             self.count("error");
             self.pool.trust().lose();
@@ -117,38 +140,33 @@ impl Capture {
             drop(connection);
             let reopened = tokio::select! {
                 () = stop.cancelled() => return,
-                reopened = self.reopen(&progress) => reopened,
+                reopened = self.reopen(&position, &progress) => reopened,
             };
-            connection = reopened.0;
-            cursor = reopened.1.cursor.clone();
+            (connection, position) = reopened;
             tracing::info!("following the change log again");
             self.metrics.capture_gaps.inc();
-            if self.signals.send(Signal::Gap(reopened.1)).await.is_err() {
+            if self.signals.send(Signal::Gap(position.clone())).await.is_err() {
                 return;
             }
         }
         timeout(CLOSE_TIMEOUT, connection.close()).await.ok();
     }
 
-    async fn connect(&self) -> Result<(PgConnection, Position), CaptureError> {
+    /// Connects, and goes on from a position, if all that it had seen is there.
+    async fn connect(&self, from: &Position) -> Result<(PgConnection, Position), CaptureError> {
         let mut connection = session::open(&self.pool.connect_options(), Purpose::Follow).await?;
         if sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(&mut connection).await? {
             return Err(CaptureError::Standby);
         }
-        // A database that may only be read can be followed all the same.
-        if sqlx::query_scalar(HAS_FUTURE).fetch_one(&mut connection).await? {
-            for statement in FORGET_FUTURE {
-                sqlx::query(statement).execute(&mut connection).await?;
-            }
-        }
-        let row = sqlx::query(POSITION).fetch_one(&mut connection).await?;
-        let position = Position { epoch: row.try_get(0)?, cursor: cursor(&row, 1)? };
+        let (mut position, news) = self.look(&mut connection, from).await?;
+        let knows = !matches!(news, News::Other);
+        position.life = confirm(&mut connection, position.life, knows).await?;
         Ok((connection, position))
     }
 
     /// Connects again, however long it takes; says so once it takes too long.
-    async fn reopen(&self, progress: &Progress) -> (PgConnection, Position) {
-        let reopened = self.reopen_in_silence(progress);
+    async fn reopen(&self, from: &Position, progress: &Progress) -> (PgConnection, Position) {
+        let reopened = self.reopen_in_silence(from, progress);
         tokio::pin!(reopened);
         if let Ok(opened) = timeout(GRACE, &mut reopened).await {
             return opened;
@@ -158,12 +176,17 @@ impl Capture {
         reopened.await
     }
 
-    async fn reopen_in_silence(&self, progress: &Progress) -> (PgConnection, Position) {
+    async fn reopen_in_silence(
+        &self,
+        from: &Position,
+        progress: &Progress,
+    ) -> (PgConnection, Position) {
         let mut delay = RECONNECT_MIN;
         let mut told = String::new();
         loop {
             progress.made();
-            match self.open().await {
+            let opened = timeout(POLL_TIMEOUT, self.connect(from)).await;
+            match opened.unwrap_or(Err(CaptureError::Timeout)) {
                 Ok(opened) => return opened,
                 Err(error) => {
                     // Several times a second, so only what is new.
@@ -174,7 +197,7 @@ impl Capture {
                     }
                 }
             }
-            tokio::time::sleep(delay).await;
+            sleep(delay).await;
             delay = (delay * 2).min(RECONNECT_MAX);
         }
     }
@@ -183,7 +206,7 @@ impl Capture {
     async fn follow(
         &self,
         connection: &mut PgConnection,
-        mut cursor: Cursor,
+        position: &mut Position,
         progress: &Progress,
     ) -> CaptureError {
         loop {
@@ -192,10 +215,10 @@ impl Capture {
                 // The first socket ends the nap.
                 timeout(IDLE_INTERVAL, self.rooms.occupied.notified()).await.ok();
             } else {
-                tokio::time::sleep(self.interval).await;
+                timeout(self.interval, self.projected.notified()).await.ok();
             }
-            match timeout(POLL_TIMEOUT, self.poll(connection, &cursor)).await {
-                Ok(Ok(next)) => cursor = next,
+            match timeout(POLL_TIMEOUT, self.poll(connection, position)).await {
+                Ok(Ok(next)) => *position = next,
                 Ok(Err(error)) => return error,
                 Err(_) => return CaptureError::Timeout,
             }
@@ -205,38 +228,63 @@ impl Capture {
     async fn poll(
         &self,
         connection: &mut PgConnection,
-        since: &Cursor,
-    ) -> Result<Cursor, CaptureError> {
-        let rows = sqlx::query(POLL).bind(since.as_str()).fetch_all(&mut *connection).await?;
+        at: &Position,
+    ) -> Result<Position, CaptureError> {
+        let (next, news) = self.look(connection, at).await?;
+        self.count("ok");
+        self.metrics.looked();
+        match news {
+            News::Behind | News::Lost | News::Other => {
+                tracing::warn!("fell behind the changes");
+                self.metrics.capture_gaps.inc();
+                self.signals.send(Signal::Gap(next.clone())).await.ok();
+            }
+            News::Changes(users) if users.is_empty() => {}
+            News::Changes(users) => {
+                self.metrics.changes_captured.inc_by(users.len() as u64);
+                self.signals.send(Signal::Changes { since: at.cursor, users }).await.ok();
+            }
+        }
+        Ok(next)
+    }
+
+    /// Looks what came after a position; where that cannot be said, where the changes end now.
+    async fn look(
+        &self,
+        connection: &mut PgConnection,
+        at: &Position,
+    ) -> Result<(Position, News), CaptureError> {
+        let rows = sqlx::query(POLL).bind(at.cursor.0).fetch_all(&mut *connection).await?;
         let now = Instant::now();
-        let first = rows.first().ok_or(CaptureError::Malformed)?;
-        let next = cursor(first, 0)?;
-        let folded = cursor(first, 1)?;
-        if folded > *since || next < *since {
-            // Rows were folded before they were read here, or the database went back in time.
-            let position = sqlx::query(POSITION).fetch_one(connection).await?;
-            let position = Position { epoch: position.try_get(0)?, cursor: next.clone() };
-            tracing::warn!("fell behind the change log");
-            self.metrics.capture_gaps.inc();
-            self.signals.send(Signal::Gap(position)).await.ok();
-            return Ok(next);
+        let first = rows.first().ok_or(CaptureError::Empty)?;
+        let mut next = Position {
+            life: first.try_get("life")?,
+            cursor: Cursor(first.try_get("newest")?),
+            nonce: first.try_get("nonce")?,
+        };
+        let of_last: Option<i64> = first.try_get("of_last")?;
+        if next.life != at.life {
+            return Ok((next, News::Other));
+        }
+        if of_last != at.nonce {
+            let removed_to: i64 = first.try_get("removed_to")?;
+            if of_last.is_none() && removed_to >= at.cursor.0 {
+                return Ok((next, News::Behind));
+            }
+            tracing::warn!("the database lacks changes that were there; a new epoch begins");
+            next.life = query::renew_life(connection, &at.life).await?;
+            return Ok((next, News::Lost));
         }
         let mut users = Vec::new();
         for row in &rows {
-            if let Some(user) = row.try_get::<Option<&str>, _>(2)? {
-                let age: f64 = row.try_get(3)?;
+            if let Some(user) = row.try_get::<Option<&str>, _>("user_id")? {
+                let age: f64 = row.try_get("age")?;
                 let age = Duration::try_from_secs_f64(age).unwrap_or_default();
                 let oldest = now.checked_sub(age).unwrap_or(now);
                 users.push(Changed { user: UserId::from(user), oldest });
             }
         }
-        self.count("ok");
-        self.metrics.looked();
-        if !users.is_empty() {
-            self.metrics.changes_captured.inc_by(users.len() as u64);
-            self.signals.send(Signal::Changes { since: since.clone(), users }).await.ok();
-        }
-        Ok(next)
+        Ok((next, News::Changes(users)))
     }
 
     fn count(&self, result: &'static str) {
@@ -244,48 +292,59 @@ impl Capture {
     }
 }
 
-const POSITION: &str = "
-    select epoch, pg_current_snapshot()::text from dashboard.current_epoch";
+/// Says for all servers that this life of the changes holds after the database was started anew, unless
+/// another has said so. A server that has just been started itself does not know whether all that was there is
+/// still there: it leaves that to others for a moment, and begins a new life then. Whatever was lost, its
+/// numbers are never given out again. Returns the life that holds then.
+async fn confirm(
+    connection: &mut PgConnection,
+    life: String,
+    knows: bool,
+) -> Result<String, CaptureError> {
+    const IS_KNOWN: &str = "
+        select started = pg_postmaster_start_time()
+               or current_setting('transaction_read_only') = 'on'
+        from dashboard.meta";
+    let since = Instant::now();
+    loop {
+        if sqlx::query_scalar(IS_KNOWN).fetch_one(&mut *connection).await? {
+            return Ok(life_now(connection).await?);
+        }
+        if knows || since.elapsed() > CONFIRM_WAIT {
+            break;
+        }
+        sleep(RECONNECT_MIN).await;
+    }
+    let life = if knows { life } else { query::renew_life(connection, &life).await? };
+    sqlx::raw_sql(CONFIRM).execute(&mut *connection).await?;
+    Ok(life)
+}
 
-const HAS_FUTURE: &str = "
-    select exists (
-        select from dashboard.changes where xid >= pg_snapshot_xmax(pg_current_snapshot())
-    ) or exists (
-        select from dashboard.compactions
-        where pg_snapshot_xmax(snapshot) > pg_snapshot_xmax(pg_current_snapshot())
-    ) or exists (
-        select from dashboard.meta
-        where pg_snapshot_xmax(folded) > pg_snapshot_xmax(pg_current_snapshot())
-    )";
+async fn life_now(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar("select life from dashboard.current_epoch").fetch_one(connection).await
+}
 
-/// What a dump from an older cluster brings along: transactions that are yet to come here. They
-/// would look unread for ever.
-const FORGET_FUTURE: [&str; 3] = [
-    "delete from dashboard.changes where xid >= pg_snapshot_xmax(pg_current_snapshot())",
-    "delete from dashboard.compactions
-     where pg_snapshot_xmax(snapshot) > pg_snapshot_xmax(pg_current_snapshot())",
-    "update dashboard.meta set folded = pg_current_snapshot()
-     where pg_snapshot_xmax(folded) > pg_snapshot_xmax(pg_current_snapshot())",
-];
+/// Many more numbers are passed over than could have been lost.
+const CONFIRM: &str = "
+    with this as (
+        update dashboard.meta set started = pg_postmaster_start_time()
+        where started <> pg_postmaster_start_time()
+        returning 1
+    )
+    select setval('dashboard.changes_id_seq', nextval('dashboard.changes_id_seq') + 1000000)
+    from this";
 
+/// What came after the row `$1`, and whether that row is still what it was.
 const POLL: &str = "
-    with here as materialized (select pg_current_snapshot()::text as snapshot)
-    select here.snapshot, meta.folded::text, fresh.user_id,
-           extract(epoch from clock_timestamp() - fresh.oldest)::float8
-    from here
+    select here.life, meta.removed_to,
+           (select nonce from dashboard.changes where id = $1) as of_last,
+           coalesce(last.id, 0) as newest, last.nonce, fresh.user_id,
+           extract(epoch from clock_timestamp() - fresh.oldest)::float8 as age
+    from dashboard.current_epoch as here
     cross join dashboard.meta
     left join (
-        select user_id, min(at) as oldest
-        from (
-            select user_id, at from dashboard.changes
-            where xid >= pg_snapshot_xmax($1::pg_snapshot)
-            union all
-            select user_id, at from dashboard.changes
-            where xid = any (array(select pg_snapshot_xip($1::pg_snapshot)))
-        ) as unseen
-        group by user_id
+        select id, nonce from dashboard.changes order by id desc limit 1
+    ) as last on true
+    left join (
+        select user_id, min(at) as oldest from dashboard.changes where id > $1 group by user_id
     ) as fresh on true";
-
-fn cursor(row: &PgRow, column: usize) -> Result<Cursor, CaptureError> {
-    row.try_get::<&str, _>(column)?.parse().map_err(|_| CaptureError::Malformed)
-}

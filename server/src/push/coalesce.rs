@@ -14,7 +14,7 @@ use crate::push::section::Sections;
 use crate::push::user::UserId;
 
 /// What a user is owed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dirty {
     /// Changes that this cursor does not see have yet to be sent.
     pub since: Cursor,
@@ -27,7 +27,7 @@ pub struct Dirty {
 }
 
 /// How a refresh ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Everything up to this cursor has been sent.
     Sent(Cursor),
@@ -182,10 +182,9 @@ impl Coalescer {
     /// Starts over from a new cursor, because the old ones may lie: the database came back as
     /// another, or dropped rows that were not read. Whoever is owed something gets everything, and
     /// whoever waits after a failure waits no longer: the failures were the database's.
-    pub fn start_over(&mut self, cursor: &Cursor, now: Instant) {
+    pub fn start_over(&mut self, cursor: Cursor, now: Instant) {
         self.era += 1;
-        let everything =
-            || Dirty { since: cursor.clone(), forced: Sections::ALL, oldest: now, seen: now };
+        let everything = || Dirty { since: cursor, forced: Sections::ALL, oldest: now, seen: now };
         for state in self.users.values_mut() {
             match state {
                 State::Quiet { seen, .. } => *seen = None,
@@ -212,7 +211,7 @@ impl Coalescer {
 impl Dirty {
     /// Adds what came later.
     fn merge(&mut self, later: Self) {
-        self.since = self.since.clone().min(later.since);
+        self.since = self.since.min(later.since);
         self.forced |= later.forced;
         self.oldest = self.oldest.min(later.oldest);
         self.seen = self.seen.min(later.seen);
@@ -234,11 +233,11 @@ mod tests {
         })
     }
 
-    fn cursor(at: u64) -> Cursor {
-        format!("{at}:{at}:").parse().unwrap()
+    fn cursor(at: i64) -> Cursor {
+        Cursor(at)
     }
 
-    fn dirty(since: u64, oldest: Instant) -> Dirty {
+    fn dirty(since: i64, oldest: Instant) -> Dirty {
         Dirty { since: cursor(since), forced: Sections::NONE, oldest, seen: oldest }
     }
 
@@ -361,11 +360,11 @@ mod tests {
         coalescer.mark(&running, dirty(50, start), start);
         assert_eq!(coalescer.next(start).len(), 1);
         coalescer.mark(&waiting, dirty(50, start), start);
-        coalescer.start_over(&cursor(10), start);
+        coalescer.start_over(cursor(10), start);
         // The answer of the old database must not hide changes of the new one.
         coalescer.finished(&running, Outcome::Sent(cursor(60)), start);
         let everything = Dirty { forced: Sections::ALL, ..dirty(10, start) };
-        assert_eq!(coalescer.next(start), [(waiting, everything.clone())]);
+        assert_eq!(coalescer.next(start), [(waiting, everything)]);
         assert_eq!(coalescer.next(start + WINDOW), [(running, everything)]);
     }
 
@@ -380,11 +379,11 @@ mod tests {
         }
         let now = coalescer.next_due().unwrap().checked_sub(ms(1_000)).unwrap();
         assert_eq!(coalescer.next(now), []);
-        coalescer.start_over(&cursor(10), now);
+        coalescer.start_over(cursor(10), now);
         let owed = only(coalescer.next(now));
         assert_eq!(owed, Dirty { forced: Sections::ALL, ..dirty(10, now) });
         // One that was on its way then fails as if for the second time.
-        coalescer.start_over(&cursor(11), now);
+        coalescer.start_over(cursor(11), now);
         coalescer.finished(&ada, Outcome::Failed(owed), now);
         assert_eq!(coalescer.next_due(), Some(now + ms(400)));
     }

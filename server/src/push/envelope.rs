@@ -2,8 +2,8 @@
 //!
 //! All events of a refresh bear its revision. No copy of what was last sent is kept, and an
 //! unchanged section is not held back by comparing: a client whose snapshot was read between two
-//! changes A→B→A shows B, and comparing A with the A that was last sent would leave it there. The
-//! triggers' exact masks do what such a comparison would be for.
+//! changes A→B→A shows B, and comparing A with the A that was last sent would leave it there. What
+//! such a comparison would be for is done by the projector, which compares rows.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -108,6 +108,7 @@ mod tests {
     use tungstenite::protocol::frame::{Frame, FrameHeader};
 
     use super::*;
+    use crate::push::cursor;
 
     /// What is in a message, taken apart as a client does it.
     fn envelope(message: &Message) -> Value {
@@ -168,8 +169,8 @@ mod tests {
             tag: SnapshotTag { epoch, revision: Revision::try_from(7).unwrap() },
             sections,
             added,
-            cursor: "1:1:".parse().unwrap(),
-            folded: "1:1:".parse().unwrap(),
+            cursor: cursor::Cursor(7),
+            removed_to: cursor::Cursor(0),
             view: DashboardView {
                 recent_mocs: recent.iter().copied().map(moc).collect(),
                 ..DashboardView::default()

@@ -4,17 +4,16 @@
 //! capture ──▶ coalesce ──▶ query ──▶ envelope ──▶ room ──▶ socket
 //! ```
 //!
-//! [`capture`] follows the change log and names users; [`coalesce`] decides when each is refreshed;
+//! [`capture`] follows the changes and names users; [`coalesce`] decides when each is refreshed;
 //! [`query`] reads what changed, with its revision; [`envelope`] makes events of it; [`room`] puts
 //! them into the [`outbox`] of each of the user's sockets. [`refresh`] is the task that drives them,
-//! [`compact`] keeps the log short. No copy of what was sent is kept, and nothing is held back for being
+//! [`retention`] keeps the changes few. No copy of what was sent is kept, and nothing is held back for being
 //! equal to it: see [`envelope`] for why that would be wrong. What is kept are numbers: [`room`] knows up to
 //! which revision each user has been sent everything, and which one a client may have seen, to find out
 //! after an outage who has missed something; [`coalesce`] knows the cursor of a user's last refresh.
 
 pub mod capture;
 pub mod coalesce;
-pub mod compact;
 pub(crate) mod connection;
 pub mod cursor;
 mod door;
@@ -25,10 +24,11 @@ mod outbox;
 pub mod packet;
 pub mod query;
 mod refresh;
+pub mod retention;
 pub(crate) mod room;
 pub mod section;
 mod socket;
-mod supervise;
+pub(crate) mod supervise;
 pub mod user;
 
 use std::sync::Arc;
@@ -38,7 +38,7 @@ use bytes::Bytes;
 use shared_types::{ErrorEvent, ErrorEventCode, Revision};
 use sqlx::PgConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +48,7 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::gate::{Gate, Slot};
 use crate::metrics::Metrics;
+use crate::projector;
 use crate::push::capture::{Capture, CaptureError, Position, Signal};
 use crate::push::coalesce::{Coalescer, Pace};
 use crate::push::connection::Connection;
@@ -94,9 +95,18 @@ impl Push {
     ) -> Result<Self, CaptureError> {
         let rooms = Arc::new(Rooms::new(Arc::clone(&metrics)));
         let (signals, receiver) = mpsc::channel(SIGNALS);
+        let projected = Arc::new(Notify::new());
+        let projector = projector::Task {
+            pool: database.pool.clone(),
+            source: database.source.clone(),
+            interval: config.poll_interval(),
+            projected: Arc::clone(&projected),
+            metrics: Arc::clone(&metrics),
+        };
         let capture = Capture {
             pool: database.pool.clone(),
             interval: config.poll_interval(),
+            projected,
             rooms: Arc::clone(&rooms),
             metrics: Arc::clone(&metrics),
             signals,
@@ -127,7 +137,7 @@ impl Push {
             stop,
             tasks,
         };
-        push.spawn(config, reader, (capture, connection, position), receiver);
+        push.spawn(config, reader, projector, (capture, connection, position), receiver);
         Ok(push)
     }
 
@@ -175,6 +185,7 @@ impl Push {
         &self,
         config: &Config,
         reader: Reader,
+        projector: projector::Task,
         (capture, connection, position): (Capture, PgConnection, Position),
         signals: mpsc::Receiver<Signal>,
     ) {
@@ -193,9 +204,10 @@ impl Push {
         });
         tasks.spawn("refresh", STALLED_AFTER, |progress| refresher.run(signals, stop(), progress));
         let retention = config.change_retention();
-        tasks.spawn("compact", compact::STALLED_AFTER, |progress| {
-            compact::run(pool, retention, metrics, stop(), progress)
+        tasks.spawn("retention", retention::STALLED_AFTER, |progress| {
+            retention::run(pool, retention, metrics, stop(), progress)
         });
+        tasks.spawn("projector", STALLED_AFTER, |progress| projector.run(stop(), progress));
         let patience = config.limits.connect_timeout();
         tasks.spawn("sweep", STALLED_AFTER, |progress| {
             sweep(Arc::clone(&self.rooms), patience, stop(), progress)

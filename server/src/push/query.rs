@@ -1,12 +1,12 @@
 //! Reads a user's dashboard: whole for a snapshot, or the sections that changed for a refresh.
 //!
 //! Each read is one SQL statement, a UNION ALL of the sections and the revision, so that the
-//! revision counts exactly the changes that the data includes. A refresh is the same statement
-//! with one thing more: it works out itself, from the rows of the change log that were not visible
-//! in the caller's cursor, which sections to read. What it returns at revision R is therefore
-//! complete up to R: no change that R counts is left for a later event of the same revision, which
-//! a client would have to take for old. It answers for several users at once, because most of its
-//! cost is that of any statement.
+//! revision is the number of the user's last change that the data includes: the projector writes both
+//! in one transaction. A refresh is the same statement with one thing more: it works out itself, from
+//! the changes after the caller's cursor, which sections to read. What it returns at revision R is
+//! therefore complete up to R: no change up to R is left for a later event of the same revision,
+//! which a client would have to take for old. It answers for several users at once, because most of
+//! its cost is that of any statement.
 
 mod rows;
 mod statements;
@@ -36,6 +36,9 @@ pub enum QueryError {
     /// It did not answer in time.
     #[error("the database did not answer within {} s", PATIENCE.as_secs())]
     Slow,
+    /// Not all of the application's rows have been looked at yet: what is there would be too little.
+    #[error("the application's tables are still being read for the first time")]
+    Incomplete,
     /// The database holds something that the contract cannot express.
     #[error("the database holds a bad value: {0}")]
     Value(&'static str),
@@ -46,8 +49,8 @@ pub enum QueryError {
 pub struct Owed<'a> {
     /// The user's id.
     pub user: &'a str,
-    /// The sections of the changes that this cursor does not see.
-    pub since: &'a Cursor,
+    /// The sections of the changes after this one.
+    pub since: Cursor,
     /// Sections that are read in any case.
     pub forced: Sections,
 }
@@ -62,11 +65,11 @@ pub struct Refresh {
     /// One entry for each change of the recent list: the MOC, if all that happened was that it was
     /// added.
     pub added: Vec<Option<Uuid>>,
-    /// Where the statement stood in the change log.
+    /// The newest change of all users that the statement saw.
     pub cursor: Cursor,
-    /// The changes up to here have been folded into the base. If this is later than the caller's
-    /// cursor, changes may have been missed.
-    pub folded: Cursor,
+    /// Changes up to here may have been removed. If this is later than the caller's cursor, some may
+    /// have been missed.
+    pub removed_to: Cursor,
     /// The sections that were read; the others are empty.
     pub view: DashboardView,
 }
@@ -110,15 +113,17 @@ pub async fn tags(
     rows.iter().map(|row| rows::tag(row.try_get(0)?, row.try_get(1)?)).collect()
 }
 
-/// Begins a new epoch: what clients hold cannot be compared with the log any more. Returns it.
+/// Begins a new life of the changes, unless the one that is `known` has ended already: what clients hold cannot
+/// be compared with them any more. Returns the life that holds then.
 ///
 /// # Errors
 /// See [`QueryError`].
-pub async fn renew_epoch(db: &mut PgConnection) -> Result<String, QueryError> {
-    const RENEW: &str =
-        "update dashboard.meta set epoch = left(replace(gen_random_uuid()::text, '-', ''), 16)";
-    sqlx::query(RENEW).execute(&mut *db).await?;
-    Ok(sqlx::query_scalar("select epoch from dashboard.current_epoch").fetch_one(db).await?)
+pub async fn renew_life(db: &mut PgConnection, known: &str) -> Result<String, QueryError> {
+    const RENEW: &str = "
+        update dashboard.meta set life = left(replace(gen_random_uuid()::text, '-', ''), 16)
+        where (select life from dashboard.current_epoch) = $1";
+    sqlx::query(RENEW).bind(known).execute(&mut *db).await?;
+    Ok(sqlx::query_scalar("select life from dashboard.current_epoch").fetch_one(db).await?)
 }
 
 /// Reads what users are owed: one result for each, in the order of `owed`. What one user's data
@@ -131,7 +136,7 @@ pub async fn refresh(
     owed: &[Owed<'_>],
 ) -> Result<Vec<Result<Refresh, QueryError>>, QueryError> {
     let users: Vec<&str> = owed.iter().map(|owed| owed.user).collect();
-    let since: Vec<&str> = owed.iter().map(|owed| owed.since.as_str()).collect();
+    let since: Vec<i64> = owed.iter().map(|owed| owed.since.0).collect();
     let forced: Vec<i16> = owed.iter().map(|owed| owed.forced.bits()).collect();
     let query = sqlx::query(statements::REFRESH.as_str()).bind(users).bind(since).bind(forced);
     let rows = query.fetch_all(db).await?;
@@ -160,8 +165,8 @@ fn read(owed: &Owed<'_>, rows: &[&PgRow]) -> Result<Refresh, QueryError> {
     let added: Option<Vec<Option<Uuid>>> = head.try_get("added")?;
     // Asked for without regard to the log: what the log says is then not all that happened.
     let added = added.filter(|_| !owed.forced.contains(Sections::RECENT));
-    let cursor = rows::cursor(head, "current_snapshot")?;
-    let folded = rows::cursor(head, "folded")?;
+    let (cursor, removed_to) =
+        (Cursor(head.try_get("newest")?), Cursor(head.try_get("removed_to")?));
     let (tag, view) = reader.finish()?;
-    Ok(Refresh { tag, sections, added: added.unwrap_or_default(), cursor, folded, view })
+    Ok(Refresh { tag, sections, added: added.unwrap_or_default(), cursor, removed_to, view })
 }

@@ -142,8 +142,7 @@ impl Refresher {
                 for changed in users {
                     // Users without a socket here cost nothing further.
                     if self.reader.rooms.contains(&changed.user) {
-                        let (since, oldest) = (since.clone(), changed.oldest);
-                        let dirty = Dirty { since, forced, oldest, seen: now };
+                        let dirty = Dirty { since, forced, oldest: changed.oldest, seen: now };
                         self.coalescer.mark(&changed.user, dirty, now);
                     }
                 }
@@ -166,19 +165,20 @@ impl Refresher {
     }
 
     fn mark(&mut self, user: &UserId, forced: Sections, now: Instant) {
-        let since = self.position.cursor.clone();
+        let since = self.position.cursor;
         let dirty = Dirty { since, forced, oldest: now, seen: now };
         self.coalescer.mark(user, dirty, now);
     }
 
     /// Goes on from another place in the change log.
     fn start_over(&mut self, position: Position, now: Instant) {
-        if position.epoch != self.position.epoch {
+        if position.life != self.position.life {
             // Another life of the change log: what the clients hold cannot be compared with it.
             tracing::warn!("the change log was made anew; all sockets have to start over");
+            self.reader.rooms.forget_revisions();
             self.reader.rooms.close_all("epoch_changed");
         }
-        self.coalescer.start_over(&position.cursor, now);
+        self.coalescer.start_over(position.cursor, now);
         self.position = position;
         self.compare = Some((now, 0));
     }
@@ -210,7 +210,7 @@ impl Refresher {
             }
         }
         if lost {
-            self.renew_epoch().await;
+            self.renew_life().await;
         }
     }
 
@@ -227,14 +227,15 @@ impl Refresher {
 
     /// The database has lost what clients have seen: revisions mean nothing any more, and a client
     /// that came back would wait for one that may never come.
-    async fn renew_epoch(&mut self) {
-        match query::in_time(self.reader.renew_epoch()).await {
-            Ok(epoch) => {
+    async fn renew_life(&mut self) {
+        match query::in_time(self.reader.renew_life(&self.position.life)).await {
+            Ok(life) => {
                 tracing::warn!("the database has lost changes; all sockets have to start over");
-                self.position.epoch = epoch;
+                self.position.life = life;
             }
             Err(error) => tracing::error!(%error, "a new epoch could not be begun"),
         }
+        self.reader.rooms.forget_revisions();
         self.reader.rooms.close_all("revision_lost");
     }
 
@@ -257,7 +258,7 @@ impl Refresher {
         for (user, dirty) in &*batch {
             let outcome = match sent.next().flatten() {
                 Some(cursor) => Outcome::Sent(cursor),
-                None => Outcome::Failed(dirty.clone()),
+                None => Outcome::Failed(*dirty),
             };
             if matches!(outcome, Outcome::Failed(_)) && !self.coalescer.is_failing(user) {
                 // Once per failure, not once per attempt.

@@ -200,6 +200,13 @@ impl Rooms {
         }
     }
 
+    /// Forgets how far each user is: the revisions were of another life of the changes.
+    pub(crate) fn forget_revisions(&self) {
+        for room in lock(&self.by_user).values_mut() {
+            (room.sent, room.seen) = (None, None);
+        }
+    }
+
     /// Whose snapshots nobody can vouch for any more: everyone's.
     pub(crate) fn doubt_all(&self) -> Vec<UserId> {
         let mut rooms = lock(&self.by_user);

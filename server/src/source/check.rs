@@ -292,7 +292,7 @@ async fn check_triggers(
     number: i16,
     findings: &mut Vec<Finding>,
 ) -> Result<(), sqlx::Error> {
-    let again = || Some("dashboard-server source install".to_owned());
+    let again = || Some("start a server, which puts its triggers back".to_owned());
     let parts = match parts(connection, &watch.table).await {
         Ok(parts) => parts,
         Err(InstallError::Database(error)) => return Err(error),
@@ -321,6 +321,27 @@ async fn check_triggers(
         }
     }
     Ok(())
+}
+
+/// Whether every table that is there has the triggers of an installed source.
+pub(super) async fn is_armed(
+    connection: &mut PgConnection,
+    installed: &Installed,
+) -> Result<bool, sqlx::Error> {
+    for (watch, &number) in &installed.watches {
+        let is_there: bool = sqlx::query_scalar("select to_regclass($1) is not null")
+            .bind(&watch.table)
+            .fetch_one(&mut *connection)
+            .await?;
+        let mut findings = Vec::new();
+        if is_there {
+            check_triggers(connection, watch, number, &mut findings).await?;
+        }
+        if !findings.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 async fn check_rows(

@@ -18,19 +18,70 @@ const ATTEMPTS: u32 = 60;
 /// How long it then waits for that transaction to end, without holding anyone up.
 const PAUSE: Duration = Duration::from_millis(500);
 
-const SCHEMA: [&str; 2] = [
-    include_str!("../../schema/0001_outbox.sql"),
-    include_str!("../../schema/0002_read_model.sql"),
+const SCHEMA: [&str; 3] = [
+    include_str!("../../schema/outbox.sql"),
+    include_str!("../../schema/read_model.sql"),
+    include_str!("../../schema/installation.sql"),
 ];
+/// Standalone has tables of its own, which no application makes.
+const COLLECTION: &str = include_str!("../../sources/standalone/tables.sql");
+
+/// Takes back what a role's default privileges give away of what it makes: for other tables that may be right.
+const CLOSE: &str = "
+    do $$
+    declare opened record;
+    begin
+        for opened in
+            select c.oid::regclass as name, acl.grantee,
+                   case c.relkind when 'S' then 'sequence' else 'table' end as kind
+            from pg_class as c cross join lateral aclexplode(c.relacl) as acl
+            where c.relnamespace = 'dashboard'::regnamespace and acl.grantee <> c.relowner
+        loop
+            execute format('revoke all on %s %s from %s', opened.kind, opened.name,
+                case opened.grantee when 0 then 'public' else opened.grantee::regrole::text end);
+        end loop;
+    end $$";
+/// The same of functions, which no role but their owner ever has to call: triggers do so without a right.
+const CLOSE_FUNCTIONS: &str = "
+    do $$
+    declare opened record;
+    begin
+        for opened in
+            select p.oid::regprocedure as name, acl.grantee
+            from pg_proc as p
+            cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as acl
+            where p.pronamespace = 'dashboard'::regnamespace and acl.grantee <> p.proowner
+        loop
+            execute format('revoke all on function %s from %s', opened.name,
+                case opened.grantee when 0 then 'public' else opened.grantee::regrole::text end);
+        end loop;
+    end $$";
 
 /// A source in a database: the numbers that its watches and feeds have there.
 #[derive(Clone, Debug)]
 pub struct Installed {
     /// What was installed.
     pub source: Source,
+    /// Tells it from any other version of itself.
+    pub(crate) fingerprint: String,
     pub(crate) watches: HashMap<Watch, i16>,
     /// In the order of the source's feeds.
     pub(crate) feeds: Vec<i16>,
+}
+
+/// How far a database is from what a server needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Nothing of ours is there.
+    Absent,
+    /// A schema `dashboard` is there, made by another version of this server or by something else.
+    Foreign,
+    /// The source is not installed, or was not to the end, or another version of it is.
+    Outdated,
+    /// It is installed, and a table lacks a trigger, or has one switched off.
+    Disarmed,
+    /// All is there.
+    Current,
 }
 
 /// Why a source cannot be installed.
@@ -84,17 +135,104 @@ pub async fn install(
             patiently(connection, &table, &triggers).await?;
         }
     }
-    for feed in &installed.feeds {
-        // Only now: a row that was touched before its trigger was there is found by this.
-        sqlx::query(
-            "insert into dashboard.sweeps (feed) values ($1)
-             on conflict (feed) do update set again = true",
-        )
-        .bind(feed)
-        .execute(&mut *connection)
+    sqlx::raw_sql(CLOSE_FUNCTIONS).execute(&mut *connection).await?;
+    // Only now: a row that was touched before its trigger was there is found by the sweep. Where rows have
+    // never been looked at, what is shown would be too little.
+    let mut transaction = connection.begin().await?;
+    sqlx::query(
+        "update dashboard.meta
+         set source = $1,
+             is_complete = is_complete
+                 and not exists (select from dashboard.feeds where not is_projected)",
+    )
+    .bind(&installed.fingerprint)
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query("update dashboard.feeds set is_projected = true where number = any ($1)")
+        .bind(&installed.feeds)
+        .execute(&mut *transaction)
         .await?;
-    }
+    sqlx::query(
+        "insert into dashboard.sweeps (feed) select unnest($1::int2[])
+         on conflict (feed) do update set again = true",
+    )
+    .bind(&installed.feeds)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
     Ok(installed)
+}
+
+/// Makes the tables of the standalone source, unless they are there.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn make_collection(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let is_made: bool = sqlx::query_scalar("select to_regclass('collection.mocs') is not null")
+        .fetch_one(&mut *connection)
+        .await?;
+    if is_made {
+        return Ok(());
+    }
+    let mut transaction = connection.begin().await?;
+    sqlx::raw_sql(COLLECTION).execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
+/// Looks how far the database is from having this source installed. Writes nothing.
+///
+/// # Errors
+/// Where the database fails.
+pub(crate) async fn state(
+    connection: &mut PgConnection,
+    source: &Source,
+) -> Result<State, sqlx::Error> {
+    let (has_tables, has_meta): (bool, bool) = sqlx::query_as(
+        "select exists (select from pg_class where relnamespace = to_regnamespace('dashboard')),
+                to_regclass('dashboard.meta') is not null",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    match (has_tables, has_meta) {
+        (false, _) => return Ok(State::Absent),
+        (true, false) => return Ok(State::Foreign),
+        (true, true) => {}
+    }
+    let ours = sqlx::query_as("select schema, source from dashboard.meta");
+    let known: Result<(String, Option<String>), _> = ours.fetch_one(&mut *connection).await;
+    let (schema, installed) = match known {
+        Ok(known) => known,
+        // 42703: a table of that name, and other columns.
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42703") => {
+            return Ok(State::Foreign);
+        }
+        Err(error) => return Err(error),
+    };
+    if schema != fingerprint(connection, &SCHEMA.concat()).await? {
+        return Ok(State::Foreign);
+    }
+    let wanted = fingerprint(connection, &whole(source)).await?;
+    if installed.as_ref() != Some(&wanted) {
+        return Ok(State::Outdated);
+    }
+    let installed = register(connection, source).await?;
+    let is_armed = super::check::is_armed(connection, &installed).await?;
+    Ok(if is_armed { State::Current } else { State::Disarmed })
+}
+
+/// All that makes a source what it is, with the triggers that this version of the server writes for it.
+fn whole(source: &Source) -> String {
+    let triggers = source.watches().into_iter().flat_map(|watch| {
+        let (functions, triggers) =
+            (triggers::functions(watch, 0), triggers::triggers("", true, 0));
+        functions.into_iter().chain(triggers)
+    });
+    format!("{source:?}\n{}", triggers.collect::<Vec<_>>().join("\n"))
+}
+
+async fn fingerprint(connection: &mut PgConnection, text: &str) -> Result<String, sqlx::Error> {
+    let query = "select encode(sha256(convert_to($1, 'UTF8')), 'hex')";
+    sqlx::query_scalar(query).bind(text).fetch_one(connection).await
 }
 
 /// Looks up a source that is installed.
@@ -105,24 +243,10 @@ pub async fn load(
     connection: &mut PgConnection,
     source: &Source,
 ) -> Result<Installed, InstallError> {
-    let numbers: Vec<(String, Vec<String>, i16)> =
-        sqlx::query_as("select table_name, key_columns, number from dashboard.watches")
-            .fetch_all(&mut *connection)
-            .await?;
-    let names: Vec<(String, i16)> =
-        sqlx::query_as("select name, number from dashboard.feeds").fetch_all(connection).await?;
-    let numbers: HashMap<_, _> =
-        numbers.into_iter().map(|(table, key, number)| (Watch { table, key }, number)).collect();
-    let names: HashMap<_, _> = names.into_iter().collect();
-    let missing = || InstallError::Missing(source.name.clone());
-    let watches = source.watches().into_iter().map(|watch| {
-        let number = numbers.get(watch).copied().ok_or_else(missing)?;
-        Ok((watch.clone(), number))
-    });
-    let watches = watches.collect::<Result<_, InstallError>>()?;
-    let feeds = source.feeds.iter().map(|feed| names.get(&feed.name).copied().ok_or_else(missing));
-    let feeds = feeds.collect::<Result<_, InstallError>>()?;
-    Ok(Installed { source: source.clone(), watches, feeds })
+    if !matches!(state(connection, source).await?, State::Current | State::Disarmed) {
+        return Err(InstallError::Missing(source.name.clone()));
+    }
+    register(connection, source).await.map_err(InstallError::from)
 }
 
 /// Refuses keys whose text could not be relied on.
@@ -216,7 +340,7 @@ async fn make_schema(connection: &mut PgConnection) -> Result<(), InstallError> 
     if let Some((owner, false)) = &owner {
         return Err(InstallError::Schema(owner.clone()));
     }
-    let is_made: bool = sqlx::query_scalar("select to_regclass('dashboard.outbox') is not null")
+    let is_made: bool = sqlx::query_scalar("select to_regclass('dashboard.meta') is not null")
         .fetch_one(&mut *connection)
         .await?;
     if is_made {
@@ -229,48 +353,68 @@ async fn make_schema(connection: &mut PgConnection) -> Result<(), InstallError> 
     for statements in SCHEMA {
         sqlx::raw_sql(statements).execute(&mut *transaction).await?;
     }
+    sqlx::raw_sql(CLOSE).execute(&mut *transaction).await?;
+    let fingerprint = fingerprint(&mut transaction, &SCHEMA.concat()).await?;
+    sqlx::query("insert into dashboard.meta (schema) values ($1)")
+        .bind(fingerprint)
+        .execute(&mut *transaction)
+        .await?;
     Ok(transaction.commit().await?)
 }
 
+/// The numbers of the source's watches and feeds. What has none gets one.
 async fn register(
     connection: &mut PgConnection,
     source: &Source,
 ) -> Result<Installed, sqlx::Error> {
+    let fingerprint = fingerprint(connection, &whole(source)).await?;
+    let known: Vec<(String, Vec<String>, i16)> =
+        sqlx::query_as("select table_name, key_columns, number from dashboard.watches")
+            .fetch_all(&mut *connection)
+            .await?;
+    let known: HashMap<_, _> =
+        known.into_iter().map(|(table, key, number)| (Watch { table, key }, number)).collect();
     let mut watches = HashMap::new();
     for watch in source.watches() {
-        let number: i16 = sqlx::query_scalar(
-            "with known as (
-                 select number from dashboard.watches where table_name = $1 and key_columns = $2
-             ), made as (
-                 insert into dashboard.watches (table_name, key_columns)
-                 select $1, $2 where not exists (select from known) returning number
-             )
-             select number from known union all select number from made",
-        )
-        .bind(&watch.table)
-        .bind(&watch.key)
-        .fetch_one(&mut *connection)
-        .await?;
+        let number = match known.get(watch) {
+            Some(number) => *number,
+            None => {
+                sqlx::query_scalar(
+                    "insert into dashboard.watches (table_name, key_columns) values ($1, $2)
+                     returning number",
+                )
+                .bind(&watch.table)
+                .bind(&watch.key)
+                .fetch_one(&mut *connection)
+                .await?
+            }
+        };
         watches.insert(watch.clone(), number);
     }
+    let known: Vec<(String, String, i16)> =
+        sqlx::query_as("select name, kind, number from dashboard.feeds")
+            .fetch_all(&mut *connection)
+            .await?;
     let mut feeds = Vec::new();
     for feed in &source.feeds {
-        let number = sqlx::query_scalar(
-            "with known as (
-                 update dashboard.feeds set kind = $2 where name = $1 returning number
-             ), made as (
-                 insert into dashboard.feeds (name, kind)
-                 select $1, $2 where not exists (select from known) returning number
-             )
-             select number from known union all select number from made",
-        )
-        .bind(&feed.name)
-        .bind(feed.kind.name())
-        .fetch_one(&mut *connection)
-        .await?;
+        let kind = feed.kind.name();
+        let number = match known.iter().find(|(name, of, _)| *name == feed.name && of == kind) {
+            Some((.., number)) => *number,
+            None => {
+                sqlx::query_scalar(
+                    "insert into dashboard.feeds (name, kind) values ($1, $2)
+                     on conflict (name) do update set kind = excluded.kind, is_projected = false
+                     returning number",
+                )
+                .bind(&feed.name)
+                .bind(kind)
+                .fetch_one(&mut *connection)
+                .await?
+            }
+        };
         feeds.push(number);
     }
-    Ok(Installed { source: source.clone(), watches, feeds })
+    Ok(Installed { source: source.clone(), fingerprint, watches, feeds })
 }
 
 /// Runs the statements in one transaction that waits only a moment for the table, again and again.

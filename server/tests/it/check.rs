@@ -3,8 +3,12 @@
 use std::net::TcpListener;
 use std::process::Output;
 
+use dashboard_server::database::Database;
+
 use crate::process::{Process, command};
-use crate::support::{SECRET, TestDb, admin, create_database, drop_database, with_database};
+use crate::support::{
+    SECRET, TestDb, admin, config, create_database, drop_database, with_database,
+};
 
 type Settings<'a> = Vec<(&'a str, &'a str)>;
 
@@ -58,7 +62,7 @@ async fn a_good_installation_is_fit_line_by_line() {
             "database     PostgreSQL ",
             "clocks       this machine and the database agree",
             "rights       this role may use",
-            "schema       is up to date (",
+            "schema       the source \"standalone\" is installed",
         ] {
             let line = format!("ok    {line}");
             assert!(text.lines().any(|have| have.starts_with(&line)), "{line} not in:\n{text}");
@@ -72,14 +76,16 @@ async fn a_good_installation_is_fit_line_by_line() {
 async fn an_empty_database_stays_empty() {
     let (name, url) = create_database().await;
     let (fit, text) = check(&url, &[]);
-    let schema = "ok    schema       a start would make the schema \"dashboard\" and run ";
+    let schema =
+        "ok    schema       a start would make the schemas \"dashboard\" and \"collection\"";
     let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
     let pool = sqlx::PgPool::connect_lazy_with(options);
-    let schemas: i64 =
-        sqlx::query_scalar("select count(*) from pg_namespace where nspname = 'dashboard'")
-            .fetch_one(&pool)
-            .await
-            .unwrap();
+    let schemas: i64 = sqlx::query_scalar(
+        "select count(*) from pg_namespace where nspname in ('dashboard', 'collection')",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
     pool.close().await;
     drop_database(&name).await;
     assert!(fit && text.lines().any(|line| line.starts_with(schema)), "{text}");
@@ -199,20 +205,33 @@ async fn a_database_that_cannot_be_used_is_said_to_be() {
         assert_fails(&away, &[], &["127.0.0.1:1/", "does not answer"]);
         assert_fails(&db.url.replace(&name, "not_here"), &[], &["/not_here", "does not exist"]);
         assert_fails("postgres//u:hunter2@h/d", &[], &["DATABASE_URL is not an address"]);
-        db.run("insert into dashboard.migrations (version, description, success, checksum, execution_time) values (9999, 'x', true, '', 0)").await;
-        assert_fails(&db.url, &[], &["schema", "9999", "run that version or a later one"]);
-        db.run("delete from dashboard.migrations where version = 9999").await;
+        db.run("update dashboard.meta set schema = 'x' || schema").await;
+        assert_fails(&db.url, &[], &["schema", "did not make", "drop schema dashboard cascade"]);
+        db.run("update dashboard.meta set schema = substr(schema, 2)").await;
+        db.run("alter table dashboard.meta rename to other").await;
+        assert_fails(&db.url, &[], &["schema", "did not make"]);
+        db.run("alter table dashboard.other rename to meta").await;
         db.run(&format!("alter database {name} set default_transaction_read_only = on")).await;
         let (fit, text) = check(&db.url, &[]);
         let warned = of("warn", &text).iter().any(|line| line.contains("read-only"));
         assert!(fit && warned, "dashboards can be served all the same: {text}");
         admin(&format!("alter database {name} reset default_transaction_read_only")).await;
-        db.run("delete from dashboard.migrations where version = (select max(version) from dashboard.migrations)").await;
+        db.run("alter table collection.mocs disable trigger user").await;
         let (fit, text) = check(&db.url, &[]);
-        assert!(fit && text.contains("schema       a start would run 1 migrations;"), "{text}");
+        let fails = of("FAIL", &text);
+        assert!(!fit && fails.len() == 5, "{text}");
+        let said = "of collection.mocs is disabled: changes are missed; start a server, which puts its \
+                    triggers back";
+        assert!(fails.iter().all(|line| line.ends_with(said)), "{text}");
+        Database::open(&config(&db.url)).await.unwrap().close().await;
+        assert!(check(&db.url, &[]).0, "the start has put them back");
+        db.run("update dashboard.meta set source = 'another'").await;
+        let (fit, text) = check(&db.url, &[]);
+        let would = "schema       a start would install this version of \"standalone\"";
+        assert!(fit && text.contains(would), "{text}");
         let greedy = [("DASHBOARD_DATABASE_CONNECTIONS", "1000")];
         let (fit, text) = check(&db.url, &greedy);
-        assert!(fit && of("warn", &text).iter().any(|l| l.contains("1002 are needed")), "{text}");
+        assert!(fit && of("warn", &text).iter().any(|l| l.contains("1003 are needed")), "{text}");
     })
     .await;
 }

@@ -10,8 +10,6 @@ mod capture;
 #[cfg(test)]
 mod check;
 #[cfg(test)]
-mod compaction;
-#[cfg(test)]
 mod coverage;
 #[cfg(test)]
 mod edge;
@@ -31,6 +29,8 @@ mod projector;
 mod push;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod retention;
 #[cfg(test)]
 mod revision;
 #[cfg(test)]

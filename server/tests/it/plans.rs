@@ -1,7 +1,6 @@
 //! How the database carries out the statements of the server's pool.
 
 use dashboard_server::database::Database;
-use dashboard_server::push::cursor::Cursor;
 use dashboard_server::push::query::{self, Owed};
 use dashboard_server::push::section::Sections;
 use dashboard_server::push::user::UserId;
@@ -12,13 +11,11 @@ use crate::support::{TestDb, config, with_database};
 
 /// Something in every table that is read, and statistics that say how little it is.
 const LITTLE: &str = "
-    insert into dashboard.mocs (user_id, title, theme) values ('ada', 'x', 'y'), ('bob', 'x', 'y');
-    insert into dashboard.moc_coverage (moc_id, user_id, covered_parts_count, total_parts_count)
-    select id, user_id, 1, 2 from dashboard.mocs;
-    insert into dashboard.sets (user_id, title, theme) values ('ada', 'x', 'y');
-    insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x');
-    insert into dashboard.revisions (user_id, base) values ('ada', 1);
-    analyze";
+    insert into collection.mocs (user_id, title, theme) values ('ada', 'x', 'y'), ('bob', 'x', 'y');
+    insert into collection.moc_parts select id, 'p', 1, 2 from collection.mocs;
+    insert into collection.inventory values ('ada', 'p', 1, 1, 0);
+    insert into collection.sets (user_id, title, theme) values ('ada', 'x', 'y');
+    insert into collection.wishlist_items (user_id, title) values ('ada', 'x')";
 
 /// The scans of this transaction: of whole tables but for that of one row, and by index.
 const SCANS: &str = "
@@ -30,14 +27,10 @@ const SCANS: &str = "
 #[tokio::test]
 async fn tables_are_read_by_index_however_small_they_are() {
     with_database(|db: TestDb| async move {
-        db.run(LITTLE).await;
-        let since: Cursor =
-            db.one::<String>("select pg_current_snapshot()::text").await.parse().unwrap();
-        let owed = ["ada", "bob", "nobody"].map(|user| Owed {
-            user,
-            since: &since,
-            forced: Sections::ALL,
-        });
+        db.write(LITTLE).await;
+        db.run("analyze").await;
+        let since = db.cursor().await;
+        let owed = ["ada", "bob", "nobody"].map(|user| Owed { user, since, forced: Sections::ALL });
         let database = Database::open(&config(&db.url)).await.unwrap();
         let mut lease = database.pool.get().await.unwrap();
         let mut transaction = lease.begin().await.unwrap();

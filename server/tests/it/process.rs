@@ -129,7 +129,7 @@ async fn it_says_where_it_listens_and_stops_on_a_signal() {
 #[tokio::test]
 async fn a_task_that_panics_takes_the_process_along_as_a_failure() {
     with_database(|db| async move {
-        for task in ["capture", "refresh", "compact", "sweep"] {
+        for task in ["capture", "projector", "refresh", "retention", "sweep"] {
             let output = command()
                 .env("DATABASE_URL", &db.url)
                 .env("DASHBOARD_JWT_HS256_SECRET", SECRET)

@@ -10,7 +10,7 @@ use crate::support::{
 
 fn moc(user: &str, title: &str) -> String {
     format!(
-        "insert into dashboard.mocs (user_id, title, theme) values ('{user}', '{title}', 'Castle')"
+        "insert into collection.mocs (user_id, title, theme) values ('{user}', '{title}', 'Castle')"
     )
 }
 
@@ -128,27 +128,26 @@ async fn only_sections_that_changed_are_pushed() {
         db.run(&moc("ada", "Keep")).await;
         client.events(&["summaryUpdated", "themeBreakdownUpdated", "recentMocAdded"]).await;
         let steps: [(&str, &[&str]); 6] = [
-            ("update dashboard.mocs set title = 'Gate'", &["recentMocsUpdated"]),
+            ("update collection.mocs set title = 'Gate'", &["recentMocsUpdated"]),
             (
-                "update dashboard.mocs set build_status = 'BUILT'",
+                "update collection.mocs set build_status = 'BUILT'",
                 &["summaryUpdated", "recentMocsUpdated"],
             ),
             (
-                "insert into dashboard.sets (user_id, title, theme) values ('ada', 'x', 'y')",
+                "insert into collection.sets (user_id, title, theme) values ('ada', 'x', 'y')",
                 &["themeBreakdownUpdated"],
             ),
             (
-                "insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x')",
+                "insert into collection.wishlist_items (user_id, title) values ('ada', 'x')",
                 &["summaryUpdated"],
             ),
             (
-                "insert into dashboard.moc_coverage
-                     (moc_id, user_id, total_parts_count, covered_parts_count)
-                 select id, user_id, 9, 3 from dashboard.mocs",
+                "insert into collection.moc_parts select id, 'p', 1, 9 from collection.mocs;
+                 insert into collection.inventory values ('ada', 'p', 1, 3, 0)",
                 &["summaryUpdated", "partialPartsUpdated"],
             ),
             (
-                "delete from dashboard.mocs",
+                "delete from collection.mocs",
                 &[
                     "summaryUpdated",
                     "themeBreakdownUpdated",
@@ -157,12 +156,14 @@ async fn only_sections_that_changed_are_pushed() {
                 ],
             ),
         ];
-        for (place, (statement, types)) in steps.into_iter().enumerate() {
+        let mut last = 0;
+        for (statement, types) in steps {
             db.run(statement).await;
             let events = client.events(types).await;
-            // The deletion counts twice: the MOC and its coverage.
-            let revision = place + 2 + usize::from(statement.starts_with("delete"));
+            let revision = events[0]["revision"].as_u64().unwrap();
+            assert!(revision > last, "{events:?}");
             assert!(events.iter().all(|event| event["revision"] == revision), "{events:?}");
+            last = revision;
         }
     })
     .await;
@@ -191,23 +192,31 @@ async fn a_burst_is_few_events_and_the_last_shows_it_all() {
 }
 
 #[tokio::test]
-async fn a_thousand_mocs_in_one_transaction_are_one_refresh() {
+async fn a_thousand_mocs_in_one_transaction_are_few_refreshes() {
     with_server(|db: TestDb, server: TestServer| async move {
         let mut client = server.connect("ada").await;
         db.run(
             "begin;
-             insert into dashboard.mocs (user_id, title, theme)
+             insert into collection.mocs (user_id, title, theme)
              select 'ada', 'M' || i, 'Castle' from generate_series(1, 500) i;
-             insert into dashboard.mocs (user_id, title, theme)
+             insert into collection.mocs (user_id, title, theme)
              select 'ada', 'M' || i, 'Castle' from generate_series(501, 1000) i;
              commit",
         )
         .await;
         let types = ["summaryUpdated", "themeBreakdownUpdated", "recentMocsUpdated"];
-        let events = client.events(&types).await;
-        assert_eq!(events[0]["payload"]["totalMocs"], 1000);
+        let mut refreshes = 0;
+        let events = loop {
+            let events = client.events(&types).await;
+            refreshes += 1;
+            if events[0]["payload"]["totalMocs"] == 1000 {
+                break events;
+            }
+        };
+        assert!(refreshes < 50, "{refreshes} refreshes");
         let (view, revision) = server.snapshot("ada").await;
-        assert_eq!((&events[2]["payload"], revision), (&view["recentMocs"], 2));
+        assert_eq!(events[2]["payload"], view["recentMocs"]);
+        assert_eq!(events[2]["revision"], revision);
     })
     .await;
 }
@@ -217,7 +226,7 @@ async fn what_is_rolled_back_is_not_pushed() {
     with_server(|db: TestDb, server: TestServer| async move {
         let mut client = server.connect("ada").await;
         db.run(&format!("begin; {}; rollback", moc("ada", "Ghost"))).await;
-        db.run("insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x')").await;
+        db.run("insert into collection.wishlist_items (user_id, title) values ('ada', 'x')").await;
         let event = client.event().await;
         assert_eq!((&event["revision"], &event["payload"]["totalMocs"]), (&json!(1), &json!(0)));
     })
@@ -258,7 +267,7 @@ async fn nobody_gets_what_is_another_user_s() {
         }
         assert_eq!(bob.events(&types).await[2]["payload"]["title"], "Bob");
         // A change of hands is a loss here and a gain there.
-        db.run("update dashboard.mocs set user_id = 'bob' where user_id = 'ada'").await;
+        db.run("update collection.mocs set user_id = 'bob' where user_id = 'ada'").await;
         let types = ["summaryUpdated", "themeBreakdownUpdated", "recentMocsUpdated"];
         assert_eq!(ada.events(&types).await[0]["payload"]["totalMocs"], 0);
         assert_eq!(bob.events(&types).await[0]["payload"]["totalMocs"], 2);
@@ -341,22 +350,19 @@ async fn a_client_that_stops_reading_is_cut_off_and_harms_nobody() {
         config.limits.write_stall_timeout_ms = 5_000;
         let (running, server) = start(config).await;
         // Long lists make large events: buffers fill soon.
-        db.run(
-            "insert into dashboard.mocs (user_id, title, theme)
+        db.write(
+            "insert into collection.mocs (user_id, title, theme)
              select 'ada', repeat('x', 200), 'Castle' from generate_series(1, 3000);
-             insert into dashboard.moc_coverage
-                 (moc_id, user_id, total_parts_count, covered_parts_count)
-             select id, user_id, 10, 5 from dashboard.mocs",
+             insert into collection.moc_parts select id, 'p', 1, 10 from collection.mocs;
+             insert into collection.inventory values ('ada', 'p', 1, 5, 0)",
         )
         .await;
         let stuck = raw_socket(&server, "ada").await;
         let mut healthy = server.connect("ada").await;
         let line = "dashboard_disconnects_total{reason=\"slow_consumer\"} 1";
-        let mut revision = 2;
         for _ in 0..300 {
-            db.run("update dashboard.mocs set updated_at = updated_at + interval '1 s'").await;
-            revision += 1;
-            healthy.event_at(revision).await;
+            db.run("update collection.mocs set updated_at = updated_at + interval '1 s'").await;
+            healthy.event().await;
             if server.metrics().await.lines().any(|have| have == line) {
                 break;
             }
@@ -393,7 +399,7 @@ async fn a_socket_that_enters_while_data_changes_misses_nothing() {
         let writer = tokio::spawn(async move {
             for _ in 0..changes {
                 let wish =
-                    "insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x')";
+                    "insert into collection.wishlist_items (user_id, title) values ('ada', 'x')";
                 sqlx::query(wish).execute(&pool).await.unwrap();
             }
         });
@@ -404,10 +410,14 @@ async fn a_socket_that_enters_while_data_changes_misses_nothing() {
             clients.spawn(async move {
                 let mut client = server.connect("ada").await;
                 // As a client does: the snapshot first, then what is newer.
-                let (_, mut revision) = server.snapshot("ada").await;
-                while revision < changes {
-                    let next = client.event().await["revision"].as_u64().unwrap();
-                    revision = revision.max(next);
+                let (view, mut revision) = server.snapshot("ada").await;
+                let mut wishes = view["summary"]["totalWishlistItems"].as_u64().unwrap();
+                while wishes < changes {
+                    let event = client.event().await;
+                    if event["revision"].as_u64().unwrap() > revision {
+                        revision = event["revision"].as_u64().unwrap();
+                        wishes = event["payload"]["totalWishlistItems"].as_u64().unwrap();
+                    }
                 }
             });
         }

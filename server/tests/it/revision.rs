@@ -1,16 +1,15 @@
-//! A revision counts exactly the changes that the data beside it includes, whatever order
-//! transactions commit in.
+//! A revision is that of the data beside it, whatever order transactions commit in.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dashboard_server::push::cursor::Cursor;
 use dashboard_server::push::query::{self, Owed, QueryError};
 use dashboard_server::push::section::Sections;
 use dashboard_server::push::user::UserId;
 use sqlx::Executor;
 
-use crate::support::{refresh, with_database};
+use crate::support::{config, refresh, start, with_database};
 
 const WRITERS: usize = 6;
 const ROUNDS: usize = 40;
@@ -30,22 +29,23 @@ fn shuffled(seed: u64, length: usize) -> Vec<usize> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn data_and_revision_agree_while_transactions_commit_in_any_order() {
     with_database(|db| async move {
+        let (server, _) = start(config(&db.url)).await;
         let stop = Arc::new(AtomicBool::new(false));
         let mut readers = Vec::new();
         for _ in 0..3 {
             let (pool, stop) = (db.pool.clone(), Arc::clone(&stop));
             readers.push(tokio::spawn(async move {
-                let (mut last, mut reads) = (0, 0_u32);
+                // What was read at each revision: items are only ever added.
+                let mut read = BTreeMap::new();
                 while !stop.load(Ordering::SeqCst) {
                     let (tag, view) = query::snapshot(&pool, "ada").await.unwrap();
-                    // Each transaction is one statement that adds one item.
-                    let revision = tag.revision.get();
-                    assert_eq!(u64::from(view.summary.total_wishlist_items), revision);
+                    let (revision, items) = (tag.revision.get(), view.summary.total_wishlist_items);
+                    let (last, fewer) = read.last_key_value().map_or((0, 0), |(at, n)| (*at, *n));
                     assert!(revision >= last, "{revision} after {last}");
-                    last = revision;
-                    reads += 1;
+                    assert_eq!(revision > last, items > fewer, "{items} at {revision}");
+                    read.insert(revision, items);
                 }
-                reads
+                read
             }));
         }
         let mut connections = Vec::new();
@@ -56,19 +56,24 @@ async fn data_and_revision_agree_while_transactions_commit_in_any_order() {
             for connection in &mut connections {
                 connection.execute("begin").await.unwrap();
                 let insert =
-                    "insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x')";
+                    "insert into collection.wishlist_items (user_id, title) values ('ada', 'x')";
                 connection.execute(insert).await.unwrap();
             }
             for place in shuffled(round as u64, WRITERS) {
                 connections[place].execute("commit").await.unwrap();
             }
         }
+        db.settle().await;
         stop.store(true, Ordering::SeqCst);
+        server.shutdown().await;
+        let mut all = BTreeMap::new();
         for reader in readers {
-            assert!(reader.await.unwrap() > 0);
+            for (revision, items) in reader.await.unwrap() {
+                assert_eq!(*all.entry(revision).or_insert(items), items, "at {revision}");
+            }
         }
-        let (tag, _) = query::snapshot(&db.pool, "ada").await.unwrap();
-        assert_eq!(tag.revision.get(), (WRITERS * ROUNDS) as u64);
+        let (_, view) = query::snapshot(&db.pool, "ada").await.unwrap();
+        assert_eq!(view.summary.total_wishlist_items as usize, WRITERS * ROUNDS);
     })
     .await;
 }
@@ -76,38 +81,39 @@ async fn data_and_revision_agree_while_transactions_commit_in_any_order() {
 #[tokio::test]
 async fn a_refresh_reads_what_its_cursor_did_not_see_and_nothing_else() {
     with_database(|db| async move {
-        let cursor = async || -> Cursor {
-            db.one::<String>("select pg_current_snapshot()::text").await.parse().unwrap()
-        };
-        db.run("insert into dashboard.sets (user_id, title, theme) values ('ada', 'x', 'y')").await;
-        // In progress at the cursor, committed after it, begun before what is committed below.
+        db.write("insert into collection.sets (user_id, title, theme) values ('ada', 'x', 'y')")
+            .await;
+        // Begun before what is committed below, and committed after it.
         let mut slow = db.connection().await;
         slow.execute("begin").await.unwrap();
-        let wish = "insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x')";
+        let wish = "insert into collection.wishlist_items (user_id, title) values ('ada', 'x')";
         slow.execute(wish).await.unwrap();
-        db.run("insert into dashboard.mocs (user_id, title, theme) values ('bob', 'x', 'y')").await;
-        let before = cursor().await;
+        db.write("insert into collection.mocs (user_id, title, theme) values ('bob', 'x', 'y')")
+            .await;
+        let before = db.cursor().await;
 
-        let read = refresh(&db.pool, "ada", &before, Sections::NONE).await;
+        let read = refresh(&db.pool, "ada", before, Sections::NONE).await;
         assert_eq!((read.sections, read.tag.revision.get()), (Sections::NONE, 1));
         assert!(read.view.theme_breakdown.is_empty(), "what did not change is not read");
 
         slow.execute("commit").await.unwrap();
-        let read = refresh(&db.pool, "ada", &before, Sections::NONE).await;
-        assert_eq!((read.sections, read.tag.revision.get()), (Sections::SUMMARY, 2));
+        db.settle().await;
+        let read = refresh(&db.pool, "ada", before, Sections::NONE).await;
+        assert_eq!((read.sections, read.tag.revision.get()), (Sections::SUMMARY, 3));
         assert_eq!(read.view.summary.total_wishlist_items, 1);
         assert!(read.cursor > before);
 
-        let moc = "insert into dashboard.mocs (user_id, title, theme) values ('ada', 'x', 'y')
+        let moc = "insert into collection.mocs (user_id, title, theme) values ('ada', 'x', 'y')
                    returning id";
         let id: uuid::Uuid = db.one(moc).await;
-        let again = refresh(&db.pool, "ada", &read.cursor, Sections::NONE).await;
+        db.settle().await;
+        let again = refresh(&db.pool, "ada", read.cursor, Sections::NONE).await;
         assert_eq!(again.added, [Some(id)]);
         assert!(!again.sections.contains(Sections::PARTIAL));
         assert_eq!(again.view.recent_mocs.len(), 1);
 
         // Changes before the cursor are owed as well: an addition after it is not all there is.
-        let forced = refresh(&db.pool, "ada", &read.cursor, Sections::ALL).await;
+        let forced = refresh(&db.pool, "ada", read.cursor, Sections::ALL).await;
         assert_eq!(forced.sections, Sections::ALL);
         assert!(forced.added.is_empty());
         let (tag, view) = query::snapshot(&db.pool, "ada").await.unwrap();
@@ -119,16 +125,16 @@ async fn a_refresh_reads_what_its_cursor_did_not_see_and_nothing_else() {
 #[tokio::test]
 async fn tags_of_many_users_come_in_the_order_asked_for() {
     with_database(|db| async move {
-        db.run(
-            "insert into dashboard.sets (user_id, title, theme) values ('ada', 'x', 'y');
-             insert into dashboard.sets (user_id, title, theme) values ('ada', 'x', 'y');
-             insert into dashboard.sets (user_id, title, theme) values ('bob', 'x', 'y')",
-        )
-        .await;
+        for user in ["ada", "bob", "ada"] {
+            db.write(&format!(
+                "insert into collection.sets (user_id, title, theme) values ('{user}', 'x', 'y')"
+            ))
+            .await;
+        }
         let users = ["bob", "nobody", "ada"];
         let tags = query::tags(&db.pool, &users.map(UserId::from)).await.unwrap();
         let counts: Vec<_> = tags.iter().map(|tag| tag.revision.get()).collect();
-        assert_eq!(counts, [1, 0, 2]);
+        assert_eq!(counts, [2, 0, 3]);
         for (user, tag) in users.into_iter().zip(tags) {
             assert_eq!(query::snapshot(&db.pool, user).await.unwrap().0, tag, "{user}");
         }
@@ -139,29 +145,25 @@ async fn tags_of_many_users_come_in_the_order_asked_for() {
 #[tokio::test]
 async fn users_are_read_together_each_by_what_it_is_owed() {
     with_database(|db| async move {
-        let cursor = || async {
-            let text: String = db.one("select pg_current_snapshot()::text").await;
-            text.parse::<Cursor>().unwrap()
-        };
         let add = |user: &str| {
             format!(
-                "insert into dashboard.mocs (user_id, title, theme) values ('{user}', '{user}', 'y')"
+                "insert into collection.mocs (user_id, title, theme) values ('{user}', '{user}', 'y')"
             )
         };
         for user in ["ada", "bob", "cyd"] {
-            db.run(&add(user)).await;
+            db.write(&add(user)).await;
         }
-        let early = cursor().await;
-        db.run("insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x')").await;
-        db.run(&add("bob")).await;
-        let late = cursor().await;
+        let early = db.cursor().await;
+        db.write("insert into collection.wishlist_items (user_id, title) values ('ada', 'x')").await;
+        db.write(&add("bob")).await;
+        let late = db.cursor().await;
         let owed = |user, since, forced| Owed { user, since, forced };
         let owed = [
-            owed("bob", &early, Sections::NONE),
-            owed("nobody", &early, Sections::ALL),
-            owed("ada", &early, Sections::NONE),
-            owed("bob2", &early, Sections::NONE),
-            owed("cyd", &late, Sections::RECENT),
+            owed("bob", early, Sections::NONE),
+            owed("nobody", early, Sections::ALL),
+            owed("ada", early, Sections::NONE),
+            owed("bob2", early, Sections::NONE),
+            owed("cyd", late, Sections::RECENT),
         ];
         let read = query::refresh(&db.pool, &owed).await.unwrap();
         let read: Vec<_> = read.into_iter().map(Result::unwrap).collect();
@@ -187,7 +189,6 @@ async fn users_are_read_together_each_by_what_it_is_owed() {
         assert_eq!(query::refresh(&db.pool, &[]).await.unwrap().len(), 0);
 
         // What one user's data does, it does to nobody else.
-        db.run("alter table dashboard.mocs drop constraint mocs_created_at_check").await;
         for bad in ["12000-01-01", "-infinity"] {
             let set = "update dashboard.mocs set created_at =";
             db.run(&format!("{set} '{bad}' where user_id = 'cyd'")).await;
@@ -220,7 +221,7 @@ async fn any_text_may_name_a_user() {
         ];
         for (count, user) in (1..).zip(texts) {
             sqlx::query(
-                "insert into dashboard.wishlist_items (user_id, title)
+                "insert into collection.wishlist_items (user_id, title)
                  select $1, 'x' from generate_series(1, $2)",
             )
             .bind(user)
@@ -229,13 +230,13 @@ async fn any_text_may_name_a_user() {
             .await
             .unwrap();
         }
-        let since: Cursor =
-            db.one::<String>("select pg_current_snapshot()::text").await.parse().unwrap();
+        db.settle().await;
+        let since = db.cursor().await;
         // Each twice, as two answers to the same question.
         let owed: Vec<_> = [texts, texts]
             .as_flattened()
             .iter()
-            .map(|user| Owed { user, since: &since, forced: Sections::SUMMARY })
+            .map(|user| Owed { user, since, forced: Sections::SUMMARY })
             .collect();
         let read = query::refresh(&db.pool, &owed).await.unwrap();
         let users: Vec<_> = owed.iter().map(|owed| UserId::from(owed.user)).collect();

@@ -5,13 +5,15 @@ use sqlx::{Connection, PgConnection};
 
 use crate::support::{admin, config, create_database, drop_database, with_database};
 
-/// Everything in a database that is not the system's own and not in the schema `dashboard`.
+/// Everything in a database that is not the system's own, in the schema `dashboard`, or the collection.
 const FOREIGN: &str = "
     select (select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-            where n.nspname not in ('dashboard', 'pg_catalog', 'information_schema')
+            where n.nspname not in ('dashboard', 'collection', 'pg_catalog', 'information_schema')
               and n.nspname not like 'pg_toast%')
          + (select count(*) from pg_proc p join pg_namespace n on n.oid = p.pronamespace
             where n.nspname not in ('dashboard', 'pg_catalog', 'information_schema'))
+         + (select count(*) from pg_trigger t join pg_class c on c.oid = t.tgrelid
+            where not t.tgisinternal and c.relnamespace <> 'collection'::regnamespace)
          + (select count(*) from pg_extension where extname <> 'plpgsql')
          + (select count(*) from pg_event_trigger)";
 
@@ -19,13 +21,21 @@ const FOREIGN: &str = "
 async fn installing_touches_its_own_schema_only_and_dropping_it_leaves_no_trace() {
     with_database(|db| async move {
         assert_eq!(db.one::<i64>(FOREIGN).await, 0);
+        db.write("insert into collection.wishlist_items (user_id, title) values ('ada', 'x')")
+            .await;
         db.run("drop schema dashboard cascade").await;
         assert_eq!(db.one::<i64>(FOREIGN).await, 0);
+        let triggers = "select count(*) from pg_trigger where not tgisinternal";
+        assert_eq!(db.one::<i64>(triggers).await, 0);
         let schemas = "select count(*) from pg_namespace where nspname = 'dashboard'";
         assert_eq!(db.one::<i64>(schemas).await, 0);
-        // And it can be installed again, as another life of the change log.
+        // And it can be installed again, with all that is in the collection.
         Database::open(&config(&db.url)).await.unwrap().close().await;
-        assert_eq!(db.one::<i64>("select count(*) from dashboard.meta").await, 1);
+        assert!(!db.one::<bool>("select is_complete from dashboard.meta").await);
+        db.settle().await;
+        assert!(db.one::<bool>("select is_complete from dashboard.meta").await);
+        let wishes = "select count(*) from dashboard.wishlist_items where user_id = 'ada'";
+        assert_eq!(db.one::<i64>(wishes).await, 1);
     })
     .await;
 }
@@ -33,11 +43,14 @@ async fn installing_touches_its_own_schema_only_and_dropping_it_leaves_no_trace(
 #[tokio::test]
 async fn starting_again_keeps_epoch_and_data() {
     with_database(|db| async move {
-        let epoch: String = db.one("select epoch from dashboard.meta").await;
-        db.run("insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x')").await;
+        let epoch: String = db.one("select life from dashboard.meta").await;
+        db.write("insert into collection.wishlist_items (user_id, title) values ('ada', 'x')")
+            .await;
         Database::open(&config(&db.url)).await.unwrap().close().await;
-        assert_eq!(db.one::<String>("select epoch from dashboard.meta").await, epoch);
+        assert_eq!(db.one::<String>("select life from dashboard.meta").await, epoch);
         assert_eq!(db.one::<i64>("select count(*) from dashboard.wishlist_items").await, 1);
+        let owed = "select count(*) from dashboard.sweeps";
+        assert_eq!(db.one::<i64>(owed).await, 0, "nothing is installed twice");
     })
     .await;
 }
@@ -61,22 +74,22 @@ async fn nodes_that_start_at_the_same_time_install_once() {
 }
 
 #[tokio::test]
-async fn writers_need_no_rights_on_the_change_log() {
+async fn writers_need_no_rights_on_our_schema() {
     with_database(|db| async move {
         let role = format!("writer_{}", uuid::Uuid::new_v4().simple());
         db.run(&format!(
             "create role {role};
-             grant usage on schema dashboard to {role};
-             grant insert on dashboard.wishlist_items, dashboard.mocs to {role};
+             grant usage on schema collection to {role};
+             grant insert on collection.wishlist_items, collection.mocs to {role};
              set role {role};
-             insert into dashboard.wishlist_items (user_id, title) values ('ada', 'x');
-             insert into dashboard.mocs (user_id, title, theme) values ('ada', 'x', 'y');
+             insert into collection.wishlist_items (user_id, title) values ('ada', 'x');
+             insert into collection.mocs (user_id, title, theme) values ('ada', 'x', 'y');
              reset role;
              drop owned by {role};
              drop role {role}"
         ))
         .await;
-        assert_eq!(db.one::<i64>("select count(*) from dashboard.changes").await, 2);
+        assert_eq!(db.one::<i64>("select count(*) from dashboard.outbox").await, 2);
     })
     .await;
 }

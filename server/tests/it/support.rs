@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use clap::Parser;
 use dashboard_server::database::Database;
+use dashboard_server::projector::{self, Projector};
 use dashboard_server::push::cursor::Cursor;
 use dashboard_server::push::query::{self, Owed, Refresh};
 use dashboard_server::push::section::Sections;
+use dashboard_server::source::{Source, load};
 use dashboard_server::{Config, Secret, Server};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use jsonwebtoken::{EncodingKey, Header, encode};
@@ -38,20 +40,22 @@ pub(crate) const REFUSED: &str =
 /// Far more than anything here takes, on a machine however busy; a test that waits so long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A fresh, migrated database.
+/// A fresh database with the standalone source installed.
 pub(crate) struct TestDb {
     pub(crate) url: String,
     pub(crate) pool: PgPool,
 }
 
-/// Runs a test on a fresh, migrated database, and drops it whatever happens.
+/// Runs a test on a fresh database with an empty collection, and drops it whatever happens.
 pub(crate) async fn with_database<F: Future<Output = ()>>(test: impl FnOnce(TestDb) -> F) {
     let (name, url) = create_database().await;
     let database = Database::open(&config(&url)).await.unwrap();
     database.close().await;
     let options = PgConnectOptions::from_str(&url).unwrap();
     let pool = PgPoolOptions::new().max_connections(20).connect_lazy_with(options);
-    let result = AssertUnwindSafe(test(TestDb { url, pool })).catch_unwind().await;
+    let db = TestDb { url, pool };
+    db.settle().await;
+    let result = AssertUnwindSafe(test(db)).catch_unwind().await;
     drop_database(&name).await;
     if let Err(panic) = result {
         std::panic::resume_unwind(panic);
@@ -59,12 +63,7 @@ pub(crate) async fn with_database<F: Future<Output = ()>>(test: impl FnOnce(Test
 }
 
 /// Reads what one user is owed.
-pub(crate) async fn refresh(
-    pool: &PgPool,
-    user: &str,
-    since: &Cursor,
-    forced: Sections,
-) -> Refresh {
+pub(crate) async fn refresh(pool: &PgPool, user: &str, since: Cursor, forced: Sections) -> Refresh {
     let owed = [Owed { user, since, forced }];
     query::refresh(pool, &owed).await.unwrap().remove(0).unwrap()
 }
@@ -187,6 +186,37 @@ impl TestDb {
     /// Commits a statement.
     pub(crate) async fn run(&self, statement: &str) {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&self.pool).await.unwrap();
+    }
+
+    /// Projects what has been written, as a server does by itself.
+    pub(crate) async fn settle(&self) {
+        let options = PgConnectOptions::from_str(&self.url).unwrap();
+        let mut node = projector::connect(&options).await.unwrap();
+        let source = Source::built_in("standalone").unwrap();
+        let installed = load(&mut node, &source).await.unwrap();
+        let mut projector = Projector::new(installed);
+        loop {
+            let pass = projector.pass(&mut node).await.unwrap();
+            if pass.has_more || pass.is_elsewhere {
+                continue;
+            }
+            // Some may have to wait for a lock.
+            if !self.one::<bool>("select exists (select from dashboard.pending)").await {
+                break;
+            }
+        }
+        node.close().await.ok();
+    }
+
+    /// The newest change.
+    pub(crate) async fn cursor(&self) -> Cursor {
+        Cursor(self.one("select coalesce(max(id), 0) from dashboard.changes").await)
+    }
+
+    /// Commits a statement, and projects what it wrote.
+    pub(crate) async fn write(&self, statement: &str) {
+        self.run(statement).await;
+        self.settle().await;
     }
 
     /// The value of a query with one row and one column.

@@ -51,8 +51,9 @@ async fn each_step_of_a_life_is_one_line_with_the_id_of_its_request() {
     with_database(|db| async move {
         let settings = [("DASHBOARD_LOG_FORMAT", "json")];
         let process = Process::start(&db.url, &settings);
-        let wish =
-            format!("insert into dashboard.wishlist_items (user_id, title) values ('{USER}', 'x')");
+        let wish = format!(
+            "insert into collection.wishlist_items (user_id, title) values ('{USER}', 'x')"
+        );
         live(&process.server, async || db.run(&wish).await).await;
         let ended = process.stop();
         assert!(ended.status.success());
@@ -115,20 +116,14 @@ async fn each_step_of_a_life_is_one_line_with_the_id_of_its_request() {
 async fn what_a_start_changes_in_the_database_is_logged_and_nothing_is_where_it_changes_nothing() {
     with_database(|db| async move {
         db.run("drop schema dashboard cascade").await;
-        let mut migrated = Vec::new();
+        let mut installed = Vec::new();
         for _ in 0..2 {
             let ended = Process::start(&db.url, &[("DASHBOARD_LOG_FORMAT", "json")]).stop();
             let lines = ended.log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-            let lines = lines.filter(|line| line["message"] == "database migrated");
-            migrated.push(
-                lines
-                    .map(|line| ["set", "from", "to"].map(|field| line[field].clone()))
-                    .collect::<Vec<_>>(),
-            );
+            let lines = lines.filter(|line| line["message"] == "source installed");
+            installed.push(lines.map(|line| line["source"].clone()).collect::<Vec<_>>());
         }
-        let changes = [json!("dashboard.migrations"), json!(0), json!(3)];
-        let sources = [json!("dashboard.source_migrations"), json!(0), json!(6)];
-        assert_eq!(migrated, [vec![changes, sources], vec![]]);
+        assert_eq!(installed, [vec![json!("standalone")], vec![]]);
     })
     .await;
 }
@@ -188,8 +183,9 @@ async fn whoever_is_over_a_limit_is_logged_with_the_limit_by_the_name_that_it_is
 #[tokio::test]
 async fn no_secret_is_in_the_log_whatever_is_asked_for() {
     with_database(|db| async move {
-        let wish =
-            format!("insert into dashboard.wishlist_items (user_id, title) values ('{USER}', 'x')");
+        let wish = format!(
+            "insert into collection.wishlist_items (user_id, title) values ('{USER}', 'x')"
+        );
         let password = db.url.split_once("://").unwrap().1.split_once('@').unwrap().0;
         let password = password.split_once(':').unwrap().1;
         for level in ["info", "trace,tungstenite::protocol=trace,tungstenite=trace"] {
@@ -197,7 +193,6 @@ async fn no_secret_is_in_the_log_whatever_is_asked_for() {
                 let settings = [("DASHBOARD_LOG_FORMAT", format), ("DASHBOARD_LOG", level)];
                 let process = Process::start(&db.url, &settings);
                 live(&process.server, async || db.run(&wish).await).await;
-                db.run("truncate dashboard.changes, dashboard.revisions").await;
                 let ended = process.stop();
                 let text = ended.out + &ended.log;
                 let signature = access(USER).rsplit('.').next().unwrap().to_owned();

@@ -87,7 +87,8 @@ fn now() -> u64 {
 
 async fn wish(db: &TestDb) {
     let values = format!("('{USER}', 'x')");
-    db.run(&format!("insert into dashboard.wishlist_items (user_id, title) values {values}")).await;
+    db.run(&format!("insert into collection.wishlist_items (user_id, title) values {values}"))
+        .await;
 }
 
 #[tokio::test]

@@ -207,11 +207,14 @@ async fn a_thousand_mocs_in_one_transaction() {
     }
     transaction.commit().await.unwrap();
     let change = watched.settle().await;
-    change.assert_events(&[
-        EventType::SummaryUpdated,
-        EventType::ThemeBreakdownUpdated,
-        EventType::RecentMocsUpdated,
-    ]);
+    // So much is projected in pieces: a type may come more than once, but by no means for each row.
+    // And the one row that a piece may hold is announced as an addition.
+    let mut types = change.types();
+    types.remove(EventType::RecentMocAdded.name());
+    let expected =
+        [EventType::SummaryUpdated, EventType::ThemeBreakdownUpdated, EventType::RecentMocsUpdated];
+    assert_eq!(types, expected.map(EventType::name).into());
+    assert!(change.events.len() < 1000, "{} events for one commit", change.events.len());
     assert_eq!(change.after.summary.total_mocs, 1000);
     assert_eq!(themes(&change.after.theme_breakdown), [("Castle", 500, 0), ("Space", 500, 0)]);
     assert_eq!(change.after.recent_mocs.len(), 10);

@@ -274,11 +274,13 @@ async fn collection() -> TestApp {
     writer::add_set(db, USER, "Main Street", "City").await;
     writer::add_set(db, USER, "Ninjago City", "Ninjago").await;
     writer::add_wish(db, USER, "Eiffel Tower").await;
+    app.projected().await;
     app
 }
 
 /// Waits until the page shows what a fresh snapshot shows.
 async fn check(app: &TestApp, page: &Page) {
+    app.projected().await;
     let (view, _) = app.rest().snapshot(&app.bearer(USER)).await;
     page.until_it_shows(&view).await;
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use client_sdk::backoff;
 use client_sdk::state::{Code, Status};
-use e2e_tests::{DEADLINE, OwnCluster, Process, Screen, within};
+use e2e_tests::{DEADLINE, OwnCluster, Process, Screen, projected, within};
 use futures_util::future::join_all;
 use shared_types::DashboardView;
 use sqlx::{Connection, PgConnection};
@@ -143,6 +143,7 @@ async fn all_right(
     db: &mut PgConnection,
     since: Instant,
 ) -> Duration {
+    projected(&mut *db).await;
     // An observer that does not add to the flood.
     let turns = Semaphore::new(2);
     let shown = screens.iter().enumerate().map(async |(number, screen)| {
@@ -159,8 +160,8 @@ async fn all_right(
     });
     let shown = join_all(shown).await;
     for (number, (view, _)) in shown.iter().enumerate() {
-        let truth = "select (select count(*) from dashboard.wishlist_items where user_id = $1),
-                            (select count(*) from dashboard.mocs where user_id = $1)";
+        let truth = "select (select count(*) from collection.wishlist_items where user_id = $1),
+                            (select count(*) from collection.mocs where user_id = $1)";
         let truth: (i64, i64) =
             sqlx::query_as(truth).bind(user(number)).fetch_one(&mut *db).await.unwrap();
         let counts = (view.summary.total_wishlist_items.into(), view.summary.total_mocs.into());
@@ -234,8 +235,8 @@ impl Load {
     }
 
     async fn assert_kept(&self, db: &mut PgConnection) {
-        let kept = "select (select count(*) from dashboard.wishlist_items where id = any($1))
-                         + (select count(*) from dashboard.mocs where id = any($1))";
+        let kept = "select (select count(*) from collection.wishlist_items where id = any($1))
+                         + (select count(*) from collection.mocs where id = any($1))";
         let kept = sqlx::query_scalar::<_, i64>(kept).bind(&self.acknowledged);
         let kept = kept.fetch_one(db).await.unwrap();
         assert_eq!(usize::try_from(kept), Ok(self.acknowledged.len()), "lost commits");
@@ -262,9 +263,9 @@ async fn write(url: &str, first: usize, stop: &AtomicBool, commits: &AtomicUsize
 /// Adds a MOC or a wish.
 async fn add(db: &mut PgConnection, number: usize) -> Result<Uuid, sqlx::Error> {
     let statement = if number.is_multiple_of(4) {
-        "insert into dashboard.mocs (user_id, title, theme) values ($1, $2, 'City') returning id"
+        "insert into collection.mocs (user_id, title, theme) values ($1, $2, 'City') returning id"
     } else {
-        "insert into dashboard.wishlist_items (user_id, title) values ($1, $2) returning id"
+        "insert into collection.wishlist_items (user_id, title) values ($1, $2) returning id"
     };
     let query = sqlx::query_scalar(statement).bind(user(number)).bind(format!("No {number}"));
     query.fetch_one(db).await

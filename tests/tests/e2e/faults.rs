@@ -24,6 +24,7 @@ const SHORT_SESSION: Duration = Duration::from_secs(8);
 async fn d_res_3_after_a_restart_the_sdk_refetches_and_converges() {
     let mut app = TestApp::start().await;
     writer::add_moc(app.db(), USER, &NewMoc::new("Before", "City")).await;
+    app.projected().await;
     let screen = Screen::open(&app, USER);
     screen.until_it_shows(&app.rest(), &app.bearer(USER)).await;
     app.stop();
@@ -33,9 +34,11 @@ async fn d_res_3_after_a_restart_the_sdk_refetches_and_converges() {
     // Nobody pushes this change: only the refetch can bring it.
     writer::add_moc(app.db(), USER, &NewMoc::new("While it was down", "City")).await;
     app.start_again().await;
+    app.projected().await;
     let view = screen.until_it_shows(&app.rest(), &app.bearer(USER)).await;
     assert_eq!(view.recent_mocs[0].title.as_str(), "While it was down");
     writer::add_moc(app.db(), USER, &NewMoc::new("Afterwards", "City")).await;
+    app.projected().await;
     let view = screen.until_it_shows(&app.rest(), &app.bearer(USER)).await;
     assert_eq!(view.summary.total_mocs, 3);
 }
@@ -86,6 +89,7 @@ async fn a_session_that_runs_out_is_renewed_without_asking_anyone() {
     screen.until_told(Code::TokenExpired).await;
     screen.until_it_shows(&app.rest(), &app.bearer(USER)).await;
     writer::add_wish(app.db(), USER, "Titanic").await;
+    app.projected().await;
     screen.until_it_shows(&app.rest(), &app.bearer(USER)).await;
     assert_eq!(screen.count(Code::AuthFailed) + screen.count(Code::Unauthorized), 0);
 }
@@ -101,6 +105,7 @@ async fn a_database_that_cannot_be_read_is_told_and_made_good() {
     let state = screen.client.state();
     assert_ne!(state.freshness.source, Source::Live, "what may be old is not called live");
     sqlx::query("alter table dashboard.hidden rename to sets").execute(app.db()).await.unwrap();
+    app.projected().await;
     let view = screen.until_it_shows(&app.rest(), &app.bearer(USER)).await;
     assert_eq!(view.recent_mocs[0].title.as_str(), "Unseen");
 }
@@ -128,6 +133,7 @@ async fn changes_while_clients_come_and_go_are_never_lost() {
         }
     }
     writing.await.unwrap();
+    app.projected().await;
     for screen in &screens {
         let view = screen.until_it_shows(&app.rest(), &who).await;
         assert_eq!(view.summary.total_mocs, 100);
@@ -152,6 +158,7 @@ async fn the_servers_database_connections_are_cut_and_no_change_is_lost() {
         });
         state.await;
     }
+    app.projected().await;
     let view = screen.until_it_shows(&app.rest(), &app.bearer(USER)).await;
     assert_eq!(view.summary.total_wishlist_items, 3);
 }

@@ -61,6 +61,7 @@ async fn d_ws_3_d_ws_7_d_nfr_3_two_users_never_see_each_others_data() {
         let expected: BTreeSet<_> = all.filter(|name| !others.contains(name)).collect();
         assert!(types.is_superset(&expected), "every type was among them: {types:?}");
     }
+    app.projected().await;
     for (screen, user) in screens.iter().zip(&users) {
         let view = screen.until_it_shows(&app.rest(), &app.bearer(user)).await;
         let own = user.split('@').next().unwrap();
@@ -75,11 +76,13 @@ async fn d_ws_3_d_ws_7_d_nfr_3_two_users_never_see_each_others_data() {
 async fn d_ws_7_a_moc_that_changes_hands_leaves_one_user_and_reaches_the_other() {
     let app = TestApp::start().await;
     let moc = writer::add_moc(app.db(), "amber", &NewMoc::new("Heirloom", "Castle")).await;
+    // What has changed hands before it is looked at was never the first one's.
+    app.projected().await;
     let (mut amber, mut birch) = (
         Wire::join(&app.url(), &app.bearer("amber")).await.unwrap(),
         Wire::join(&app.url(), &app.bearer("birch")).await.unwrap(),
     );
-    sqlx::query("update dashboard.mocs set user_id = 'birch' where id = $1")
+    sqlx::query("update collection.mocs set user_id = 'birch' where id = $1")
         .bind(moc)
         .execute(app.db())
         .await

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use client_sdk::state::{Source, Status};
 use e2e_tests::writer::{self, NewMoc};
-use e2e_tests::{Answer, Credential, Payload, Refused, Screen, TestApp, Wire, within};
+use e2e_tests::{Answer, Credential, Payload, Received, Refused, Screen, TestApp, Wire, within};
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -393,14 +393,17 @@ async fn a_client_that_takes_nothing() {
     stuck.write_all(&masked(&format!("40/dashboard,{{\"token\":\"{token}\"}}"))).await.unwrap();
     app.metrics_until("both sockets", |metrics| metrics.count("dashboard_connections") == 2).await;
     let ended = "dashboard_disconnects_total{reason=\"slow_consumer\"}";
+    let mut last = None;
     within("the end of the stuck one", async {
         loop {
-            sqlx::query("update dashboard.mocs set updated_at = updated_at + interval '1 s'")
+            sqlx::query("update collection.mocs set updated_at = updated_at + interval '1 s'")
                 .execute(app.db())
                 .await
                 .unwrap();
-            // The neighbour gets every one of them.
-            neighbour.events_until(|event| matches!(event.payload, Payload::PartialParts(_))).await;
+            // Many rows are projected in pieces. The neighbour gets every one of them, up to where all
+            // rows are of one time again.
+            let mut events = neighbour.events_until(|event| updated(event) > last).await;
+            last = events.pop().and_then(|event| updated(&event));
             if app.metrics().await.count(ended) == 1 {
                 return;
             }
@@ -410,6 +413,14 @@ async fn a_client_that_takes_nothing() {
     let metrics = app.metrics_until("its end", |m| m.count("dashboard_transports") == 1).await;
     assert_eq!(metrics.limited("write_stall"), 1, "{metrics:?}");
     hears(&app, &mut neighbour, USER).await;
+}
+
+/// When all rows of a partial-parts table were updated; none if it is none, or they differ.
+fn updated(event: &Received) -> Option<String> {
+    let Payload::PartialParts(mocs) = &event.payload else { return None };
+    let (first, others) = mocs.split_first()?;
+    let same = others.iter().all(|moc| moc.last_updated_at == first.last_updated_at);
+    same.then(|| first.last_updated_at.as_str().to_owned())
 }
 
 /// With a certificate for this machine.
@@ -425,10 +436,11 @@ fn keys() -> PathBuf {
 
 /// Gives the user so many rows of the longest list.
 async fn partial_mocs(app: &TestApp, count: i32) {
-    writer::add_mocs(app.db(), USER, &"long theme ".repeat(9), count).await;
-    sqlx::query("insert into dashboard.moc_coverage (moc_id, user_id, total_parts_count, covered_parts_count)
-                 select id, user_id, 10, 5 from dashboard.mocs")
-        .execute(app.db()).await.unwrap();
+    let mut transaction = app.db().begin().await.unwrap();
+    writer::add_mocs(&mut *transaction, USER, &"long theme ".repeat(9), count).await;
+    writer::cover_half(&mut transaction, USER).await;
+    transaction.commit().await.unwrap();
+    app.projected().await;
 }
 
 /// Proves that the socket is served: it hears of a change that is made now.

@@ -129,6 +129,7 @@ async fn d_nfr_3_the_sdk_speaks_https_and_wss_to_a_server_with_a_certificate() {
 async fn d_nfr_1_the_snapshot_of_a_large_collection_is_whole_each_time() {
     let app = TestApp::start().await;
     writer::add_mocs(app.db(), USER, "City", 2_000).await;
+    app.projected().await;
     let (rest, who) = (app.rest(), app.bearer(USER));
     let mut times = Vec::new();
     for _ in 0..60 {

@@ -12,6 +12,7 @@ const SNAPSHOT: &str = "/api/dashboard";
 async fn d_api_1_d_fr_4_bearer_and_cookie_both_read_the_snapshot() {
     let app = TestApp::start().await;
     writer::add_moc(app.db(), USER, &NewMoc::new("Windmill", "City")).await;
+    app.projected().await;
     let (by_bearer, tag) = app.rest().snapshot(&app.bearer(USER)).await;
     let (by_cookie, same_tag) = app.rest().snapshot(&app.cookie(USER)).await;
     assert_eq!(by_bearer, by_cookie);
@@ -48,6 +49,7 @@ async fn d_api_4_d_api_5_d_api_6_every_field_is_there_and_true() {
     writer::order_parts(app.db(), USER, ("3001", 4, 2)).await;
     writer::add_set(app.db(), USER, "Main Street", "City").await;
     writer::add_wish(app.db(), USER, "Titanic").await;
+    app.projected().await;
     let answer = app.rest().get(SNAPSHOT, &app.bearer(USER), &[]).await;
     let mut body: Value = answer.json();
     // Checked by its type, then taken out of the comparison.
@@ -86,6 +88,7 @@ async fn d_fr_9_d_fr_6_d_fr_14_lists_are_in_their_order() {
         writer::own_parts(app.db(), USER, (&format!("part {number}"), 0, covered)).await;
     }
     writer::add_moc(app.db(), USER, &NewMoc::new("One more", "Space")).await;
+    app.projected().await;
     let (view, _) = app.rest().snapshot(&app.bearer(USER)).await;
     let recent: Vec<_> = view.recent_mocs.iter().map(|moc| moc.title.as_str()).collect();
     let newest = (3..12).rev().map(|number| format!("MOC {number}"));
@@ -191,6 +194,7 @@ async fn d_api_7_a_failure_inside_is_500_with_a_constant_text() {
 async fn an_unchanged_snapshot_is_not_sent_again() {
     let app = TestApp::start().await;
     writer::add_wish(app.db(), USER, "Titanic").await;
+    app.projected().await;
     let (rest, who) = (app.rest(), app.bearer(USER));
     let (_, tag) = rest.snapshot(&who).await;
     let answer = rest.snapshot_if_none_match(&who, &tag).await;
@@ -202,8 +206,10 @@ async fn an_unchanged_snapshot_is_not_sent_again() {
     assert_eq!(answer.status, 304);
     // Another user's change does not touch it; one's own does.
     writer::add_wish(app.db(), "somebody else", "Titanic").await;
+    app.projected().await;
     assert_eq!(rest.snapshot_if_none_match(&who, &tag).await.status, 304);
     writer::add_wish(app.db(), USER, "Colosseum").await;
+    app.projected().await;
     let answer = rest.snapshot_if_none_match(&who, &tag).await;
     assert_eq!(answer.status, 200);
     assert!(answer.tag().revision > tag.revision);

@@ -156,11 +156,12 @@ impl Crowd {
 
     async fn assert_true(&self, node: &Process, database: &Database, rounds: usize) {
         self.until_live().await;
-        let written: i64 = sqlx::query_scalar("select count(*) from dashboard.mocs")
+        let written: i64 = sqlx::query_scalar("select count(*) from collection.mocs")
             .fetch_one(database.pool())
             .await
             .unwrap();
         assert_eq!(usize::try_from(written).unwrap(), rounds);
+        database.projected().await;
         let rest = node.rest();
         let mut shown = 0;
         for (number, client) in self.clients.iter().enumerate() {

@@ -26,6 +26,7 @@ async fn d_nfr_3_the_sdk_goes_live_over_tls_and_only_where_it_trusts() {
     let app = TestApp::start_with(&flags).await;
     assert!(app.url().starts_with("https://"), "{}", app.url());
     writer::add_moc(app.db(), USER, &NewMoc::new("Behind a lock", "Castle")).await;
+    app.projected().await;
     let options = || {
         let token = app.tokens.access(USER);
         Options::new(app.url()).token(move || std::future::ready(token.clone()))

@@ -42,6 +42,7 @@ impl Watched {
     /// That no further event comes is proven by a change whose own event arrives after them.
     pub(crate) async fn settle(&mut self) -> Change {
         let (who, rest) = (self.who(), self.app.rest());
+        self.app.projected().await;
         let after = self.screen.until_it_shows(&rest, &who).await;
         let revision = rest.snapshot(&who).await.1.revision.get();
         writer::add_wish(self.app.db(), self.user, "a fence").await;
@@ -68,8 +69,13 @@ impl Change {
     pub(crate) fn assert_events(&self, expected: &[EventType]) {
         let types: Vec<_> = self.events.iter().map(|event| event.event_type.name()).collect();
         let names: BTreeSet<_> = expected.iter().map(|event_type| event_type.name()).collect();
-        assert_eq!(types.iter().copied().collect::<BTreeSet<_>>(), names);
+        assert_eq!(self.types(), names);
         assert_eq!(types.len(), names.len(), "each once: {types:?}");
+    }
+
+    /// The names of the types that were sent.
+    pub(crate) fn types(&self) -> BTreeSet<&'static str> {
+        self.events.iter().map(|event| event.event_type.name()).collect()
     }
 
     /// The payload of the one event that `pick` picks.

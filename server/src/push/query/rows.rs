@@ -14,7 +14,6 @@ use uuid::Uuid;
 
 use super::QueryError;
 use crate::clock;
-use crate::push::cursor::Cursor;
 
 /// The kinds of rows: their first column.
 pub(super) const HEAD: i16 = 0;
@@ -107,19 +106,12 @@ impl Reader {
     }
 }
 
-pub(super) fn tag(epoch: &str, count: i64) -> Result<SnapshotTag, QueryError> {
+pub(super) fn tag(epoch: Option<&str>, newest: i64) -> Result<SnapshotTag, QueryError> {
+    let epoch = epoch.ok_or(QueryError::Incomplete)?;
     let epoch = Epoch::try_from(epoch).map_err(|invalid| QueryError::Value(invalid.0))?;
-    Ok(SnapshotTag { epoch, revision: revision(count)? })
-}
-
-fn revision(count: i64) -> Result<Revision, QueryError> {
-    let count = u64::try_from(count).map_err(|_| QueryError::Value("a negative revision"))?;
-    Revision::try_from(count).map_err(|invalid| QueryError::Value(invalid.0))
-}
-
-pub(super) fn cursor(row: &PgRow, column: &str) -> Result<Cursor, QueryError> {
-    let text: &str = row.try_get(column)?;
-    text.parse().map_err(|_| QueryError::Value("a malformed snapshot"))
+    let newest = u64::try_from(newest).map_err(|_| QueryError::Value("a negative revision"))?;
+    let revision = Revision::try_from(newest).map_err(|invalid| QueryError::Value(invalid.0))?;
+    Ok(SnapshotTag { epoch, revision })
 }
 
 fn count(row: &PgRow) -> Result<u32, QueryError> {

@@ -63,9 +63,9 @@ impl Reader {
         query::tags(&mut *self.pool.get().await?, users).await
     }
 
-    /// Begins a new epoch; returns it.
-    pub(super) async fn renew_epoch(&self) -> Result<String, QueryError> {
-        query::renew_epoch(&mut *self.pool.get().await?).await
+    /// Begins a new life of the changes, unless another server has; returns it.
+    pub(super) async fn renew_life(&self, known: &str) -> Result<String, QueryError> {
+        query::renew_life(&mut *self.pool.get().await?, known).await
     }
 
     async fn read(
@@ -76,15 +76,15 @@ impl Reader {
             .iter()
             .map(|(user, dirty)| Owed {
                 user: user.as_str(),
-                since: &dirty.since,
+                since: dirty.since,
                 forced: dirty.forced,
             })
             .collect();
         let mut connection = self.pool.get().await?;
         let mut read = query::refresh(&mut *connection, &owed).await?;
-        // The rows that would say which sections changed may have been folded meanwhile.
+        // The rows that would say which sections changed may have been removed meanwhile.
         let is_blind = |owed: &Owed<'_>, read: &Refresh| {
-            read.folded > *owed.since && read.sections != Sections::ALL
+            read.removed_to > owed.since && read.sections != Sections::ALL
         };
         let blind: Vec<usize> = (0..owed.len())
             .filter(|&place| read[place].as_ref().is_ok_and(|read| is_blind(&owed[place], read)))

@@ -77,6 +77,7 @@ async fn another_user_sees_no_trace_of_the_one_before() {
     const OTHER: &str = "other@example.test";
     let stage = Stage::live().await;
     writer::add_moc(stage.app.db(), OTHER, &NewMoc::new("Mine", "Space")).await;
+    stage.app.projected().await;
     stage.proxy.set(Lane::Rest, Fault::Hold);
     let url = stage.proxy.url();
     let session = stage.app.tokens.id(OTHER);

@@ -30,6 +30,7 @@ impl Stage {
     pub(super) async fn set_with(flags: &[&str], spoil: impl FnOnce(&Proxy)) -> Self {
         let app = TestApp::start_with_web_app_and(flags).await;
         writer::add_moc(app.db(), USER, &NewMoc::new("Lighthouse", "City")).await;
+        app.projected().await;
         let proxy = Proxy::before(&app.url()).await;
         spoil(&proxy);
         let page = Page::open_at(&proxy.url(), &app.tokens.id(USER), INSTRUMENTS).await;
@@ -52,6 +53,7 @@ impl Stage {
     /// Waits until the dot is green, and the cards show the server's snapshot.
     pub(super) async fn converge(&self) {
         self.page.until_live().await;
+        self.app.projected().await;
         let (view, _) = self.app.rest().snapshot(&self.app.bearer(USER)).await;
         self.page.until_it_shows(&view).await;
         self.page.until_live().await;

@@ -26,6 +26,7 @@ async fn a_token_that_runs_out_in_mid_stream_is_renewed_at_once() {
     proxy.say(&told("TOKEN_EXPIRED", json!({})));
     screen.until_told(Code::TokenExpired).await;
     writer::add_moc(app.db(), USER, &NewMoc::new("With the new token", "City")).await;
+    app.projected().await;
     screen.until_it_shows(&app.rest(), &app.bearer(USER)).await;
     assert_eq!(asked.load(Ordering::Relaxed), before + 2, "one for the socket, one for REST");
     assert_eq!(
@@ -92,6 +93,7 @@ async fn another_user_sees_no_trace_of_the_one_before() {
     let app = TestApp::start().await;
     writer::add_moc(app.db(), USER, &NewMoc::new("Theirs", "City")).await;
     writer::add_moc(app.db(), OTHER, &NewMoc::new("Mine", "Space")).await;
+    app.projected().await;
     let proxy = Proxy::before(&app.url()).await;
     let (tokens, switched) = (app.tokens.clone(), Arc::new(AtomicBool::new(false)));
     let second = Arc::clone(&switched);

@@ -25,6 +25,7 @@ impl Setting {
     pub(super) async fn with_flags(flags: &[&str]) -> Self {
         let app = TestApp::start_with(flags).await;
         writer::add_moc(app.db(), USER, &NewMoc::new("Lighthouse", "City")).await;
+        app.projected().await;
         let proxy = Proxy::before(&app.url()).await;
         let screen = open(&app, &proxy);
         Self { app, proxy, screen }
@@ -44,6 +45,7 @@ impl Setting {
 
     /// Waits until the screen is live and shows the server's snapshot.
     pub(super) async fn converge(&self) -> DashboardView {
+        self.app.projected().await;
         self.screen.until_it_shows(&self.app.rest(), &self.app.bearer(USER)).await
     }
 

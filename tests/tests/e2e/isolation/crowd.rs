@@ -150,6 +150,7 @@ impl Crowd {
             }
         }));
         tokio::join!(living, reading);
+        self.app.projected().await;
         let expected = self.users.iter().enumerate();
         join_all(expected.map(|(at, user)| self.assert_snapshot_is(at, user))).await;
     }

@@ -1,4 +1,4 @@
-//! A full disk: a small file system below the change log.
+//! A full disk: a small file system below what writers note for the server.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -17,14 +17,14 @@ async fn writers_are_refused_snapshots_go_on_and_changes_arrive_once_there_is_ro
     let disk = Disk::of(&site.cluster, 4 << 20);
     let tablespace = format!("create tablespace small location '{}'", disk.0.display());
     site.cluster.execute(&tablespace).await;
-    site.cluster.execute("alter table dashboard.changes set tablespace small").await;
+    site.cluster.execute("alter table dashboard.outbox set tablespace small").await;
     writer::add_wish(&mut site.db, USER, "Titanic").await;
     site.until_wishes(1).await;
     disk.fill();
-    // What room there is in the table's own pages is soon gone.
+    // What room there is in the table's own pages is soon gone: a note that was taken leaves a pointer.
     let mut wishes = 1;
     let refused = loop {
-        let statement = "insert into dashboard.wishlist_items (user_id, title) values ($1, 'x')";
+        let statement = "insert into collection.wishlist_items (user_id, title) values ($1, 'x')";
         match sqlx::query(statement).bind(USER).execute(&mut site.db).await {
             Ok(_) => wishes += 1,
             Err(error) => break error,

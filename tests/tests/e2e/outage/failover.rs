@@ -33,7 +33,7 @@ async fn after_a_failover_that_lost_commits_every_view_is_that_of_the_new_primar
     writer::add_wish(&mut primary, USER, "kept").await;
     until_wishes(1).await;
 
-    // The standby has this, and gets nothing more.
+    // The standby has this, as it is read, and gets nothing more.
     let mut follower = standby.connect().await;
     within("the standby", async {
         let wishes = "select count(*) from dashboard.wishlist_items";

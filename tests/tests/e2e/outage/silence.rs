@@ -4,22 +4,23 @@
 use std::time::{Duration, Instant};
 
 use client_sdk::state::Status;
-use e2e_tests::{Answer, Caught, DatabaseLink, OwnCluster, Process, Screen, within, writer};
+use e2e_tests::{
+    Answer, Caught, DatabaseLink, OwnCluster, Process, Screen, projected, within, writer,
+};
 use futures_util::future::join_all;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{USER, assert_unavailable, open_screen};
+use super::{FOLLOWER, USER, assert_unavailable, open_screen};
 
 /// In each of them, connections that were caught go on, then are forgotten.
 const SILENCES: [Caught; 2] = [Caught::GoOn, Caught::Forgotten];
 /// The statements' texts, as each connection sends them once.
-const FOLD: &str = "with horizon as materialized";
+const REMOVAL: &str = "with old as materialized";
 const COMPARISON: &str = "with ordinality as u (id, place)";
 const REFRESH: &str = "with log as materialized";
-const SNAPSHOT: &str = "r.user_id = $1";
-/// The follower's session, as the database lists it; and all others.
-const FOLLOWER: &str = "query like '%pg_snapshot_xip%'";
-const POOL: &str = "query not like '%pg_snapshot_xip%'";
+const SNAPSHOT: &str = "c.user_id = $1";
+/// All sessions but the follower's, as the database lists them.
+const OTHERS: &str = "query not like '%as of_last%'";
 const USED: &str = "dashboard_database_connections{state=\"used\"}";
 
 /// A server that reaches its database by a link, and a client that is live.
@@ -119,7 +120,7 @@ async fn while_the_pool_is_idle() {
 #[tokio::test]
 async fn at_a_snapshot() {
     at("a snapshot", &[], async |site| {
-        end_sessions(&mut site.db, POOL).await;
+        end_sessions(&mut site.db, OTHERS).await;
         site.link.silence_at(SNAPSHOT);
         // At first by connections that have just been ended.
         while !site.link.is_silent() {
@@ -132,7 +133,7 @@ async fn at_a_snapshot() {
 #[tokio::test]
 async fn at_a_refresh() {
     at("a refresh", &[], async |site| {
-        end_sessions(&mut site.db, POOL).await;
+        end_sessions(&mut site.db, OTHERS).await;
         site.link.silence_at(REFRESH);
         site.wish().await;
         site.link.until_silent().await;
@@ -143,7 +144,7 @@ async fn at_a_refresh() {
 #[tokio::test]
 async fn at_a_comparison_of_revisions() {
     at("a comparison", &[], async |site| {
-        end_sessions(&mut site.db, POOL).await;
+        end_sessions(&mut site.db, OTHERS).await;
         site.link.silence_at(COMPARISON);
         end_sessions(&mut site.db, FOLLOWER).await;
         site.link.until_silent().await;
@@ -152,18 +153,21 @@ async fn at_a_comparison_of_revisions() {
 }
 
 #[tokio::test]
-async fn at_a_compaction_and_another_node_goes_on() {
+async fn at_a_removal_of_old_changes_and_another_node_goes_on() {
     let flags = ["--change-retention-s", "1"];
-    at("a compaction", &flags, async |site| {
-        end_sessions(&mut site.db, POOL).await;
-        site.link.silence_at(FOLD);
+    at("a removal", &flags, async |site| {
+        end_sessions(&mut site.db, OTHERS).await;
+        site.link.silence_at(REMOVAL);
         site.link.until_silent().await;
         // The silent node has the turn, and the database takes it away.
         let second = Process::start(&site.cluster.url(), &flags).await;
         let begun = Instant::now();
+        // Of a user's changes the newest stays, so there have to be two.
         site.wish().await;
-        second.until_metric("dashboard_changes_folded_total", |folded| folded > 0.0).await;
-        println!("a compaction: another node compacts after {:.2?}", begun.elapsed());
+        projected(&mut site.db).await;
+        site.wish().await;
+        second.until_metric("dashboard_changes_removed_total", |removed| removed > 0.0).await;
+        println!("a removal: another node removes after {:.2?}", begun.elapsed());
     })
     .await;
 }
@@ -173,7 +177,7 @@ async fn at_a_compaction_and_another_node_goes_on() {
 async fn connections_that_take_long_to_make_are_made_all_the_same() {
     let mut site = Site::open(&[]).await;
     site.link.connect_slowly(Duration::from_secs(3));
-    end_sessions(&mut site.db, POOL).await;
+    end_sessions(&mut site.db, OTHERS).await;
     assert_unavailable(&site.ask().await);
     within("a snapshot", async { while site.ask().await.status != 200 {} }).await;
     site.wish().await;
@@ -190,10 +194,14 @@ async fn at_the_start() {
     println!("{}", said.lines().last().unwrap_or_default());
 }
 
-/// The session that migrates is dead, and new ones are not.
+/// The session that installs is dead, and new ones are not.
 #[tokio::test]
-async fn at_a_migration_and_another_node_goes_on() {
-    for step in ["create schema", "CREATE TABLE IF NOT EXISTS dashboard.migrations"] {
+async fn at_an_installation_and_another_node_goes_on() {
+    for step in [
+        "create schema if not exists collection",
+        "create schema dashboard",
+        "create or replace trigger",
+    ] {
         let cluster = OwnCluster::start().await;
         let link = DatabaseLink::to(&cluster.url()).await;
         link.silence_at(step);
@@ -203,7 +211,7 @@ async fn at_a_migration_and_another_node_goes_on() {
         };
         let (said, ()) = tokio::join!(Process::refused(link.url(), &[]), forget);
         assert!(said.contains("does not answer"), "{said}");
-        // It is not kept from migrating, though the dead session had the library's lock.
+        // It is not kept from installing, though the dead session had the lock that one node has at a time.
         let second = Process::start(&cluster.url(), &["--database-wait-s", "60"]).await;
         let screen = open_screen(&second);
         screen.until_status(Status::Live).await;

@@ -72,14 +72,19 @@ async fn a_schema_that_cannot_be_used_is_told_apart() {
     let mut server = Process::start(&url, &[]).await;
     server.terminate();
     assert!(server.exit().await.success());
-    let newer = "insert into dashboard.migrations
-                 select 999, 'later', now(), true, checksum, 1 from dashboard.migrations limit 1";
-    run(&mut db, newer).await;
-    refused(&url, &["newer server", "migration 999", "run that version or a later one"]).await;
-    run(&mut db, "delete from dashboard.migrations where version = 999").await;
-    run(&mut db, "update dashboard.source_migrations set checksum = '\\x00' where version = 2")
-        .await;
-    refused(&url, &["another build", "migration 2 "]).await;
+    // What another version made, in one way or another; and what has nothing to do with this service.
+    for foreign in [
+        "update dashboard.meta set schema = 'of another version'",
+        "alter table dashboard.meta rename column schema to version",
+        "drop table dashboard.meta cascade",
+    ] {
+        run(&mut db, foreign).await;
+        refused(&url, &["did not make", "drop schema dashboard cascade", "start again"]).await;
+    }
+    run(&mut db, "drop schema dashboard cascade").await;
+    let mut server = Process::start(&url, &[]).await;
+    server.terminate();
+    assert!(server.exit().await.success());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 --
 -- Triggers on the application's tables note which keys were touched (`outbox`). They judge nothing, and
 -- nothing in them can fail. Whichever server holds the turn reads the notes, looks the rows up and
--- projects them (0002_read_model.sql). What it cannot do at once waits in `pending`.
+-- projects them (read_model.sql). What it cannot do at once waits in `pending`.
 --
 -- All of it can be rebuilt from the application's tables.
 

@@ -6,13 +6,16 @@
 create table dashboard.feeds (
     number smallint generated always as identity primary key,
     name text not null unique,
-    kind text not null check (kind in ('fact', 'mocs', 'sets', 'wishlist'))
+    kind text not null check (kind in ('fact', 'mocs', 'sets', 'wishlist')),
+    -- Its rows have been looked at, or are about to be.
+    is_projected boolean not null default false
 );
 
 create type dashboard.build_status as enum ('ADDED', 'IN_PROGRESS', 'BUILT');
 create type dashboard.coverage_status as enum ('FULL_INVENTORY', 'PARTIAL_ORDERED', 'NONE');
 
--- In each table: a row without an owner is one that the rules leave out, kept for `oddities` to say so.
+-- In each table: a row without an owner is one that the rules leave out, kept for `oddities` to say so. The
+-- key comes first in the index: a plan that was made while a feed was small would else read all of it.
 create table dashboard.mocs (
     feed smallint not null,
     -- The application's own key.
@@ -31,7 +34,7 @@ create table dashboard.mocs (
     coverage_percentage integer not null,
     coverage_status dashboard.coverage_status not null,
     oddities integer not null,
-    primary key (feed, key)
+    primary key (key, feed)
 );
 
 -- The recent list in order, and the counts without a visit to the table.
@@ -47,7 +50,7 @@ create table dashboard.sets (
     user_id text collate "C",
     theme text collate "C" not null,
     oddities integer not null,
-    primary key (feed, key)
+    primary key (key, feed)
 );
 
 create index sets_by_theme on dashboard.sets (user_id, theme);
@@ -58,7 +61,7 @@ create table dashboard.wishlist_items (
     key text collate "C" not null,
     user_id text collate "C",
     oddities integer not null,
-    primary key (feed, key)
+    primary key (key, feed)
 );
 
 create index wishlist_items_by_user on dashboard.wishlist_items (user_id);
@@ -72,7 +75,7 @@ create table dashboard.facts (
     user_id text collate "C",
     content text collate "C" not null,
     oddities integer not null,
-    primary key (feed, key)
+    primary key (key, feed)
 );
 
 create index facts_odd on dashboard.facts (feed, key) where oddities <> 0;

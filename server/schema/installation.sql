@@ -1,0 +1,36 @@
+-- What is installed here, and what revisions count within.
+
+create table dashboard.meta (
+    only_row boolean primary key default true check (only_row),
+    -- Fingerprints of what made this schema, and of the source that was installed last, with its triggers.
+    -- None while it has not been installed to the end.
+    schema text not null,
+    source text,
+    -- Every row of the application's has been looked at once. Until then a dashboard would show too little.
+    is_complete boolean not null default false,
+    -- Names one life of `changes`. Revisions of different lives cannot be compared.
+    life text not null default left(replace(gen_random_uuid()::text, '-', ''), 16),
+    -- The start of the database after which its changes were found to be all there, or a new life was begun.
+    started timestamptz not null default pg_postmaster_start_time(),
+    -- Rows of `changes` up to this number may have been removed, but for each user's newest.
+    removed_to bigint not null default 0
+);
+
+-- The epoch is what revisions count within. The stored name comes back with a backup, the identity of the table
+-- does not: a restored dump makes it anew.
+--
+-- A database that was started anew may have lost its last changes: as a standby that took over, or as a disk
+-- that was put back. So after each start a server says whether what it had seen is still there, and begins a new
+-- life if not (`push/capture`). Until then nothing is served. Where nothing may be written it cannot be said, and
+-- the epoch is of this start only. None of this needs rights that a managed database does not give.
+create view dashboard.current_epoch as
+    select life,
+           case when is_known then life else life || '_' || start end as epoch,
+           is_complete and (is_known or current_setting('transaction_read_only') = 'on') as is_ready
+    from (
+        select life || '_' || to_hex('dashboard.changes'::regclass::oid::bigint) as life,
+               to_hex((extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint) as start,
+               started = pg_postmaster_start_time() as is_known,
+               is_complete
+        from dashboard.meta
+    ) as this;
