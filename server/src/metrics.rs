@@ -64,6 +64,8 @@ pub struct Metrics {
     pub projector_passes: Family<ResultLabel, Counter>,
     /// Notes of touched rows that the projector took.
     pub notes_projected: Counter,
+    /// How long the oldest change waits that has not been projected, when scraped.
+    pub projection_lag: Gauge<f64, AtomicU64>,
     /// Requests for the token issuer's keys, by result.
     pub jwks_fetches: Family<ResultLabel, Counter>,
     /// Connections of the database pool.
@@ -112,6 +114,7 @@ impl Metrics {
             changes_removed: Counter::default(),
             projector_passes: Family::default(),
             notes_projected: Counter::default(),
+            projection_lag: Gauge::default(),
             jwks_fetches: Family::default(),
             pool: Family::default(),
             panics: Counter::default(),
@@ -215,6 +218,7 @@ impl Metrics {
             changes_removed, "changes_removed", "Changes removed after every server has read them";
             projector_passes, "projector_passes", "Passes of the projector";
             notes_projected, "notes_projected", "Notes of touched rows that the projector took";
+            projection_lag, "projection_lag_seconds", "How long the oldest change waits to be projected";
             jwks_fetches, "jwks_fetches", "Requests for the token issuer's keys";
             pool, "database_connections", "Connections of the database pool";
             panics, "panics", "Panics caught";

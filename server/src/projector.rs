@@ -12,6 +12,7 @@
 //! What cannot be projected is put aside, in halves until it is one key, and tried again later: the others
 //! go on. Nothing is lost by a crash: what was taken and not done was not committed.
 
+mod lag;
 mod lane;
 mod map;
 mod pace;
@@ -26,7 +27,8 @@ use std::time::{Duration, Instant};
 use sqlx::Row;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
-use self::lane::{Batch, Subject};
+pub(crate) use self::lag::Lag;
+use self::lane::{Batch, Outlook, Subject};
 use self::map::Map;
 use self::pace::{PIECES, Paces};
 pub(crate) use self::statements::{columns, oddities};
@@ -69,6 +71,14 @@ pub struct Projector {
     turns: usize,
     /// When plans were last made anew.
     planned: Option<Instant>,
+    /// The first transaction whose notes wait, and since when it has been that.
+    oldest: Option<(String, Instant)>,
+    /// Since when a feed's query cannot be run.
+    held: Option<Instant>,
+    /// Since when the oldest change waits.
+    waiting_since: Instant,
+    /// It has been said that another version was installed.
+    is_superseded: bool,
 }
 
 impl Projector {
@@ -84,7 +94,17 @@ impl Projector {
             served: "0".to_owned(),
             turns: 0,
             planned: None,
+            oldest: None,
+            held: None,
+            waiting_since: Instant::now(),
+            is_superseded: false,
         }
+    }
+
+    /// Since when the oldest change waits of those that were there at the last pass.
+    #[must_use]
+    pub fn waiting_since(&self) -> Instant {
+        self.waiting_since
     }
 
     /// Takes what has been noted, does what is small, and then a batch of what is not.
@@ -106,6 +126,7 @@ impl Projector {
     ) -> Result<Pass, ProjectorError> {
         let mut pass = Pass::default();
         let outlook = lane::look(connection, self.take.since()).await?;
+        self.note_wait(&outlook);
         if !outlook.has_small {
             self.take.saw_nothing();
             if !outlook.has_bulk {
@@ -134,6 +155,20 @@ impl Projector {
             commit(connection).await?;
         }
         Ok(pass)
+    }
+
+    /// Notes since when the oldest change waits.
+    fn note_wait(&mut self, outlook: &Outlook) {
+        let now = Instant::now();
+        self.oldest = outlook.oldest_note.as_ref().map(|xid| match self.oldest.take() {
+            Some((known, since)) if known == *xid => (known, since),
+            _ => (xid.clone(), now),
+        });
+        self.held = outlook.is_held.then(|| self.held.unwrap_or(now));
+        let waited = outlook.waited.and_then(|waited| Duration::try_from_secs_f64(waited).ok());
+        let pending = waited.and_then(|waited| now.checked_sub(waited));
+        let note = self.oldest.as_ref().map(|(_, since)| *since);
+        self.waiting_since = [note, self.held, pending].into_iter().flatten().min().unwrap_or(now);
     }
 
     /// Takes the notes, and does small work: what waited first.
@@ -241,24 +276,29 @@ impl Projector {
     }
 
     /// Begins a transaction and takes the turn; or ends it again, where another server has it.
-    async fn take_turn(&self, connection: &mut PgConnection) -> Result<bool, ProjectorError> {
+    async fn take_turn(&mut self, connection: &mut PgConnection) -> Result<bool, ProjectorError> {
         const TURN: &str = "begin isolation level read committed;
             select meta.source, meta.started = pg_postmaster_start_time()
             from dashboard.turn, dashboard.meta
             for update of turn skip locked";
         let turn = sqlx::raw_sql(TURN).fetch_optional(&mut *connection).await?;
-        let taken = match turn {
-            None => Ok(false),
+        let is_taken = match turn {
+            None => false,
             Some(turn) if turn.try_get::<Option<&str>, _>(0)? != Some(&self.fingerprint) => {
-                Err(ProjectorError::Superseded)
+                if !std::mem::replace(&mut self.is_superseded, true) {
+                    tracing::warn!(
+                        "another version of the source was installed; a server of that version projects it"
+                    );
+                }
+                false
             }
             // Not before it is known which numbers were given out before the database was started.
-            Some(turn) => Ok(turn.try_get(1)?),
+            Some(turn) => turn.try_get(1)?,
         };
-        if !matches!(taken, Ok(true)) {
+        if !is_taken {
             sqlx::raw_sql("rollback").execute(connection).await?;
         }
-        taken
+        Ok(is_taken)
     }
 
     fn done(&mut self, done: Done, pass: &mut Pass) {

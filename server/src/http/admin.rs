@@ -36,6 +36,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         app.metrics.pool.get_or_create(&PoolLabel { state }).set(count);
     }
+    app.metrics.projection_lag.set(app.push.lag().age().as_secs_f64());
     let tasks = Handle::current().metrics().num_alive_tasks();
     app.metrics.tasks.set(i64::try_from(tasks).unwrap_or(i64::MAX));
     match app.metrics.encode() {
@@ -60,6 +61,11 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
     }
     if !app.authenticator.is_ready() {
         return (StatusCode::SERVICE_UNAVAILABLE, "no keys of the token issuer\n").into_response();
+    }
+    if app.push.lag().is_stale() {
+        let text =
+            format!("changes wait to be projected for {} s\n", app.push.lag().age().as_secs());
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     }
     let check = async {
         let mut connection = app.database.pool.get().await?;

@@ -39,12 +39,14 @@ pub(super) struct Batch {
     pub(super) is_bulk: bool,
     /// The transaction that it came from: those take turns.
     xid: Option<String>,
+    /// How long ago it was first taken down, in seconds; none for what has just been noted.
+    pub(super) waited: Option<f64>,
 }
 
 impl Batch {
     /// What small transactions have just noted.
     pub(super) fn noted(watch: i16, keys: Vec<Option<String>>) -> Self {
-        Self { subject: Subject::Watch(watch), keys, is_bulk: false, xid: None }
+        Self { subject: Subject::Watch(watch), keys, is_bulk: false, xid: None, waited: None }
     }
 
     /// A few rows of a feed.
@@ -54,7 +56,7 @@ impl Batch {
 
     /// Many rows of a feed.
     pub(super) fn bulk(feed: i16, keys: Vec<Option<String>>) -> Self {
-        Self { subject: Subject::Feed(feed), keys, is_bulk: true, xid: None }
+        Self { subject: Subject::Feed(feed), keys, is_bulk: true, xid: None, waited: None }
     }
 
     /// Some of its values.
@@ -107,9 +109,10 @@ impl Batch {
         let wait = error.map(|_| LOCKED.as_secs_f64());
         sqlx::query(
             "insert into dashboard.pending
-                 (watch, feed, keys, is_bulk, xid, is_alone, not_before, error)
+                 (watch, feed, keys, is_bulk, xid, is_alone, not_before, error, since)
              select $1, $2, part.keys, $4, coalesce($5::text::xid8, pg_current_xact_id()), $6,
-                    coalesce(clock_timestamp() + make_interval(secs => $7), '-infinity'), $8
+                    coalesce(clock_timestamp() + make_interval(secs => $7), '-infinity'), $8,
+                    clock_timestamp() - make_interval(secs => coalesce($10, 0))
              from (
                  select array_agg(key order by place) as keys
                  from unnest($3::text[]) with ordinality as kept (key, place)
@@ -127,6 +130,7 @@ impl Batch {
         .bind(wait)
         .bind(error)
         .bind(VALUES_A_ROW)
+        .bind(self.waited)
         .execute(connection)
         .await
         .map(drop)
@@ -134,12 +138,18 @@ impl Batch {
 }
 
 /// What there is to do.
-#[derive(Clone, Copy, Debug, Default, sqlx::FromRow)]
+#[derive(Clone, Debug, Default, sqlx::FromRow)]
 pub(super) struct Outlook {
     /// Notes that the cursor has not seen, or small work.
     pub(super) has_small: bool,
     /// Bulk work, sweeps, or failed rows that may be tried again.
     pub(super) has_bulk: bool,
+    /// The first transaction of those whose notes the cursor has not seen.
+    pub(super) oldest_note: Option<String>,
+    /// How long the oldest small work waits, in seconds, whether or not it may be tried now.
+    pub(super) waited: Option<f64>,
+    /// A feed's query cannot be run.
+    pub(super) is_held: bool,
 }
 
 /// Looks without asking for the turn: most of the time there is nothing to do.
@@ -148,24 +158,32 @@ pub(super) async fn look(
     since: &str,
 ) -> Result<Outlook, sqlx::Error> {
     sqlx::query_as(
-        "select exists (
-                    select from dashboard.outbox where xid >= pg_snapshot_xmax($1::pg_snapshot)
-                )
-             or exists (
-                    select from dashboard.outbox
-                    where xid = any (array(select pg_snapshot_xip($1::pg_snapshot)))
-                )
+        "select note.xid::text as oldest_note,
+                note.xid is not null
              or exists (
                     select from dashboard.pending
                     where not is_bulk and not_before <= clock_timestamp()
                 ) as has_small,
+                (select extract(epoch from clock_timestamp() - min(since))::float8
+                 from dashboard.pending where not is_bulk) as waited,
+                exists (select from dashboard.sweeps where error is not null) as is_held,
                 exists (
                     select from dashboard.pending
                     where is_bulk and not_before <= clock_timestamp()
                 )
              or exists (select from dashboard.sweeps where not_before <= clock_timestamp())
              or exists (select from dashboard.failed where not_before <= clock_timestamp())
-                as has_bulk",
+                as has_bulk
+         from (
+             select coalesce(
+                 (select xid from dashboard.outbox
+                  where xid = any (array(select pg_snapshot_xip($1::pg_snapshot)))
+                  order by xid limit 1),
+                 (select xid from dashboard.outbox
+                  where xid >= pg_snapshot_xmax($1::pg_snapshot)
+                  order by xid limit 1)
+             ) as xid
+         ) as note",
     )
     .bind(since)
     .fetch_one(connection)
@@ -259,7 +277,8 @@ pub(super) async fn next_small(connection: &mut PgConnection) -> Result<Vec<Batc
          )
          delete from dashboard.pending
          where id = any (array(select id from chosen))
-         returning id, watch, feed, keys, is_bulk, xid::text as xid",
+         returning id, watch, feed, keys, is_bulk, xid::text as xid,
+                   extract(epoch from clock_timestamp() - since)::float8 as waited",
     )
     .bind(SMALL_VALUES)
     .fetch_all(connection)
@@ -275,13 +294,15 @@ pub(super) async fn next_bulk(
     fitting: impl Fn(Subject) -> usize,
 ) -> Result<Option<(String, Batch)>, sqlx::Error> {
     let row = sqlx::query(
-        "(select id, watch, feed, keys, is_bulk, xid::text as xid, 1 as choice
+        "(select id, watch, feed, keys, is_bulk, xid::text as xid, 1 as choice,
+                 extract(epoch from clock_timestamp() - since)::float8 as waited
           from dashboard.pending
           where is_bulk and not_before <= clock_timestamp() and xid > $1::text::xid8
           order by xid, id
           limit 1)
          union all
-         (select id, watch, feed, keys, is_bulk, xid::text, 2
+         (select id, watch, feed, keys, is_bulk, xid::text, 2,
+                 extract(epoch from clock_timestamp() - since)::float8
           from dashboard.pending
           where is_bulk and not_before <= clock_timestamp()
           order by xid, id
@@ -319,6 +340,7 @@ fn read(row: &PgRow) -> Result<Batch, sqlx::Error> {
         keys: row.try_get("keys")?,
         is_bulk: row.try_get("is_bulk")?,
         xid: row.try_get("xid")?,
+        waited: row.try_get("waited")?,
     })
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Pass, Projector, ProjectorError};
+use super::{Lag, Pass, Projector, ProjectorError};
 use crate::database::{Pool, session};
 use crate::metrics::{Metrics, ResultLabel};
 use crate::push::supervise::Progress;
@@ -33,6 +33,8 @@ pub(crate) struct Task {
     pub(crate) interval: Duration,
     /// Told when changes have been written.
     pub(crate) projected: Arc<Notify>,
+    /// Told how far it is.
+    pub(crate) lag: Arc<Lag>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -86,6 +88,7 @@ impl Task {
                 Ok(pass) => pass,
                 Err(error) => return error.into(),
             };
+            self.lag.caught_up(projector.waiting_since());
             if pass.users > 0 {
                 self.projected.notify_one();
             }

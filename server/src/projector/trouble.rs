@@ -6,9 +6,6 @@ pub enum ProjectorError {
     /// The connection is of no use any more, or the database refuses to be written to.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
-    /// Another version of the source was installed meanwhile.
-    #[error("another version of the source was installed; a server of that version projects it")]
-    Superseded,
     /// A feed's query yields a row twice.
     #[error("the query of {feed} yields the key {key} more than once")]
     Twice {
@@ -34,7 +31,6 @@ impl ProjectorError {
     /// Whether the work is to blame, rather than the connection or the database.
     pub(super) fn is_the_works(&self) -> bool {
         match self {
-            Self::Superseded => false,
             Self::Twice { .. } => true,
             Self::Database(sqlx::Error::Database(error)) => {
                 // A session that is ended, a full disk, a database that may not be written to.

@@ -33,6 +33,8 @@ pub(super) struct Work<'a> {
     /// The keys to look at, by the place of their feed.
     keys: BTreeMap<usize, BTreeSet<String>>,
     seen: BTreeMap<String, Seen>,
+    /// How long the oldest of the batches has waited; what is kept has waited as long.
+    waited: Option<f64>,
     /// A row that failed before, and is tried again: its feed and key.
     retried: Option<(i16, String)>,
     has_failed: bool,
@@ -70,6 +72,7 @@ impl<'a> Work<'a> {
             started: Instant::now(),
             keys: BTreeMap::new(),
             seen: BTreeMap::new(),
+            waited: None,
             retried: None,
             has_failed: false,
         }
@@ -78,6 +81,7 @@ impl<'a> Work<'a> {
     /// Does what there is time for, and keeps the rest.
     pub(super) async fn run(mut self, batches: &[Batch]) -> Result<Done, ProjectorError> {
         let is_bulk = batches.iter().any(|batch| batch.is_bulk);
+        self.waited = batches.iter().filter_map(|batch| batch.waited).reduce(f64::max);
         for (place, batch) in batches.iter().enumerate() {
             if place > 0 && self.is_late() {
                 batch.keep(self.connection).await?;

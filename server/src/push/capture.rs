@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::database::Pool;
 use crate::database::session::{self, Purpose};
 use crate::metrics::{Metrics, ResultLabel};
+use crate::projector::Lag;
 use crate::push::cursor::Cursor;
 use crate::push::query::{self, QueryError};
 use crate::push::room::Rooms;
@@ -44,8 +45,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) enum Signal {
     /// These users have changes after the cursor.
     Changes { since: Cursor, users: Vec<Changed> },
-    /// The change log cannot be followed, and has not been for longer than anyone should be left
-    /// in the belief that it is. Followed by a gap.
+    /// The changes cannot be followed, or are not projected, and have not been for longer than anyone
+    /// should be left in the belief that they are. Followed by a gap.
     Lost,
     /// Changes may have been missed; from this position on none are.
     Gap(Position),
@@ -107,6 +108,8 @@ pub(crate) struct Capture {
     pub(crate) interval: Duration,
     /// Told when this server has just written changes: no need to wait.
     pub(crate) projected: Arc<Notify>,
+    /// How far the projector is, on this server or another.
+    pub(crate) lag: Arc<Lag>,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) signals: mpsc::Sender<Signal>,
@@ -209,6 +212,7 @@ impl Capture {
         position: &mut Position,
         progress: &Progress,
     ) -> CaptureError {
+        let mut is_stale = false;
         loop {
             progress.made();
             if self.rooms.is_empty() {
@@ -222,7 +226,24 @@ impl Capture {
                 Ok(Err(error)) => return error,
                 Err(_) => return CaptureError::Timeout,
             }
+            if self.lag.is_stale() != is_stale {
+                is_stale = !is_stale;
+                self.tell(is_stale, position).await;
+            }
         }
+    }
+
+    /// Says that changes wait for too long to be projected, or that they no longer do.
+    async fn tell(&self, is_stale: bool, position: &Position) {
+        let signal = if is_stale {
+            let waited_s = self.lag.age().as_secs();
+            tracing::error!(waited_s, "changes are not projected; telling the sockets");
+            Signal::Lost
+        } else {
+            tracing::info!("changes are projected again");
+            Signal::Gap(position.clone())
+        };
+        self.signals.send(signal).await.ok();
     }
 
     async fn poll(

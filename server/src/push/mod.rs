@@ -48,7 +48,7 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::gate::{Gate, Slot};
 use crate::metrics::Metrics;
-use crate::projector;
+use crate::projector::{self, Lag};
 use crate::push::capture::{Capture, CaptureError, Position, Signal};
 use crate::push::coalesce::{Coalescer, Pace};
 use crate::push::connection::Connection;
@@ -78,6 +78,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) struct Push {
     rooms: Arc<Rooms>,
     door: Arc<Door>,
+    lag: Arc<Lag>,
     pace: drain::Pace,
     stop: CancellationToken,
     tasks: Supervisor,
@@ -95,18 +96,20 @@ impl Push {
     ) -> Result<Self, CaptureError> {
         let rooms = Arc::new(Rooms::new(Arc::clone(&metrics)));
         let (signals, receiver) = mpsc::channel(SIGNALS);
-        let projected = Arc::new(Notify::new());
+        let (projected, lag) = (Arc::new(Notify::new()), Arc::new(Lag::new()));
         let projector = projector::Task {
             pool: database.pool.clone(),
             source: database.source.clone(),
             interval: config.poll_interval(),
             projected: Arc::clone(&projected),
+            lag: Arc::clone(&lag),
             metrics: Arc::clone(&metrics),
         };
         let capture = Capture {
             pool: database.pool.clone(),
             interval: config.poll_interval(),
             projected,
+            lag: Arc::clone(&lag),
             rooms: Arc::clone(&rooms),
             metrics: Arc::clone(&metrics),
             signals,
@@ -130,6 +133,7 @@ impl Push {
         let push = Self {
             rooms,
             door,
+            lag,
             pace: drain::Pace {
                 window: Duration::from_millis(config.drain_window_ms),
                 reconnect_after: Duration::from_millis(config.reconnect_after_ms.into()),
@@ -144,6 +148,11 @@ impl Push {
     /// Who is connected.
     pub(crate) fn rooms(&self) -> &Rooms {
         &self.rooms
+    }
+
+    /// How far behind the projector is.
+    pub(crate) fn lag(&self) -> &Lag {
+        &self.lag
     }
 
     /// Returns once the push side has broken in a way that only a new process mends.

@@ -269,6 +269,55 @@ async fn after_a_start_of_the_database_no_number_is_given_out_again() {
     .await;
 }
 
+async fn readiness(server: &TestServer) -> (u16, String) {
+    let answer = reqwest::get(format!("{}/readyz", server.admin)).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+/// The application's migration goes through, its writes go on, and no dashboard is called current meanwhile.
+#[tokio::test]
+async fn a_source_that_cannot_be_read_is_told_and_heals_by_itself() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let mut ada = server.connect("ada").await;
+        db.run(WISH).await;
+        ada.events(&["summaryUpdated"]).await;
+        db.run("alter table collection.wishlist_items rename column user_id to owner").await;
+        db.run("insert into collection.wishlist_items (owner, title) values ('ada', 'x')").await;
+        assert_eq!(ada.event().await["payload"]["code"], "SNAPSHOT_UNAVAILABLE");
+        let (status, text) = readiness(&server).await;
+        assert!(status == 503 && text.contains("changes wait to be projected for"), "{text}");
+        // Others' dashboards can be seen, as they were.
+        assert_eq!(server.snapshot("ada").await.0["summary"]["totalWishlistItems"], 1);
+        db.run("alter table collection.wishlist_items rename column owner to user_id").await;
+        loop {
+            let event = ada.event().await;
+            if event["payload"]["totalWishlistItems"] == 2 {
+                break;
+            }
+            assert_eq!(event["payload"]["code"], "SNAPSHOT_UNAVAILABLE", "{event}");
+        }
+        while readiness(&server).await.0 != 200 {}
+    })
+    .await;
+}
+
+/// Another server has the turn, and makes no progress.
+#[tokio::test]
+async fn a_turn_that_does_not_end_is_told() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let mut ada = server.connect("ada").await;
+        let mut rival = db.connection().await;
+        rival.execute(sqlx::raw_sql("begin; select from dashboard.turn for update")).await.unwrap();
+        db.run(WISH).await;
+        assert_eq!(ada.event().await["payload"]["code"], "SNAPSHOT_UNAVAILABLE");
+        assert_eq!(readiness(&server).await.0, 503);
+        rival.execute("rollback").await.unwrap();
+        while ada.event().await["payload"]["totalWishlistItems"] != 1 {}
+        while readiness(&server).await.0 != 200 {}
+    })
+    .await;
+}
+
 /// No server was there that could know whether the database still has all that clients have seen.
 #[tokio::test]
 async fn after_a_start_of_database_and_servers_clients_start_over() {
