@@ -122,7 +122,7 @@ impl Host {
             connection.execute(*statement).await.with_context(|| (*statement).to_owned())?;
         }
         println!("projecting them for the first time");
-        source::install(&mut connection, &host_source()?).await?;
+        source::install(&mut connection, &host_source()?, &mut |_| {}).await?;
         let working = self.project().await?;
         self.settled().await?;
         working.stop().await?;

@@ -2,9 +2,11 @@
 
 create table dashboard.meta (
     only_row boolean primary key default true check (only_row),
-    -- Fingerprints of what made this schema, and of the source that was installed last, with its triggers.
-    -- None while it has not been installed to the end.
+    -- The fingerprint of what made this schema.
     schema text not null,
+    -- The source's name, and its fingerprint with that of its triggers: none while it has not been installed to
+    -- the end.
+    name text not null,
     source text,
     -- Every row of the application's has been looked at once. Until then a dashboard would show too little.
     is_complete boolean not null default false,

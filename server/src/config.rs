@@ -38,6 +38,12 @@ pub struct Config {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, help_heading = DATABASE)]
     pub database_url: Option<Secret>,
 
+    /// What dashboards come from: "standalone" (tables of its own in the schema "collection"),
+    /// "moc-instructions", or the folder of a source of your own. Without it, standalone, unless the
+    /// database holds another application's tables.
+    #[arg(long, env = "DASHBOARD_SOURCE", help_heading = DATABASE)]
+    pub source: Option<String>,
+
     /// Where a private PostgreSQL keeps its data. Survives restarts; delete it to start anew.
     #[arg(long, env = "DASHBOARD_DATA_DIR", default_value = ".data", help_heading = DATABASE)]
     pub data_dir: PathBuf,

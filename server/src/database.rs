@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
-use crate::source::Source;
+use crate::source::{Choice, Source};
 
 pub use self::pool::{Lease, Pool};
 use self::private::Private;
@@ -39,11 +39,6 @@ pub struct Database {
     private: Option<Private>,
 }
 
-/// What dashboards come from.
-pub(crate) fn source() -> Source {
-    Source::built_in("standalone").expect("comes with the server")
-}
-
 impl Database {
     /// Connects to the configured database or starts a private one, and installs the source there.
     ///
@@ -55,9 +50,9 @@ impl Database {
             None => private::start(config).await.map(|(url, cluster)| (url, Some(cluster)))?,
         };
         let options = schema::options(&url)?;
-        let source = source();
+        let choice = Choice::of(config.source.as_deref())?;
         let wait = Duration::from_secs(config.database_wait_s);
-        schema::install(&options, &source, wait).await?;
+        schema::prepare(&options, &choice, wait).await?;
         let pool = Pool::new(options, config.database_connections);
         let private = cluster.map(|cluster| Private::guard(cluster, pool.clone()));
         let turns = config.database_connections.saturating_sub(config.refresh_concurrency).max(1);
@@ -65,7 +60,7 @@ impl Database {
         // Clients that have waited for this server to start come at once, and should not have to wait
         // for connections as well. Where there are none to be had now, there may be later.
         join_all((0..turns.min(WARM)).map(|_| pool.get())).await;
-        Ok(Self { pool, source, turns: Semaphore::new(turns), private })
+        Ok(Self { pool, source: choice.source, turns: Semaphore::new(turns), private })
     }
 
     /// Waits for a snapshot's turn to use the pool. Snapshots take the connections that refreshes

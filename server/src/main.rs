@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use dashboard_server::check::check;
+use dashboard_server::source::commands::{self, CommandError};
 use dashboard_server::telemetry::logs;
-use dashboard_server::{Config, Environment, LogFormat, Server};
+use dashboard_server::{Config, Environment, LogFormat, Secret, Server};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -38,6 +39,51 @@ enum Command {
     /// Looks at settings, database, keys, files and addresses, says what to mend, and changes
     /// nothing. Takes the same settings as a start.
     Check(Check),
+    /// What dashboards come from: the tables of an application, and how they are read.
+    #[command(subcommand)]
+    Source(SourceCommand),
+}
+
+#[derive(Subcommand)]
+enum SourceCommand {
+    /// The sources that come with this program.
+    List,
+    /// The files of a source, to read or to begin one of your own with.
+    Show {
+        /// A source that comes with this program, or a folder.
+        name: String,
+    },
+    /// Looks whether the source fits the database, and whether it hears of changes. Changes nothing.
+    Check(Place),
+    /// Puts triggers onto the source's tables, and makes the schema "dashboard".
+    Install {
+        #[command(flatten)]
+        place: Place,
+        /// Prints the SQL instead.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Has all rows looked at again by a running server, and waits until it has.
+    Reconcile(Place),
+    /// Takes all triggers off, and the schema "dashboard" away. The application's tables stay.
+    Uninstall {
+        #[command(flatten)]
+        place: Place,
+        /// Prints the SQL instead.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Where, and which.
+#[derive(Args)]
+struct Place {
+    /// The database of the application, as postgres://user:password@host:port/name.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<Secret>,
+    /// A source that comes with this program, or the folder of another; standalone without it.
+    #[arg(long, env = "DASHBOARD_SOURCE")]
+    source: Option<String>,
 }
 
 #[derive(Args)]
@@ -55,6 +101,7 @@ fn main() -> ExitCode {
         Cli { command: Some(Command::Check(Check { config })), .. } => {
             run_check(*config, &environment)
         }
+        Cli { command: Some(Command::Source(command)), .. } => run_source(command),
         Cli { command: None, config } => serve(config.without_blanks(), &environment),
     }
 }
@@ -127,6 +174,40 @@ fn run_check(config: Config, environment: &Environment) -> ExitCode {
     let width = width.map(|(width, _)| usize::from(width.0));
     let shown = write!(anstream::stdout(), "{}", report.render(width));
     if report.is_fit() && shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run_source(command: SourceCommand) -> ExitCode {
+    let done = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(source_command(command)),
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dashboard-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn source_command(command: SourceCommand) -> Result<(), CommandError> {
+    let mut out = std::io::stdout();
+    let at = |place: Place| {
+        let url = place.database_url.as_ref().map(Secret::expose);
+        commands::Place::new(url, place.source.as_deref())
+    };
+    match command {
+        SourceCommand::List => commands::list(&mut out),
+        SourceCommand::Show { name } => commands::show(&name, &mut out),
+        SourceCommand::Check(place) => commands::run_check(&at(place)?, &mut out).await,
+        SourceCommand::Install { place, dry_run } => {
+            commands::run_install(&at(place)?, dry_run, &mut out).await
+        }
+        SourceCommand::Reconcile(place) => commands::run_reconcile(&at(place)?, &mut out).await,
+        SourceCommand::Uninstall { place, dry_run } => {
+            commands::run_uninstall(&at(place)?, dry_run, &mut out).await
+        }
+    }
 }
 
 async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {

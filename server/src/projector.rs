@@ -75,6 +75,8 @@ pub struct Projector {
     oldest: Option<(String, Instant)>,
     /// Since when a feed's query cannot be run.
     held: Option<Instant>,
+    /// It has been said which one.
+    is_held_told: bool,
     /// Since when the oldest change waits.
     waiting_since: Instant,
     /// It has been said that another version was installed.
@@ -96,6 +98,7 @@ impl Projector {
             planned: None,
             oldest: None,
             held: None,
+            is_held_told: false,
             waiting_since: Instant::now(),
             is_superseded: false,
         }
@@ -127,6 +130,7 @@ impl Projector {
         let mut pass = Pass::default();
         let outlook = lane::look(connection, self.take.since()).await?;
         self.note_wait(&outlook);
+        self.tell_held(connection).await?;
         if !outlook.has_small {
             self.take.saw_nothing();
             if !outlook.has_bulk {
@@ -169,6 +173,27 @@ impl Projector {
         let pending = waited.and_then(|waited| now.checked_sub(waited));
         let note = self.oldest.as_ref().map(|(_, since)| *since);
         self.waiting_since = [note, self.held, pending].into_iter().flatten().min().unwrap_or(now);
+    }
+
+    /// Says once which queries cannot be run, and when all can again.
+    async fn tell_held(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        const HELD: &str = "
+            select f.name, s.error from dashboard.sweeps as s
+            join dashboard.feeds as f on f.number = s.feed
+            where s.error is not null";
+        if self.held.is_some() == self.is_held_told {
+            return Ok(());
+        }
+        self.is_held_told = self.held.is_some();
+        if self.held.is_none() {
+            tracing::info!("all queries of the source can be run again");
+            return Ok(());
+        }
+        let held: Vec<(String, String)> = sqlx::query_as(HELD).fetch_all(connection).await?;
+        for (feed, error) in held {
+            tracing::error!(feed, error, "a query of the source cannot be run; trying again");
+        }
+        Ok(())
     }
 
     /// Takes the notes, and does small work: what waited first.
@@ -262,7 +287,6 @@ impl Projector {
                 Ok(Some(self.work(connection).run(&[page]).await?))
             }
             Err(error) if error.is_the_works() => {
-                tracing::warn!(%error, feed = feed.name, "a feed's rows cannot be gone through");
                 sqlx::raw_sql("rollback to savepoint page").execute(&mut *connection).await?;
                 sweep.put_off(connection, &error.to_string()).await?;
                 Ok(Some(Done { has_failed: true, ..Done::default() }))

@@ -10,6 +10,7 @@
 //! a feed's rows.
 
 mod check;
+pub mod commands;
 mod install;
 mod manifest;
 mod triggers;
@@ -19,10 +20,12 @@ use std::path::Path;
 
 pub use self::check::{Finding, check, check_installed};
 pub use self::install::{InstallError, Installed, install, load, make_collection, uninstall};
-pub(crate) use self::install::{State, state};
+pub(crate) use self::install::{State, holds_other_tables, state};
 pub use self::manifest::SourceError;
 pub(crate) use self::triggers::KEY_TYPES;
 
+/// The source whose tables are made by the server.
+const STANDALONE: &str = "standalone";
 /// How many values of a row may be noted together.
 pub(crate) const MAX_KEY_COLUMNS: usize = 8;
 
@@ -72,6 +75,15 @@ pub struct Source {
     pub name: String,
     /// Its feeds: facts first, else in the order of their names.
     pub feeds: Vec<Feed>,
+}
+
+/// The source of a server, as it was configured.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// The source.
+    pub source: Source,
+    /// It was named, and not taken because none was.
+    pub is_asked: bool,
 }
 
 /// A query of a source.
@@ -140,6 +152,17 @@ impl Kind {
     }
 }
 
+impl Choice {
+    /// What a setting says; standalone without one.
+    ///
+    /// # Errors
+    /// See [`Source::chosen`].
+    pub fn of(setting: Option<&str>) -> Result<Self, SourceError> {
+        let source = Source::chosen(setting.unwrap_or(STANDALONE))?;
+        Ok(Self { source, is_asked: setting.is_some() })
+    }
+}
+
 impl Source {
     /// A source that comes with the server.
     ///
@@ -155,6 +178,18 @@ impl Source {
         let manifest = file("source.toml").unwrap_or_default();
         let source = Self::read(&manifest, |name| Ok(file(&format!("{name}.sql"))));
         Some(source.expect("a built-in source can be read"))
+    }
+
+    /// The source that a setting names: one that comes with the server, or a folder.
+    ///
+    /// # Errors
+    /// [`SourceError::Unknown`], and those of [`Source::open`].
+    pub fn chosen(setting: &str) -> Result<Self, SourceError> {
+        match Self::built_in(setting) {
+            Some(source) => Ok(source),
+            None if Path::new(setting).is_dir() => Self::open(Path::new(setting)),
+            None => Err(SourceError::Unknown(setting.to_owned())),
+        }
     }
 
     /// The names of those.
@@ -188,6 +223,12 @@ impl Source {
         query: impl Fn(&str) -> Result<Option<String>, SourceError>,
     ) -> Result<Self, SourceError> {
         manifest::read(manifest, query)
+    }
+
+    /// Whether its tables are the server's to make.
+    #[must_use]
+    pub fn is_standalone(&self) -> bool {
+        self.name == STANDALONE
     }
 
     /// What triggers have to note, each once.

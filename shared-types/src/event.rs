@@ -120,7 +120,8 @@ pub struct ErrorEvent {
 pub enum ErrorEventCode {
     /// The session's token ran out; the server disconnects. Connect again with a fresh token.
     TokenExpired,
-    /// The server cannot read the database now: what is shown may be stale. Fetch a snapshot.
+    /// The server cannot read the database now, or changes wait for too long to be projected: what is
+    /// shown may be stale. Fetch a snapshot.
     SnapshotUnavailable,
     /// The server is about to stop; come back after `reconnectAfterMs`.
     ServerDraining,

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::database::session::Purpose;
 use crate::database::{self, DatabaseError, Trouble, schema};
 use crate::secret::Secret;
-use crate::source::{self, Finding, Source, State};
+use crate::source::{self, Choice, Finding, Source, State};
 
 /// All of it; a database that is slower than this is as good as away.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -55,7 +55,7 @@ async fn look(url: &Secret, config: &Config, report: &mut Report) -> Result<(), 
     let facts = facts(&mut connection, &database::address(&options), report).await;
     let facts = facts.map_err(|error| fail(error.into()))?;
     connections(&facts, config, report);
-    let looked = look_at_schema(&facts, &mut connection, report).await;
+    let looked = look_at_schema(&facts, config, &mut connection, report).await;
     if let Err(trouble) = looked {
         report.fail("schema", fail(trouble));
     }
@@ -127,6 +127,7 @@ fn connections(facts: &Facts, config: &Config, report: &mut Report) {
 
 async fn look_at_schema(
     facts: &Facts,
+    config: &Config,
     connection: &mut PgConnection,
     report: &mut Report,
 ) -> Result<(), Trouble> {
@@ -143,37 +144,43 @@ async fn look_at_schema(
         }
         report.ok("rights", "this role may use the schema \"dashboard\" and all that is in it");
     }
-    let source = database::source();
-    let name = &source.name;
-    match source::state(connection, &source).await? {
-        State::Foreign => return Err(Trouble::Foreign),
-        State::Absent | State::Outdated | State::Disarmed if facts.read_only => {
-            return Err(Trouble::ReadOnly);
+    let choice = match Choice::of(config.source.as_deref()) {
+        Ok(choice) => choice,
+        Err(error) => {
+            report.fail("source", error);
+            return Ok(());
         }
-        State::Absent if !facts.may_create => {
+    };
+    let (source, name) = (&choice.source, &choice.source.name);
+    let is_needed = schema::needs_installation(connection, &choice).await?;
+    let state = source::state(connection, source).await?;
+    if is_needed && facts.read_only {
+        return Err(Trouble::ReadOnly);
+    }
+    if is_needed && state == State::Absent {
+        if !facts.may_create {
             return Err(Trouble::Denied(
                 "the schema is not there, and this role may not make it".into(),
             ));
         }
-        State::Absent => report.ok(
+        report.ok(
             "schema",
             format!(
-                "a start would make the schemas \"dashboard\" and \"collection\", and install the \
-                 source \"{name}\""
+                "a start would make the schemas \"dashboard\" and \"collection\", and install the source \
+                 \"{name}\""
             ),
-        ),
+        );
+        return Ok(());
+    }
+    match state {
         State::Outdated => {
             report.ok("schema", format!("a start would install this version of \"{name}\""));
+            return Ok(());
         }
-        State::Disarmed => {
-            report_source(connection, &source, report).await?;
-        }
-        State::Current => {
-            report.ok("schema", format!("the source \"{name}\" is installed"));
-            report_source(connection, &source, report).await?;
-        }
+        State::Disarmed => {}
+        _ => report.ok("schema", format!("the source \"{name}\" is installed")),
     }
-    Ok(())
+    report_source(connection, source, report).await
 }
 
 /// Whether an installed source can be read, and hears of changes.

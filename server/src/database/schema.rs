@@ -1,4 +1,4 @@
-//! Installs the source, or finds that it is installed.
+//! Sees to it that the source is installed.
 //!
 //! What is there already is looked at before anything is asked for: a database that may only be
 //! read, or a role that may not make a schema, is good enough for a server whose schema is there.
@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::database::session::{self, Purpose};
 use crate::database::trouble::{DatabaseError, Trouble};
-use crate::source::{self, Source, State};
+use crate::source::{self, Choice, State};
 
 /// The first that replaces triggers in one step.
 const OLDEST_VERSION: i32 = 14;
@@ -29,17 +29,18 @@ pub(crate) fn options(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     Ok(options.application_name("dashboard-server"))
 }
 
-/// Waits for the database, and installs the source unless it is installed.
-pub(super) async fn install(
+/// Waits for the database, and sees to it that the source is installed there. Standalone is, where it is
+/// missing; for tables of another application that is a decision, and a command.
+pub(super) async fn prepare(
     options: &PgConnectOptions,
-    source: &Source,
+    choice: &Choice,
     wait: Duration,
 ) -> Result<(), DatabaseError> {
     let fail = |trouble| DatabaseError::of(options, trouble);
     let start = Instant::now();
     loop {
         let connection = connect(options, Purpose::Install, wait).await?;
-        match bring_up(options, connection, source).await {
+        match bring_up(options, connection, choice).await {
             // A step holds up later users of a table while it waits for earlier ones: it gives way,
             // and is tried again.
             Err(trouble @ Trouble::Locked(_)) if start.elapsed() < wait => {
@@ -55,38 +56,61 @@ pub(super) async fn install(
 async fn bring_up(
     options: &PgConnectOptions,
     mut connection: PgConnection,
-    source: &Source,
+    choice: &Choice,
 ) -> Result<(), Trouble> {
     let looked = async {
         check_server(&mut connection).await?;
-        Ok::<_, Trouble>(source::state(&mut connection, source).await?)
+        needs_installation(&mut connection, choice).await
     };
     let looked = timeout(LOOK_TIMEOUT, looked).await;
-    let state = looked.unwrap_or_else(|_| Err(session::silence(LOOK_TIMEOUT).into()))?;
-    if state == State::Current {
+    if !looked.unwrap_or_else(|_| Err(session::silence(LOOK_TIMEOUT).into()))? {
         return Ok(());
     }
     let own = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut connection).await?;
     let session = AtomicI32::new(own);
-    let installing = install_alone(&mut connection, source);
+    let installing = install_alone(&mut connection, choice);
     session::while_at_work(options, &session, installing).await??;
     connection.close().await.ok();
     Ok(())
 }
 
+/// Whether a start has to install the source; or why it would refuse.
+pub(crate) async fn needs_installation(
+    connection: &mut PgConnection,
+    choice: &Choice,
+) -> Result<bool, Trouble> {
+    let source = &choice.source;
+    match source::state(connection, source).await? {
+        State::Foreign => Err(Trouble::Foreign),
+        State::Other => Err(Trouble::OtherSource(source.name.clone())),
+        State::Current => Ok(false),
+        State::Absent if !choice.is_asked && source::holds_other_tables(connection).await? => {
+            Err(Trouble::NoSource)
+        }
+        State::Absent | State::Outdated | State::Disarmed if source.is_standalone() => Ok(true),
+        State::Absent | State::Outdated => Err(Trouble::NotInstalled(source.name.clone())),
+        State::Disarmed => {
+            tracing::error!(
+                source = source.name,
+                "triggers are missing or switched off, so changes are missed; see dashboard-server check"
+            );
+            Ok(false)
+        }
+    }
+}
+
 /// Installs while no other node does.
-async fn install_alone(connection: &mut PgConnection, source: &Source) -> Result<(), Trouble> {
+async fn install_alone(connection: &mut PgConnection, choice: &Choice) -> Result<(), Trouble> {
     // Ends with the session.
     sqlx::query("select pg_advisory_lock($1)").bind(INSTALL_LOCK).execute(&mut *connection).await?;
-    match source::state(connection, source).await? {
-        State::Foreign => return Err(Trouble::Foreign),
-        // Another node was quicker.
-        State::Current => return Ok(()),
-        State::Absent | State::Outdated | State::Disarmed => {}
+    // Another node may have been quicker.
+    if needs_installation(connection, choice).await? {
+        let source = &choice.source;
+        source::make_collection(connection).await?;
+        let mut tell = |step: String| tracing::debug!(step, "installing");
+        source::install(connection, source, &mut tell).await?;
+        tracing::info!(source = source.name, "source installed");
     }
-    source::make_collection(connection).await?;
-    source::install(connection, source).await?;
-    tracing::info!(source = source.name, "source installed");
     Ok(())
 }
 

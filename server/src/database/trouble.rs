@@ -4,7 +4,7 @@ use std::io;
 
 use sqlx::postgres::PgConnectOptions;
 
-use crate::source::InstallError;
+use crate::source::{InstallError, SourceError};
 
 /// Why there is no database.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +12,9 @@ pub enum DatabaseError {
     /// The address cannot be read. Not shown: it may hold a password.
     #[error("DATABASE_URL is not an address such as postgres://user:password@host:5432/name")]
     Url,
+    /// The source cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The private cluster cannot be started.
     #[error(
         "no DATABASE_URL is set, and a private PostgreSQL cannot be started: {0}; set DATABASE_URL \
@@ -101,6 +104,25 @@ pub enum Trouble {
          start again"
     )]
     Foreign,
+    /// A source has to be chosen.
+    #[error(
+        "holds tables of another application, and DASHBOARD_SOURCE does not say what dashboards come \
+         from: set it to \"moc-instructions\" or to the folder of a source of your own (docs/adoption.md), \
+         or to \"standalone\" to have a collection made beside those tables; nothing was changed"
+    )]
+    NoSource,
+    /// It is not installed, and a start does not do that.
+    #[error(
+        "does not have the source \"{0}\" installed, or not this version of it; see what it would do and \
+         do it: dashboard-server source install --dry-run, dashboard-server source install"
+    )]
+    NotInstalled(String),
+    /// Another one is installed.
+    #[error(
+        "has another source installed than \"{0}\": correct DASHBOARD_SOURCE, or remove that source \
+         first (dashboard-server source uninstall)"
+    )]
+    OtherSource(String),
     /// The source does not fit the database.
     #[error("cannot be read: {0}")]
     Source(InstallError),
@@ -188,6 +210,7 @@ impl From<InstallError> for Trouble {
         match error {
             InstallError::Database(error) => error.into(),
             InstallError::Locked(table) => Self::Locked(table),
+            InstallError::Foreign => Self::Foreign,
             error => Self::Source(error),
         }
     }

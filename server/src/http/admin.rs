@@ -62,17 +62,17 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
     if !app.authenticator.is_ready() {
         return (StatusCode::SERVICE_UNAVAILABLE, "no keys of the token issuer\n").into_response();
     }
-    if app.push.lag().is_stale() {
-        let text =
-            format!("changes wait to be projected for {} s\n", app.push.lag().age().as_secs());
-        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
-    }
     let check = async {
         let mut connection = app.database.pool.get().await?;
         let is_ready = "select is_ready from dashboard.current_epoch";
         sqlx::query_scalar(is_ready).fetch_one(&mut *connection).await
     };
     let trouble = match timeout(READY_TIMEOUT, check).await {
+        Ok(Ok(true)) if app.push.lag().is_stale() => {
+            let waited_s = app.push.lag().age().as_secs();
+            let text = format!("changes wait to be projected for {waited_s} s\n");
+            return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+        }
         Ok(Ok(true)) => return "ready\n".into_response(),
         Ok(Ok(false)) => "the application's tables are still being read for the first time\n",
         Ok(Err(_)) | Err(_) => "the database does not answer\n",

@@ -212,6 +212,8 @@ impl Capture {
         position: &mut Position,
         progress: &Progress,
     ) -> CaptureError {
+        // What the projector could not do while the database was away does not count.
+        self.lag.caught_up(Instant::now());
         let mut is_stale = false;
         loop {
             progress.made();
@@ -222,7 +224,11 @@ impl Capture {
                 timeout(self.interval, self.projected.notified()).await.ok();
             }
             match timeout(POLL_TIMEOUT, self.poll(connection, position)).await {
-                Ok(Ok(next)) => *position = next,
+                Ok(Ok((next, is_gap))) => {
+                    *position = next;
+                    // After a gap everyone is told again.
+                    is_stale = is_stale && !is_gap;
+                }
                 Ok(Err(error)) => return error,
                 Err(_) => return CaptureError::Timeout,
             }
@@ -246,14 +252,16 @@ impl Capture {
         self.signals.send(signal).await.ok();
     }
 
+    /// Tells of what came after a position. Where it is now, and whether something may have been missed.
     async fn poll(
         &self,
         connection: &mut PgConnection,
         at: &Position,
-    ) -> Result<Position, CaptureError> {
+    ) -> Result<(Position, bool), CaptureError> {
         let (next, news) = self.look(connection, at).await?;
         self.count("ok");
         self.metrics.looked();
+        let is_gap = !matches!(news, News::Changes(_));
         match news {
             News::Behind | News::Lost | News::Other => {
                 tracing::warn!("fell behind the changes");
@@ -266,7 +274,7 @@ impl Capture {
                 self.signals.send(Signal::Changes { since: at.cursor, users }).await.ok();
             }
         }
-        Ok(next)
+        Ok((next, is_gap))
     }
 
     /// Looks what came after a position; where that cannot be said, where the changes end now.

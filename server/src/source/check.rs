@@ -1,10 +1,12 @@
 //! Looks at a database for what would keep a source from being read, and says what to do about each.
 
+use std::collections::HashMap;
+
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Row};
 
-use super::install::{Installed, parts};
+use super::install::{Installed, State, parts, state};
 use super::triggers;
 use super::{Feed, InstallError, Origin, Source, Watch, identifier};
 use crate::projector::{columns, oddities};
@@ -45,8 +47,10 @@ pub async fn check(
     source: &Source,
 ) -> Result<Vec<Finding>, sqlx::Error> {
     let mut findings = Vec::new();
+    // Only who installs needs more than to read.
+    let is_installed = matches!(state(connection, source).await?, State::Current | State::Disarmed);
     for watch in source.watches() {
-        check_watch(connection, source, watch, &mut findings).await?;
+        check_watch(connection, source, watch, is_installed, &mut findings).await?;
     }
     // A query cannot be run without its tables; one reason is enough.
     if findings.iter().any(|finding| finding.is_fatal) {
@@ -98,13 +102,15 @@ async fn check_watch(
     connection: &mut PgConnection,
     source: &Source,
     watch: &Watch,
+    is_installed: bool,
     findings: &mut Vec<Finding>,
 ) -> Result<(), sqlx::Error> {
     let table = &watch.table;
     let row = sqlx::query(
         "select c.relkind::text as kind,
                 has_table_privilege(c.oid, 'select') as may_read,
-                has_table_privilege(c.oid, 'trigger') as may_listen,
+                pg_has_role(c.relowner, 'usage') as owns,
+                quote_ident(pg_get_userbyid(c.relowner)) as owner,
                 quote_ident(current_user) as role
          from pg_class as c where c.oid = to_regclass($1)",
     )
@@ -123,13 +129,19 @@ async fn check_watch(
         return Ok(());
     }
     let role: String = row.try_get("role")?;
-    for (is_allowed, right) in [("may_read", "select"), ("may_listen", "trigger")] {
-        if !row.try_get::<bool, _>(is_allowed)? {
-            findings.push(Finding::fatal(
-                format!("{role} lacks the right to {right} on {table}"),
-                Some(format!("grant {right} on {table} to {role};")),
-            ));
-        }
+    if !row.try_get::<bool, _>("may_read")? {
+        findings.push(Finding::fatal(
+            format!("{role} lacks the right to select on {table}"),
+            Some(format!("grant select on {table} to {role};")),
+        ));
+    }
+    // A trigger that fires for replicated rows can only be set up by the owner.
+    if !is_installed && !row.try_get::<bool, _>("owns")? {
+        let owner: &str = row.try_get("owner")?;
+        findings.push(Finding::fatal(
+            format!("{table} belongs to {owner}, so {role} cannot put triggers on it"),
+            Some(format!("install as {owner}, or grant {owner} to {role};")),
+        ));
     }
     for column in &watch.key {
         check_column(connection, source, watch, column, findings).await?;
@@ -292,7 +304,7 @@ async fn check_triggers(
     number: i16,
     findings: &mut Vec<Finding>,
 ) -> Result<(), sqlx::Error> {
-    let again = || Some("start a server, which puts its triggers back".to_owned());
+    let again = || Some("dashboard-server source install".to_owned());
     let parts = match parts(connection, &watch.table).await {
         Ok(parts) => parts,
         Err(InstallError::Database(error)) => return Err(error),
@@ -323,12 +335,12 @@ async fn check_triggers(
     Ok(())
 }
 
-/// Whether every table that is there has the triggers of an installed source.
+/// Whether every table that is there has the triggers of what is watched.
 pub(super) async fn is_armed(
     connection: &mut PgConnection,
-    installed: &Installed,
+    watches: &HashMap<Watch, i16>,
 ) -> Result<bool, sqlx::Error> {
-    for (watch, &number) in &installed.watches {
+    for (watch, &number) in watches {
         let is_there: bool = sqlx::query_scalar("select to_regclass($1) is not null")
             .bind(&watch.table)
             .fetch_one(&mut *connection)

@@ -76,6 +76,8 @@ pub(crate) enum State {
     Absent,
     /// A schema `dashboard` is there, made by another version of this server or by something else.
     Foreign,
+    /// Another source is installed.
+    Other,
     /// The source is not installed, or was not to the end, or another version of it is.
     Outdated,
     /// It is installed, and a table lacks a trigger, or has one switched off.
@@ -112,27 +114,50 @@ pub enum InstallError {
     /// The source, or this version of it, has not been installed.
     #[error("the source {0} is not installed in this database, or not this version of it")]
     Missing(String),
+    /// Another source is there, whose rows would stay.
+    #[error(
+        "the source {0} is installed in this database; uninstall it first: dashboard-server source uninstall"
+    )]
+    Other(String),
+    /// The schema was not made by this version of the server.
+    #[error(
+        "there is a schema dashboard that this version of the server did not make; if another version \
+         did: dashboard-server source uninstall, which loses nothing of the application's"
+    )]
+    Foreign,
 }
 
 /// Installs a source: afterwards each change of its tables is noted, and all of its rows are owed a look.
-/// What is there already stays; so it can be repeated after a failure.
+/// What is there already stays; so it can be repeated after a failure. Each step is told when it is done.
 ///
 /// # Errors
 /// See [`InstallError`].
 pub async fn install(
     connection: &mut PgConnection,
     source: &Source,
+    tell: &mut (dyn FnMut(String) + Send),
 ) -> Result<Installed, InstallError> {
-    make_schema(connection).await?;
+    match state(connection, source).await? {
+        State::Foreign => return Err(InstallError::Foreign),
+        State::Other => {
+            let name = "select name from dashboard.meta";
+            return Err(InstallError::Other(sqlx::query_scalar(name).fetch_one(connection).await?));
+        }
+        State::Absent | State::Outdated | State::Disarmed | State::Current => {}
+    }
+    make_schema(connection, source).await?;
+    tell("schema dashboard: is there".to_owned());
     let installed = register(connection, source).await?;
     sqlx::raw_sql(triggers::NOT_A_KEY).execute(&mut *connection).await?;
-    for (watch, &number) in &installed.watches {
+    for watch in source.watches() {
+        let number = installed.watches[watch];
         let functions = triggers::functions(watch, number).join(";\n");
         sqlx::raw_sql(AssertSqlSafe(functions)).execute(&mut *connection).await?;
         check_key(connection, watch).await?;
         for (table, has_parts) in parts(connection, &watch.table).await? {
             let triggers = triggers::triggers(&table, has_parts, number);
-            patiently(connection, &table, &triggers).await?;
+            patiently(connection, &table, &triggers, tell).await?;
+            tell(format!("{table}: changes are noted by {}", watch.key.join(", ")));
         }
     }
     sqlx::raw_sql(CLOSE_FUNCTIONS).execute(&mut *connection).await?;
@@ -198,10 +223,10 @@ pub(crate) async fn state(
         (true, false) => return Ok(State::Foreign),
         (true, true) => {}
     }
-    let ours = sqlx::query_as("select schema, source from dashboard.meta");
-    let known: Result<(String, Option<String>), _> = ours.fetch_one(&mut *connection).await;
-    let (schema, installed) = match known {
-        Ok(known) => known,
+    let ours = sqlx::query_as("select schema, name, source from dashboard.meta");
+    let meta: Result<(String, String, Option<String>), _> = ours.fetch_one(&mut *connection).await;
+    let (schema, name, installed) = match meta {
+        Ok(meta) => meta,
         // 42703: a table of that name, and other columns.
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42703") => {
             return Ok(State::Foreign);
@@ -211,12 +236,15 @@ pub(crate) async fn state(
     if schema != fingerprint(connection, &SCHEMA.concat()).await? {
         return Ok(State::Foreign);
     }
+    if name != source.name {
+        return Ok(State::Other);
+    }
     let wanted = fingerprint(connection, &whole(source)).await?;
     if installed.as_ref() != Some(&wanted) {
         return Ok(State::Outdated);
     }
-    let installed = register(connection, source).await?;
-    let is_armed = super::check::is_armed(connection, &installed).await?;
+    let (watches, _) = known(connection).await?;
+    let is_armed = super::check::is_armed(connection, &watches).await?;
     Ok(if is_armed { State::Current } else { State::Disarmed })
 }
 
@@ -235,18 +263,50 @@ async fn fingerprint(connection: &mut PgConnection, text: &str) -> Result<String
     sqlx::query_scalar(query).bind(text).fetch_one(connection).await
 }
 
-/// Looks up a source that is installed.
+/// Looks up a source that is installed, perhaps in another version: that is projected by others.
 ///
 /// # Errors
-/// [`InstallError::Missing`] where it is not, or not as it is now.
+/// [`InstallError::Missing`] where it is not, or lacks what this version names.
 pub async fn load(
     connection: &mut PgConnection,
     source: &Source,
 ) -> Result<Installed, InstallError> {
-    if !matches!(state(connection, source).await?, State::Current | State::Disarmed) {
-        return Err(InstallError::Missing(source.name.clone()));
+    let missing = || InstallError::Missing(source.name.clone());
+    let state = state(connection, source).await?;
+    if !matches!(state, State::Current | State::Disarmed | State::Outdated) {
+        return Err(missing());
     }
-    register(connection, source).await.map_err(InstallError::from)
+    let (known_watches, known_feeds) = known(connection).await?;
+    let watches = source.watches().into_iter().map(|watch| {
+        let number = known_watches.get(watch).copied().ok_or_else(missing)?;
+        Ok((watch.clone(), number))
+    });
+    let watches = watches.collect::<Result<_, InstallError>>()?;
+    let feeds = source.feeds.iter().map(|feed| {
+        let known = known_feeds.get(&(feed.name.clone(), feed.kind.name().to_owned()));
+        known.copied().ok_or_else(missing)
+    });
+    let feeds = feeds.collect::<Result<_, InstallError>>()?;
+    let fingerprint = fingerprint(connection, &whole(source)).await?;
+    Ok(Installed { source: source.clone(), fingerprint, watches, feeds })
+}
+
+/// The numbers of watches, and those of feeds by name and kind.
+async fn known(
+    connection: &mut PgConnection,
+) -> Result<(HashMap<Watch, i16>, HashMap<(String, String), i16>), sqlx::Error> {
+    let watches: Vec<(String, Vec<String>, i16)> =
+        sqlx::query_as("select table_name, key_columns, number from dashboard.watches")
+            .fetch_all(&mut *connection)
+            .await?;
+    let feeds: Vec<(String, String, i16)> =
+        sqlx::query_as("select name, kind, number from dashboard.feeds")
+            .fetch_all(connection)
+            .await?;
+    Ok((
+        watches.into_iter().map(|(table, key, number)| (Watch { table, key }, number)).collect(),
+        feeds.into_iter().map(|(name, kind, number)| ((name, kind), number)).collect(),
+    ))
 }
 
 /// Refuses keys whose text could not be relied on.
@@ -296,36 +356,93 @@ pub(super) async fn parts(
 }
 
 /// Takes our triggers off all tables, and the schema away. The application's tables stay as they were
-/// before [`install`].
+/// before [`install`]. Each step is told when it is done.
 ///
 /// # Errors
 /// See [`InstallError`].
-pub async fn uninstall(connection: &mut PgConnection) -> Result<(), InstallError> {
+pub async fn uninstall(
+    connection: &mut PgConnection,
+    tell: &mut (dyn FnMut(String) + Send),
+) -> Result<(), InstallError> {
+    for (table, drops) in drops(connection).await? {
+        patiently(connection, &table, &drops, tell).await?;
+        tell(format!("{table}: is as it was"));
+    }
+    let drop = [DROP_SCHEMA.to_owned()];
+    patiently(connection, "the schema dashboard", &drop, tell).await?;
+    tell("schema dashboard: is gone".to_owned());
+    Ok(())
+}
+
+pub(super) const DROP_SCHEMA: &str = "drop schema if exists dashboard cascade";
+
+/// For each table the statements that take our triggers off.
+pub(super) async fn drops(
+    connection: &mut PgConnection,
+) -> Result<Vec<(String, Vec<String>)>, sqlx::Error> {
     let triggers: Vec<(String, Vec<String>)> = sqlx::query_as(
-        "select format('%I.%I', n.nspname, c.relname), array_agg(t.tgname::text)
+        "select format('%I.%I', n.nspname, c.relname) as name,
+                array_agg(t.tgname::text order by t.tgname)
          from pg_trigger as t
          join pg_class as c on c.oid = t.tgrelid
          join pg_namespace as n on n.oid = c.relnamespace
          join pg_proc as p on p.oid = t.tgfoid
          where not t.tgisinternal and t.tgparentid = 0 and t.tgname ^@ $1
            and p.pronamespace = to_regnamespace('dashboard')
-         group by n.nspname, c.relname",
+         group by n.nspname, c.relname
+         order by name",
     )
     .bind(PREFIX)
-    .fetch_all(&mut *connection)
+    .fetch_all(connection)
     .await?;
-    for (table, triggers) in triggers {
-        let drops: Vec<_> = triggers
-            .iter()
-            .map(|trigger| format!("drop trigger if exists {trigger} on {table}"))
-            .collect();
-        patiently(connection, &table, &drops).await?;
-    }
-    sqlx::raw_sql("drop schema if exists dashboard cascade").execute(connection).await?;
-    Ok(())
+    let drop = |(table, triggers): (String, Vec<String>)| {
+        let drop = |trigger| format!("drop trigger if exists {trigger} on {table}");
+        let drops = triggers.into_iter().map(drop).collect();
+        (table, drops)
+    };
+    Ok(triggers.into_iter().map(drop).collect())
 }
 
-async fn make_schema(connection: &mut PgConnection) -> Result<(), InstallError> {
+/// The statements of an installation, for people to read. The numbers of watches are those that an empty
+/// database would give.
+///
+/// # Errors
+/// See [`InstallError`].
+pub(super) async fn script(
+    connection: &mut PgConnection,
+    source: &Source,
+) -> Result<Vec<String>, InstallError> {
+    let mut script = Vec::new();
+    if state(connection, source).await? == State::Absent {
+        script.push("create schema if not exists dashboard".to_owned());
+        script.extend(SCHEMA.map(str::to_owned));
+    }
+    script.push(triggers::NOT_A_KEY.to_owned());
+    for (number, watch) in (1..).zip(source.watches()) {
+        script.extend(triggers::functions(watch, number));
+        for (table, has_parts) in parts(connection, &watch.table).await? {
+            script.extend(triggers::triggers(&table, has_parts, number));
+        }
+    }
+    Ok(script)
+}
+
+/// Whether there are tables of other applications in the database.
+pub(crate) async fn holds_other_tables(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let query = "
+        select exists (
+            select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+            where c.relkind in ('r', 'p') and n.nspname !~ '^pg_'
+              and n.nspname not in ('dashboard', 'collection', 'information_schema')
+              and not exists (
+                  select from pg_depend as d
+                  where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+              )
+        )";
+    sqlx::query_scalar(query).fetch_one(connection).await
+}
+
+async fn make_schema(connection: &mut PgConnection, source: &Source) -> Result<(), InstallError> {
     let owner: Option<(String, bool)> = sqlx::query_as(
         "select pg_get_userbyid(n.nspowner)::text,
                 n.nspowner = current_user::regrole
@@ -355,8 +472,9 @@ async fn make_schema(connection: &mut PgConnection) -> Result<(), InstallError> 
     }
     sqlx::raw_sql(CLOSE).execute(&mut *transaction).await?;
     let fingerprint = fingerprint(&mut transaction, &SCHEMA.concat()).await?;
-    sqlx::query("insert into dashboard.meta (schema) values ($1)")
+    sqlx::query("insert into dashboard.meta (schema, name) values ($1, $2)")
         .bind(fingerprint)
+        .bind(&source.name)
         .execute(&mut *transaction)
         .await?;
     Ok(transaction.commit().await?)
@@ -366,55 +484,29 @@ async fn make_schema(connection: &mut PgConnection) -> Result<(), InstallError> 
 async fn register(
     connection: &mut PgConnection,
     source: &Source,
-) -> Result<Installed, sqlx::Error> {
-    let fingerprint = fingerprint(connection, &whole(source)).await?;
-    let known: Vec<(String, Vec<String>, i16)> =
-        sqlx::query_as("select table_name, key_columns, number from dashboard.watches")
-            .fetch_all(&mut *connection)
+) -> Result<Installed, InstallError> {
+    let (watches, feeds) = known(connection).await?;
+    for watch in source.watches().into_iter().filter(|watch| !watches.contains_key(watch)) {
+        sqlx::query("insert into dashboard.watches (table_name, key_columns) values ($1, $2)")
+            .bind(&watch.table)
+            .bind(&watch.key)
+            .execute(&mut *connection)
             .await?;
-    let known: HashMap<_, _> =
-        known.into_iter().map(|(table, key, number)| (Watch { table, key }, number)).collect();
-    let mut watches = HashMap::new();
-    for watch in source.watches() {
-        let number = match known.get(watch) {
-            Some(number) => *number,
-            None => {
-                sqlx::query_scalar(
-                    "insert into dashboard.watches (table_name, key_columns) values ($1, $2)
-                     returning number",
-                )
-                .bind(&watch.table)
-                .bind(&watch.key)
-                .fetch_one(&mut *connection)
-                .await?
-            }
-        };
-        watches.insert(watch.clone(), number);
     }
-    let known: Vec<(String, String, i16)> =
-        sqlx::query_as("select name, kind, number from dashboard.feeds")
-            .fetch_all(&mut *connection)
-            .await?;
-    let mut feeds = Vec::new();
     for feed in &source.feeds {
         let kind = feed.kind.name();
-        let number = match known.iter().find(|(name, of, _)| *name == feed.name && of == kind) {
-            Some((.., number)) => *number,
-            None => {
-                sqlx::query_scalar(
-                    "insert into dashboard.feeds (name, kind) values ($1, $2)
-                     on conflict (name) do update set kind = excluded.kind, is_projected = false
-                     returning number",
-                )
-                .bind(&feed.name)
-                .bind(kind)
-                .fetch_one(&mut *connection)
-                .await?
-            }
-        };
-        feeds.push(number);
+        if !feeds.contains_key(&(feed.name.clone(), kind.to_owned())) {
+            sqlx::query(
+                "insert into dashboard.feeds (name, kind) values ($1, $2)
+                 on conflict (name) do update set kind = excluded.kind, is_projected = false",
+            )
+            .bind(&feed.name)
+            .bind(kind)
+            .execute(&mut *connection)
+            .await?;
+        }
     }
-    Ok(Installed { source: source.clone(), fingerprint, watches, feeds })
+    load(connection, source).await
 }
 
 /// Runs the statements in one transaction that waits only a moment for the table, again and again.
@@ -422,6 +514,7 @@ async fn patiently(
     connection: &mut PgConnection,
     table: &str,
     statements: &[String],
+    tell: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), InstallError> {
     let text = format!("set local lock_timeout = '{LOCK_TIMEOUT}';\n{}", statements.join(";\n"));
     for _ in 0..ATTEMPTS {
@@ -431,7 +524,7 @@ async fn patiently(
             Ok(_) => return Ok(transaction.commit().await?),
             Err(error) if is_locked(&error) => {
                 transaction.rollback().await?;
-                tracing::info!(table, "another transaction holds the table; trying again");
+                tell(format!("{table}: another transaction holds it; trying again"));
                 sleep(PAUSE).await;
             }
             Err(error) => return Err(error.into()),

@@ -19,6 +19,12 @@ pub enum SourceError {
         #[source]
         error: std::io::Error,
     },
+    /// Neither a source that comes with the server, nor a folder.
+    #[error(
+        "DASHBOARD_SOURCE {0:?} is neither a folder nor one of the sources that come with the server \
+         ({names})", names = Source::names().join(", ")
+    )]
+    Unknown(String),
     /// Not TOML, or not what is expected there. Names the line.
     #[error("source.toml: {0}")]
     Toml(#[from] toml::de::Error),

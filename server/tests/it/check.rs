@@ -220,8 +220,8 @@ async fn a_database_that_cannot_be_used_is_said_to_be() {
         let (fit, text) = check(&db.url, &[]);
         let fails = of("FAIL", &text);
         assert!(!fit && fails.len() == 5, "{text}");
-        let said = "of collection.mocs is disabled: changes are missed; start a server, which puts its \
-                    triggers back";
+        let said =
+            "of collection.mocs is disabled: changes are missed; dashboard-server source install";
         assert!(fails.iter().all(|line| line.ends_with(said)), "{text}");
         Database::open(&config(&db.url)).await.unwrap().close().await;
         assert!(check(&db.url, &[]).0, "the start has put them back");

@@ -159,7 +159,7 @@ async fn another_role_cannot_make_a_trigger_of_our_functions() {
         writer.run(&format!("set search_path = app_{role}")).await.unwrap();
         writer.run("create table trap (id uuid)").await.unwrap();
         let functions: Vec<String> = sqlx::query_scalar(
-            "select oid::regproc::text from pg_proc
+            "select 'dashboard.' || quote_ident(proname) from pg_proc
              where pronamespace = 'dashboard'::regnamespace and prorettype = 'trigger'::regtype",
         )
         .fetch_all(&db.pool)

@@ -38,6 +38,8 @@ mod schema;
 #[cfg(test)]
 mod snapshot;
 #[cfg(test)]
+mod source;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod telemetry;

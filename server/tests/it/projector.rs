@@ -94,7 +94,7 @@ impl Host {
 
 async fn install_source(url: &str, source: &Source) -> (PgConnection, Projector) {
     let mut node = projector::connect(&url.parse().unwrap()).await.unwrap();
-    let installed = install(&mut node, source).await.unwrap();
+    let installed = install(&mut node, source, &mut |_| {}).await.unwrap();
     (node, Projector::new(installed))
 }
 
@@ -267,7 +267,7 @@ async fn uninstalled_it_leaves_no_trace() {
     sqlx::raw_sql(EXAMPLE).execute(&mut untouched).await.unwrap();
     host.write("insert into public.wishlist_items (user_id) values ('ada')").await;
     host.settle().await;
-    uninstall(&mut host.node).await.unwrap();
+    uninstall(&mut host.node, &mut |_| {}).await.unwrap();
     let left: String = sqlx::query_scalar(TRACES).fetch_one(&mut host.node).await.unwrap();
     let before: String = sqlx::query_scalar(TRACES).fetch_one(&mut untouched).await.unwrap();
     assert_eq!(left, before);

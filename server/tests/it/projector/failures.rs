@@ -487,7 +487,7 @@ async fn the_schema_of_another_role_is_refused() {
         format!("{EXAMPLE}; create role {role}; create schema dashboard authorization {role}");
     sqlx::raw_sql(AssertSqlSafe(setup)).execute(&mut connection).await.unwrap();
     let source = Source::built_in("moc-instructions").unwrap();
-    let refused = install(&mut connection, &source).await.unwrap_err().to_string();
+    let refused = install(&mut connection, &source, &mut |_| {}).await.unwrap_err().to_string();
     assert!(refused.contains(&format!("the schema dashboard belongs to {role}")), "{refused}");
     let drop = format!("drop schema dashboard; drop role {role}");
     sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut connection).await.unwrap();

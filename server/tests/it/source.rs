@@ -1,0 +1,202 @@
+//! `dashboard-server source …` and `DASHBOARD_SOURCE`: an application's own tables, from its empty database to a
+//! dashboard that changes, and back.
+
+use std::process::Output;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+
+use crate::process::{Process, command};
+use crate::support::{TestDb, admin, create_database, drop_database};
+
+const EXAMPLE: &str = include_str!("../../sources/moc-instructions/example.sql");
+const MOC: &str = "insert into public.moc_instructions (user_id, title, type, theme)
+                   values ('ada', 'Castle', 'moc', 'City')";
+/// All that is in a database, by name.
+const CONTENT: &str = "
+    select coalesce(string_agg(thing, E'\\n' order by thing), '') from (
+        select 'schema ' || nspname as thing from pg_namespace where nspname !~ '^pg_'
+        union all select 'trigger ' || tgname from pg_trigger where not tgisinternal
+        union all select 'table ' || oid::regclass::text from pg_class
+                  where relkind in ('r', 'p', 'v', 'S')
+                    and relnamespace not in ('pg_catalog'::regnamespace,
+                                             'information_schema'::regnamespace)
+        union all select 'function ' || oid::regprocedure::text from pg_proc
+                  where pronamespace not in ('pg_catalog'::regnamespace,
+                                             'information_schema'::regnamespace)
+    ) as things";
+
+/// An application's database, before it has heard of dashboards.
+async fn with_application<F: Future<Output = ()>>(test: impl FnOnce(TestDb, String) -> F) {
+    let (name, url) = create_database().await;
+    let options: PgConnectOptions = url.parse().unwrap();
+    let db = TestDb { url, pool: sqlx::PgPool::connect_lazy_with(options) };
+    db.run(EXAMPLE).await;
+    let result =
+        futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(test(db, name.clone())))
+            .await;
+    drop_database(&name).await;
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Runs a command; whether it succeeded, and all that it said.
+fn source(url: &str, arguments: &[&str]) -> (bool, String) {
+    let mut command = command();
+    command.arg("source").args(arguments).env("DATABASE_URL", url);
+    said(command.env("DASHBOARD_SOURCE", "moc-instructions").output().unwrap())
+}
+
+fn said(output: Output) -> (bool, String) {
+    let text =
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.success(), text)
+}
+
+/// What a server says that refuses to start.
+fn refusal(url: &str, source: Option<&str>) -> String {
+    let mut command = command();
+    command.env("DATABASE_URL", url).env("DASHBOARD_JWT_HS256_SECRET", crate::support::SECRET);
+    let output = command.envs(source.map(|source| ("DASHBOARD_SOURCE", source))).output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn the_sources_that_come_with_the_server_can_be_listed_and_read() {
+    let (is_fine, text) = source("", &["list"]);
+    assert!(is_fine && text.starts_with("moc-instructions  The collection of"), "{text}");
+    assert!(text.contains("\nstandalone        The collection in schema"), "{text}");
+    let (is_fine, text) = source("", &["show", "moc-instructions"]);
+    assert!(is_fine && text.contains("==> source.toml <==") && text.contains("==> mocs.sql <=="));
+    let (is_fine, text) = source("", &["show", "no-such-source"]);
+    assert!(!is_fine && text.contains("(moc-instructions, standalone)"), "{text}");
+}
+
+#[tokio::test]
+async fn another_applications_database_is_left_alone_until_a_source_is_chosen() {
+    with_application(|db, _| async move {
+        let before: String = db.one(CONTENT).await;
+        let text = refusal(&db.url, None);
+        assert!(text.contains("tables of another application"), "{text}");
+        assert!(text.contains("set it to \"moc-instructions\""), "{text}");
+        let text = refusal(&db.url, Some("moc-instructions"));
+        assert!(text.contains("dashboard-server source install --dry-run"), "{text}");
+        let text = refusal(&db.url, Some("./no-such-folder"));
+        assert!(text.contains("neither a folder nor one of the sources"), "{text}");
+        let (is_fine, sql) = source(&db.url, &["install", "--dry-run"]);
+        assert!(is_fine && sql.contains("create schema if not exists dashboard;"), "{sql}");
+        assert_eq!(db.one::<String>(CONTENT).await, before);
+        // What was printed is what would be done: it can be run by hand.
+        db.run(&sql).await;
+        assert!(db.one::<bool>("select to_regclass('dashboard.outbox') is not null").await);
+        db.run(MOC).await;
+        assert!(db.one::<i64>("select count(*) from dashboard.outbox").await > 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_application_gets_dashboards_and_is_left_as_it_was() {
+    with_application(|db, _| async move {
+        let before: String = db.one(CONTENT).await;
+        db.run(MOC).await;
+        let (is_fine, text) = source(&db.url, &["check"]);
+        assert!(is_fine && text.starts_with("moc-instructions: is not installed\nok "), "{text}");
+        let (is_fine, text) = source(&db.url, &["install"]);
+        assert!(is_fine && text.contains("public.moc_parts: changes are noted"), "{text}");
+        let (is_fine, text) = source(&db.url, &["check"]);
+        assert!(is_fine && text.starts_with("moc-instructions: is installed\nok "), "{text}");
+        let settings = [("DASHBOARD_SOURCE", "moc-instructions")];
+        let process = Process::start(&db.url, &settings);
+        let mut ada = process.server.connect("ada").await;
+        let (view, revision) = process.server.snapshot("ada").await;
+        assert_eq!(view["recentMocs"][0]["title"], "Castle");
+        db.run("update public.moc_instructions set title = 'Keep'").await;
+        let event = ada.event_at(revision + 1).await;
+        assert_eq!(event["payload"][0]["title"], "Keep", "{event}");
+        // What no trigger heard of is found.
+        db.run(
+            "begin; set local session_replication_role = replica;
+             alter table public.moc_instructions disable trigger user;
+             update public.moc_instructions set title = 'Tower';
+             alter table public.moc_instructions enable trigger user; commit",
+        )
+        .await;
+        let (is_fine, text) = source(&db.url, &["reconcile"]);
+        assert!(is_fine && text.ends_with("All rows have been looked at.\n"), "{text}");
+        while ada.event().await["payload"][0]["title"] != "Tower" {}
+        // A server for another source would read past it.
+        let text = refusal(&db.url, Some("standalone"));
+        assert!(text.contains("has another source installed"), "{text}");
+        assert!(refusal(&db.url, None).contains("has another source installed"));
+        assert!(process.stop().status.success());
+        let (is_fine, sql) = source(&db.url, &["uninstall", "--dry-run"]);
+        assert!(is_fine && sql.ends_with("drop schema if exists dashboard cascade;\n"), "{sql}");
+        let (is_fine, text) = source(&db.url, &["uninstall"]);
+        assert!(is_fine && text.contains("public.moc_instructions: is as it was"), "{text}");
+        assert_eq!(db.one::<String>(CONTENT).await, before);
+    })
+    .await;
+}
+
+/// One role installs; another runs the server, with the rights that were printed and no other.
+#[tokio::test]
+async fn a_server_runs_as_a_role_that_cannot_write_the_applications_tables() {
+    with_application(|db, name| async move {
+        let (is_fine, text) = source(&db.url, &["install"]);
+        assert!(is_fine, "{text}");
+        let role = format!("runs_{}", uuid::Uuid::new_v4().simple());
+        admin(&format!("create role {role} login password 'runs'")).await;
+        let (_, grants) = text.split_once("no other:").unwrap();
+        let (grants, _) = grants.split_once("and select").unwrap();
+        db.run(&grants.replace("dashboard_server", &role)).await;
+        // What else the queries read is said by the check.
+        let options: PgConnectOptions = db.url.parse().unwrap();
+        let url = options.username(&role).password("runs").to_url_lossy().to_string();
+        let (is_fine, text) = source(&url, &["check"]);
+        assert!(is_fine, "{text}");
+        let mut session = PgConnection::connect(&url).await.unwrap();
+        for write in [MOC, "delete from public.moc_instructions", "create table dashboard.x ()"] {
+            let write = AssertSqlSafe(write);
+            let error = sqlx::raw_sql(write).execute(&mut session).await.unwrap_err().to_string();
+            assert!(error.contains("permission denied"), "{error}");
+        }
+        let process = Process::start(&url, &[("DASHBOARD_SOURCE", "moc-instructions")]);
+        let mut ada = process.server.connect("ada").await;
+        db.run(MOC).await;
+        let types = ["summaryUpdated", "themeBreakdownUpdated", "recentMocAdded"];
+        ada.events(&types).await;
+        // After a start of the database, too, which it accounts for.
+        db.run("update dashboard.meta set started = started - interval '1 hour'").await;
+        db.run(&format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}'"
+        ))
+        .await;
+        db.run(MOC.replace("Castle", "Keep").as_str()).await;
+        while ada.event().await["payload"]["totalMocs"] != 2 {}
+        assert!(process.stop().status.success());
+        session.close().await.ok();
+        db.run(&format!("drop owned by {role}")).await;
+        drop_database(&name).await;
+        admin(&format!("drop role {role}")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_stands_in_the_way_of_an_installation_is_said_and_nothing_is_changed() {
+    with_application(|db, _| async move {
+        db.run("alter table public.sets rename column theme to topic").await;
+        let before: String = db.one(CONTENT).await;
+        let (is_fine, text) = source(&db.url, &["install"]);
+        assert!(!is_fine && text.contains("FAIL  sets.sql: column \"theme\""), "{text}");
+        assert!(text.ends_with("dashboard-server: nothing was changed\n"), "{text}");
+        assert_eq!(db.one::<String>(CONTENT).await, before);
+        let (is_fine, text) = source("postgres://u:hunter2@127.0.0.1:1/none", &["check"]);
+        assert!(!is_fine && text.contains("does not answer"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    })
+    .await;
+}
