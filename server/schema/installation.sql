@@ -10,6 +10,8 @@ create table dashboard.meta (
     source text,
     -- Every row of the application's has been looked at once. Until then a dashboard would show too little.
     is_complete boolean not null default false,
+    -- When all rows were last looked at by schedule.
+    reconciled timestamptz not null default clock_timestamp(),
     -- Names one life of `changes`. Revisions of different lives cannot be compared.
     life text not null default left(replace(gen_random_uuid()::text, '-', ''), 16),
     -- The start of the database after which its changes were found to be all there, or a new life was begun.

@@ -44,6 +44,14 @@ pub struct Config {
     #[arg(long, env = "DASHBOARD_SOURCE", help_heading = DATABASE)]
     pub source: Option<String>,
 
+    /// How often all of the source's rows are looked at again, in seconds, for what triggers did not
+    /// hear of; 0 for never.
+    #[arg(
+        long, env = "DASHBOARD_RECONCILE_INTERVAL_S", default_value_t = 86_400,
+        value_parser = whole::<u64>(0..=31_536_000), help_heading = DATABASE
+    )]
+    pub reconcile_interval_s: u64,
+
     /// Where a private PostgreSQL keeps its data. Survives restarts; delete it to start anew.
     #[arg(long, env = "DASHBOARD_DATA_DIR", default_value = ".data", help_heading = DATABASE)]
     pub data_dir: PathBuf,

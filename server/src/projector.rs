@@ -12,6 +12,7 @@
 //! What cannot be projected is put aside, in halves until it is one key, and tried again later: the others
 //! go on. Nothing is lost by a crash: what was taken and not done was not committed.
 
+mod guard;
 mod lag;
 mod lane;
 mod map;

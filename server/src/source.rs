@@ -18,9 +18,10 @@ mod triggers;
 use std::io::ErrorKind;
 use std::path::Path;
 
+pub(crate) use self::check::is_armed;
 pub use self::check::{Finding, check, check_installed};
 pub use self::install::{InstallError, Installed, install, load, make_collection, uninstall};
-pub(crate) use self::install::{State, holds_other_tables, state};
+pub(crate) use self::install::{State, holds_other_tables, owe_sweeps, state};
 pub use self::manifest::SourceError;
 pub(crate) use self::triggers::KEY_TYPES;
 

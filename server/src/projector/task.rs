@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::guard::Guard;
 use super::{Lag, Pass, Projector, ProjectorError};
 use crate::database::{Pool, session};
 use crate::metrics::{Metrics, ResultLabel};
@@ -29,6 +30,8 @@ pub(crate) struct Task {
     /// Tells how to connect, now. The connection is not from it.
     pub(crate) pool: Pool,
     pub(crate) source: Source,
+    /// How often all rows are looked at again; never, if zero.
+    pub(crate) reconcile_interval: Duration,
     /// How often to look while nothing changes.
     pub(crate) interval: Duration,
     /// Told when changes have been written.
@@ -77,18 +80,20 @@ impl Task {
     /// Projects until something goes wrong.
     async fn project(&self, progress: &Progress) -> TaskError {
         progress.made();
-        let (mut connection, mut projector) = match self.begin().await {
+        let (mut connection, mut projector, mut guard) = match self.begin().await {
             Ok(begun) => begun,
             Err(error) => return error,
         };
         let mut changed = Instant::now();
         loop {
             progress.made();
-            let pass = match self.pass(&mut connection, &mut projector).await {
+            let pass = match self.pass(&mut connection, &mut projector, &mut guard).await {
                 Ok(pass) => pass,
                 Err(error) => return error.into(),
             };
-            self.lag.caught_up(projector.waiting_since());
+            let waiting_since = projector.waiting_since();
+            self.lag
+                .caught_up(guard.deaf_since().map_or(waiting_since, |at| at.min(waiting_since)));
             if pass.users > 0 {
                 self.projected.notify_one();
             }
@@ -101,12 +106,13 @@ impl Task {
         }
     }
 
-    async fn begin(&self) -> Result<(PgConnection, Projector), TaskError> {
+    async fn begin(&self) -> Result<(PgConnection, Projector, Guard), TaskError> {
         let begin = async {
             let mut connection =
                 super::connect(&self.pool.connect_options()).await.map_err(InstallError::from)?;
             let installed = source::load(&mut connection, &self.source).await?;
-            Ok((connection, Projector::new(installed)))
+            let guard = Guard::new(installed.clone(), self.reconcile_interval);
+            Ok((connection, Projector::new(installed), guard))
         };
         let silence = || InstallError::from(session::silence(PASS_TIMEOUT)).into();
         timeout(PASS_TIMEOUT, begin).await.unwrap_or_else(|_| Err(silence()))
@@ -116,8 +122,13 @@ impl Task {
         &self,
         connection: &mut PgConnection,
         projector: &mut Projector,
+        guard: &mut Guard,
     ) -> Result<Pass, ProjectorError> {
-        let pass = timeout(PASS_TIMEOUT, projector.pass(connection)).await;
+        let pass = async {
+            guard.look(connection).await?;
+            projector.pass(connection).await
+        };
+        let pass = timeout(PASS_TIMEOUT, pass).await;
         let pass = pass.unwrap_or_else(|_| Err(session::silence(PASS_TIMEOUT).into()))?;
         self.count("ok");
         self.metrics.notes_projected.inc_by(pass.notes as u64);

@@ -100,6 +100,7 @@ impl Push {
         let projector = projector::Task {
             pool: database.pool.clone(),
             source: database.source.clone(),
+            reconcile_interval: Duration::from_secs(config.reconcile_interval_s),
             interval: config.poll_interval(),
             projected: Arc::clone(&projected),
             lag: Arc::clone(&lag),

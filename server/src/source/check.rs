@@ -336,7 +336,7 @@ async fn check_triggers(
 }
 
 /// Whether every table that is there has the triggers of what is watched.
-pub(super) async fn is_armed(
+pub(crate) async fn is_armed(
     connection: &mut PgConnection,
     watches: &HashMap<Watch, i16>,
 ) -> Result<bool, sqlx::Error> {

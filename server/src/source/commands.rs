@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::install::{DROP_SCHEMA, drops, script};
 use super::{
     BUILT_IN, Choice, Finding, InstallError, Source, SourceError, State, check, check_installed,
-    install, load, make_collection, state, uninstall,
+    install, load, make_collection, owe_sweeps, state, uninstall,
 };
 use crate::database::session::Purpose;
 use crate::database::{DatabaseError, schema};
@@ -199,13 +199,7 @@ pub async fn run_reconcile(
 ) -> Result<(), CommandError> {
     let mut connection = place.connect().await?;
     let installed = load(&mut connection, place.source()).await?;
-    sqlx::query(
-        "insert into dashboard.sweeps (feed) select unnest($1::int2[])
-         on conflict (feed) do update set again = true",
-    )
-    .bind(&installed.feeds)
-    .execute(&mut connection)
-    .await?;
+    owe_sweeps(&mut connection, &installed).await?;
     let servers: i64 = sqlx::query_scalar(
         "select count(*) from pg_stat_activity
          where datname = current_database() and application_name = 'dashboard-server'

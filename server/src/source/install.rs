@@ -177,15 +177,27 @@ pub async fn install(
         .bind(&installed.feeds)
         .execute(&mut *transaction)
         .await?;
+    owe_sweeps(&mut transaction, &installed).await?;
+    transaction.commit().await?;
+    Ok(installed)
+}
+
+/// Has all rows of a source looked at again.
+///
+/// # Errors
+/// Where the database fails.
+pub(crate) async fn owe_sweeps(
+    connection: &mut PgConnection,
+    installed: &Installed,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into dashboard.sweeps (feed) select unnest($1::int2[])
          on conflict (feed) do update set again = true",
     )
     .bind(&installed.feeds)
-    .execute(&mut *transaction)
-    .await?;
-    transaction.commit().await?;
-    Ok(installed)
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 /// Makes the tables of the standalone source, unless they are there.

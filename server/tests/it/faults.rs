@@ -301,6 +301,55 @@ async fn a_source_that_cannot_be_read_is_told_and_heals_by_itself() {
     .await;
 }
 
+/// What is written while triggers are off is found all the same.
+#[tokio::test]
+async fn triggers_that_were_switched_off_are_put_back_and_what_was_missed_is_found() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let mut ada = server.connect("ada").await;
+        db.run("alter table collection.wishlist_items disable trigger user").await;
+        db.run(WISH).await;
+        while ada.event().await["payload"]["totalWishlistItems"] != 1 {}
+        let off = "select exists (select from pg_trigger where tgenabled = 'D')";
+        assert!(!db.one::<bool>(off).await);
+        db.run(WISH).await;
+        while ada.event().await["payload"]["totalWishlistItems"] != 2 {}
+    })
+    .await;
+}
+
+/// All rows are looked at now and then, whatever the triggers say.
+#[tokio::test]
+async fn rows_are_looked_at_again_by_schedule() {
+    with_database(|db: TestDb| async move {
+        let mut config = config(&db.url);
+        config.reconcile_interval_s = 3_600;
+        let (server, test) = start(config).await;
+        let mut ada = test.connect("ada").await;
+        let unheard = "begin; set local session_replication_role = replica;
+                       alter table collection.wishlist_items disable trigger user;
+                       insert into collection.wishlist_items (user_id, title) values ('ada', 'x');
+                       alter table collection.wishlist_items enable trigger user;
+                       alter table collection.wishlist_items enable replica trigger REPLICATED;
+                       alter table collection.wishlist_items enable always trigger TRUNCATED;
+                       commit";
+        let trigger = async |event: &str| -> String {
+            let query = format!(
+                "select tgname::text from pg_trigger
+                 where tgrelid = 'collection.wishlist_items'::regclass and tgname like '%\\_{event}'"
+            );
+            db.one(&query).await
+        };
+        let unheard = unheard
+            .replace("REPLICATED", &trigger("replicated").await)
+            .replace("TRUNCATED", &trigger("truncate").await);
+        db.run(&unheard).await;
+        db.run("update dashboard.meta set reconciled = reconciled - interval '2 hours'").await;
+        while ada.event().await["payload"]["totalWishlistItems"] != 1 {}
+        server.shutdown().await;
+    })
+    .await;
+}
+
 /// Another server has the turn, and makes no progress.
 #[tokio::test]
 async fn a_turn_that_does_not_end_is_told() {

@@ -141,6 +141,42 @@ async fn an_application_gets_dashboards_and_is_left_as_it_was() {
     .await;
 }
 
+/// The tables are another's, so the server does not put its triggers back. It says so, and finds what it did not hear of.
+#[tokio::test]
+async fn triggers_that_are_gone_are_told_and_what_was_missed_is_found() {
+    with_application(|db, _| async move {
+        assert!(source(&db.url, &["install"]).0);
+        let process = Process::start(&db.url, &[("DASHBOARD_SOURCE", "moc-instructions")]);
+        let mut ada = process.server.connect("ada").await;
+        // A table that is another one has none of our triggers.
+        db.run(
+            "create table public.new (like public.wishlist_items including all);
+             drop table public.wishlist_items; alter table public.new rename to wishlist_items;
+             insert into public.wishlist_items (user_id) values ('ada')",
+        )
+        .await;
+        let (mut is_told, mut is_shown) = (false, false);
+        while !(is_told && is_shown) {
+            let event = ada.event().await;
+            is_told |= event["payload"]["code"] == "SNAPSHOT_UNAVAILABLE";
+            is_shown |= event["payload"]["totalWishlistItems"] == 1;
+        }
+        let ready = reqwest::get(format!("{}/readyz", process.server.admin)).await.unwrap();
+        assert_eq!(ready.status(), 503);
+        let (is_fine, text) = source(&db.url, &["check"]);
+        assert!(!is_fine && text.contains("public.wishlist_items lacks the trigger"), "{text}");
+        assert!(source(&db.url, &["install"]).0);
+        while reqwest::get(format!("{}/readyz", process.server.admin)).await.unwrap().status()
+            != 200
+        {}
+        db.run("insert into public.wishlist_items (user_id) values ('ada')").await;
+        while ada.event().await["payload"]["totalWishlistItems"] != 2 {}
+        let log = process.stop().log;
+        assert!(log.contains("triggers are missing or switched off"), "{log}");
+    })
+    .await;
+}
+
 /// One role installs; another runs the server, with the rights that were printed and no other.
 #[tokio::test]
 async fn a_server_runs_as_a_role_that_cannot_write_the_applications_tables() {
