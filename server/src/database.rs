@@ -17,8 +17,8 @@ use crate::source::{Choice, Source};
 
 pub use self::pool::{Lease, Pool};
 use self::private::Private;
-pub(crate) use self::trouble::address;
 pub use self::trouble::{DatabaseError, Trouble};
+pub(crate) use self::trouble::{address, said};
 
 /// How long a snapshot waits for its turn before it waits for a connection.
 const TURN_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,6 +1,7 @@
 //! `dashboard-server`: reads the configuration, runs the server, stops it on a signal.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -50,8 +51,11 @@ enum SourceCommand {
     List,
     /// The files of a source, to read or to begin one of your own with.
     Show {
-        /// A source that comes with this program, or a folder.
+        /// A source that comes with this program.
         name: String,
+        /// Writes them into a new folder instead.
+        #[arg(long, value_name = "FOLDER")]
+        into: Option<PathBuf>,
     },
     /// Looks whether the source fits the database, and whether it hears of changes. Changes nothing.
     Check(Place),
@@ -183,6 +187,10 @@ fn run_source(command: SourceCommand) -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        // The reader has seen enough.
+        Err(CommandError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("dashboard-server: {error}");
             ExitCode::FAILURE
@@ -198,7 +206,7 @@ async fn source_command(command: SourceCommand) -> Result<(), CommandError> {
     };
     match command {
         SourceCommand::List => commands::list(&mut out),
-        SourceCommand::Show { name } => commands::show(&name, &mut out),
+        SourceCommand::Show { name, into } => commands::show(&name, into.as_deref(), &mut out),
         SourceCommand::Check(place) => commands::run_check(&at(place)?, &mut out).await,
         SourceCommand::Install { place, dry_run } => {
             commands::run_install(&at(place)?, dry_run, &mut out).await

@@ -282,7 +282,7 @@ impl Projector {
         let rows = self.paces.of(Subject::Feed(sweep.feed)) * PIECES;
         sqlx::raw_sql("savepoint page").execute(&mut *connection).await?;
         let page = sweep.turn_page(connection, &feed.home, feed.kind, rows).await;
-        match page.map_err(ProjectorError::from) {
+        match page {
             Ok(keys) => {
                 let page = Batch::bulk(sweep.feed, keys);
                 Ok(Some(self.work(connection).run(&[page]).await?))

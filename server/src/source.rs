@@ -208,11 +208,20 @@ impl Source {
             let path = folder.join(file);
             std::fs::read_to_string(&path).map_err(|error| SourceError::File { path, error })
         };
-        Self::read(&read("source.toml")?, |name| match read(&format!("{name}.sql")) {
-            Ok(query) => Ok(Some(query)),
-            Err(SourceError::File { error, .. }) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        })
+        let source =
+            Self::read(&read("source.toml")?, |name| match read(&format!("{name}.sql")) {
+                Ok(query) => Ok(Some(query)),
+                Err(SourceError::File { error, .. }) if error.kind() == ErrorKind::NotFound => {
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            })?;
+        if Self::built_in(&source.name).is_some() {
+            return Err(SourceError::Whole(
+                "`name` is that of a source that comes with the server",
+            ));
+        }
+        Ok(source)
     }
 
     /// Reads a source from its parts: the text of `source.toml`, and what finds a query by its name.

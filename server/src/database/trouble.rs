@@ -93,15 +93,15 @@ pub enum Trouble {
     ReadOnly,
     /// 42501: a right is missing.
     #[error(
-        "does not let this user bring the schema \"dashboard\" up to date ({0}): grant CREATE on the \
-         database, or make the schema and grant it to this user"
+        "does not let this user install the schema \"dashboard\" ({0}): grant CREATE on the database, or \
+         make the schema with this user as its owner"
     )]
     Denied(String),
     /// Something else made it, or another version of this server.
     #[error(
         "has a schema \"dashboard\" that this version of the server did not make; if another version \
-         did, drop it (drop schema dashboard cascade), which loses nothing of the application's, and \
-         start again"
+         did, remove it (dashboard-server source uninstall, or drop schema dashboard cascade), which \
+         loses nothing of the application's, and start again"
     )]
     Foreign,
     /// A source has to be chosen.
@@ -160,6 +160,14 @@ impl DatabaseError {
                 ..
             }
         )
+    }
+}
+
+/// What the database says, without what only its makers can use.
+pub(crate) fn said(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        error => error.to_string(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row};
 
+use super::trouble::ProjectorError;
 use crate::source::{KEY_TYPES, Kind, Watch, identifier};
 
 /// How many values a row of `pending` holds at most: rows of one to eight columns fit without a rest.
@@ -409,7 +410,7 @@ impl Sweep {
         home: &Watch,
         kind: Kind,
         limit: usize,
-    ) -> Result<Vec<Option<String>>, sqlx::Error> {
+    ) -> Result<Vec<Option<String>>, ProjectorError> {
         let page = if self.is_at_model {
             let table = kind.table();
             format!(
@@ -482,8 +483,8 @@ async fn home_page(
     connection: &mut PgConnection,
     home: &Watch,
     is_first: bool,
-) -> Result<String, sqlx::Error> {
-    let [column] = &home.key[..] else { return Err(sqlx::Error::ColumnNotFound(String::new())) };
+) -> Result<String, ProjectorError> {
+    let column = home.key.first().map_or("", String::as_str);
     let of_type: Option<String> = sqlx::query_scalar(
         "select atttypid::regtype::text from pg_attribute
          where attrelid = to_regclass($1) and attname = $2
@@ -494,7 +495,10 @@ async fn home_page(
     .bind(KEY_TYPES)
     .fetch_optional(connection)
     .await?;
-    let of_type = of_type.ok_or_else(|| sqlx::Error::ColumnNotFound(column.clone()))?;
+    let of_type = of_type.ok_or_else(|| ProjectorError::NoKey {
+        table: home.table.clone(),
+        column: column.to_owned(),
+    })?;
     let (table, column) = (&home.table, identifier(column));
     let after = if is_first {
         "$1::text is null".to_owned()

@@ -1,11 +1,21 @@
 //! What can go wrong, and what is to blame.
 
+use crate::database::said;
+
 /// Why a pass came to nothing. What it had taken is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectorError {
     /// The connection is of no use any more, or the database refuses to be written to.
-    #[error("the database failed: {0}")]
+    #[error("{}", said(.0))]
     Database(#[from] sqlx::Error),
+    /// A home without its key.
+    #[error("{table} has no column {column} of a type that can be a key: uuid, text or an integer")]
+    NoKey {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
     /// A feed's query yields a row twice.
     #[error("the query of {feed} yields the key {key} more than once")]
     Twice {
@@ -31,7 +41,7 @@ impl ProjectorError {
     /// Whether the work is to blame, rather than the connection or the database.
     pub(super) fn is_the_works(&self) -> bool {
         match self {
-            Self::Twice { .. } => true,
+            Self::Twice { .. } | Self::NoKey { .. } => true,
             Self::Database(sqlx::Error::Database(error)) => {
                 // A session that is ended, a full disk, a database that may not be written to.
                 let code = error.code().unwrap_or_default();
@@ -46,6 +56,9 @@ impl ProjectorError {
     }
 
     pub(super) fn trouble(&self) -> Trouble {
+        if matches!(self, Self::NoKey { .. }) {
+            return Trouble::Query;
+        }
         let Self::Database(sqlx::Error::Database(error)) = self else { return Trouble::Rows };
         match error.code().as_deref() {
             Some("55P03" | "40P01") => Trouble::Locked,

@@ -140,7 +140,7 @@ async fn check_watch(
         let owner: &str = row.try_get("owner")?;
         findings.push(Finding::fatal(
             format!("{table} belongs to {owner}, so {role} cannot put triggers on it"),
-            Some(format!("install as {owner}, or grant {owner} to {role};")),
+            Some(format!("run this as {owner}: DATABASE_URL says as which role")),
         ));
     }
     for column in &watch.key {
@@ -313,14 +313,14 @@ async fn check_triggers(
             return Ok(());
         }
     };
-    for (table, _) in parts {
+    for (table, has_parts) in parts {
         let found: Vec<(String, String)> = sqlx::query_as(
             "select tgname::text, tgenabled::text from pg_trigger where tgrelid = to_regclass($1)",
         )
         .bind(&table)
         .fetch_all(&mut *connection)
         .await?;
-        for (trigger, state) in triggers::expected(number) {
+        for (trigger, state) in triggers::expected(number, has_parts) {
             let what = match found.iter().find(|(name, _)| *name == trigger) {
                 Some((_, now)) if now == state => continue,
                 None => format!("{table} lacks the trigger {trigger}: changes are missed"),

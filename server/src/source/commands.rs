@@ -2,6 +2,7 @@
 //! do next.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::Connection;
@@ -14,7 +15,7 @@ use super::{
     install, load, make_collection, owe_sweeps, state, uninstall,
 };
 use crate::database::session::Purpose;
-use crate::database::{DatabaseError, schema};
+use crate::database::{DatabaseError, said, schema};
 
 /// How often to look how far a reconciliation is.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -32,12 +33,12 @@ pub enum CommandError {
     #[error(transparent)]
     Install(#[from] InstallError),
     /// The database failed.
-    #[error("the database failed: {0}")]
+    #[error("the database failed: {}", said(.0))]
     Query(#[from] sqlx::Error),
     /// Something is in the way; it has been told.
     #[error("{0}")]
     Unfit(String),
-    /// Nothing can be written to.
+    /// A file, or the output, cannot be written.
     #[error("cannot write: {0}")]
     Output(#[from] std::io::Error),
     /// There is no database.
@@ -93,21 +94,31 @@ pub fn list(out: &mut impl Write) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The files of a source, one after the other.
+/// The files of a source that comes with the server, one after the other; or written into a new folder, to begin
+/// another with.
 ///
 /// # Errors
-/// Where it cannot be read.
-pub fn show(setting: &str, out: &mut impl Write) -> Result<(), CommandError> {
-    if let Some((_, files)) = BUILT_IN.iter().find(|(name, _)| *name == setting) {
+/// Where there is no such source, or the folder cannot be made.
+pub fn show(name: &str, into: Option<&Path>, out: &mut impl Write) -> Result<(), CommandError> {
+    let known = BUILT_IN.iter().find(|(known, _)| *known == name);
+    let (_, files) = known.ok_or_else(|| SourceError::Unknown(name.to_owned()))?;
+    let Some(folder) = into else {
         for (file, text) in *files {
             writeln!(out, "==> {file} <==\n{text}")?;
         }
         return Ok(());
-    }
-    let source = Source::chosen(setting)?;
-    writeln!(out, "{}", source.name)?;
-    for feed in &source.feeds {
-        writeln!(out, "\n[{}] ({})\n{}", feed.name, feed.kind.name(), feed.query.trim_end())?;
+    };
+    std::fs::create_dir(folder)?;
+    let own = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    for (file, text) in *files {
+        // Another source has another name.
+        let text = text.replacen(
+            &format!("name = \"{name}\""),
+            &format!("name = {:?}", own.as_deref().unwrap_or("mine")),
+            1,
+        );
+        std::fs::write(folder.join(file), text)?;
+        writeln!(out, "{}", folder.join(file).display())?;
     }
     Ok(())
 }
@@ -121,6 +132,9 @@ pub async fn run_check(place: &Place, out: &mut impl Write) -> Result<(), Comman
     let source = place.source();
     let state = state(&mut connection, source).await?;
     writeln!(out, "{}: {}", source.name, told(state))?;
+    if matches!(state, State::Foreign | State::Other) {
+        return Err(CommandError::Unfit("dashboard-server source uninstall removes it".to_owned()));
+    }
     let mut findings = check(&mut connection, source).await?;
     if matches!(state, State::Current | State::Disarmed) {
         let installed = load(&mut connection, source).await?;
@@ -136,7 +150,9 @@ pub async fn run_check(place: &Place, out: &mut impl Write) -> Result<(), Comman
     if findings.is_empty() {
         writeln!(out, "ok    all tables, keys, rights and queries are as they should be")?;
     }
-    write_grants(source, out)?;
+    if owns_schema(&mut connection).await? {
+        write_grants(source, out)?;
+    }
     connection.close().await.ok();
     match findings.iter().filter(|finding| finding.is_fatal).count() {
         0 => Ok(()),
@@ -156,6 +172,11 @@ pub async fn run_install(
 ) -> Result<(), CommandError> {
     let mut connection = place.connect().await?;
     let source = place.source();
+    match state(&mut connection, source).await? {
+        State::Foreign => return Err(InstallError::Foreign.into()),
+        State::Other => return Err(InstallError::of_another(&mut connection).await?.into()),
+        _ => {}
+    }
     if source.is_standalone() && !is_dry_run {
         make_collection(&mut connection).await?;
     }
@@ -270,6 +291,15 @@ pub async fn run_uninstall(
     )?;
     connection.close().await.ok();
     Ok(())
+}
+
+/// Whether this role has installed what is there.
+async fn owns_schema(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let query = "
+        select exists (
+            select from pg_namespace where nspname = 'dashboard' and nspowner = current_user::regrole
+        )";
+    sqlx::query_scalar(query).fetch_one(connection).await
 }
 
 fn told(state: State) -> &'static str {

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::triggers::{self, PREFIX};
 use super::{Source, Watch};
+use crate::database::said;
 
 /// How long a step waits for a table: the application's writes wait behind it.
 const LOCK_TIMEOUT: &str = "100ms";
@@ -90,7 +91,7 @@ pub(crate) enum State {
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     /// The database failed.
-    #[error("the database failed: {0}")]
+    #[error("the database failed: {}", said(.0))]
     Database(#[from] sqlx::Error),
     /// A table is in use by a transaction that does not end.
     #[error("{0} is locked by a transaction that does not end; end it, and try again")]
@@ -127,6 +128,14 @@ pub enum InstallError {
     Foreign,
 }
 
+impl InstallError {
+    /// For a database where another source is installed.
+    pub(super) async fn of_another(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let name = sqlx::query_scalar("select name from dashboard.meta");
+        Ok(Self::Other(name.fetch_one(connection).await?))
+    }
+}
+
 /// Installs a source: afterwards each change of its tables is noted, and all of its rows are owed a look.
 /// What is there already stays; so it can be repeated after a failure. Each step is told when it is done.
 ///
@@ -139,10 +148,7 @@ pub async fn install(
 ) -> Result<Installed, InstallError> {
     match state(connection, source).await? {
         State::Foreign => return Err(InstallError::Foreign),
-        State::Other => {
-            let name = "select name from dashboard.meta";
-            return Err(InstallError::Other(sqlx::query_scalar(name).fetch_one(connection).await?));
-        }
+        State::Other => return Err(InstallError::of_another(connection).await?),
         State::Absent | State::Outdated | State::Disarmed | State::Current => {}
     }
     make_schema(connection, source).await?;
@@ -236,9 +242,11 @@ pub(crate) async fn state(
         (true, true) => {}
     }
     let ours = sqlx::query_as("select schema, name, source from dashboard.meta");
-    let meta: Result<(String, String, Option<String>), _> = ours.fetch_one(&mut *connection).await;
+    let meta: Result<Option<(String, String, Option<String>)>, _> =
+        ours.fetch_optional(&mut *connection).await;
     let (schema, name, installed) = match meta {
-        Ok(meta) => meta,
+        Ok(Some(meta)) => meta,
+        Ok(None) => return Ok(State::Foreign),
         // 42703: a table of that name, and other columns.
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42703") => {
             return Ok(State::Foreign);
@@ -415,8 +423,7 @@ pub(super) async fn drops(
     Ok(triggers.into_iter().map(drop).collect())
 }
 
-/// The statements of an installation, for people to read. The numbers of watches are those that an empty
-/// database would give.
+/// The statements of an installation, which can also be run by hand.
 ///
 /// # Errors
 /// See [`InstallError`].
@@ -424,19 +431,81 @@ pub(super) async fn script(
     connection: &mut PgConnection,
     source: &Source,
 ) -> Result<Vec<String>, InstallError> {
-    let mut script = Vec::new();
+    let (mut script, mut known_watches, mut known_feeds) = Default::default();
     if state(connection, source).await? == State::Absent {
-        script.push("create schema if not exists dashboard".to_owned());
+        let schema = fingerprint(connection, &SCHEMA.concat()).await?;
+        script = vec!["create schema if not exists dashboard".to_owned()];
         script.extend(SCHEMA.map(str::to_owned));
+        script.push(CLOSE.to_owned());
+        script.push(format!(
+            "insert into dashboard.meta (schema, name) values ({}, {})",
+            literal(&schema),
+            literal(&source.name)
+        ));
+    } else {
+        (known_watches, known_feeds) = known(connection).await?;
     }
     script.push(triggers::NOT_A_KEY.to_owned());
-    for (number, watch) in (1..).zip(source.watches()) {
+    let mut next = known_watches.values().max().map_or(1, |last| last + 1);
+    for watch in source.watches() {
+        let number = known_watches.get(watch).copied().unwrap_or(next);
+        if number == next {
+            next += 1;
+            let key: Vec<_> = watch.key.iter().map(|column| literal(column)).collect();
+            script.push(format!(
+                "insert into dashboard.watches (number, table_name, key_columns)
+                 overriding system value values ({number}, {}, array[{}])",
+                literal(&watch.table),
+                key.join(", ")
+            ));
+        }
         script.extend(triggers::functions(watch, number));
         for (table, has_parts) in parts(connection, &watch.table).await? {
             script.extend(triggers::triggers(&table, has_parts, number));
         }
     }
+    let (mut next, mut feeds) = (known_feeds.values().max().map_or(1, |last| last + 1), Vec::new());
+    for feed in &source.feeds {
+        let kind = feed.kind.name();
+        let known = known_feeds.get(&(feed.name.clone(), kind.to_owned())).copied();
+        let number = known.unwrap_or(next);
+        if known.is_none() {
+            next += 1;
+            script.push(format!(
+                "insert into dashboard.feeds (number, name, kind)
+                 overriding system value values ({number}, {}, {})",
+                literal(&feed.name),
+                literal(kind)
+            ));
+        }
+        feeds.push(number.to_string());
+    }
+    for table in ["watches", "feeds"] {
+        script.push(format!(
+            "select setval(pg_get_serial_sequence('dashboard.{table}', 'number'), max(number))
+             from dashboard.{table}"
+        ));
+    }
+    script.push(CLOSE_FUNCTIONS.to_owned());
+    script.push(format!(
+        "update dashboard.meta
+         set source = {}, is_complete = is_complete
+                 and not exists (select from dashboard.feeds where not is_projected)",
+        literal(&fingerprint(connection, &whole(source)).await?)
+    ));
+    let feeds = feeds.join(", ");
+    script
+        .push(format!("update dashboard.feeds set is_projected = true where number in ({feeds})"));
+    script.push(format!(
+        "insert into dashboard.sweeps (feed) select unnest(array[{feeds}])
+         on conflict (feed) do update set again = true"
+    ));
     Ok(script)
+}
+
+/// A text for SQL, whatever it holds.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Whether there are tables of other applications in the database.

@@ -3,6 +3,7 @@
 
 use std::process::Output;
 
+use dashboard_server::source::Source;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
@@ -72,6 +73,19 @@ fn the_sources_that_come_with_the_server_can_be_listed_and_read() {
     assert!(is_fine && text.contains("==> source.toml <==") && text.contains("==> mocs.sql <=="));
     let (is_fine, text) = source("", &["show", "no-such-source"]);
     assert!(!is_fine && text.contains("(moc-instructions, standalone)"), "{text}");
+    // One of one's own begins with another's files, under its own name.
+    let folder = std::env::temp_dir().join(format!("source-{}", uuid::Uuid::new_v4()));
+    let into = folder.to_str().unwrap();
+    assert!(source("", &["show", "moc-instructions", "--into", into]).0);
+    let mine = Source::open(&folder).unwrap();
+    assert_eq!(mine.name, folder.file_name().unwrap().to_str().unwrap());
+    assert_eq!(mine.feeds, Source::built_in("moc-instructions").unwrap().feeds);
+    let manifest = std::fs::read_to_string(folder.join("source.toml")).unwrap();
+    let taken = manifest.replace(&mine.name, "standalone");
+    std::fs::write(folder.join("source.toml"), taken).unwrap();
+    let error = Source::open(&folder).unwrap_err().to_string();
+    assert!(error.contains("comes with the server"), "{error}");
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[tokio::test]
@@ -90,9 +104,13 @@ async fn another_applications_database_is_left_alone_until_a_source_is_chosen() 
         assert_eq!(db.one::<String>(CONTENT).await, before);
         // What was printed is what would be done: it can be run by hand.
         db.run(&sql).await;
-        assert!(db.one::<bool>("select to_regclass('dashboard.outbox') is not null").await);
+        let (is_fine, text) = source(&db.url, &["check"]);
+        assert!(is_fine && text.starts_with("moc-instructions: is installed\nok "), "{text}");
+        let process = Process::start(&db.url, &[("DASHBOARD_SOURCE", "moc-instructions")]);
+        let mut ada = process.server.connect("ada").await;
         db.run(MOC).await;
-        assert!(db.one::<i64>("select count(*) from dashboard.outbox").await > 0);
+        ada.events(&["summaryUpdated", "themeBreakdownUpdated", "recentMocAdded"]).await;
+        assert!(process.stop().status.success());
     })
     .await;
 }
@@ -217,6 +235,31 @@ async fn a_server_runs_as_a_role_that_cannot_write_the_applications_tables() {
         db.run(&format!("drop owned by {role}")).await;
         drop_database(&name).await;
         admin(&format!("drop role {role}")).await;
+    })
+    .await;
+}
+
+/// A table in partitions has no trigger for replicated rows itself; its partitions have.
+#[tokio::test]
+async fn a_partitioned_table_is_listened_to_whole() {
+    with_application(|db, _| async move {
+        db.run(
+            "drop table public.wishlist_items;
+             create table public.wishlist_items (
+                 id uuid not null default gen_random_uuid(), user_id text not null,
+                 primary key (id, user_id)
+             ) partition by hash (user_id);
+             create table public.wishes_1 partition of public.wishlist_items
+                 for values with (modulus 2, remainder 0);
+             create table public.wishes_2 partition of public.wishlist_items
+                 for values with (modulus 2, remainder 1)",
+        )
+        .await;
+        let (is_fine, text) = source(&db.url, &["install"]);
+        assert!(is_fine && text.contains("public.wishes_2: changes are noted by id"), "{text}");
+        let (is_fine, text) = source(&db.url, &["check"]);
+        assert!(is_fine && text.starts_with("moc-instructions: is installed\n"), "{text}");
+        assert!(!text.contains("FAIL"), "{text}");
     })
     .await;
 }

@@ -113,7 +113,7 @@ async fn rights_that_a_role_lacks_are_named_with_the_grant() {
     assert_eq!(
         fixes,
         [
-            format!("install as {owner}, or grant {owner} to {role};"),
+            format!("run this as {owner}: DATABASE_URL says as which role"),
             format!("grant select on public.sets to {role};"),
         ]
     );
