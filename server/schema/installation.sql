@@ -10,6 +10,8 @@ create table dashboard.meta (
     source text,
     -- Every row of the application's has been looked at once. Until then a dashboard would show too little.
     is_complete boolean not null default false,
+    -- When all rows had been asked for; some may still wait.
+    swept timestamptz,
     -- When all rows were last looked at by schedule.
     reconciled timestamptz not null default clock_timestamp(),
     -- Names one life of `changes`. Revisions of different lives cannot be compared.
@@ -20,8 +22,8 @@ create table dashboard.meta (
     removed_to bigint not null default 0
 );
 
--- The epoch is what revisions count within. The stored name comes back with a backup, the identity of the table
--- does not: a restored dump makes it anew.
+-- The epoch is what revisions count within. The stored name comes back with a backup, the file of the table does
+-- not: whatever replaces its rows makes it anew.
 --
 -- A database that was started anew may have lost its last changes: as a standby that took over, or as a disk
 -- that was put back. So after each start a server says whether what it had seen is still there, and begins a new
@@ -32,7 +34,7 @@ create view dashboard.current_epoch as
            case when is_known then life else life || '_' || start end as epoch,
            is_complete and (is_known or current_setting('transaction_read_only') = 'on') as is_ready
     from (
-        select life || '_' || to_hex('dashboard.changes'::regclass::oid::bigint) as life,
+        select life || '_' || to_hex(pg_relation_filenode('dashboard.changes')::bigint) as life,
                to_hex((extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint) as start,
                started = pg_postmaster_start_time() as is_known,
                is_complete

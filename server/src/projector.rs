@@ -40,6 +40,9 @@ use self::work::{Done, Work};
 use crate::database::session::{self, Purpose};
 use crate::source::Installed;
 
+/// For a look without the cursor, and afterwards.
+const PATIENT: &str = "set statement_timeout = '12s'";
+const IMPATIENT: &str = "set statement_timeout = '2s'";
 /// How long plans are kept. They are made once, from statistics that may have been taken of empty tables.
 const PLANS: Duration = Duration::from_mins(1);
 
@@ -58,12 +61,15 @@ pub struct Pass {
 
 /// Projects the notes of one source.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "what was seen and said last, each by itself")]
 pub struct Projector {
     map: Map,
     /// Of the source that it projects.
     fingerprint: String,
     take: Take,
     paces: Paces,
+    /// Some rows have failed, as of the last look.
+    has_failed: bool,
     /// It is known that all rows have been looked at once.
     is_complete: bool,
     /// Whose bulk work was done last.
@@ -93,6 +99,7 @@ impl Projector {
             map: Map::new(installed),
             take: Take::default(),
             paces: Paces::default(),
+            has_failed: false,
             is_complete: false,
             served: "0".to_owned(),
             turns: 0,
@@ -103,6 +110,18 @@ impl Projector {
             waiting_since: Instant::now(),
             is_superseded: false,
         }
+    }
+
+    /// Whether it projects what is installed.
+    #[must_use]
+    pub fn is_of(&self, installed: &Installed) -> bool {
+        self.fingerprint == installed.fingerprint
+    }
+
+    /// Goes on over another connection.
+    pub fn reconnected(&mut self) {
+        self.take.start_over();
+        (self.planned, self.is_complete) = (None, false);
     }
 
     /// Since when the oldest change waits of those that were there at the last pass.
@@ -129,14 +148,15 @@ impl Projector {
         connection: &mut PgConnection,
     ) -> Result<Pass, ProjectorError> {
         let mut pass = Pass::default();
-        let outlook = lane::look(connection, self.take.since()).await?;
+        let outlook = self.look(connection).await?;
         self.note_wait(&outlook);
+        self.has_failed = outlook.has_failed;
         self.tell_held(connection).await?;
-        if !outlook.has_small {
-            self.take.saw_nothing();
-            if !outlook.has_bulk {
-                return Ok(pass);
-            }
+        if outlook.oldest_note.is_none() {
+            self.take.saw_nothing(outlook.snapshot);
+        }
+        if !outlook.has_small && !outlook.has_bulk {
+            return Ok(pass);
         }
         if self.planned.is_none_or(|at| at.elapsed() > PLANS) {
             sqlx::raw_sql("discard plans").execute(&mut *connection).await?;
@@ -148,7 +168,7 @@ impl Projector {
             if !self.take_turn(connection).await? {
                 return Ok(Pass { is_elsewhere: true, ..Pass::default() });
             }
-            self.small(connection, &mut pass).await?;
+            self.small(connection, outlook.oldest_note.as_deref(), &mut pass).await?;
             commit(connection).await?;
             self.take.confirm();
         }
@@ -160,6 +180,20 @@ impl Projector {
             commit(connection).await?;
         }
         Ok(pass)
+    }
+
+    /// Looks what there is to do. Without the cursor that may take long, behind a transaction that has been open
+    /// for long.
+    async fn look(&mut self, connection: &mut PgConnection) -> Result<Outlook, sqlx::Error> {
+        if let Some(since) = self.take.since() {
+            return lane::look(connection, since).await;
+        }
+        let began = Instant::now();
+        sqlx::raw_sql(PATIENT).execute(&mut *connection).await?;
+        let outlook = lane::look(connection, take::NOTHING).await?;
+        sqlx::raw_sql(IMPATIENT).execute(connection).await?;
+        self.take.looked_whole(began.elapsed());
+        Ok(outlook)
     }
 
     /// Notes since when the oldest change waits.
@@ -201,9 +235,10 @@ impl Projector {
     async fn small(
         &mut self,
         connection: &mut PgConnection,
+        oldest_note: Option<&str>,
         pass: &mut Pass,
     ) -> Result<(), ProjectorError> {
-        let taken = self.take.notes(connection).await?;
+        let taken = self.take.notes(connection, oldest_note).await?;
         pass.notes = taken.notes;
         let fresh: Vec<_> =
             taken.small.into_iter().map(|(watch, keys)| Batch::noted(watch, keys)).collect();
@@ -284,8 +319,13 @@ impl Projector {
         let page = sweep.turn_page(connection, &feed.home, feed.kind, rows).await;
         match page {
             Ok(keys) => {
+                let has_rows = !keys.is_empty();
                 let page = Batch::bulk(sweep.feed, keys);
-                Ok(Some(self.work(connection).run(&[page]).await?))
+                let done = self.work(connection).run(&[page]).await?;
+                if has_rows && !done.has_failed {
+                    sweep.go_on(connection).await?;
+                }
+                Ok(Some(done))
             }
             Err(error) if error.is_the_works() => {
                 sqlx::raw_sql("rollback to savepoint page").execute(&mut *connection).await?;
@@ -297,16 +337,19 @@ impl Projector {
     }
 
     fn work<'a>(&'a mut self, connection: &'a mut PgConnection) -> Work<'a> {
-        Work::new(&self.map, &mut self.paces, connection)
+        Work::new(&self.map, &mut self.paces, connection, self.has_failed)
     }
 
     /// Begins a transaction and takes the turn; or ends it again, where another server has it.
     async fn take_turn(&mut self, connection: &mut PgConnection) -> Result<bool, ProjectorError> {
         const TURN: &str = "begin isolation level read committed;
-            select meta.source, meta.started = pg_postmaster_start_time()
+            select meta.source, meta.started = pg_postmaster_start_time(),
+                   coalesce(pg_sequence_last_value('dashboard.changes_id_seq'), 0)
+                       >= coalesce((select max(id) from dashboard.changes), 0)
             from dashboard.turn, dashboard.meta
             for update of turn skip locked";
         let turn = sqlx::raw_sql(TURN).fetch_optional(&mut *connection).await?;
+        let is_behind = matches!(&turn, Some(turn) if !turn.try_get::<bool, _>(2)?);
         let is_taken = match turn {
             None => false,
             Some(turn) if turn.try_get::<Option<&str>, _>(0)? != Some(&self.fingerprint) => {
@@ -322,6 +365,13 @@ impl Projector {
         };
         if !is_taken {
             sqlx::raw_sql("rollback").execute(connection).await?;
+        } else if is_behind {
+            // Rows came without their sequence, as replication brings them.
+            sqlx::raw_sql(
+                "select setval('dashboard.changes_id_seq', max(id)) from dashboard.changes",
+            )
+            .execute(connection)
+            .await?;
         }
         Ok(is_taken)
     }
@@ -349,25 +399,28 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::E
     session::open(options, Purpose::Project).await
 }
 
-/// Notes that all rows have been looked at once, where that is so: from then on dashboards are served.
+/// Notes that all rows have been looked at once, where that is so: from then on dashboards are served. What the
+/// sweeps have left over is older than their end; what comes later is the business of others.
 async fn complete(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     const IS_COMPLETE: &str = "
-        select is_complete,
-               not exists (select from dashboard.sweeps)
-               and not exists (select from dashboard.pending where feed is not null) as is_done
+        select is_complete, swept is null and not exists (select from dashboard.sweeps) as has_ended,
+               swept is not null and not exists (
+                   select from dashboard.pending where feed is not null and since <= swept
+               ) as is_done
         from dashboard.meta";
-    let (is_complete, is_done): (bool, bool) =
+    let (is_complete, has_ended, is_done): (bool, bool, bool) =
         sqlx::query_as(IS_COMPLETE).fetch_one(&mut *connection).await?;
-    if is_complete || !is_done {
-        return Ok(is_complete);
+    if !is_complete && has_ended {
+        // As it was seen: another installation may have begun meanwhile.
+        let noted = "
+            update dashboard.meta set swept = clock_timestamp()
+            where not exists (select from dashboard.sweeps)";
+        sqlx::query(noted).execute(connection).await?;
+    } else if !is_complete && is_done {
+        let noted = "update dashboard.meta set is_complete = true where swept is not null";
+        sqlx::query(noted).execute(connection).await?;
     }
-    // As it was seen: another installation may have begun meanwhile.
-    let noted = sqlx::query(
-        "update dashboard.meta set is_complete = true
-         where not exists (select from dashboard.sweeps)",
-    );
-    noted.execute(connection).await?;
-    Ok(false)
+    Ok(is_complete)
 }
 
 async fn commit(connection: &mut PgConnection) -> Result<(), sqlx::Error> {

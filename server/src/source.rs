@@ -23,7 +23,7 @@ pub use self::check::{Finding, check, check_installed};
 pub use self::install::{InstallError, Installed, install, load, make_collection, uninstall};
 pub(crate) use self::install::{State, holds_other_tables, owe_sweeps, state};
 pub use self::manifest::SourceError;
-pub(crate) use self::triggers::KEY_TYPES;
+pub(crate) use self::triggers::{KEY_TYPES, MAX_KEY_BYTES};
 
 /// The source whose tables are made by the server.
 const STANDALONE: &str = "standalone";

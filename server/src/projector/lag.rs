@@ -24,6 +24,12 @@ impl Lag {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
+    /// For so long nothing could be projected, and everyone knew.
+    pub(crate) fn forgive(&self, away: Duration) {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = (*since + away).min(Instant::now());
+    }
+
     /// How long the oldest change waits, or how long ago that was last known.
     pub(crate) fn age(&self) -> Duration {
         self.since.lock().unwrap_or_else(PoisonError::into_inner).elapsed()

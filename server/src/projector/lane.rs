@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::trouble::ProjectorError;
-use crate::source::{KEY_TYPES, Kind, Watch, identifier};
+use crate::source::{KEY_TYPES, Kind, MAX_KEY_BYTES, Watch, identifier};
 
 /// How many values a row of `pending` holds at most: rows of one to eight columns fit without a rest.
 const VALUES_A_ROW: i64 = 840;
@@ -17,10 +17,11 @@ const SMALL_VALUES: i64 = 400;
 const LOCKED: Duration = Duration::from_millis(100);
 /// How long a feed is left alone whose query cannot be run.
 const HELD: Duration = Duration::from_secs(1);
-/// How long a failed row waits before it is tried again: this multiple of what it took, but this at least and
-/// at most, and twice as long each time.
-const SHARE: u32 = 100;
+/// How long a failed row waits before it is tried again: this at first, four times as long each time, and this at
+/// most. A database that was slow for a moment has it wait for a moment only.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(5));
+/// A row that has failed this often is not tried for each change any more, but when it is due.
+const HOPELESS: i32 = 3;
 
 /// What keys are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +59,11 @@ impl Batch {
     /// Many rows of a feed.
     pub(super) fn bulk(feed: i16, keys: Vec<Option<String>>) -> Self {
         Self { subject: Subject::Feed(feed), keys, is_bulk: true, xid: None, waited: None }
+    }
+
+    /// The same, where what it comes from has waited.
+    pub(super) fn having_waited(self, waited: Option<f64>) -> Self {
+        Self { waited, ..self }
     }
 
     /// Some of its values.
@@ -140,6 +146,7 @@ impl Batch {
 
 /// What there is to do.
 #[derive(Clone, Debug, Default, sqlx::FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "the answers of one query")]
 pub(super) struct Outlook {
     /// Notes that the cursor has not seen, or small work.
     pub(super) has_small: bool,
@@ -151,6 +158,10 @@ pub(super) struct Outlook {
     pub(super) waited: Option<f64>,
     /// A feed's query cannot be run.
     pub(super) is_held: bool,
+    /// Some rows have failed.
+    pub(super) has_failed: bool,
+    /// What this look saw.
+    pub(super) snapshot: String,
 }
 
 /// Looks without asking for the turn: most of the time there is nothing to do.
@@ -168,6 +179,8 @@ pub(super) async fn look(
                 (select extract(epoch from clock_timestamp() - min(since))::float8
                  from dashboard.pending where not is_bulk) as waited,
                 exists (select from dashboard.sweeps where error is not null) as is_held,
+                exists (select from dashboard.failed) as has_failed,
+                pg_current_snapshot()::text as snapshot,
                 exists (
                     select from dashboard.pending
                     where is_bulk and not_before <= clock_timestamp()
@@ -191,31 +204,46 @@ pub(super) async fn look(
     .await
 }
 
-/// Notes that a row has failed, or has failed again.
+/// Notes that a row has failed, or has failed again; returns how often it has.
 pub(super) async fn fail(
     connection: &mut PgConnection,
     feed: i16,
     key: &str,
     error: &str,
-    took: Duration,
-) -> Result<(), sqlx::Error> {
-    let wait = (took * SHARE).clamp(RETRY.0, RETRY.1).as_secs_f64();
-    sqlx::query(
+) -> Result<i32, sqlx::Error> {
+    sqlx::query_scalar(
         "insert into dashboard.failed as known (feed, key, failures, not_before, error)
          values ($1, $2, 1, clock_timestamp() + make_interval(secs => $3), $4)
          on conflict (feed, key) do update
          set failures = known.failures + 1, error = excluded.error,
              not_before = clock_timestamp()
-                 + make_interval(secs => least($3 * 2.0 ^ least(known.failures, 16), $5))",
+                 + make_interval(secs => least($3 * 4.0 ^ least(known.failures, 16), $5))
+         returning failures",
     )
     .bind(feed)
     .bind(key)
-    .bind(wait)
+    .bind(RETRY.0.as_secs_f64())
     .bind(error)
     .bind(RETRY.1.as_secs_f64())
-    .execute(connection)
+    .fetch_one(connection)
     .await
-    .map(drop)
+}
+
+/// Of these rows those that have failed again and again, and are not to be tried now.
+pub(super) async fn hopeless(
+    connection: &mut PgConnection,
+    feed: i16,
+    keys: &[String],
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select key from dashboard.failed
+         where feed = $1 and key = any ($2) and failures >= $3 and not_before > clock_timestamp()",
+    )
+    .bind(feed)
+    .bind(keys)
+    .bind(HOPELESS)
+    .fetch_all(connection)
+    .await
 }
 
 /// The failed row that has waited longest of those that may be tried again. Whatever comes of it, it is not
@@ -428,9 +456,9 @@ impl Sweep {
             .fetch_all(&mut *connection)
             .await?;
         let statement = match (keys.len() < limit, self.is_at_model) {
-            (false, _) => "update dashboard.sweeps set after = $2, error = null where feed = $1",
+            (false, _) => "update dashboard.sweeps set after = $2 where feed = $1",
             (true, false) => {
-                "update dashboard.sweeps set is_at_model = true, after = null, error = null
+                "update dashboard.sweeps set is_at_model = true, after = null
                  where feed = $1 and ($2 is null or true)"
             }
             (true, true) => {
@@ -438,8 +466,7 @@ impl Sweep {
                      delete from dashboard.sweeps where feed = $1 and not again
                  )
                  update dashboard.sweeps
-                 set is_at_model = false, after = null, again = false, error = null,
-                     since = clock_timestamp()
+                 set is_at_model = false, after = null, again = false, since = clock_timestamp()
                  where feed = $1 and again and ($2 is null or true)"
             }
         };
@@ -449,6 +476,13 @@ impl Sweep {
             .execute(connection)
             .await?;
         Ok(keys)
+    }
+
+    /// Some of its rows have been projected: nothing is in the way any more.
+    pub(super) async fn go_on(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let statement =
+            "update dashboard.sweeps set error = null where feed = $1 and error is not null";
+        sqlx::query(statement).bind(self.feed).execute(connection).await.map(drop)
     }
 
     /// Lets it wait a little, where something is in the way.
@@ -508,7 +542,7 @@ async fn home_page(
     // In the order of the column, not of its text: what is selected has the column's name.
     Ok(format!(
         "select home.{column}::text from {table} as home
-         where {after} and home.{column} is not null
+         where {after} and octet_length(home.{column}::text) <= {MAX_KEY_BYTES}
          order by home.{column}
          limit $2"
     ))

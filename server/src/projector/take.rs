@@ -20,8 +20,10 @@ const MAX_KEYS: i64 = 50_000;
 const NOTES_OF_ONE: i64 = 500;
 /// What one transaction may note to count as small.
 const SMALL_KEYS: i64 = 50;
+/// How often limits may be halved.
+const MAX_HALVINGS: u32 = 12;
 /// A snapshot that has seen nothing.
-const NOTHING: &str = "3:3:";
+pub(super) const NOTHING: &str = "3:3:";
 
 /// The look into the outbox.
 #[derive(Debug, Default)]
@@ -31,6 +33,10 @@ pub(super) struct Take {
     /// The same of the look that is not committed yet.
     next: Option<String>,
     looked_whole: Option<Instant>,
+    /// How long the last whole look took: behind a long transaction, so long that it must not be often.
+    whole_look: Duration,
+    /// How often the limits are halved, because what was taken was too much.
+    halvings: u32,
 }
 
 /// What a look has found.
@@ -45,29 +51,36 @@ pub(super) struct Taken {
 }
 
 impl Take {
-    /// What the next look will see beyond.
-    pub(super) fn since(&self) -> &str {
-        let is_whole = self.looked_whole.is_none_or(|at| at.elapsed() > WHOLE_LOOK);
-        self.cursor.as_deref().filter(|_| !is_whole).unwrap_or(NOTHING)
+    /// What the next look will see beyond; none where it is to do without.
+    pub(super) fn since(&self) -> Option<&str> {
+        let pause = WHOLE_LOOK.max(self.whole_look * 20);
+        let is_whole = self.looked_whole.is_none_or(|at| at.elapsed() > pause);
+        self.cursor.as_deref().filter(|_| !is_whole)
     }
 
-    /// Nothing was there.
-    pub(super) fn saw_nothing(&mut self) {
-        if self.since() == NOTHING {
-            self.looked_whole = Some(Instant::now());
-        }
+    /// A look without the cursor has ended.
+    pub(super) fn looked_whole(&mut self, took: Duration) {
+        (self.looked_whole, self.whole_look) = (Some(Instant::now()), took);
     }
 
-    /// The caller holds the turn.
+    /// A look has found nothing: the next need not go over the same again.
+    pub(super) fn saw_nothing(&mut self, snapshot: String) {
+        self.cursor = Some(snapshot);
+    }
+
+    /// The caller holds the turn, and a look has found `oldest` to be the first transaction with notes.
     pub(super) async fn notes(
         &mut self,
         connection: &mut PgConnection,
+        oldest: Option<&str>,
     ) -> Result<Taken, sqlx::Error> {
-        let since = self.since().to_owned();
+        // Nothing older is there, so this look need not go over what was deleted.
+        let from_oldest = oldest.map(|xid| format!("{xid}:{xid}:"));
+        let since = self.since().map(str::to_owned).or(from_oldest);
         let rows = sqlx::query(TAKE)
-            .bind(&since)
-            .bind(MAX_NOTES)
-            .bind(MAX_KEYS)
+            .bind(since.as_deref().unwrap_or(NOTHING))
+            .bind((MAX_NOTES >> self.halvings).max(1))
+            .bind((MAX_KEYS >> self.halvings).max(1))
             .bind(SMALL_KEYS)
             .bind(NOTES_OF_ONE)
             .fetch_all(connection)
@@ -75,9 +88,6 @@ impl Take {
         let mut taken = Taken::default();
         for row in &rows {
             self.read(row, &mut taken)?;
-        }
-        if since == NOTHING && !taken.has_more {
-            self.looked_whole = Some(Instant::now());
         }
         Ok(taken)
     }
@@ -98,11 +108,19 @@ impl Take {
         if let Some(next) = self.next.take() {
             self.cursor = Some(next);
         }
+        self.halvings = self.halvings.saturating_sub(1);
     }
 
-    /// Whether what was taken is committed is not known.
+    /// What was taken is not committed, as far as is known: it is still beyond the cursor. It may have been too
+    /// much.
     pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        self.next = None;
+        self.halvings = (self.halvings + 1).min(MAX_HALVINGS);
+    }
+
+    /// On another connection the database may be another, whose transactions have other numbers.
+    pub(super) fn start_over(&mut self) {
+        (self.cursor, self.next, self.looked_whole) = (None, None, None);
     }
 }
 

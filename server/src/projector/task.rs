@@ -13,7 +13,7 @@ use super::{Lag, Pass, Projector, ProjectorError};
 use crate::database::{Pool, session};
 use crate::metrics::{Metrics, ResultLabel};
 use crate::push::supervise::Progress;
-use crate::source::{self, InstallError, Source};
+use crate::source::{self, InstallError, Installed, Source};
 
 /// What a pass may take: several statements, each of which the database ends within two seconds.
 const PASS_TIMEOUT: Duration = Duration::from_secs(15);
@@ -53,10 +53,11 @@ enum TaskError {
 impl Task {
     /// Projects until told to stop.
     pub(crate) async fn run(self, stop: CancellationToken, progress: Progress) {
-        let (mut pause, mut told) = (RECONNECT_MIN, String::new());
+        let (mut pause, mut told, mut last) = (RECONNECT_MIN, String::new(), None);
         loop {
             let started = Instant::now();
-            let Some(error) = stop.run_until_cancelled(self.project(&progress)).await else {
+            let Some(error) = stop.run_until_cancelled(self.project(&mut last, &progress)).await
+            else {
                 return;
             };
             self.count("error");
@@ -78,18 +79,29 @@ impl Task {
     }
 
     /// Projects until something goes wrong.
-    async fn project(&self, progress: &Progress) -> TaskError {
+    async fn project(&self, last: &mut Option<Projector>, progress: &Progress) -> TaskError {
         progress.made();
-        let (mut connection, mut projector, mut guard) = match self.begin().await {
+        let (mut connection, installed) = match self.begin().await {
             Ok(begun) => begun,
             Err(error) => return error,
         };
+        let mut guard = Guard::new(installed.clone(), self.reconcile_interval);
+        // What was learned is kept, if the source is the same.
+        let known = last.take().filter(|projector| projector.is_of(&installed));
+        let projector = last.insert(known.unwrap_or_else(|| Projector::new(installed)));
+        projector.reconnected();
         let mut changed = Instant::now();
         loop {
             progress.made();
-            let pass = match self.pass(&mut connection, &mut projector, &mut guard).await {
+            let pass = match self.pass(&mut connection, projector, &mut guard).await {
                 Ok(pass) => pass,
-                Err(error) => return error.into(),
+                Err(error) => {
+                    if error.is_read_only() {
+                        // Nothing changes there, and that was seen.
+                        self.lag.caught_up(projector.waiting_since());
+                    }
+                    return error.into();
+                }
             };
             let waiting_since = projector.waiting_since();
             self.lag
@@ -106,13 +118,12 @@ impl Task {
         }
     }
 
-    async fn begin(&self) -> Result<(PgConnection, Projector, Guard), TaskError> {
+    async fn begin(&self) -> Result<(PgConnection, Installed), TaskError> {
         let begin = async {
             let mut connection =
                 super::connect(&self.pool.connect_options()).await.map_err(InstallError::from)?;
             let installed = source::load(&mut connection, &self.source).await?;
-            let guard = Guard::new(installed.clone(), self.reconcile_interval);
-            Ok((connection, Projector::new(installed), guard))
+            Ok((connection, installed))
         };
         let silence = || InstallError::from(session::silence(PASS_TIMEOUT)).into();
         timeout(PASS_TIMEOUT, begin).await.unwrap_or_else(|_| Err(silence()))

@@ -55,6 +55,11 @@ impl ProjectorError {
         }
     }
 
+    /// Whether nothing may be written.
+    pub(super) fn is_read_only(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("25006"))
+    }
+
     pub(super) fn trouble(&self) -> Trouble {
         if matches!(self, Self::NoKey { .. }) {
             return Trouble::Query;

@@ -2,7 +2,7 @@
 //! aside here, and nothing else with it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -13,6 +13,7 @@ use super::map::Map;
 use super::pace::{PASS_TIME, Paces};
 use super::statements::Touched;
 use super::trouble::{ProjectorError, Trouble};
+use crate::source::MAX_KEY_BYTES;
 
 /// How many rows of a feed small work may come to: one part may be in thousands of MOCs.
 const SMALL: usize = 200;
@@ -35,6 +36,8 @@ pub(super) struct Work<'a> {
     seen: BTreeMap<String, Seen>,
     /// How long the oldest of the batches has waited; what is kept has waited as long.
     waited: Option<f64>,
+    /// Rows have failed, and some may not be worth another try yet.
+    skips_failed: bool,
     /// A row that failed before, and is tried again: its feed and key.
     retried: Option<(i16, String)>,
     has_failed: bool,
@@ -64,8 +67,10 @@ impl<'a> Work<'a> {
         map: &'a Map,
         paces: &'a mut Paces,
         connection: &'a mut PgConnection,
+        skips_failed: bool,
     ) -> Self {
         Self {
+            skips_failed,
             map,
             paces,
             connection,
@@ -203,6 +208,8 @@ impl<'a> Work<'a> {
     }
 
     fn add(&mut self, feed: usize, keys: impl Iterator<Item = String>) {
+        // No longer key gets into the outbox either, but a query may yield one.
+        let keys = keys.filter(|key| key.len() <= MAX_KEY_BYTES);
         self.keys.entry(feed).or_default().extend(keys);
     }
 
@@ -240,10 +247,17 @@ impl<'a> Work<'a> {
     ) -> Result<(), ProjectorError> {
         let number = self.map.number(feed);
         let subject = Subject::Feed(number);
+        let waited = self.waited;
         let batch = |keys: Vec<String>, is_bulk| {
             let keys = keys.into_iter().map(Some).collect();
-            if is_bulk { Batch::bulk(number, keys) } else { Batch::small(number, keys) }
+            let batch =
+                if is_bulk { Batch::bulk(number, keys) } else { Batch::small(number, keys) };
+            batch.having_waited(waited)
         };
+        if self.skips_failed && self.retried.is_none() {
+            let hopeless = lane::hopeless(self.connection, number, &keys).await?;
+            keys.retain(|key| !hopeless.contains(key));
+        }
         if !is_bulk && keys.len() > SMALL {
             return Ok(batch(keys, true).keep(self.connection).await?);
         }
@@ -274,7 +288,7 @@ impl<'a> Work<'a> {
                         // No row is to blame, so none is asked for again before all are.
                         keys.clear();
                     }
-                    self.put_aside(feed, batch(piece, is_bulk), &error, took).await?;
+                    self.put_aside(feed, batch(piece, is_bulk), &error).await?;
                 }
             }
         }
@@ -286,7 +300,6 @@ impl<'a> Work<'a> {
         feed: usize,
         batch: Batch,
         error: &ProjectorError,
-        took: Duration,
     ) -> Result<(), ProjectorError> {
         let (number, text) = (self.map.number(feed), error.to_string());
         match error.trouble() {
@@ -298,7 +311,8 @@ impl<'a> Work<'a> {
                     other.keep_alone(self.connection).await?;
                 }
                 (None, Some(Some(key))) => {
-                    lane::fail(self.connection, number, key, &text, took).await?;
+                    let failures = lane::fail(self.connection, number, key, &text).await?;
+                    tell_failed(&self.map.feeds()[feed].name, failures);
                 }
                 _ => {}
             },
@@ -363,6 +377,16 @@ impl<'a> Work<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// The first time only: what keeps failing is tried again and again. Without the reason, which may quote the row.
+fn tell_failed(feed: &str, failures: i32) {
+    if failures == 1 {
+        tracing::warn!(
+            feed,
+            "a row cannot be projected and is put aside; dashboard.failed says why"
+        );
     }
 }
 

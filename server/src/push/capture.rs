@@ -34,6 +34,8 @@ const GRACE: Duration = Duration::from_secs(1);
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a server that has just been started waits for one that was there before.
 const CONFIRM_WAIT: Duration = Duration::from_secs(2);
+/// How long a session may only read after a start of the database before another is tried.
+const UNCONFIRMED: Duration = Duration::from_mins(1);
 const RECONNECT_MIN: Duration = Duration::from_millis(100);
 /// Missed changes wait for this.
 const RECONNECT_MAX: Duration = Duration::from_millis(400);
@@ -67,6 +69,10 @@ pub(crate) struct Position {
     pub(crate) cursor: Cursor,
     /// What shows that the row of that number is still the one that was seen.
     nonce: Option<i64>,
+    /// It is known that nothing was lost before.
+    is_continuous: bool,
+    /// A server has said what the database has since its last start.
+    is_confirmed: bool,
 }
 
 /// What a look has found.
@@ -95,6 +101,9 @@ pub enum CaptureError {
     /// What a standby shows may be old, and its revisions are the primary's.
     #[error("the database is a standby: changes can be followed on the primary only")]
     Standby,
+    /// This session may only read. Another may be allowed more by now.
+    #[error("nothing may be written since the database was started")]
+    ReadOnly,
     /// The row about this installation is gone.
     #[error("dashboard.meta is empty")]
     Empty,
@@ -136,6 +145,7 @@ impl Capture {
                 () = stop.cancelled() => break,
                 error = self.follow(&mut connection, &mut position, &progress) => error,
             };
+            let lost = Instant::now();
             self.count("error");
             self.pool.trust().lose();
             tracing::warn!(%error, "lost the change log; reconnecting");
@@ -146,6 +156,8 @@ impl Capture {
                 reopened = self.reopen(&position, &progress) => reopened,
             };
             (connection, position) = reopened;
+            // What the projector could not do while the database was away does not count.
+            self.lag.forgive(lost.elapsed());
             tracing::info!("following the change log again");
             self.metrics.capture_gaps.inc();
             if self.signals.send(Signal::Gap(position.clone())).await.is_err() {
@@ -162,8 +174,8 @@ impl Capture {
             return Err(CaptureError::Standby);
         }
         let (mut position, news) = self.look(&mut connection, from).await?;
-        let knows = !matches!(news, News::Other);
-        position.life = confirm(&mut connection, position.life, knows).await?;
+        position.is_continuous = !matches!(news, News::Other);
+        position.life = confirm(&mut connection, position.life, position.is_continuous).await?;
         Ok((connection, position))
     }
 
@@ -212,9 +224,7 @@ impl Capture {
         position: &mut Position,
         progress: &Progress,
     ) -> CaptureError {
-        // What the projector could not do while the database was away does not count.
-        self.lag.caught_up(Instant::now());
-        let mut is_stale = false;
+        let (mut is_stale, began) = (false, Instant::now());
         loop {
             progress.made();
             if self.rooms.is_empty() {
@@ -231,6 +241,9 @@ impl Capture {
                 }
                 Ok(Err(error)) => return error,
                 Err(_) => return CaptureError::Timeout,
+            }
+            if !position.is_confirmed && began.elapsed() > UNCONFIRMED {
+                return CaptureError::ReadOnly;
             }
             if self.lag.is_stale() != is_stale {
                 is_stale = !is_stale;
@@ -258,7 +271,11 @@ impl Capture {
         connection: &mut PgConnection,
         at: &Position,
     ) -> Result<(Position, bool), CaptureError> {
-        let (next, news) = self.look(connection, at).await?;
+        let (mut next, news) = self.look(connection, at).await?;
+        if matches!(news, News::Changes(_)) && !next.is_confirmed {
+            // Nothing could be written when this connection was made, and perhaps it can be now.
+            next.life = confirm(connection, next.life, next.is_continuous).await?;
+        }
         self.count("ok");
         self.metrics.looked();
         let is_gap = !matches!(news, News::Changes(_));
@@ -290,6 +307,8 @@ impl Capture {
             life: first.try_get("life")?,
             cursor: Cursor(first.try_get("newest")?),
             nonce: first.try_get("nonce")?,
+            is_continuous: at.is_continuous,
+            is_confirmed: first.try_get("is_confirmed")?,
         };
         let of_last: Option<i64> = first.try_get("of_last")?;
         if next.life != at.life {
@@ -345,6 +364,7 @@ async fn confirm(
         sleep(RECONNECT_MIN).await;
     }
     let life = if knows { life } else { query::renew_life(connection, &life).await? };
+    tracing::info!(knows, "the database was started anew; its changes are accounted for");
     sqlx::raw_sql(CONFIRM).execute(&mut *connection).await?;
     Ok(life)
 }
@@ -360,14 +380,17 @@ const CONFIRM: &str = "
         where started <> pg_postmaster_start_time()
         returning 1
     )
-    select setval('dashboard.changes_id_seq', nextval('dashboard.changes_id_seq') + 1000000)
+    select setval('dashboard.changes_id_seq',
+                  greatest(nextval('dashboard.changes_id_seq'),
+                           (select max(id) from dashboard.changes)) + 1000000)
     from this";
 
 /// What came after the row `$1`, and whether that row is still what it was.
 const POLL: &str = "
     select here.life, meta.removed_to,
            (select nonce from dashboard.changes where id = $1) as of_last,
-           coalesce(last.id, 0) as newest, last.nonce, fresh.user_id,
+           coalesce(last.id, 0) as newest, last.nonce,
+           meta.started = pg_postmaster_start_time() as is_confirmed, fresh.user_id,
            extract(epoch from clock_timestamp() - fresh.oldest)::float8 as age
     from dashboard.current_epoch as here
     cross join dashboard.meta

@@ -128,6 +128,10 @@ async fn check_watch(
         findings.push(Finding::fatal(what, Some(fix)));
         return Ok(());
     }
+    if let Err(error @ InstallError::ForeignPart(_)) = parts(connection, table).await {
+        let fix = "keep it out of the table, or out of the source".to_owned();
+        findings.push(Finding::fatal(error.to_string(), Some(fix)));
+    }
     let role: String = row.try_get("role")?;
     if !row.try_get::<bool, _>("may_read")? {
         findings.push(Finding::fatal(

@@ -99,6 +99,9 @@ pub enum InstallError {
     /// A table that the source names is not there, or is none whose changes could be noted.
     #[error("{0} is not a table of this database")]
     NoTable(String),
+    /// A part of a table is in another database, which cannot be heard.
+    #[error("{0} is a foreign table; changes of it cannot be noted")]
+    ForeignPart(String),
     /// A key of a type whose text could not be relied on.
     #[error("{table}.{column} is {of_type}; a key is a uuid, text or an integer")]
     NotAKey {
@@ -151,6 +154,9 @@ pub async fn install(
         State::Other => return Err(InstallError::of_another(connection).await?),
         State::Absent | State::Outdated | State::Disarmed | State::Current => {}
     }
+    for watch in source.watches() {
+        parts(connection, &watch.table).await?;
+    }
     make_schema(connection, source).await?;
     tell("schema dashboard: is there".to_owned());
     let installed = register(connection, source).await?;
@@ -173,6 +179,7 @@ pub async fn install(
     sqlx::query(
         "update dashboard.meta
          set source = $1,
+             swept = null,
              is_complete = is_complete
                  and not exists (select from dashboard.feeds where not is_projected)",
     )
@@ -355,24 +362,31 @@ pub(super) async fn parts(
     connection: &mut PgConnection,
     table: &str,
 ) -> Result<Vec<(String, bool)>, InstallError> {
-    let parts: Vec<(String, bool)> = sqlx::query_as(
+    let parts: Vec<(String, bool, bool)> = sqlx::query_as(
         "with recursive part as (
              select to_regclass($1)::oid as oid
              union
              select inherits.inhrelid
              from part join pg_inherits as inherits on inherits.inhparent = part.oid
          )
-         select format('%I.%I', n.nspname, c.relname), c.relkind = 'p'
+         select format('%I.%I', n.nspname, c.relname), c.relkind = 'p', c.relkind = 'f'
          from part
          join pg_class as c on c.oid = part.oid
          join pg_namespace as n on n.oid = c.relnamespace
-         where c.relkind in ('r', 'p')
+         where c.relkind in ('r', 'p', 'f')
          order by c.oid",
     )
     .bind(table)
     .fetch_all(connection)
     .await?;
-    if parts.is_empty() { Err(InstallError::NoTable(table.to_owned())) } else { Ok(parts) }
+    // The application's own statements would fail: triggers cannot gather what they do over there.
+    if let Some((part, ..)) = parts.iter().find(|(.., is_foreign)| *is_foreign) {
+        return Err(InstallError::ForeignPart(part.clone()));
+    }
+    if parts.is_empty() {
+        return Err(InstallError::NoTable(table.to_owned()));
+    }
+    Ok(parts.into_iter().map(|(name, has_parts, _)| (name, has_parts)).collect())
 }
 
 /// Takes our triggers off all tables, and the schema away. The application's tables stay as they were
@@ -489,7 +503,7 @@ pub(super) async fn script(
     script.push(CLOSE_FUNCTIONS.to_owned());
     script.push(format!(
         "update dashboard.meta
-         set source = {}, is_complete = is_complete
+         set source = {}, swept = null, is_complete = is_complete
                  and not exists (select from dashboard.feeds where not is_projected)",
         literal(&fingerprint(connection, &whole(source)).await?)
     ));

@@ -16,6 +16,8 @@ const KEYS_A_NOTE: usize = 500;
 const MAX_ROWS: usize = 1_000_000;
 /// What keys may be.
 pub(crate) const KEY_TYPES: [&str; 6] = ["uuid", "text", "varchar", "int2", "int4", "int8"];
+/// How long a key may be. A row with a longer one is left out.
+pub(crate) const MAX_KEY_BYTES: usize = 1_000;
 /// What the triggers call for any other type: within their exception block.
 pub(super) const NOT_A_KEY: &str = "
     create or replace function dashboard.not_a_key() returns text
@@ -81,11 +83,13 @@ pub(super) fn functions(watch: &Watch, number: i16) -> Vec<String> {
 }
 
 /// A key as text. Of another type than these it is none: its text would depend on the writer's session, or
-/// be made by a function that its owner wrote, which would run with our rights.
+/// be made by a function that its owner wrote, which would run with our rights. Nor is a text that is long: a
+/// role that may write rows could fill the outbox with it.
 fn text(column: &str) -> String {
     format!(
-        "case when pg_typeof({column}) = any ('{{{}}}'::regtype[]) then {column}::text collate \"C\"
-              else dashboard.not_a_key() end",
+        "case when pg_typeof({column}) <> all ('{{{}}}'::regtype[]) then dashboard.not_a_key()
+              when octet_length({column}::text) > {MAX_KEY_BYTES} then dashboard.not_a_key()
+              else {column}::text collate \"C\" end",
         KEY_TYPES.join(",")
     )
 }

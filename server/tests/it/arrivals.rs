@@ -177,7 +177,7 @@ async fn a_server_that_stops_lets_nobody_wait() {
             wait_in_line(&running, 0, b"").await
         };
         server.shutdown().await;
-        let answers = join_all(waiting.into_iter().map(async |mut stream| {
+        let answers = join_all(waiting.into_iter().map(|mut stream| async move {
             let mut answer = String::new();
             // Of those that arrived, frames follow; they are no text, and of no interest.
             stream.read_to_string(&mut answer).await.ok();

@@ -350,6 +350,46 @@ async fn rows_are_looked_at_again_by_schedule() {
     .await;
 }
 
+/// PostgreSQL is started where nothing may be written, so nothing can be said of what it has; later it can.
+#[tokio::test]
+async fn a_database_that_may_be_written_to_again_is_projected_again() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let mut ada = server.connect("ada").await;
+        db.run(WISH).await;
+        ada.event_at(1).await;
+        let name = database_name(&db).await;
+        db.run("update dashboard.meta set started = started - interval '1 hour'").await;
+        admin(&format!("alter database {name} set default_transaction_read_only = on")).await;
+        cut_off(&db).await;
+        server.await_metric("dashboard_capture_gaps_total 1").await;
+        // Read all the same, though under an epoch of its own.
+        assert_eq!(server.snapshot("ada").await.0["summary"]["totalWishlistItems"], 1);
+        admin(&format!("alter database {name} reset default_transaction_read_only")).await;
+        cut_off(&db).await;
+        server.await_metric("dashboard_capture_gaps_total 2").await;
+        db.run(WISH).await;
+        while ada.event().await["payload"]["totalWishlistItems"] != 2 {}
+    })
+    .await;
+}
+
+/// Rows of `changes` came without their sequence, as logical replication brings them.
+#[tokio::test]
+async fn numbers_that_lag_behind_are_not_given_out_again() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let mut ada = server.connect("ada").await;
+        db.run(
+            "insert into dashboard.changes (id, user_id, sections, nonce) overriding system value
+                values (500, 'bob', 1, 1)",
+        )
+        .await;
+        db.run(WISH).await;
+        let event = ada.event_at(1).await;
+        assert!(event["revision"].as_u64().unwrap() > 500, "{event}");
+    })
+    .await;
+}
+
 /// Another server has the turn, and makes no progress.
 #[tokio::test]
 async fn a_turn_that_does_not_end_is_told() {
@@ -429,7 +469,7 @@ async fn what_was_missed_is_sent_though_other_things_change_before_it_is_known()
             .execute(sqlx::raw_sql(
                 "insert into dashboard.sweeps (feed, not_before)
                  select number, 'infinity' from dashboard.feeds limit 1;
-                 update dashboard.meta set is_complete = false",
+                 update dashboard.meta set is_complete = false, swept = null",
             ))
             .await
             .unwrap();

@@ -274,6 +274,30 @@ async fn a_search_path_that_leads_astray_leads_no_session_astray() {
     drop_database(&name).await;
 }
 
+/// Keys that are long fill the outbox, and would take long to move, again and again.
+#[tokio::test]
+async fn a_writer_of_long_keys_keeps_no_others_changes() {
+    const LONG: &str = "
+        insert into collection.inventory
+        select 'eve', repeat(chr(97 + i % 26), 200000) || i, 1, 1, 0 from generate_series(1, 50) as i";
+    with_server(|db, server| async move {
+        let mut writer = Writer::login(&db).await;
+        let mut ada = server.connect("ada").await;
+        for _ in 0..10 {
+            writer.run(LONG).await.unwrap();
+            writer.run("delete from collection.inventory").await.unwrap();
+        }
+        db.run(WISH).await;
+        ada.event().await;
+        let longest = "select coalesce(max(octet_length(key)), 0) from dashboard.mocs";
+        assert!(db.one::<i32>(longest).await <= 1_000);
+        let noted = "select coalesce(max(pg_column_size(keys)), 0) from dashboard.outbox";
+        assert!(db.one::<i32>(noted).await < 100_000);
+        writer.assert_harmless(&db).await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_writer_keeps_no_other_waiting() {
     /// Which nodes that install wait for, and which any role can have.

@@ -84,7 +84,7 @@ impl Reader {
         let mut read = query::refresh(&mut *connection, &owed).await?;
         // The rows that would say which sections changed may have been removed meanwhile.
         let is_blind = |owed: &Owed<'_>, read: &Refresh| {
-            read.removed_to > owed.since && read.sections != Sections::ALL
+            read.removed_to > owed.since && owed.forced != Sections::ALL
         };
         let blind: Vec<usize> = (0..owed.len())
             .filter(|&place| read[place].as_ref().is_ok_and(|read| is_blind(&owed[place], read)))
