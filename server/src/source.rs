@@ -13,6 +13,8 @@ mod check;
 pub mod commands;
 mod install;
 mod manifest;
+mod script;
+mod state;
 mod triggers;
 
 use std::io::ErrorKind;
@@ -20,9 +22,11 @@ use std::path::Path;
 
 pub(crate) use self::check::is_armed;
 pub use self::check::{Finding, check, check_installed};
-pub use self::install::{InstallError, Installed, install, load, make_collection, uninstall};
-pub(crate) use self::install::{State, holds_other_tables, owe_sweeps, state};
+pub(crate) use self::install::owe_sweeps;
+pub use self::install::{InstallError, install, make_collection, uninstall};
 pub use self::manifest::SourceError;
+pub use self::state::{Installed, load};
+pub(crate) use self::state::{State, holds_other_tables, state};
 pub(crate) use self::triggers::{KEY_TYPES, MAX_KEY_BYTES};
 
 /// The source whose tables are made by the server.

@@ -6,7 +6,8 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Row};
 
-use super::install::{Installed, State, parts, state};
+use super::install::parts;
+use super::state::{Installed, State, state};
 use super::triggers;
 use super::{Feed, InstallError, Origin, Source, Watch, identifier};
 use crate::projector::{columns, oddities};

@@ -1,6 +1,5 @@
 //! Puts a source's triggers onto an application's tables, in short steps, and takes them off again.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use sqlx::error::DatabaseError;
@@ -8,6 +7,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 use tokio::time::sleep;
 
+use super::state::{Installed, State, fingerprint, known, load, state};
 use super::triggers::{self, PREFIX};
 use super::{Source, Watch};
 use crate::database::said;
@@ -19,7 +19,7 @@ const ATTEMPTS: u32 = 60;
 /// How long it then waits for that transaction to end, without holding anyone up.
 const PAUSE: Duration = Duration::from_millis(500);
 
-const SCHEMA: [&str; 3] = [
+pub(super) const SCHEMA: [&str; 3] = [
     include_str!("../../schema/outbox.sql"),
     include_str!("../../schema/read_model.sql"),
     include_str!("../../schema/installation.sql"),
@@ -28,7 +28,7 @@ const SCHEMA: [&str; 3] = [
 const COLLECTION: &str = include_str!("../../sources/standalone/tables.sql");
 
 /// Takes back what a role's default privileges give away of what it makes: for other tables that may be right.
-const CLOSE: &str = "
+pub(super) const CLOSE: &str = "
     do $$
     declare opened record;
     begin
@@ -43,7 +43,7 @@ const CLOSE: &str = "
         end loop;
     end $$";
 /// The same of functions, which no role but their owner ever has to call: triggers do so without a right.
-const CLOSE_FUNCTIONS: &str = "
+pub(super) const CLOSE_FUNCTIONS: &str = "
     do $$
     declare opened record;
     begin
@@ -57,35 +57,6 @@ const CLOSE_FUNCTIONS: &str = "
                 case opened.grantee when 0 then 'public' else opened.grantee::regrole::text end);
         end loop;
     end $$";
-
-/// A source in a database: the numbers that its watches and feeds have there.
-#[derive(Clone, Debug)]
-pub struct Installed {
-    /// What was installed.
-    pub source: Source,
-    /// Tells it from any other version of itself.
-    pub(crate) fingerprint: String,
-    pub(crate) watches: HashMap<Watch, i16>,
-    /// In the order of the source's feeds.
-    pub(crate) feeds: Vec<i16>,
-}
-
-/// How far a database is from what a server needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// Nothing of ours is there.
-    Absent,
-    /// A schema `dashboard` is there, made by another version of this server or by something else.
-    Foreign,
-    /// Another source is installed.
-    Other,
-    /// The source is not installed, or was not to the end, or another version of it is.
-    Outdated,
-    /// It is installed, and a table lacks a trigger, or has one switched off.
-    Disarmed,
-    /// All is there.
-    Current,
-}
 
 /// Why a source cannot be installed.
 #[derive(Debug, thiserror::Error)]
@@ -229,113 +200,6 @@ pub async fn make_collection(connection: &mut PgConnection) -> Result<(), sqlx::
     transaction.commit().await
 }
 
-/// Looks how far the database is from having this source installed. Writes nothing.
-///
-/// # Errors
-/// Where the database fails.
-pub(crate) async fn state(
-    connection: &mut PgConnection,
-    source: &Source,
-) -> Result<State, sqlx::Error> {
-    let (has_tables, has_meta): (bool, bool) = sqlx::query_as(
-        "select exists (select from pg_class where relnamespace = to_regnamespace('dashboard')),
-                to_regclass('dashboard.meta') is not null",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
-    match (has_tables, has_meta) {
-        (false, _) => return Ok(State::Absent),
-        (true, false) => return Ok(State::Foreign),
-        (true, true) => {}
-    }
-    let ours = sqlx::query_as("select schema, name, source from dashboard.meta");
-    let meta: Result<Option<(String, String, Option<String>)>, _> =
-        ours.fetch_optional(&mut *connection).await;
-    let (schema, name, installed) = match meta {
-        Ok(Some(meta)) => meta,
-        Ok(None) => return Ok(State::Foreign),
-        // 42703: a table of that name, and other columns.
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42703") => {
-            return Ok(State::Foreign);
-        }
-        Err(error) => return Err(error),
-    };
-    if schema != fingerprint(connection, &SCHEMA.concat()).await? {
-        return Ok(State::Foreign);
-    }
-    if name != source.name {
-        return Ok(State::Other);
-    }
-    let wanted = fingerprint(connection, &whole(source)).await?;
-    if installed.as_ref() != Some(&wanted) {
-        return Ok(State::Outdated);
-    }
-    let (watches, _) = known(connection).await?;
-    let is_armed = super::check::is_armed(connection, &watches).await?;
-    Ok(if is_armed { State::Current } else { State::Disarmed })
-}
-
-/// All that makes a source what it is, with the triggers that this version of the server writes for it.
-fn whole(source: &Source) -> String {
-    let triggers = source.watches().into_iter().flat_map(|watch| {
-        let (functions, triggers) =
-            (triggers::functions(watch, 0), triggers::triggers("", true, 0));
-        functions.into_iter().chain(triggers)
-    });
-    format!("{source:?}\n{}", triggers.collect::<Vec<_>>().join("\n"))
-}
-
-async fn fingerprint(connection: &mut PgConnection, text: &str) -> Result<String, sqlx::Error> {
-    let query = "select encode(sha256(convert_to($1, 'UTF8')), 'hex')";
-    sqlx::query_scalar(query).bind(text).fetch_one(connection).await
-}
-
-/// Looks up a source that is installed, perhaps in another version: that is projected by others.
-///
-/// # Errors
-/// [`InstallError::Missing`] where it is not, or lacks what this version names.
-pub async fn load(
-    connection: &mut PgConnection,
-    source: &Source,
-) -> Result<Installed, InstallError> {
-    let missing = || InstallError::Missing(source.name.clone());
-    let state = state(connection, source).await?;
-    if !matches!(state, State::Current | State::Disarmed | State::Outdated) {
-        return Err(missing());
-    }
-    let (known_watches, known_feeds) = known(connection).await?;
-    let watches = source.watches().into_iter().map(|watch| {
-        let number = known_watches.get(watch).copied().ok_or_else(missing)?;
-        Ok((watch.clone(), number))
-    });
-    let watches = watches.collect::<Result<_, InstallError>>()?;
-    let feeds = source.feeds.iter().map(|feed| {
-        let known = known_feeds.get(&(feed.name.clone(), feed.kind.name().to_owned()));
-        known.copied().ok_or_else(missing)
-    });
-    let feeds = feeds.collect::<Result<_, InstallError>>()?;
-    let fingerprint = fingerprint(connection, &whole(source)).await?;
-    Ok(Installed { source: source.clone(), fingerprint, watches, feeds })
-}
-
-/// The numbers of watches, and those of feeds by name and kind.
-async fn known(
-    connection: &mut PgConnection,
-) -> Result<(HashMap<Watch, i16>, HashMap<(String, String), i16>), sqlx::Error> {
-    let watches: Vec<(String, Vec<String>, i16)> =
-        sqlx::query_as("select table_name, key_columns, number from dashboard.watches")
-            .fetch_all(&mut *connection)
-            .await?;
-    let feeds: Vec<(String, String, i16)> =
-        sqlx::query_as("select name, kind, number from dashboard.feeds")
-            .fetch_all(connection)
-            .await?;
-    Ok((
-        watches.into_iter().map(|(table, key, number)| (Watch { table, key }, number)).collect(),
-        feeds.into_iter().map(|(name, kind, number)| ((name, kind), number)).collect(),
-    ))
-}
-
 /// Refuses keys whose text could not be relied on.
 async fn check_key(connection: &mut PgConnection, watch: &Watch) -> Result<(), InstallError> {
     let odd: Option<(String, String)> = sqlx::query_as(
@@ -435,106 +299,6 @@ pub(super) async fn drops(
         (table, drops)
     };
     Ok(triggers.into_iter().map(drop).collect())
-}
-
-/// The statements of an installation, which can also be run by hand.
-///
-/// # Errors
-/// See [`InstallError`].
-pub(super) async fn script(
-    connection: &mut PgConnection,
-    source: &Source,
-) -> Result<Vec<String>, InstallError> {
-    let (mut script, mut known_watches, mut known_feeds) = Default::default();
-    if state(connection, source).await? == State::Absent {
-        let schema = fingerprint(connection, &SCHEMA.concat()).await?;
-        script = vec!["create schema if not exists dashboard".to_owned()];
-        script.extend(SCHEMA.map(str::to_owned));
-        script.push(CLOSE.to_owned());
-        script.push(format!(
-            "insert into dashboard.meta (schema, name) values ({}, {})",
-            literal(&schema),
-            literal(&source.name)
-        ));
-    } else {
-        (known_watches, known_feeds) = known(connection).await?;
-    }
-    script.push(triggers::NOT_A_KEY.to_owned());
-    let mut next = known_watches.values().max().map_or(1, |last| last + 1);
-    for watch in source.watches() {
-        let number = known_watches.get(watch).copied().unwrap_or(next);
-        if number == next {
-            next += 1;
-            let key: Vec<_> = watch.key.iter().map(|column| literal(column)).collect();
-            script.push(format!(
-                "insert into dashboard.watches (number, table_name, key_columns)
-                 overriding system value values ({number}, {}, array[{}])",
-                literal(&watch.table),
-                key.join(", ")
-            ));
-        }
-        script.extend(triggers::functions(watch, number));
-        for (table, has_parts) in parts(connection, &watch.table).await? {
-            script.extend(triggers::triggers(&table, has_parts, number));
-        }
-    }
-    let (mut next, mut feeds) = (known_feeds.values().max().map_or(1, |last| last + 1), Vec::new());
-    for feed in &source.feeds {
-        let kind = feed.kind.name();
-        let known = known_feeds.get(&(feed.name.clone(), kind.to_owned())).copied();
-        let number = known.unwrap_or(next);
-        if known.is_none() {
-            next += 1;
-            script.push(format!(
-                "insert into dashboard.feeds (number, name, kind)
-                 overriding system value values ({number}, {}, {})",
-                literal(&feed.name),
-                literal(kind)
-            ));
-        }
-        feeds.push(number.to_string());
-    }
-    for table in ["watches", "feeds"] {
-        script.push(format!(
-            "select setval(pg_get_serial_sequence('dashboard.{table}', 'number'), max(number))
-             from dashboard.{table}"
-        ));
-    }
-    script.push(CLOSE_FUNCTIONS.to_owned());
-    script.push(format!(
-        "update dashboard.meta
-         set source = {}, swept = null, is_complete = is_complete
-                 and not exists (select from dashboard.feeds where not is_projected)",
-        literal(&fingerprint(connection, &whole(source)).await?)
-    ));
-    let feeds = feeds.join(", ");
-    script
-        .push(format!("update dashboard.feeds set is_projected = true where number in ({feeds})"));
-    script.push(format!(
-        "insert into dashboard.sweeps (feed) select unnest(array[{feeds}])
-         on conflict (feed) do update set again = true"
-    ));
-    Ok(script)
-}
-
-/// A text for SQL, whatever it holds.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// Whether there are tables of other applications in the database.
-pub(crate) async fn holds_other_tables(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let query = "
-        select exists (
-            select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
-            where c.relkind in ('r', 'p') and n.nspname !~ '^pg_'
-              and n.nspname not in ('dashboard', 'collection', 'information_schema')
-              and not exists (
-                  select from pg_depend as d
-                  where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
-              )
-        )";
-    sqlx::query_scalar(query).fetch_one(connection).await
 }
 
 async fn make_schema(connection: &mut PgConnection, source: &Source) -> Result<(), InstallError> {

@@ -1,0 +1,162 @@
+//! How far a database is from having a source installed.
+
+use std::collections::HashMap;
+
+use sqlx::postgres::PgConnection;
+
+use super::install::SCHEMA;
+use super::{InstallError, Source, Watch, triggers};
+
+/// A source in a database: the numbers that its watches and feeds have there.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    /// What was installed.
+    pub source: Source,
+    /// Tells it from any other version of itself.
+    pub(crate) fingerprint: String,
+    pub(crate) watches: HashMap<Watch, i16>,
+    /// In the order of the source's feeds.
+    pub(crate) feeds: Vec<i16>,
+}
+
+/// How far a database is from what a server needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Nothing of ours is there.
+    Absent,
+    /// A schema `dashboard` is there, made by another version of this server or by something else.
+    Foreign,
+    /// Another source is installed.
+    Other,
+    /// The source is not installed, or was not to the end, or another version of it is.
+    Outdated,
+    /// It is installed, and a table lacks a trigger, or has one switched off.
+    Disarmed,
+    /// All is there.
+    Current,
+}
+
+/// Looks how far the database is from having this source installed. Writes nothing.
+///
+/// # Errors
+/// Where the database fails.
+pub(crate) async fn state(
+    connection: &mut PgConnection,
+    source: &Source,
+) -> Result<State, sqlx::Error> {
+    let (has_tables, has_meta): (bool, bool) = sqlx::query_as(
+        "select exists (select from pg_class where relnamespace = to_regnamespace('dashboard')),
+                to_regclass('dashboard.meta') is not null",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    match (has_tables, has_meta) {
+        (false, _) => return Ok(State::Absent),
+        (true, false) => return Ok(State::Foreign),
+        (true, true) => {}
+    }
+    let ours = sqlx::query_as("select schema, name, source from dashboard.meta");
+    let meta: Result<Option<(String, String, Option<String>)>, _> =
+        ours.fetch_optional(&mut *connection).await;
+    let (schema, name, installed) = match meta {
+        Ok(Some(meta)) => meta,
+        Ok(None) => return Ok(State::Foreign),
+        // 42703: a table of that name, and other columns.
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42703") => {
+            return Ok(State::Foreign);
+        }
+        Err(error) => return Err(error),
+    };
+    if schema != fingerprint(connection, &SCHEMA.concat()).await? {
+        return Ok(State::Foreign);
+    }
+    if name != source.name {
+        return Ok(State::Other);
+    }
+    let wanted = fingerprint(connection, &whole(source)).await?;
+    if installed.as_ref() != Some(&wanted) {
+        return Ok(State::Outdated);
+    }
+    let (watches, _) = known(connection).await?;
+    let is_armed = super::check::is_armed(connection, &watches).await?;
+    Ok(if is_armed { State::Current } else { State::Disarmed })
+}
+
+/// All that makes a source what it is, with the triggers that this version of the server writes for it.
+pub(super) fn whole(source: &Source) -> String {
+    let triggers = source.watches().into_iter().flat_map(|watch| {
+        let (functions, triggers) =
+            (triggers::functions(watch, 0), triggers::triggers("", true, 0));
+        functions.into_iter().chain(triggers)
+    });
+    format!("{source:?}\n{}", triggers.collect::<Vec<_>>().join("\n"))
+}
+
+pub(super) async fn fingerprint(
+    connection: &mut PgConnection,
+    text: &str,
+) -> Result<String, sqlx::Error> {
+    let query = "select encode(sha256(convert_to($1, 'UTF8')), 'hex')";
+    sqlx::query_scalar(query).bind(text).fetch_one(connection).await
+}
+
+/// Looks up a source that is installed, perhaps in another version: that is projected by others.
+///
+/// # Errors
+/// [`InstallError::Missing`] where it is not, or lacks what this version names.
+pub async fn load(
+    connection: &mut PgConnection,
+    source: &Source,
+) -> Result<Installed, InstallError> {
+    let missing = || InstallError::Missing(source.name.clone());
+    let state = state(connection, source).await?;
+    if !matches!(state, State::Current | State::Disarmed | State::Outdated) {
+        return Err(missing());
+    }
+    let (known_watches, known_feeds) = known(connection).await?;
+    let watches = source.watches().into_iter().map(|watch| {
+        let number = known_watches.get(watch).copied().ok_or_else(missing)?;
+        Ok((watch.clone(), number))
+    });
+    let watches = watches.collect::<Result<_, InstallError>>()?;
+    let feeds = source.feeds.iter().map(|feed| {
+        let known = known_feeds.get(&(feed.name.clone(), feed.kind.name().to_owned()));
+        known.copied().ok_or_else(missing)
+    });
+    let feeds = feeds.collect::<Result<_, InstallError>>()?;
+    let fingerprint = fingerprint(connection, &whole(source)).await?;
+    Ok(Installed { source: source.clone(), fingerprint, watches, feeds })
+}
+
+/// The numbers of watches, and those of feeds by name and kind.
+pub(super) async fn known(
+    connection: &mut PgConnection,
+) -> Result<(HashMap<Watch, i16>, HashMap<(String, String), i16>), sqlx::Error> {
+    let watches: Vec<(String, Vec<String>, i16)> =
+        sqlx::query_as("select table_name, key_columns, number from dashboard.watches")
+            .fetch_all(&mut *connection)
+            .await?;
+    let feeds: Vec<(String, String, i16)> =
+        sqlx::query_as("select name, kind, number from dashboard.feeds")
+            .fetch_all(connection)
+            .await?;
+    Ok((
+        watches.into_iter().map(|(table, key, number)| (Watch { table, key }, number)).collect(),
+        feeds.into_iter().map(|(name, kind, number)| ((name, kind), number)).collect(),
+    ))
+}
+
+/// Whether there are tables of other applications in the database.
+pub(crate) async fn holds_other_tables(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let query = "
+        select exists (
+            select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+            where c.relkind in ('r', 'p') and n.nspname !~ '^pg_'
+              and n.nspname not in ('dashboard', 'collection', 'information_schema')
+              and not exists (
+                  select from pg_depend as d
+                  where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+              )
+        )";
+    sqlx::query_scalar(query).fetch_one(connection).await
+}
