@@ -15,6 +15,7 @@ use super::{FOLLOWER, USER, assert_unavailable, open_screen};
 /// In each of them, connections that were caught go on, then are forgotten.
 const SILENCES: [Caught; 2] = [Caught::GoOn, Caught::Forgotten];
 /// The statements' texts, as each connection sends them once.
+const TAKING: &str = "with recursive seen as materialized";
 const REMOVAL: &str = "with old as materialized";
 const COMPARISON: &str = "with ordinality as u (id, place)";
 const REFRESH: &str = "with log as materialized";
@@ -168,6 +169,22 @@ async fn at_a_removal_of_old_changes_and_another_node_goes_on() {
         site.wish().await;
         second.until_metric("dashboard_changes_removed_total", |removed| removed > 0.0).await;
         println!("a removal: another node removes after {:.2?}", begun.elapsed());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn at_a_pass_of_the_projector_and_another_node_goes_on() {
+    at("a pass", &[], async |site| {
+        end_sessions(&mut site.db, OTHERS).await;
+        site.link.silence_at(TAKING);
+        site.wish().await;
+        site.link.until_silent().await;
+        // The silent node has the turn, and the database takes it away.
+        let _second = Process::start(&site.cluster.url(), &[]).await;
+        let begun = Instant::now();
+        projected(&mut site.db).await;
+        println!("a pass: another node projects after {:.2?}", begun.elapsed());
     })
     .await;
 }
