@@ -301,6 +301,23 @@ async fn a_source_that_cannot_be_read_is_told_and_heals_by_itself() {
     .await;
 }
 
+/// The same where nothing has been projected yet: a sweep that comes to no rows proves nothing.
+#[tokio::test]
+async fn a_source_that_could_never_be_read_is_told() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let mut ada = server.connect("ada").await;
+        db.run("alter table collection.sets rename column theme to topic").await;
+        db.run("insert into collection.sets (user_id, title, topic) values ('ada', 'x', 'y')")
+            .await;
+        assert_eq!(ada.event().await["payload"]["code"], "SNAPSHOT_UNAVAILABLE");
+        assert_eq!(readiness(&server).await.0, 503);
+        db.run("alter table collection.sets rename column topic to theme").await;
+        while ada.event().await["payload"][0]["setCount"] != 1 {}
+        while readiness(&server).await.0 != 200 {}
+    })
+    .await;
+}
+
 /// What is written while triggers are off is found all the same.
 #[tokio::test]
 async fn triggers_that_were_switched_off_are_put_back_and_what_was_missed_is_found() {

@@ -264,6 +264,27 @@ async fn a_partitioned_table_is_listened_to_whole() {
     .await;
 }
 
+/// With triggers on it, each statement that reaches a partition in another database would fail.
+#[tokio::test]
+async fn a_table_with_a_part_in_another_database_is_refused() {
+    with_application(|db, _| async move {
+        db.run(
+            "drop table public.wishlist_items;
+             create foreign data wrapper nowhere;
+             create server nowhere foreign data wrapper nowhere;
+             create table public.wishlist_items (id uuid, user_id text) partition by list (user_id);
+             create foreign table public.far_away partition of public.wishlist_items
+                 for values in ('ada') server nowhere",
+        )
+        .await;
+        let before: String = db.one(CONTENT).await;
+        let (is_fine, text) = source(&db.url, &["install"]);
+        assert!(!is_fine && text.contains("FAIL  public.far_away is a foreign table"), "{text}");
+        assert_eq!(db.one::<String>(CONTENT).await, before);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_stands_in_the_way_of_an_installation_is_said_and_nothing_is_changed() {
     with_application(|db, _| async move {
