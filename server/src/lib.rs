@@ -2,9 +2,10 @@
 //! pushed to that user's browsers (Socket.IO).
 //!
 //! Use it as the binary `dashboard-server`, or in a test or another program through
-//! [`Server::start`]. Data flows one way: any writer commits to the database, triggers note whose
-//! dashboard changed, [`push`] finds the note, reads the changed sections and hands events to the
-//! sockets; [`http`](crate) handlers read the same sections as one snapshot.
+//! [`Server::start`]. Data flows one way: any writer commits to the database, triggers note which
+//! rows were touched, the [`projector`] reads those and writes what dashboards show, [`push`] finds
+//! whose changed, reads the changed sections and hands events to the sockets; [`http`](crate) handlers
+//! read the same sections as one snapshot.
 
 mod app;
 pub mod auth;

@@ -3,8 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What waits for longer is told: a dashboard must not be called live that lacks it. Much longer than small work
-/// ever waits for large work.
+/// Clients learn of a change that waits for longer: a dashboard that lacks it must not be called live. Small work
+/// never waits nearly as long for large work.
 const STALE_AFTER: Duration = Duration::from_secs(5);
 
 /// Since when the oldest change waits that has not been projected.

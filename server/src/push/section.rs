@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
 
-/// A set of sections, as the triggers write it into `dashboard.changes`.
+/// A set of sections, as the projector writes it into `dashboard.changes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sections(i16);
 
