@@ -269,11 +269,6 @@ async fn after_a_start_of_the_database_no_number_is_given_out_again() {
     .await;
 }
 
-async fn readiness(server: &TestServer) -> (u16, String) {
-    let answer = reqwest::get(format!("{}/readyz", server.admin)).await.unwrap();
-    (answer.status().as_u16(), answer.text().await.unwrap())
-}
-
 /// The application's migration goes through, its writes go on, and no dashboard is called current meanwhile.
 #[tokio::test]
 async fn a_source_that_cannot_be_read_is_told_and_heals_by_itself() {
@@ -284,7 +279,7 @@ async fn a_source_that_cannot_be_read_is_told_and_heals_by_itself() {
         db.run("alter table collection.wishlist_items rename column user_id to owner").await;
         db.run("insert into collection.wishlist_items (owner, title) values ('ada', 'x')").await;
         assert_eq!(ada.event().await["payload"]["code"], "SNAPSHOT_UNAVAILABLE");
-        let (status, text) = readiness(&server).await;
+        let (status, text) = server.readiness().await;
         assert!(status == 503 && text.contains("changes wait to be projected for"), "{text}");
         // Others' dashboards can be seen, as they were.
         assert_eq!(server.snapshot("ada").await.0["summary"]["totalWishlistItems"], 1);
@@ -296,7 +291,7 @@ async fn a_source_that_cannot_be_read_is_told_and_heals_by_itself() {
             }
             assert_eq!(event["payload"]["code"], "SNAPSHOT_UNAVAILABLE", "{event}");
         }
-        while readiness(&server).await.0 != 200 {}
+        while server.readiness().await.0 != 200 {}
     })
     .await;
 }
@@ -310,10 +305,10 @@ async fn a_source_that_could_never_be_read_is_told() {
         db.run("insert into collection.sets (user_id, title, topic) values ('ada', 'x', 'y')")
             .await;
         assert_eq!(ada.event().await["payload"]["code"], "SNAPSHOT_UNAVAILABLE");
-        assert_eq!(readiness(&server).await.0, 503);
+        assert_eq!(server.readiness().await.0, 503);
         db.run("alter table collection.sets rename column topic to theme").await;
         while ada.event().await["payload"][0]["setCount"] != 1 {}
-        while readiness(&server).await.0 != 200 {}
+        while server.readiness().await.0 != 200 {}
     })
     .await;
 }
@@ -416,10 +411,10 @@ async fn a_turn_that_does_not_end_is_told() {
         rival.execute(sqlx::raw_sql("begin; select from dashboard.turn for update")).await.unwrap();
         db.run(WISH).await;
         assert_eq!(ada.event().await["payload"]["code"], "SNAPSHOT_UNAVAILABLE");
-        assert_eq!(readiness(&server).await.0, 503);
+        assert_eq!(server.readiness().await.0, 503);
         rival.execute("rollback").await.unwrap();
         while ada.event().await["payload"]["totalWishlistItems"] != 1 {}
-        while readiness(&server).await.0 != 200 {}
+        while server.readiness().await.0 != 200 {}
     })
     .await;
 }

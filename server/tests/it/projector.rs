@@ -17,9 +17,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use self::model::{Model, Views};
 use self::writer::Writer;
-use crate::support::{create_database, drop_database};
-
-const EXAMPLE: &str = include_str!("../../sources/moc-instructions/example.sql");
+use crate::support::{EXAMPLE, create_database, drop_database};
 
 /// An application's database with the source installed, and a projector that runs when told to.
 struct Host {

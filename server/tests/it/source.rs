@@ -8,9 +8,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 use crate::process::{Process, command};
-use crate::support::{TestDb, admin, create_database, drop_database};
+use crate::support::{admin, drop_database, with_application};
 
-const EXAMPLE: &str = include_str!("../../sources/moc-instructions/example.sql");
 const MOC: &str = "insert into public.moc_instructions (user_id, title, type, theme)
                    values ('ada', 'Castle', 'moc', 'City')";
 /// All that is in a database, by name.
@@ -26,21 +25,6 @@ const CONTENT: &str = "
                   where pronamespace not in ('pg_catalog'::regnamespace,
                                              'information_schema'::regnamespace)
     ) as things";
-
-/// An application's database, before it has heard of dashboards.
-async fn with_application<F: Future<Output = ()>>(test: impl FnOnce(TestDb, String) -> F) {
-    let (name, url) = create_database().await;
-    let options: PgConnectOptions = url.parse().unwrap();
-    let db = TestDb { url, pool: sqlx::PgPool::connect_lazy_with(options) };
-    db.run(EXAMPLE).await;
-    let result =
-        futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(test(db, name.clone())))
-            .await;
-    drop_database(&name).await;
-    if let Err(panic) = result {
-        std::panic::resume_unwind(panic);
-    }
-}
 
 /// Runs a command; whether it succeeded, and all that it said.
 fn source(url: &str, arguments: &[&str]) -> (bool, String) {
@@ -179,14 +163,11 @@ async fn triggers_that_are_gone_are_told_and_what_was_missed_is_found() {
             is_told |= event["payload"]["code"] == "SNAPSHOT_UNAVAILABLE";
             is_shown |= event["payload"]["totalWishlistItems"] == 1;
         }
-        let ready = reqwest::get(format!("{}/readyz", process.server.admin)).await.unwrap();
-        assert_eq!(ready.status(), 503);
+        assert_eq!(process.server.readiness().await.0, 503);
         let (is_fine, text) = source(&db.url, &["check"]);
         assert!(!is_fine && text.contains("public.wishlist_items lacks the trigger"), "{text}");
         assert!(source(&db.url, &["install"]).0);
-        while reqwest::get(format!("{}/readyz", process.server.admin)).await.unwrap().status()
-            != 200
-        {}
+        while process.server.readiness().await.0 != 200 {}
         db.run("insert into public.wishlist_items (user_id) values ('ada')").await;
         while ada.event().await["payload"]["totalWishlistItems"] != 2 {}
         let log = process.stop().log;

@@ -33,6 +33,8 @@ use tokio_tungstenite::{
 
 /// Of the key beside it; for loopback, and for tests only.
 pub(crate) const CERTIFICATE: &[u8] = include_bytes!("../keys/tls-cert.pem");
+/// An application's tables, as the source `moc-instructions` reads them.
+pub(crate) const EXAMPLE: &str = include_str!("../../sources/moc-instructions/example.sql");
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// What a client is told whose session is not accepted, whatever is wrong with it.
 pub(crate) const REFUSED: &str =
@@ -56,6 +58,22 @@ pub(crate) async fn with_database<F: Future<Output = ()>>(test: impl FnOnce(Test
     let db = TestDb { url, pool };
     db.settle().await;
     let result = AssertUnwindSafe(test(db)).catch_unwind().await;
+    drop_database(&name).await;
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Runs a test on an application's database, before it has heard of dashboards; and drops it, whose name is
+/// told, whatever happens.
+pub(crate) async fn with_application<F: Future<Output = ()>>(
+    test: impl FnOnce(TestDb, String) -> F,
+) {
+    let (name, url) = create_database().await;
+    let options: PgConnectOptions = url.parse().unwrap();
+    let db = TestDb { url, pool: PgPool::connect_lazy_with(options) };
+    db.run(EXAMPLE).await;
+    let result = AssertUnwindSafe(test(db, name.clone())).catch_unwind().await;
     drop_database(&name).await;
     if let Err(panic) = result {
         std::panic::resume_unwind(panic);
@@ -190,10 +208,13 @@ impl TestDb {
 
     /// Projects what has been written, as a server does by itself.
     pub(crate) async fn settle(&self) {
-        let options = PgConnectOptions::from_str(&self.url).unwrap();
-        let mut node = projector::connect(&options).await.unwrap();
-        let source = Source::built_in("standalone").unwrap();
-        let installed = load(&mut node, &source).await.unwrap();
+        self.settle_source(&Source::built_in("standalone").unwrap()).await;
+    }
+
+    /// The same for another source.
+    pub(crate) async fn settle_source(&self, source: &Source) {
+        let mut node = self.node().await;
+        let installed = load(&mut node, source).await.unwrap();
         let mut projector = Projector::new(installed);
         loop {
             let pass = projector.pass(&mut node).await.unwrap();
@@ -225,6 +246,11 @@ impl TestDb {
         T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
     {
         sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&self.pool).await.unwrap()
+    }
+
+    /// A session with the settings of a server's.
+    pub(crate) async fn node(&self) -> PgConnection {
+        projector::connect(&self.url.parse().unwrap()).await.unwrap()
     }
 
     /// A connection of its own, for transactions.
@@ -267,6 +293,12 @@ impl TestServer {
         let tag = response.headers()["etag"].to_str().unwrap().to_owned();
         let revision = tag.trim_matches('"').split_once('-').unwrap().1.parse().unwrap();
         (response.json().await.unwrap(), revision)
+    }
+
+    /// Whether it is ready, and what it says of it.
+    pub(crate) async fn readiness(&self) -> (u16, String) {
+        let answer = self.client.get(format!("{}/readyz", self.admin)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
     pub(crate) async fn metrics(&self) -> String {

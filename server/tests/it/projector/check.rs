@@ -3,8 +3,8 @@
 use dashboard_server::source::{Finding, Source, check, check_installed, load};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::{EXAMPLE, Host};
-use crate::support::{create_database, drop_database};
+use super::Host;
+use crate::support::{EXAMPLE, create_database, drop_database};
 
 fn source() -> Source {
     Source::built_in("moc-instructions").unwrap()

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use dashboard_server::source::{Source, install};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::{EXAMPLE, Host};
-use crate::support::{create_database, drop_database};
+use super::Host;
+use crate::support::{EXAMPLE, create_database, drop_database};
 
 /// Wishes of a table `public.wishes`, by a query of the test's own; and no MOCs.
 fn wishes(query: &str, to: &str) -> Source {
