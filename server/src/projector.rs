@@ -310,6 +310,11 @@ impl Projector {
         connection: &mut PgConnection,
     ) -> Result<Option<Done>, ProjectorError> {
         let Some(sweep) = lane::next_sweep(connection).await? else { return Ok(None) };
+        if self.map.feed(sweep.feed).is_none()
+            && let Some((name, kind)) = lane::feed(connection, sweep.feed).await?
+        {
+            self.map.retire(sweep.feed, name, kind);
+        }
         let Some(feed) = self.map.feed(sweep.feed) else {
             sweep.end(connection).await?;
             return Ok(Some(Done::default()));

@@ -146,6 +146,12 @@ impl Kind {
         }
     }
 
+    /// The kind of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let all = [Self::Fact, Self::Mocs, Self::Sets, Self::Wishlist];
+        all.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The table of the read model that holds its rows.
     pub(crate) fn table(self) -> &'static str {
         match self {

@@ -412,6 +412,16 @@ pub(super) struct Sweep {
     after: Option<String>,
 }
 
+/// The name and kind of a feed, whether or not the source has it.
+pub(super) async fn feed(
+    connection: &mut PgConnection,
+    number: i16,
+) -> Result<Option<(String, Kind)>, sqlx::Error> {
+    let query = sqlx::query_as("select name, kind from dashboard.feeds where number = $1");
+    let found: Option<(String, String)> = query.bind(number).fetch_optional(connection).await?;
+    Ok(found.and_then(|(name, kind)| Some((name, Kind::named(&kind)?))))
+}
+
 /// The sweep that was asked for first, of those that may go on now.
 pub(super) async fn next_sweep(
     connection: &mut PgConnection,
@@ -431,7 +441,8 @@ pub(super) async fn next_sweep(
 }
 
 impl Sweep {
-    /// The next keys, at most `limit`; the sweep goes on behind them.
+    /// The next keys, at most `limit`; the sweep goes on behind them. A feed that is not of the source any more has
+    /// no home.
     pub(super) async fn turn_page(
         &self,
         connection: &mut PgConnection,
@@ -439,7 +450,8 @@ impl Sweep {
         kind: Kind,
         limit: usize,
     ) -> Result<Vec<Option<String>>, ProjectorError> {
-        let page = if self.is_at_model {
+        let is_at_model = self.is_at_model || home.key.is_empty();
+        let page = if is_at_model {
             let table = kind.table();
             format!(
                 "select key from dashboard.{table}
@@ -455,7 +467,7 @@ impl Sweep {
             .bind(asked)
             .fetch_all(&mut *connection)
             .await?;
-        let statement = match (keys.len() < limit, self.is_at_model) {
+        let statement = match (keys.len() < limit, is_at_model) {
             (false, _) => "update dashboard.sweeps set after = $2 where feed = $1",
             (true, false) => {
                 "update dashboard.sweeps set is_at_model = true, after = null
@@ -504,7 +516,7 @@ impl Sweep {
         .map(drop)
     }
 
-    /// Forgets it: its feed is not of this source.
+    /// Forgets it: there is no such feed.
     pub(super) async fn end(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let statement = "delete from dashboard.sweeps where feed = $1";
         sqlx::query(statement).bind(self.feed).execute(connection).await.map(drop)

@@ -1,40 +1,58 @@
 //! Where the values of a watch lead: the source, with the numbers that it has in the database.
 
+use std::collections::HashMap;
+
 use super::lane::Subject;
 use super::statements;
-use crate::source::{Feed, Installed, Origin};
+use crate::source::{Feed, Installed, Kind, Origin, Watch};
 
 /// A source, ready to be projected.
 #[derive(Debug)]
 pub(super) struct Map {
-    installed: Installed,
+    /// Facts first, and at the end those that are not of the source any more.
+    feeds: Vec<Feed>,
+    numbers: Vec<i16>,
+    watches: HashMap<Watch, i16>,
     /// The statement that projects rows, for each feed.
     statements: Vec<String>,
 }
 
 impl Map {
     pub(super) fn new(installed: Installed) -> Self {
-        let statements = installed.source.feeds.iter().map(statements::project).collect();
-        Self { installed, statements }
+        let feeds = installed.source.feeds;
+        let statements = feeds.iter().map(statements::project).collect();
+        Self { feeds, numbers: installed.feeds, watches: installed.watches, statements }
+    }
+
+    /// Takes up a feed that an earlier version of the source had. Nothing of it is left to be shown.
+    pub(super) fn retire(&mut self, number: i16, name: String, kind: Kind) {
+        let columns = ["id", "user_id"].into_iter().chain(statements::columns(kind));
+        let columns: Vec<_> = columns.map(|column| format!("null as {column}")).collect();
+        let query = format!("select {} where false", columns.join(", "));
+        let home = Watch { table: String::new(), key: Vec::new() };
+        let feed = Feed { name, kind, query, home, routes: Vec::new() };
+        self.statements.push(statements::project(&feed));
+        self.feeds.push(feed);
+        self.numbers.push(number);
     }
 
     /// All feeds: facts first.
     pub(super) fn feeds(&self) -> &[Feed] {
-        &self.installed.source.feeds
+        &self.feeds
     }
 
     /// The number of the feed at that place.
     pub(super) fn number(&self, place: usize) -> i16 {
-        self.installed.feeds[place]
+        self.numbers[place]
     }
 
-    /// The place of the feed with that number; none if the source has it no more.
+    /// The place of the feed with that number; none if it is not known to be any.
     pub(super) fn place(&self, number: i16) -> Option<usize> {
-        self.installed.feeds.iter().position(|known| *known == number)
+        self.numbers.iter().position(|known| *known == number)
     }
 
     pub(super) fn feed(&self, number: i16) -> Option<&Feed> {
-        self.place(number).map(|place| &self.feeds()[place])
+        self.place(number).map(|place| &self.feeds[place])
     }
 
     /// The statement that projects rows of the feed at that place.
@@ -45,7 +63,7 @@ impl Map {
     /// The feeds, by place, that a watch concerns; and the query that leads from noted values to the keys
     /// of rows. None where a noted value is the key.
     pub(super) fn routes(&self, watch: i16) -> Vec<(usize, Option<&str>)> {
-        let is_it = |known| self.installed.watches.get(known) == Some(&watch);
+        let is_it = |known| self.watches.get(known) == Some(&watch);
         let mut routes = Vec::new();
         for (place, feed) in self.feeds().iter().enumerate() {
             if is_it(&feed.home) {
@@ -79,7 +97,7 @@ impl Map {
     /// How many values are noted of each row.
     pub(super) fn width(&self, subject: Subject) -> usize {
         let Subject::Watch(number) = subject else { return 1 };
-        let watch = self.installed.watches.iter().find(|(_, known)| **known == number);
+        let watch = self.watches.iter().find(|(_, known)| **known == number);
         watch.map_or(1, |(watch, _)| watch.key.len())
     }
 }

@@ -58,6 +58,14 @@ pub(super) const CLOSE_FUNCTIONS: &str = "
         end loop;
     end $$";
 
+/// A sweep of a feed that the source has no more takes its rows out of the read model.
+pub(super) const OWE_LAST_SWEEPS: &str = "
+    insert into dashboard.sweeps (feed) select number from dashboard.feeds where not is_projected
+    on conflict (feed) do update set again = true";
+/// Gives a feed's name free for one of another kind: the rows that it has are in another table.
+pub(super) const FREE_NAME: &str = "
+    update dashboard.feeds set name = format('%s (%s, %s)', name, kind, number) where name = ";
+
 /// Why a source cannot be installed.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
@@ -151,17 +159,21 @@ pub async fn install(
         "update dashboard.meta
          set source = $1,
              swept = null,
-             is_complete = is_complete
-                 and not exists (select from dashboard.feeds where not is_projected)",
+             is_complete = is_complete and not exists (
+                 select from dashboard.feeds where number = any ($2) and not is_projected
+             )",
     )
     .bind(&installed.fingerprint)
+    .bind(&installed.feeds)
     .execute(&mut *transaction)
     .await?;
-    sqlx::query("update dashboard.feeds set is_projected = true where number = any ($1)")
+    sqlx::query("update dashboard.feeds set is_projected = number = any ($1)")
         .bind(&installed.feeds)
         .execute(&mut *transaction)
         .await?;
     owe_sweeps(&mut transaction, &installed).await?;
+    // Of feeds that the source has no more nothing may be left to be shown.
+    sqlx::raw_sql(OWE_LAST_SWEEPS).execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(installed)
 }
@@ -355,14 +367,15 @@ async fn register(
     for feed in &source.feeds {
         let kind = feed.kind.name();
         if !feeds.contains_key(&(feed.name.clone(), kind.to_owned())) {
-            sqlx::query(
-                "insert into dashboard.feeds (name, kind) values ($1, $2)
-                 on conflict (name) do update set kind = excluded.kind, is_projected = false",
-            )
-            .bind(&feed.name)
-            .bind(kind)
-            .execute(&mut *connection)
-            .await?;
+            sqlx::query(AssertSqlSafe(format!("{FREE_NAME}$1")))
+                .bind(&feed.name)
+                .execute(&mut *connection)
+                .await?;
+            sqlx::query("insert into dashboard.feeds (name, kind) values ($1, $2)")
+                .bind(&feed.name)
+                .bind(kind)
+                .execute(&mut *connection)
+                .await?;
         }
     }
     load(connection, source).await

@@ -113,13 +113,8 @@ fn feed(name: &str, section: Section, query: String) -> Result<Feed, String> {
     if !is_plain {
         return Err("a section's name is letters, digits, - and _".to_owned());
     }
-    let kind = match section.kind.as_deref().unwrap_or(name) {
-        "fact" => Kind::Fact,
-        "mocs" => Kind::Mocs,
-        "sets" => Kind::Sets,
-        "wishlist" => Kind::Wishlist,
-        _ => return Err("kind is one of \"mocs\", \"sets\", \"wishlist\", \"fact\"".to_owned()),
-    };
+    let kind = Kind::named(section.kind.as_deref().unwrap_or(name))
+        .ok_or("kind is one of \"mocs\", \"sets\", \"wishlist\", \"fact\"")?;
     let home = watch(section.table, vec![section.key])?;
     let routes: Result<_, _> = section.watch.into_iter().map(|watch| route(kind, watch)).collect();
     Ok(Feed { name: name.to_owned(), kind, query, home, routes: routes? })

@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgConnection;
 
-use super::install::{CLOSE, CLOSE_FUNCTIONS, SCHEMA, parts};
+use super::install::{CLOSE, CLOSE_FUNCTIONS, FREE_NAME, OWE_LAST_SWEEPS, SCHEMA, parts};
 use super::state::{State, fingerprint, known, state, whole};
 use super::{InstallError, Source, triggers};
 
@@ -54,6 +54,7 @@ pub(super) async fn script(
         let number = known.unwrap_or(next);
         if known.is_none() {
             next += 1;
+            script.push(format!("{FREE_NAME}{}", literal(&feed.name)));
             script.push(format!(
                 "insert into dashboard.feeds (number, name, kind)
                  overriding system value values ({number}, {}, {})",
@@ -70,19 +71,20 @@ pub(super) async fn script(
         ));
     }
     script.push(CLOSE_FUNCTIONS.to_owned());
+    let feeds = feeds.join(", ");
     script.push(format!(
         "update dashboard.meta
-         set source = {}, swept = null, is_complete = is_complete
-                 and not exists (select from dashboard.feeds where not is_projected)",
+         set source = {}, swept = null, is_complete = is_complete and not exists (
+                 select from dashboard.feeds where number in ({feeds}) and not is_projected
+             )",
         literal(&fingerprint(connection, &whole(source)).await?)
     ));
-    let feeds = feeds.join(", ");
-    script
-        .push(format!("update dashboard.feeds set is_projected = true where number in ({feeds})"));
+    script.push(format!("update dashboard.feeds set is_projected = number in ({feeds})"));
     script.push(format!(
         "insert into dashboard.sweeps (feed) select unnest(array[{feeds}])
          on conflict (feed) do update set again = true"
     ));
+    script.push(OWE_LAST_SWEEPS.to_owned());
     Ok(script)
 }
 

@@ -274,6 +274,56 @@ async fn uninstalled_it_leaves_no_trace() {
     host.end().await;
 }
 
+/// Another version of a source has another kind of rows in a feed's place, or none: what was shown of it goes, and
+/// its users are told.
+#[tokio::test]
+async fn nothing_is_shown_of_a_feed_that_the_source_has_no_more() {
+    let version = |feed: &str| {
+        let manifest =
+            format!("name = 'test'\n[mocs]\ntable = 'public.moc_instructions'\nkey = 'id'\n{feed}");
+        let query = |name: &str| {
+            let kept = "select id, user_id, title as theme from public.wishlist_items
+                        where id = any ($1::uuid[])";
+            let mocs = include_str!("../../sources/moc-instructions/mocs.sql");
+            Ok(Some(if name == "mocs" { mocs } else { kept }.to_owned()))
+        };
+        Source::read(&manifest, query).unwrap()
+    };
+    let of_kind = |kind: &str| {
+        version(&format!("[kept]\nkind = '{kind}'\ntable = 'public.wishlist_items'\nkey = 'id'"))
+    };
+    let write = "insert into public.wishlist_items (user_id) values ('ada'), ('ada')";
+    let mut host = Host::of(&of_kind("wishlist"), EXAMPLE, &[write]).await;
+    for (next, wishes, sets, told) in [
+        (None, 2, 0, 1),
+        (Some(of_kind("sets")), 0, 2, 3),
+        (Some(version("")), 0, 0, 2),
+        (Some(of_kind("wishlist")), 2, 0, 1),
+        (Some(version("")), 0, 0, 1),
+    ] {
+        if let Some(source) = next {
+            (host.node, host.projector) = install_source(&host.url, &source).await;
+        }
+        host.settle().await;
+        let counts: (i64, i64) = sqlx::query_as(
+            "select (select count(*) from dashboard.wishlist_items),
+                    (select count(*) from dashboard.sets)",
+        )
+        .fetch_one(&mut host.node)
+        .await
+        .unwrap();
+        assert_eq!(counts, (wishes, sets));
+        assert_eq!(host.told().await, BTreeMap::from([("ada".to_owned(), told)]));
+        // Where it has been looked at before, that was long ago.
+        let is_complete: bool = sqlx::query_scalar("select is_complete from dashboard.meta")
+            .fetch_one(&mut host.node)
+            .await
+            .unwrap();
+        assert!(is_complete);
+    }
+    host.end().await;
+}
+
 /// Two servers, and the turn: what one has taken the other does not see, whatever becomes of the first.
 #[tokio::test]
 async fn what_a_dead_projector_had_taken_is_done_by_another() {
