@@ -18,6 +18,8 @@ mod faults;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod migrations;
+#[cfg(test)]
 mod parting;
 #[cfg(test)]
 mod plans;
