@@ -18,6 +18,8 @@ mod faults;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod installing;
+#[cfg(test)]
 mod migrations;
 #[cfg(test)]
 mod parting;
