@@ -4,6 +4,7 @@
 mod check;
 mod failures;
 mod model;
+mod oddities;
 mod standalone;
 mod writer;
 

@@ -12,7 +12,7 @@ use dashboard_server::projector::{self, Projector};
 use dashboard_server::push::cursor::Cursor;
 use dashboard_server::push::query::{self, Owed, Refresh};
 use dashboard_server::push::section::Sections;
-use dashboard_server::source::{Source, load};
+use dashboard_server::source::{Source, install, load};
 use dashboard_server::{Config, Secret, Server};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use jsonwebtoken::{EncodingKey, Header, encode};
@@ -78,6 +78,17 @@ pub(crate) async fn with_application<F: Future<Output = ()>>(
     if let Err(panic) = result {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// Installs the source of the application's tables; a configuration for servers that read it.
+pub(crate) async fn installed(db: &TestDb) -> Config {
+    let source = Source::built_in("moc-instructions").unwrap();
+    let mut connection = projector::connect(&db.url.parse().unwrap()).await.unwrap();
+    install(&mut connection, &source, &mut |_| {}).await.unwrap();
+    connection.close().await.ok();
+    let mut config = config(&db.url);
+    config.source = Some(source.name);
+    config
 }
 
 /// Reads what one user is owed.
@@ -227,6 +238,15 @@ impl TestDb {
             }
         }
         node.close().await.ok();
+    }
+
+    /// Waits until servers have projected all that has been written.
+    pub(crate) async fn projected(&self) {
+        const WAITS: &str = "
+            select exists (select from dashboard.outbox) or exists (select from dashboard.pending)
+                or exists (select from dashboard.sweeps) or exists (select from dashboard.failed)
+                or not (select is_ready from dashboard.current_epoch)";
+        while self.one(WAITS).await {}
     }
 
     /// The newest change.

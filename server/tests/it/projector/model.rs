@@ -1,5 +1,7 @@
 //! The rules of the source, once more: over plain rows, in plain Rust, with nothing in common with its SQL.
 
+mod snapshot;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::postgres::PgRow;
@@ -84,13 +86,15 @@ struct ProjectedMoc {
 /// The application's rows.
 struct Rows {
     instructions: Vec<Instruction>,
-    lists: Vec<List>,
+    /// By MOC.
+    lists: BTreeMap<Uuid, Vec<List>>,
     /// By list; a negative quantity is none.
     parts: BTreeMap<Uuid, Vec<(Lot, i64)>>,
     inventory: Vec<(String, String, String, i32)>,
     sets: Vec<(Uuid, String, String, Option<String>)>,
     wishes: Vec<(Uuid, String)>,
-    mappings: Vec<(String, String)>,
+    /// The least theme of each tag, which is in lower case.
+    mappings: BTreeMap<String, String>,
 }
 
 /// Part and colour.
@@ -316,11 +320,7 @@ impl Rows {
         );
         let mut rows = Self {
             instructions: all(connection, &instructions).await,
-            lists: all(
-                connection,
-                "select id, moc_id, purchased, total_parts_count from public.moc_parts_lists",
-            )
-            .await,
+            lists: BTreeMap::new(),
             inventory: all(
                 connection,
                 "select user_id, part_number, color, quantity from public.parts_inventory",
@@ -328,9 +328,21 @@ impl Rows {
             .await,
             sets: all(connection, "select id, user_id, status, theme from public.sets").await,
             wishes: all(connection, "select id, user_id from public.wishlist_items").await,
-            mappings: all(connection, "select tag, theme from public.tag_theme_mappings").await,
+            mappings: BTreeMap::new(),
             parts: BTreeMap::new(),
         };
+        let lists = "select id, moc_id, purchased, total_parts_count from public.moc_parts_lists";
+        for list in all::<List>(connection, lists).await {
+            rows.lists.entry(list.moc_id).or_default().push(list);
+        }
+        let mappings: Vec<(String, String)> =
+            all(connection, "select tag, theme from public.tag_theme_mappings").await;
+        for (tag, theme) in mappings.into_iter().filter(|(_, theme)| !trimmed(theme).is_empty()) {
+            let least = rows.mappings.entry(tag.to_lowercase()).or_insert_with(|| theme.clone());
+            if theme < *least {
+                *least = theme;
+            }
+        }
         let parts: Vec<(Uuid, String, String, i32)> =
             all(connection, "select parts_list_id, part_id, color, quantity from public.moc_parts")
                 .await;
@@ -342,7 +354,7 @@ impl Rows {
     }
 
     fn lists(&self, moc: Uuid) -> impl Iterator<Item = (&List, &[(Lot, i64)])> {
-        let lists = self.lists.iter().filter(move |list| list.moc_id == moc);
+        let lists = self.lists.get(&moc).into_iter().flatten();
         lists.map(|list| (list, self.parts.get(&list.id).map_or(&[][..], Vec::as_slice)))
     }
 
@@ -364,22 +376,14 @@ impl Rows {
     }
 
     fn theme(&self, moc: &Instruction) -> String {
-        let tags: Vec<String> = match &moc.tags {
-            Some(serde_json::Value::Array(tags)) => tags
-                .iter()
-                .filter_map(|tag| match tag {
-                    serde_json::Value::Null => None,
-                    serde_json::Value::String(text) => Some(text.to_lowercase()),
-                    other => Some(other.to_string().to_lowercase()),
-                })
-                .collect(),
-            _ => Vec::new(),
-        };
-        let tagged = self
-            .mappings
-            .iter()
-            .filter(|(tag, theme)| tags.contains(&tag.to_lowercase()) && !trimmed(theme).is_empty())
-            .map(|(_, theme)| theme.as_str())
+        let tags = moc.tags.as_ref().and_then(|tags| tags.as_array()).into_iter().flatten();
+        let tagged = tags
+            .filter_map(|tag| match tag {
+                serde_json::Value::Null => None,
+                serde_json::Value::String(text) => Some(text.to_lowercase()),
+                other => Some(other.to_string().to_lowercase()),
+            })
+            .filter_map(|tag| self.mappings.get(&tag).map(String::as_str))
             .min();
         let own = moc.theme.as_deref().map(trimmed).filter(|theme| !theme.is_empty());
         first(own.or(tagged.map(trimmed)).unwrap_or("Uncategorized"), 200)
