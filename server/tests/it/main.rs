@@ -51,3 +51,5 @@ mod telemetry;
 mod traces;
 #[cfg(test)]
 mod transports;
+#[cfg(test)]
+mod writes;
