@@ -1,6 +1,7 @@
 //! From an application's own tables to the read model: whatever is written, what is projected equals what
 //! the rules of the source say of the rows (`model`), and exactly those users are told who see something new.
 
+mod attack;
 mod check;
 mod failures;
 mod model;

@@ -298,11 +298,20 @@ impl TestServer {
     }
 
     pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        self.try_get(path, headers).await.unwrap()
+    }
+
+    /// The same of a server that may be gone.
+    pub(crate) async fn try_get(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Result<reqwest::Response> {
         let mut request = self.client.get(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        request.send().await.unwrap()
+        request.send().await
     }
 
     /// A user's snapshot and its revision.
@@ -338,6 +347,10 @@ impl TestServer {
     }
 
     pub(crate) async fn open(&self, headers: &[(&'static str, &str)]) -> Client {
+        self.try_open(headers).await.unwrap()
+    }
+
+    async fn try_open(&self, headers: &[(&'static str, &str)]) -> Result<Client, WsError> {
         let url = self.base.replacen("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket";
         let mut request = url.into_client_request().unwrap();
         for (name, value) in headers {
@@ -345,20 +358,34 @@ impl TestServer {
         }
         let connector = Some(Connector::Rustls(Arc::new(trusting_the_test_certificate())));
         let connect = connect_async_tls_with_config(request, None, true, connector);
-        let (stream, _) = Box::pin(connect).await.unwrap();
+        let (stream, _) = Box::pin(connect).await?;
         let mut client = Client { stream: Box::new(stream) };
-        assert!(client.frame().await.starts_with('0'));
-        client
+        let hello = client.next().await.ok_or(WsError::ConnectionClosed)?;
+        assert!(hello.starts_with('0'));
+        Ok(client)
     }
 
     /// A client that has entered the namespace.
     pub(crate) async fn connect(&self, user: &str) -> Client {
         let mut client = self.open(&[]).await;
-        client.send(&format!("40/dashboard,{}", json!({ "token": access(user) }))).await;
+        client.send(&entry(user)).await;
         let answer = client.frame().await;
         assert!(answer.starts_with("40/dashboard,"), "{answer}");
         client
     }
+
+    /// The same at a server that may be gone, or about to go.
+    pub(crate) async fn try_connect(&self, user: &str) -> Option<Client> {
+        let mut client = self.try_open(&[]).await.ok()?;
+        client.stream.send(Message::text(entry(user))).await.ok()?;
+        let answer = client.next().await?;
+        answer.starts_with("40/dashboard,").then_some(client)
+    }
+}
+
+/// What a user asks to enter the namespace with.
+fn entry(user: &str) -> String {
+    format!("40/dashboard,{}", json!({ "token": access(user) }))
 }
 
 fn trusting_the_test_certificate() -> ClientConfig {
@@ -410,11 +437,7 @@ impl Client {
     /// The next event: its envelope, whose type equals its name.
     pub(crate) async fn event(&mut self) -> Value {
         let frame = self.frame().await;
-        let json = frame.strip_prefix("42/dashboard,").unwrap_or_else(|| panic!("{frame}"));
-        let Value::Array(parts) = serde_json::from_str(json).unwrap() else { panic!("{frame}") };
-        let [name, envelope] = <[Value; 2]>::try_from(parts).unwrap();
-        assert_eq!(name, envelope["type"]);
-        envelope
+        envelope(&frame).unwrap_or_else(|| panic!("{frame}"))
     }
 
     /// The events of one refresh: those up to the first of each of these types. That the database
@@ -443,4 +466,13 @@ impl Client {
             }
         }
     }
+}
+
+/// The envelope in a frame, whose type equals the event's name; none in a frame that is no event.
+pub(crate) fn envelope(frame: &str) -> Option<Value> {
+    let json = frame.strip_prefix("42/dashboard,")?;
+    let Value::Array(parts) = serde_json::from_str(json).unwrap() else { panic!("{frame}") };
+    let [name, envelope] = <[Value; 2]>::try_from(parts).unwrap();
+    assert_eq!(name, envelope["type"]);
+    Some(envelope)
 }

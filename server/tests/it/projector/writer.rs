@@ -12,6 +12,13 @@ pub(super) struct Writer {
     count: u64,
 }
 
+impl Writer {
+    /// One of several: the ids that it makes up are in no other's.
+    pub(super) fn numbered(number: u64) -> Self {
+        Self { count: number * 1_000_000_000 }
+    }
+}
+
 /// Few values, and some of them often: a MOC is partly covered only where much meets.
 const USERS: [&str; 6] = ["ada", "ada", "ada", "ada", "bob", ""];
 const PARTS: [&str; 5] = ["3001", "3001", "3001", "3002", "3001 "];
