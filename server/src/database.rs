@@ -1,6 +1,7 @@
 //! The database: the one that is configured, or a private one; its schema; its pool.
 
 mod pool;
+mod pooler;
 mod private;
 pub(crate) mod schema;
 pub(crate) mod session;

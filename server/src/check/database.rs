@@ -51,7 +51,7 @@ async fn look(url: &Secret, config: &Config, report: &mut Report) -> Result<(), 
     let options = schema::options(url.expose())?;
     let fail = |trouble| DatabaseError::of(&options, trouble);
     let mut connection = schema::connect(&options, Purpose::Check, Duration::ZERO).await?;
-    schema::check_server(&mut connection).await.map_err(fail)?;
+    schema::check_server(&options, &mut connection).await.map_err(fail)?;
     let facts = facts(&mut connection, &database::address(&options), report).await;
     let facts = facts.map_err(|error| fail(error.into()))?;
     connections(&facts, config, report);

@@ -11,6 +11,7 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::time::{sleep, timeout};
 
+use crate::database::pooler;
 use crate::database::session::{self, Purpose};
 use crate::database::trouble::{DatabaseError, Trouble};
 use crate::source::{self, Choice, State};
@@ -26,7 +27,9 @@ const INSTALL_LOCK: i64 = 0x6461_7368_626f_6172;
 /// Reads the database's address.
 pub(crate) fn options(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     let options = PgConnectOptions::from_str(url).map_err(|_| DatabaseError::Url)?;
-    Ok(options.application_name("dashboard-server"))
+    // PgBouncer refuses a session that names settings at its start which it does not know, such as this one.
+    // No number is read as text here.
+    Ok(options.application_name("dashboard-server").extra_float_digits(None))
 }
 
 /// Waits for the database, and sees to it that the source is installed there. Standalone is, where it is
@@ -59,7 +62,7 @@ async fn bring_up(
     choice: &Choice,
 ) -> Result<(), Trouble> {
     let looked = async {
-        check_server(&mut connection).await?;
+        check_server(options, &mut connection).await?;
         needs_installation(&mut connection, choice).await
     };
     let looked = timeout(LOOK_TIMEOUT, looked).await;
@@ -114,8 +117,15 @@ async fn install_alone(connection: &mut PgConnection, choice: &Choice) -> Result
     Ok(())
 }
 
-/// Refuses a database of which changes could not be followed.
-pub(crate) async fn check_server(connection: &mut PgConnection) -> Result<(), Trouble> {
+/// Refuses a database of which changes could not be followed, or the way to it.
+pub(crate) async fn check_server(
+    options: &PgConnectOptions,
+    connection: &mut PgConnection,
+) -> Result<(), Trouble> {
+    // First: behind such a pooler other questions fail now and then.
+    if pooler::lends_sessions(options, connection).await? {
+        return Err(Trouble::Pooler);
+    }
     let (version, is_standby): (i32, bool) = sqlx::query_as(
         "select current_setting('server_version_num')::int / 10000, pg_is_in_recovery()",
     )

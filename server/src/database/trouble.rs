@@ -85,6 +85,13 @@ pub enum Trouble {
          primary, or promote this one"
     )]
     Standby,
+    /// A pooler gives a session to another client after each transaction.
+    #[error(
+        "is reached through a pooler that lends its sessions by the transaction, so the settings and \
+         prepared statements of this server would be other programs'; let DATABASE_URL lead to \
+         PostgreSQL itself, or to a pool in session mode (PgBouncer: pool_mode=session)"
+    )]
+    Pooler,
     /// 25006: the schema is not up to date, and nothing may be written.
     #[error(
         "may only be read, but its schema \"dashboard\" has to be brought up to date first; let this \

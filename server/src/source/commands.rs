@@ -67,7 +67,7 @@ impl Place {
     async fn connect(&self) -> Result<PgConnection, CommandError> {
         let mut connection =
             schema::connect(&self.options, Purpose::Install, Duration::ZERO).await?;
-        let looked = schema::check_server(&mut connection).await;
+        let looked = schema::check_server(&self.options, &mut connection).await;
         looked.map_err(|trouble| DatabaseError::of(&self.options, trouble))?;
         Ok(connection)
     }
