@@ -8,6 +8,9 @@ create table dashboard.meta (
     -- the end.
     name text not null,
     source text,
+    -- Which triggers there were when all rows were last asked for because of them. Where they are others now, some
+    -- were off for a while, or a table is another one: rows may have come unheard.
+    triggers text,
     -- Every row of the application's has been looked at once. Until then a dashboard would show too little.
     is_complete boolean not null default false,
     -- When all rows had been asked for; some may still wait.

@@ -20,8 +20,8 @@ mod triggers;
 use std::io::ErrorKind;
 use std::path::Path;
 
-pub(crate) use self::check::is_armed;
 pub use self::check::{Finding, check, check_installed};
+pub(crate) use self::check::{is_armed, marks};
 pub(crate) use self::install::owe_sweeps;
 pub use self::install::{InstallError, install, make_collection, uninstall};
 pub use self::manifest::SourceError;

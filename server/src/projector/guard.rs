@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
 use crate::source::{self, InstallError, Installed};
@@ -46,7 +47,15 @@ impl Guard {
         let is_armed = source::is_armed(connection, &self.installed.watches).await?
             || self.rearm(connection).await?;
         match self.deaf {
-            None if is_armed => {}
+            None if is_armed => {
+                if self.look_whether_they_are_the_same(connection).await? {
+                    tracing::warn!(
+                        source = self.installed.source.name,
+                        "triggers were made anew or switched, so changes may have been missed; all rows \
+                         are looked at again"
+                    );
+                }
+            }
             None => {
                 tracing::error!(
                     source = self.installed.source.name,
@@ -59,7 +68,9 @@ impl Guard {
             Some(_) if is_armed => {
                 tracing::info!("all triggers are there again");
                 self.deaf = None;
-                self.owe_sweeps(connection).await?;
+                if !self.look_whether_they_are_the_same(connection).await? {
+                    self.owe_sweeps(connection).await?;
+                }
             }
             Some((since, swept)) if now - swept >= DEAF_SWEEP => {
                 self.deaf = Some((since, now));
@@ -72,6 +83,32 @@ impl Guard {
             self.owe_sweeps(connection).await?;
         }
         Ok(())
+    }
+
+    /// A table that was restored is another one, perhaps with all of its triggers, which have seen none of its
+    /// rows; and triggers that were off for a moment look as before. So where they are not those that were known,
+    /// all rows are looked at; true for one server only.
+    async fn look_whether_they_are_the_same(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<bool, sqlx::Error> {
+        const KNOWN: &str = "select triggers from dashboard.meta";
+        const NOTE: &str =
+            "update dashboard.meta set triggers = $1 where triggers is distinct from $1";
+        let marks = source::marks(connection).await?;
+        let known: Option<String> = sqlx::query_scalar(KNOWN).fetch_one(&mut *connection).await?;
+        if known.as_ref() == Some(&marks) {
+            return Ok(false);
+        }
+        let mut transaction = connection.begin().await?;
+        let noted = sqlx::query(NOTE).bind(&marks).execute(&mut *transaction).await?;
+        // What was installed by hand has just been looked at.
+        let is_owed = noted.rows_affected() > 0 && known.is_some();
+        if is_owed {
+            self.owe_sweeps(&mut transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(is_owed)
     }
 
     /// Puts triggers back onto tables that are the server's own to change.

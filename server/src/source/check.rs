@@ -361,6 +361,18 @@ pub(crate) async fn is_armed(
     Ok(true)
 }
 
+/// Tells the triggers of now from any that were made or switched since, on these tables or on others that took
+/// their place.
+pub(crate) async fn marks(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    let query = "
+        select encode(sha256(convert_to(coalesce(string_agg(
+                   format('%s %s %s', t.tgrelid, t.oid, t.xmin), ',' order by t.oid), ''), 'UTF8')), 'hex')
+        from pg_trigger as t join pg_proc as p on p.oid = t.tgfoid
+        where not t.tgisinternal and t.tgname ^@ $1
+          and p.pronamespace = to_regnamespace('dashboard')";
+    sqlx::query_scalar(query).bind(triggers::PREFIX).fetch_one(connection).await
+}
+
 async fn check_rows(
     connection: &mut PgConnection,
     feed: &Feed,

@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 use tokio::time::sleep;
 
+use super::check::marks;
 use super::state::{Installed, State, fingerprint, known, load, state};
 use super::triggers::{self, PREFIX};
 use super::{Source, Watch};
@@ -154,10 +155,12 @@ pub async fn install(
     sqlx::raw_sql(CLOSE_FUNCTIONS).execute(&mut *connection).await?;
     // Only now: a row that was touched before its trigger was there is found by the sweep. Where rows have
     // never been looked at, what is shown would be too little.
+    let marks = marks(connection).await?;
     let mut transaction = connection.begin().await?;
     sqlx::query(
         "update dashboard.meta
          set source = $1,
+             triggers = $3,
              swept = null,
              is_complete = is_complete and not exists (
                  select from dashboard.feeds where number = any ($2) and not is_projected
@@ -165,6 +168,7 @@ pub async fn install(
     )
     .bind(&installed.fingerprint)
     .bind(&installed.feeds)
+    .bind(marks)
     .execute(&mut *transaction)
     .await?;
     sqlx::query("update dashboard.feeds set is_projected = number = any ($1)")
