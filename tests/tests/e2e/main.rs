@@ -19,6 +19,7 @@ mod operations;
 mod ops;
 mod outage;
 mod page;
+mod replication;
 mod rest;
 mod rolling;
 mod rust_client;
