@@ -53,6 +53,7 @@ pub async fn check(
     for watch in source.watches() {
         check_watch(connection, source, watch, is_installed, &mut findings).await?;
     }
+    check_publications(connection, &mut findings).await?;
     // A query cannot be run without its tables; one reason is enough.
     if findings.iter().any(|finding| finding.is_fatal) {
         return Ok(findings);
@@ -196,6 +197,25 @@ async fn check_column(
         let fix = format!("create index concurrently on {table} ({});", identifier(column));
         findings.push(Finding::warning(what, Some(fix)));
     }
+    Ok(())
+}
+
+/// A subscriber that lacks our tables stops at the first change of one, and with it all of the application's.
+async fn check_publications(
+    connection: &mut PgConnection,
+    findings: &mut Vec<Finding>,
+) -> Result<(), sqlx::Error> {
+    let query = "select quote_ident(pubname) from pg_publication where puballtables order by 1";
+    let publications: Vec<String> = sqlx::query_scalar(query).fetch_all(connection).await?;
+    findings.extend(publications.into_iter().map(|name| {
+        let what = format!(
+            "the publication {name} is for all tables, so for those of the schema dashboard, too: a \
+             subscriber that lacks them stops"
+        );
+        let fix = "have subscribers use a publication for the application's tables, before a source is \
+                   installed; see docs/operations.md, Beside an application";
+        Finding::warning(what, Some(fix.to_owned()))
+    }));
     Ok(())
 }
 

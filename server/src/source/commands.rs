@@ -181,8 +181,8 @@ pub async fn run_install(
     if source.is_standalone() && !is_dry_run {
         make_collection(&mut connection).await?;
     }
-    let mut in_the_way: Vec<_> = check(&mut connection, source).await?;
-    in_the_way.retain(|finding| finding.is_fatal);
+    let (in_the_way, odd): (Vec<_>, Vec<_>) =
+        check(&mut connection, source).await?.into_iter().partition(|finding| finding.is_fatal);
     if !in_the_way.is_empty() {
         for Finding { what, fix, .. } in &in_the_way {
             writeln!(out, "FAIL  {what}\n      {}", fix.as_deref().unwrap_or_default())?;
@@ -194,6 +194,9 @@ pub async fn run_install(
             writeln!(out, "{};\n", statement.trim().trim_end_matches(';'))?;
         }
         return Ok(());
+    }
+    for Finding { what, fix, .. } in &odd {
+        writeln!(out, "warn  {what}\n      {}", fix.as_deref().unwrap_or_default())?;
     }
     let mut tell = |step: String| {
         writeln!(out, "{step}").ok();
