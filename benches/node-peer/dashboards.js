@@ -1,4 +1,5 @@
-// Reads dashboards: each by one statement, which the driver prepares once for each connection.
+// Reads dashboards: each by one statement, which the driver prepares once for each connection. PostgreSQL
+// makes the JSON, so that nothing is parsed here and put together again.
 
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
@@ -14,40 +15,70 @@ const REVISION = `
 
 const TAG = `select (select epoch from dashboard.current_epoch) as epoch, ${REVISION} as revision`
 
+const time = column => `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
+const counted = condition => `coalesce(sum(n) filter (where ${condition}), 0)`
+const built = status => `'${status}', ${counted(`build_status = '${status}'`)}`
+const covered = status => `'${status}', ${counted(`coverage_status = '${status}'`)}`
+const list = (select, order) =>
+  `(select coalesce(json_agg(item order by ${order}), '[]') from (${select}) as listed)`
+
+// A section that is not asked for is not evaluated.
 const SECTIONS = `
-  select 0 as kind, ${REVISION} as n, null::uuid as id, (select epoch from dashboard.current_epoch) as title,
-         null::text as theme, null::text as build, null::text as coverage, null::text as cover,
-         null::timestamptz as at
-  union all
-  select 1, count(*), null, null, theme, build::text, coverage::text, null, null
-  from (
-    select case when $2 & ${THEMES} <> 0 then theme end as theme, build_status as build,
-           coverage_status as coverage
-    from dashboard.mocs
-    where user_id = $1 and $2 & ${SUMMARY | THEMES} <> 0
-  ) as cells
-  group by theme, build, coverage
-  union all
-  select 2, count(*), null, null, theme, null, null, null, null
-  from dashboard.sets where user_id = $1 and $2 & ${THEMES} <> 0
-  group by theme
-  union all
-  select 3, count(*), null, null, null, null, null, null, null
-  from dashboard.wishlist_items where user_id = $1 and $2 & ${SUMMARY} <> 0
-  union all
-  (select 4, 0, id, title, theme, build_status::text, null, cover_image_url, created_at
-   from dashboard.mocs where user_id = $1 and $2 & ${RECENT} <> 0
-   order by created_at desc, id desc limit 10)
-  union all
-  select 5, coverage_percentage, id, title, theme, build_status::text, null, null, updated_at
-  from dashboard.mocs
-  where user_id = $1 and coverage_status = 'PARTIAL_ORDERED' and $2 & ${PARTIAL} <> 0`
+  with cells as (
+    select theme, build_status, coverage_status, count(*) as n
+    from dashboard.mocs where user_id = $1
+    group by theme, build_status, coverage_status
+  )
+  select (select epoch from dashboard.current_epoch), ${REVISION},
+    case when $2 & ${SUMMARY} <> 0 then (
+      select json_build_object(
+        'totalMocs', coalesce(sum(n), 0),
+        'totalWishlistItems',
+        (select count(*) from dashboard.wishlist_items where user_id = $1),
+        'mocsByBuildStatus',
+        json_build_object(${['ADDED', 'IN_PROGRESS', 'BUILT'].map(built).join(', ')}),
+        'mocsByCoverageStatus',
+        json_build_object(${['FULL_INVENTORY', 'PARTIAL_ORDERED', 'NONE'].map(covered).join(', ')}))
+      from cells
+    ) end::text,
+    case when $2 & ${THEMES} <> 0 then ${list(
+      `select mocs,
+              json_build_object('theme', theme, 'mocCount', mocs, 'setCount', sets) as item
+       from (
+         select theme, sum(mocs) as mocs, sum(sets) as sets
+         from (
+           select theme, n as mocs, 0 as sets from cells
+           union all
+           select theme, 0, count(*) from dashboard.sets where user_id = $1 group by theme
+         ) as counts
+         group by theme
+       ) as themes`,
+      'mocs desc',
+    )} end::text,
+    case when $2 & ${RECENT} <> 0 then ${list(
+      `select created_at, id,
+              json_build_object(
+                'id', id, 'title', title, 'theme', theme, 'buildStatus', build_status,
+                'coverImageUrl', cover_image_url, 'createdAt', ${time('created_at')}) as item
+       from dashboard.mocs where user_id = $1
+       order by created_at desc, id desc limit 10`,
+      'created_at desc, id desc',
+    )} end::text,
+    case when $2 & ${PARTIAL} <> 0 then ${list(
+      `select coverage_percentage,
+              json_build_object(
+                'id', id, 'title', title, 'theme', theme, 'buildStatus', build_status,
+                'coveragePercentage', coverage_percentage,
+                'lastUpdatedAt', ${time('updated_at')}) as item
+       from dashboard.mocs where user_id = $1 and coverage_status = 'PARTIAL_ORDERED'`,
+      'coverage_percentage',
+    )} end::text`
 
 export class Dashboards {
   #pool
 
   constructor(connectionString) {
-    this.#pool = new pg.Pool({ connectionString, max: 10 })
+    this.#pool = new pg.Pool({ connectionString, max: 8 })
     this.#pool.on('connect', client => client.query('set jit = off'))
   }
 
@@ -56,98 +87,35 @@ export class Dashboards {
     return `"${rows[0].epoch}-${rows[0].revision}"`
   }
 
+  /** A tag, and a body of JSON. */
   async snapshot(user) {
-    const { epoch, revision, view } = await this.#read(user, ALL)
-    return { tag: `"${epoch}-${revision}"`, view }
+    const [epoch, revision, summary, themes, recent, partial] = await this.#read(user, ALL)
+    const body =
+      `{"summary":${summary},"themeBreakdown":${themes},` +
+      `"recentMocs":${recent},"partialPartsMocs":${partial}}`
+    return { tag: `"${epoch}-${revision}"`, body }
   }
 
   /** One event for each of those sections. */
   async events(user, sections) {
-    const { revision, view } = await this.#read(user, sections)
+    const [, revision, summary, themes, recent, partial] = await this.#read(user, sections)
     const timestamp = new Date().toISOString()
-    const event = (type, payload) => ({ eventId: randomUUID(), type, timestamp, revision, payload })
     const events = []
-    if (sections & SUMMARY) events.push(event('dashboard:summaryUpdated', view.summary))
-    if (sections & RECENT) events.push(event('dashboard:recentMocsUpdated', view.recentMocs))
-    if (sections & PARTIAL) {
-      events.push(event('dashboard:partialPartsUpdated', view.partialPartsMocs))
+    const add = (type, json) => {
+      const payload = JSON.parse(json)
+      const eventId = randomUUID()
+      events.push({ eventId, type, timestamp, revision: Number(revision), payload })
     }
-    if (sections & THEMES) {
-      events.push(event('dashboard:themeBreakdownUpdated', view.themeBreakdown))
-    }
+    if (sections & SUMMARY) add('dashboard:summaryUpdated', summary)
+    if (sections & RECENT) add('dashboard:recentMocsUpdated', recent)
+    if (sections & PARTIAL) add('dashboard:partialPartsUpdated', partial)
+    if (sections & THEMES) add('dashboard:themeBreakdownUpdated', themes)
     return events
   }
 
   async #read(user, sections) {
     const query = { name: 'sections', text: SECTIONS, values: [user, sections], rowMode: 'array' }
     const { rows } = await this.#pool.query(query)
-    return gather(rows)
+    return rows[0]
   }
-}
-
-function gather(rows) {
-  let epoch
-  let revision
-  const summary = {
-    totalMocs: 0,
-    totalWishlistItems: 0,
-    mocsByBuildStatus: { ADDED: 0, IN_PROGRESS: 0, BUILT: 0 },
-    mocsByCoverageStatus: { FULL_INVENTORY: 0, PARTIAL_ORDERED: 0, NONE: 0 },
-  }
-  const themes = new Map()
-  const recent = []
-  const partial = []
-  const theme = name => {
-    let stats = themes.get(name)
-    if (!stats) {
-      stats = { theme: name, mocCount: 0, setCount: 0 }
-      themes.set(name, stats)
-    }
-    return stats
-  }
-  for (const [kind, n, id, title, name, build, coverage, cover, at] of rows) {
-    const count = Number(n)
-    switch (kind) {
-      case 0:
-        epoch = title
-        revision = count
-        break
-      case 1:
-        summary.totalMocs += count
-        summary.mocsByBuildStatus[build] += count
-        summary.mocsByCoverageStatus[coverage] += count
-        if (name !== null) theme(name).mocCount += count
-        break
-      case 2:
-        theme(name).setCount += count
-        break
-      case 3:
-        summary.totalWishlistItems = count
-        break
-      case 4:
-        recent.push({
-          id,
-          title,
-          theme: name,
-          buildStatus: build,
-          coverImageUrl: cover,
-          createdAt: at.toISOString(),
-        })
-        break
-      default:
-        partial.push({
-          id,
-          title,
-          theme: name,
-          buildStatus: build,
-          coveragePercentage: count,
-          lastUpdatedAt: at.toISOString(),
-        })
-    }
-  }
-  recent.sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1))
-  partial.sort((a, b) => a.coveragePercentage - b.coveragePercentage)
-  const themeBreakdown = [...themes.values()].sort((a, b) => b.mocCount - a.mocCount)
-  const view = { summary, themeBreakdown, recentMocs: recent, partialPartsMocs: partial }
-  return { epoch, revision, view }
 }

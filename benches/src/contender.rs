@@ -242,6 +242,8 @@ fn server(database_url: &str, tls: Option<&Certificate>, port: u16) -> Command {
     }
     command.env("DATABASE_URL", database_url);
     command.env("DASHBOARD_JWT_HS256_SECRET", tokens::SECRET);
+    // The load generator has tables of its own there.
+    command.env("DASHBOARD_SOURCE", "standalone");
     command.args(["--jwt-issuer", tokens::ISSUER, "--jwt-client-ids", tokens::CLIENT_ID]);
     command.args(["--bind", &format!("127.0.0.1:{port}"), "--admin-bind", "127.0.0.1:0"]);
     for limit in ["max-connections", "max-connections-per-address", "max-sockets"] {
