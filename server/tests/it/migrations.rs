@@ -189,6 +189,7 @@ impl Place {
         let setting = setting(folder.as_ref());
         let source = Source::chosen(&setting).unwrap();
         install(&mut db.node().await, &source, &mut |_| {}).await.unwrap();
+        db.fill(&source).await;
         let mut url = db.url.clone();
         if let Some(role) = role {
             db.run(&format!(

@@ -224,8 +224,10 @@ async fn a_server_runs_as_a_role_that_cannot_write_the_applications_tables() {
 #[tokio::test]
 async fn publications_for_all_tables_are_warned_of_before_and_by_an_installation() {
     with_application(|db, _| async move {
-        db.run("create publication few for table public.sets; create publication whole for all tables")
-            .await;
+        db.run(
+            "create publication few for table public.sets; create publication whole for all tables",
+        )
+        .await;
         for command in ["check", "install", "check"] {
             let (is_fine, text) = source(&db.url, &[command]);
             assert!(is_fine && text.contains("warn  the publication whole is for all"), "{text}");

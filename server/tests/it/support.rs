@@ -80,12 +80,13 @@ pub(crate) async fn with_application<F: Future<Output = ()>>(
     }
 }
 
-/// Installs the source of the application's tables; a configuration for servers that read it.
+/// Installs the source of the application's tables, and projects them; a configuration for servers that read it.
 pub(crate) async fn installed(db: &TestDb) -> Config {
     let source = Source::built_in("moc-instructions").unwrap();
-    let mut connection = projector::connect(&db.url.parse().unwrap()).await.unwrap();
-    install(&mut connection, &source, &mut |_| {}).await.unwrap();
-    connection.close().await.ok();
+    let mut node = db.node().await;
+    install(&mut node, &source, &mut |_| {}).await.unwrap();
+    node.close().await.ok();
+    db.fill(&source).await;
     let mut config = config(&db.url);
     config.source = Some(source.name);
     config
@@ -238,6 +239,13 @@ impl TestDb {
             }
         }
         node.close().await.ok();
+    }
+
+    /// Projects all rows for the first time, so that there are dashboards.
+    pub(crate) async fn fill(&self, source: &Source) {
+        while !self.one::<bool>("select is_complete from dashboard.meta").await {
+            self.settle_source(source).await;
+        }
     }
 
     /// Waits until servers have projected all that has been written.

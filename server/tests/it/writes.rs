@@ -3,8 +3,7 @@
 
 use serde_json::Value;
 
-use crate::source::{installed, with_application};
-use crate::support::{Client, TestDb, TestServer, start};
+use crate::support::{Client, TestDb, TestServer, installed, start, with_application};
 
 /// A kind of write, and the types of the events that follow it.
 struct Write {

@@ -23,8 +23,7 @@ use tokio::time::timeout;
 use self::watcher::{Ledger, Place, Shown};
 use super::model::Model;
 use super::writer::Writer;
-use crate::source::{installed, with_application};
-use crate::support::{PATIENCE, TestDb, start};
+use crate::support::{PATIENCE, TestDb, installed, start, with_application};
 
 /// Of the last nothing is ever written.
 const USERS: [&str; 3] = ["ada", "bob", "carol"];
