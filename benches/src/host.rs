@@ -74,7 +74,7 @@ impl Host {
         let task = tokio::spawn(async move {
             while !stopped.is_cancelled() {
                 match projector.pass(&mut node).await {
-                    Ok(pass) if pass.has_more => {}
+                    Ok(pass) if pass.has_more => sleep(pass.rest).await,
                     Ok(_) => sleep(INTERVAL).await,
                     // As the server does: with another connection.
                     Err(error) => {

@@ -86,6 +86,11 @@ create table dashboard.sweeps (
 );
 
 -- The turn: one row, locked by the server that projects. An advisory lock could be held by any role.
-create table dashboard.turn (only_row boolean primary key default true check (only_row));
+create table dashboard.turn (
+    only_row boolean primary key default true check (only_row),
+    -- Bulk work rests, at whichever server: since when, and for how long.
+    rests_since timestamptz not null default '-infinity',
+    rest interval not null default '0'
+);
 
 insert into dashboard.turn default values;

@@ -31,7 +31,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 pub(crate) use self::lag::Lag;
 use self::lane::{Batch, Outlook, Subject};
 use self::map::Map;
-use self::pace::{PIECES, Paces};
+use self::pace::{PIECES, Paces, Room};
 pub(crate) use self::statements::{columns, oddities};
 use self::take::Take;
 pub(crate) use self::task::Task;
@@ -57,6 +57,8 @@ pub struct Pass {
     pub notes: usize,
     /// Users who see something new.
     pub users: usize,
+    /// For how long to leave the database to those who write.
+    pub rest: Duration,
 }
 
 /// Projects the notes of one source.
@@ -68,6 +70,7 @@ pub struct Projector {
     fingerprint: String,
     take: Take,
     paces: Paces,
+    room: Room,
     /// Some rows have failed, as of the last look.
     has_failed: bool,
     /// It is known that all rows have been looked at once.
@@ -99,6 +102,7 @@ impl Projector {
             map: Map::new(installed),
             take: Take::default(),
             paces: Paces::default(),
+            room: Room::default(),
             has_failed: false,
             is_complete: false,
             served: "0".to_owned(),
@@ -164,6 +168,7 @@ impl Projector {
         }
         // What is found here may leave more behind.
         pass.has_more = true;
+        let began = Instant::now();
         if outlook.has_small {
             if !self.take_turn(connection).await? {
                 return Ok(Pass { is_elsewhere: true, ..Pass::default() });
@@ -172,13 +177,22 @@ impl Projector {
             commit(connection).await?;
             self.take.confirm();
         }
-        if outlook.has_bulk {
+        let (small_took, is_written) = (began.elapsed(), pass.notes > 0);
+        if outlook.has_bulk && self.room.is_for_bulk(Instant::now()) {
             if !self.take_turn(connection).await? {
                 return Ok(Pass { is_elsewhere: true, ..Pass::default() });
             }
-            self.bulk(connection, &mut pass).await?;
+            // Another server may have begun a rest.
+            if self.room.is_for_bulk(Instant::now()) {
+                let began = Instant::now();
+                self.bulk(connection, &mut pass).await?;
+                if is_written {
+                    self.rest(connection, began.elapsed()).await?;
+                }
+            }
             commit(connection).await?;
         }
+        pass.rest = self.room.rest(Instant::now(), small_took, is_written);
         Ok(pass)
     }
 
@@ -255,6 +269,23 @@ impl Projector {
         Ok(())
     }
 
+    /// Lets bulk work rest, at all servers.
+    async fn rest(
+        &mut self,
+        connection: &mut PgConnection,
+        rest: Duration,
+    ) -> Result<(), sqlx::Error> {
+        self.room.rests(Instant::now(), rest);
+        sqlx::query(
+            "update dashboard.turn
+             set rests_since = clock_timestamp(), rest = make_interval(secs => $1)",
+        )
+        .bind(rest.as_secs_f64())
+        .execute(connection)
+        .await
+        .map(drop)
+    }
+
     /// Does a batch of bulk work, or a page of a sweep, or tries a failed row again: in turns, so that none
     /// waits for ever.
     async fn bulk(
@@ -326,7 +357,7 @@ impl Projector {
             Ok(keys) => {
                 let has_rows = !keys.is_empty();
                 let page = Batch::bulk(sweep.feed, keys);
-                let done = self.work(connection).run(&[page]).await?;
+                let done = self.work(connection).sweep(sweep.feed, page).await?;
                 if has_rows && !done.has_failed {
                     sweep.go_on(connection).await?;
                 }
@@ -350,11 +381,18 @@ impl Projector {
         const TURN: &str = "begin isolation level read committed;
             select meta.source, meta.started = pg_postmaster_start_time(),
                    coalesce(pg_sequence_last_value('dashboard.changes_id_seq'), 0)
-                       >= coalesce((select max(id) from dashboard.changes), 0)
+                       >= coalesce((select max(id) from dashboard.changes), 0),
+                   case when clock_timestamp() between rests_since and rests_since + rest
+                        then extract(epoch from rests_since + rest - clock_timestamp())::float8 end
             from dashboard.turn, dashboard.meta
             for update of turn skip locked";
         let turn = sqlx::raw_sql(TURN).fetch_optional(&mut *connection).await?;
         let is_behind = matches!(&turn, Some(turn) if !turn.try_get::<bool, _>(2)?);
+        let rest =
+            turn.as_ref().map(|turn| turn.try_get::<Option<f64>, _>(3)).transpose()?.flatten();
+        if let Some(rest) = rest.and_then(|rest| Duration::try_from_secs_f64(rest).ok()) {
+            self.room.rests(Instant::now(), rest);
+        }
         let is_taken = match turn {
             None => false,
             Some(turn) if turn.try_get::<Option<&str>, _>(0)? != Some(&self.fingerprint) => {

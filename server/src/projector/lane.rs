@@ -405,6 +405,21 @@ pub(super) async fn hold(
     .map(drop)
 }
 
+/// Whether all rows of a feed are to be looked at and none has been yet, so that there is no need to ask for some.
+pub(super) async fn is_owed_whole(
+    connection: &mut PgConnection,
+    feed: i16,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "select exists (
+             select from dashboard.sweeps where feed = $1 and not is_at_model and after is null
+         )",
+    )
+    .bind(feed)
+    .fetch_one(connection)
+    .await
+}
+
 /// A sweep that goes on.
 pub(super) struct Sweep {
     pub(super) feed: i16,

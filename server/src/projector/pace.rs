@@ -1,8 +1,8 @@
 //! How many rows to do at once, so that a transaction is over within a moment: learned for each query, as
-//! one may take a hundred times as long as another.
+//! one may take a hundred times as long as another. And how much of its time a projector leaves to the application.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::lane::Subject;
 
@@ -39,6 +39,40 @@ impl Paces {
     }
 }
 
+/// Leaves room for those who write. A projector that is behind keeps a core of the database busy, which they need as
+/// well. So while they write, it rests for as long as it has worked; once they are done, it does not rest.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// When bulk work may go on.
+    bulk_at: Option<Instant>,
+}
+
+/// Small work that is done within this time is no burden.
+const LIGHT: Duration = Duration::from_millis(10);
+/// How often small work is looked for while bulk work rests.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// No piece of work takes longer than this, and what the database says of rests comes by a clock that may be set.
+const MAX_REST: Duration = Duration::from_secs(1);
+
+impl Room {
+    /// Whether bulk work may go on.
+    pub(super) fn is_for_bulk(&self, now: Instant) -> bool {
+        self.bulk_at.is_none_or(|at| at <= now)
+    }
+
+    /// Bulk work is to rest for so long.
+    pub(super) fn rests(&mut self, now: Instant, rest: Duration) {
+        self.bulk_at = Some(now + rest.min(MAX_REST));
+    }
+
+    /// How long to wait before the next look, where small work has taken so long.
+    pub(super) fn rest(&self, now: Instant, small_took: Duration, is_written: bool) -> Duration {
+        let small = if is_written { small_took.saturating_sub(LIGHT) } else { Duration::ZERO };
+        let bulk = self.bulk_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        small.max(bulk.min(LOOK_INTERVAL))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +94,22 @@ mod tests {
         }
         assert_eq!(paces.of(feed), MAX);
         assert_eq!(paces.of(Subject::Watch(1)), FIRST, "each by itself");
+    }
+
+    #[test]
+    fn while_the_application_writes_half_of_the_time_is_its_own() {
+        let (mut room, now, ms) = (Room::default(), Instant::now(), Duration::from_millis);
+        assert!(room.is_for_bulk(now));
+        assert_eq!(room.rest(now, ms(8), true), ms(0), "a few small changes");
+        assert_eq!(room.rest(now, ms(40), true), ms(30), "many");
+        assert_eq!(room.rest(now, ms(40), false), ms(0), "what is left of them afterwards");
+        room.rests(now, ms(25));
+        assert!(!room.is_for_bulk(now + ms(24)) && room.is_for_bulk(now + ms(25)));
+        assert_eq!(
+            room.rest(now, ms(1), true),
+            LOOK_INTERVAL,
+            "small work does not wait for bulk work"
+        );
+        assert_eq!(room.rest(now + ms(20), ms(1), true), ms(5));
     }
 }

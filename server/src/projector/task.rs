@@ -111,6 +111,9 @@ impl Task {
             }
             if pass.has_more {
                 changed = Instant::now();
+                if !pass.rest.is_zero() {
+                    sleep(pass.rest).await;
+                }
                 continue;
             }
             let is_busy = pass.is_elsewhere || changed.elapsed() < BUSY;

@@ -38,6 +38,8 @@ pub(super) struct Work<'a> {
     waited: Option<f64>,
     /// Rows have failed, and some may not be worth another try yet.
     skips_failed: bool,
+    /// The feed whose sweep this is a page of.
+    swept: Option<i16>,
     /// A row that failed before, and is tried again: its feed and key.
     retried: Option<(i16, String)>,
     has_failed: bool,
@@ -78,9 +80,16 @@ impl<'a> Work<'a> {
             keys: BTreeMap::new(),
             seen: BTreeMap::new(),
             waited: None,
+            swept: None,
             retried: None,
             has_failed: false,
         }
+    }
+
+    /// Does a page of a feed's sweep.
+    pub(super) async fn sweep(mut self, feed: i16, page: Batch) -> Result<Done, ProjectorError> {
+        self.swept = Some(feed);
+        self.run(&[page]).await
     }
 
     /// Does what there is time for, and keeps the rest.
@@ -113,7 +122,14 @@ impl<'a> Work<'a> {
     async fn finish(mut self, is_bulk: bool) -> Result<Done, ProjectorError> {
         // Facts come first in a source, and what they lead to is added to the keys of later feeds.
         for feed in 0..self.map.feeds().len() {
-            if let Some(keys) = self.keys.remove(&feed) {
+            let Some(keys) = self.keys.remove(&feed) else { continue };
+            let number = self.map.number(feed);
+            // A fact concerns all rows of its owner: of many facts, the same rows again and again.
+            let is_needless = is_bulk
+                && self.swept != Some(number)
+                && self.retried.is_none()
+                && lane::is_owed_whole(self.connection, number).await?;
+            if !is_needless {
                 self.project(feed, keys.into_iter().collect(), is_bulk).await?;
             }
         }

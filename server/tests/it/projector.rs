@@ -326,6 +326,28 @@ async fn nothing_is_shown_of_a_feed_that_the_source_has_no_more() {
     host.end().await;
 }
 
+/// What one server leaves to those who write, another does not take.
+#[tokio::test]
+async fn while_bulk_work_rests_small_work_goes_on_at_all_servers() {
+    let mut host = Host::new(&[]).await;
+    host.settle().await;
+    host.write(
+        "insert into public.wishlist_items (user_id) select 'ada' from generate_series(1, 1000)",
+    )
+    .await;
+    host.write("update dashboard.turn set rests_since = clock_timestamp(), rest = '1 hour'").await;
+    host.write("insert into public.wishlist_items (user_id) values ('bob')").await;
+    let pass = host.projector.pass(&mut host.node).await.unwrap();
+    assert!(pass.has_more && !pass.rest.is_zero(), "{pass:?}");
+    assert_eq!(host.told().await, BTreeMap::from([("bob".to_owned(), 1)]));
+    // A clock that was set back ends no rest late.
+    host.write("update dashboard.turn set rests_since = clock_timestamp() + interval '1 hour'")
+        .await;
+    host.settle().await;
+    assert_eq!(host.told().await, BTreeMap::from([("ada".to_owned(), 1)]));
+    host.end().await;
+}
+
 /// Two servers, and the turn: what one has taken the other does not see, whatever becomes of the first.
 #[tokio::test]
 async fn what_a_dead_projector_had_taken_is_done_by_another() {

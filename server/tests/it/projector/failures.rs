@@ -371,6 +371,36 @@ async fn a_sweep_finds_every_row() {
     }
 }
 
+/// A fact concerns all rows of its owner. Of many facts the same rows would be asked for again and again, while all
+/// of them are still to be looked at.
+#[tokio::test]
+async fn facts_ask_for_no_row_that_a_sweep_will_look_at() {
+    let mut host = Host::new(&["
+        insert into public.moc_instructions (user_id, title, type, build_status, want_to_build)
+        select 'ada', 'Given ' || i, 'moc', 'parted_out', false from generate_series(1, 600) as i;
+        insert into public.moc_instructions (user_id, title, type)
+        select 'ada', 'Kept ' || i, 'moc' from generate_series(1, 200) as i"])
+    .await;
+    let begun = "
+        select count(*) from dashboard.sweeps join dashboard.feeds on number = feed
+        where name = 'mocs' and (is_at_model or after is not null)";
+    let asked = "
+        select coalesce(sum(cardinality(keys)), 0)::int8 from dashboard.pending
+        join dashboard.feeds on number = feed where name = 'mocs'";
+    loop {
+        assert!(host.projector.pass(&mut host.node).await.unwrap().has_more);
+        if host.count(begun).await > 0 {
+            break;
+        }
+        assert_eq!(host.count(asked).await, 0);
+    }
+    host.settle().await;
+    let facts = "select count(*) from dashboard.facts";
+    let shown = "select count(*) from dashboard.mocs where user_id = 'ada'";
+    assert_eq!((host.count(facts).await, host.count(shown).await), (600, 200));
+    host.end().await;
+}
+
 /// Sweeps and bulk work take turns, and what cannot be written down now is not forgotten.
 #[tokio::test]
 async fn a_note_of_any_row_waits_for_a_lock_and_for_no_other_work() {
