@@ -130,19 +130,23 @@ async fn transaction(
 ) -> io::Result<()> {
     let mut said = first;
     loop {
-        // A query, or the end of some steps of one: now the database is to answer.
-        let is_whole = [b'Q', b'S'].contains(&said[0]);
         session.write_all(&said).await?;
-        while is_whole {
-            let answer = message(session).await?;
-            client.write_all(&answer).await?;
-            match answer[..] {
-                [b'Z', .., b'I'] => return Ok(()),
-                [b'Z', ..] => break,
-                _ => {}
-            }
+        // A query, or the end of some steps of one: now the database is to answer.
+        if [b'Q', b'S'].contains(&said[0]) && answer(client, session).await? {
+            return Ok(());
         }
         said = message(client).await?;
+    }
+}
+
+/// Passes on what the database answers; whether its session is in no transaction then.
+async fn answer(client: &mut TcpStream, session: &mut TcpStream) -> io::Result<bool> {
+    loop {
+        let answer = message(session).await?;
+        client.write_all(&answer).await?;
+        if let [b'Z', .., state] = answer[..] {
+            return Ok(state == b'I');
+        }
     }
 }
 
