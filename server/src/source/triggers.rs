@@ -54,13 +54,27 @@ pub(super) fn functions(watch: &Watch, number: i16) -> Vec<String> {
                 [one] => one.replacen("select", "select distinct", 1),
                 both => both.join(" union "),
             };
-            let names: Vec<_> = (1..=width).map(|place| format!("key_{place}")).collect();
-            let names = names.join(", ");
-            let gather = format!(
-                "array(select unnest(array[{names}]) from ({rows} limit {}) as touched ({names}))",
-                MAX_ROWS + 1
-            );
-            function(number, width, event, "", &gather)
+            let gather = if width == 1 {
+                format!("array({rows} limit {})", MAX_ROWS + 1)
+            } else {
+                let names: Vec<_> = (1..=width).map(|place| format!("key_{place}")).collect();
+                let names = names.join(", ");
+                format!(
+                    "array(select unnest(array[{names}])
+                           from ({rows} limit {}) as touched ({names}))",
+                    MAX_ROWS + 1
+                )
+            };
+            // Many statements touch no row: an upsert fires the triggers of an insertion and of an update, and a
+            // cascade deletes by a statement for each row that others may refer to. A look is cheaper than
+            // gathering nothing.
+            let unless = match (*event, *tables) {
+                ("update", _) => String::new(),
+                (_, tables) => {
+                    format!("if not exists (select from {}) then return null; end if;", tables[0])
+                }
+            };
+            function(number, width, event, &unless, &gather)
         })
         .collect();
     let row = format!(
@@ -87,7 +101,8 @@ pub(super) fn functions(watch: &Watch, number: i16) -> Vec<String> {
 /// role that may write rows could fill the outbox with it.
 fn text(column: &str) -> String {
     format!(
-        "case when pg_typeof({column}) <> all ('{{{}}}'::regtype[]) then dashboard.not_a_key()
+        "case when pg_typeof({column}) = 'uuid'::regtype then {column}::text collate \"C\"
+              when pg_typeof({column}) <> all ('{{{}}}'::regtype[]) then dashboard.not_a_key()
               when octet_length({column}::text) > {MAX_KEY_BYTES} then dashboard.not_a_key()
               else {column}::text collate \"C\" end",
         KEY_TYPES.join(",")
