@@ -79,9 +79,9 @@ describe('diagnostics', () => {
     const { entries, logger } = recorder()
     const { client, core } = await started({ getToken: () => token, logger })
     await core.options.getToken?.()
-    const message = `the server refused: no session for ${token}`
+    const message = `the server refused ${token}: no session for ${token}`
     core.options.onDiagnostic({ at: 1, level: 'warn', code: 'CONNECT_REFUSED', message })
-    const told = 'the server refused: no session for (token)'
+    const told = 'the server refused (token): no session for (token)'
     expect(client.diagnostics().at(-1)?.message).toBe(told)
     expect(entries.at(-1)?.message).toBe(told)
   })

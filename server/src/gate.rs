@@ -175,3 +175,25 @@ impl Drop for ConnectionSlot {
         self.metrics.http_connections.dec();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn whom_a_header_names_counts_only_behind_a_proxy() {
+        let config = Config::parse_from(["dashboard-server"]);
+        let address = |behind_proxy| {
+            let gate = Gate::new(config.limits.clone(), behind_proxy, Arc::new(Metrics::new()));
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-for", HeaderValue::from_static("192.0.2.7"));
+            gate.address("198.51.100.1:5000".parse().unwrap(), &headers)
+        };
+        assert_eq!(address(false), Address::of("198.51.100.1".parse().unwrap()));
+        assert_eq!(address(true), Address::of("192.0.2.7".parse().unwrap()));
+    }
+}

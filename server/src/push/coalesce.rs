@@ -354,6 +354,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sent_in_any_case_stays_so_whatever_it_is_merged_with() {
+        let (start, ada) = (Instant::now(), UserId::from("ada"));
+        let forced = Dirty { forced: Sections::ALL, ..dirty(5, start) };
+        let merged = Dirty { forced: Sections::ALL, ..dirty(3, start) };
+        // While both wait, in either order.
+        for [first, second] in [[forced, dirty(3, start)], [dirty(3, start), forced]] {
+            let mut coalescer = coalescer(4);
+            coalescer.mark(&ada, first, start);
+            coalescer.mark(&ada, second, start);
+            assert_eq!(only(coalescer.next(start)), merged);
+        }
+        // While one is being sent, which fails.
+        for [running, later] in [[forced, dirty(3, start)], [dirty(3, start), forced]] {
+            let mut coalescer = coalescer(4);
+            coalescer.mark(&ada, running, start);
+            let owed = only(coalescer.next(start));
+            coalescer.mark(&ada, later, start);
+            coalescer.finished(&ada, Outcome::Failed(owed), start);
+            assert_eq!(only(coalescer.next(coalescer.next_due().unwrap())), merged);
+        }
+    }
+
+    #[test]
     fn starting_over_trusts_no_cursor_of_before() {
         let (mut coalescer, start) = (coalescer(2), Instant::now());
         let [running, waiting] = ["a", "b"].map(UserId::from);

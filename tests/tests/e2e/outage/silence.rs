@@ -8,7 +8,7 @@ use e2e_tests::{
     Answer, Caught, DatabaseLink, OwnCluster, Process, Screen, projected, within, writer,
 };
 use futures_util::future::join_all;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
 use super::{FOLLOWER, USER, assert_unavailable, open_screen};
 
@@ -16,6 +16,7 @@ use super::{FOLLOWER, USER, assert_unavailable, open_screen};
 const SILENCES: [Caught; 2] = [Caught::GoOn, Caught::Forgotten];
 /// The statements' texts, as each connection sends them once.
 const TAKING: &str = "with recursive seen as materialized";
+const PAGE: &str = "octet_length(home.";
 const REMOVAL: &str = "with old as materialized";
 const COMPARISON: &str = "with ordinality as u (id, place)";
 const REFRESH: &str = "with log as materialized";
@@ -185,6 +186,23 @@ async fn at_a_pass_of_the_projector_and_another_node_goes_on() {
         let begun = Instant::now();
         projected(&mut site.db).await;
         println!("a pass: another node projects after {:.2?}", begun.elapsed());
+    })
+    .await;
+}
+
+/// As all rows are looked at again: by schedule, or because something looked wrong.
+#[tokio::test]
+async fn at_a_page_of_a_sweep_and_another_node_goes_on() {
+    at("a sweep", &[], async |site| {
+        end_sessions(&mut site.db, OTHERS).await;
+        site.link.silence_at(PAGE);
+        let owed = "insert into dashboard.sweeps (feed) select number from dashboard.feeds";
+        site.db.execute(owed).await.unwrap();
+        site.link.until_silent().await;
+        let _second = Process::start(&site.cluster.url(), &[]).await;
+        let begun = Instant::now();
+        projected(&mut site.db).await;
+        println!("a sweep: another node goes on with it after {:.2?}", begun.elapsed());
     })
     .await;
 }
