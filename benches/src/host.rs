@@ -15,7 +15,7 @@ use crate::database::Database;
 
 const NAME: &str = "host";
 /// Changes with what `SEED` makes, and with the schema.
-const SEED_VERSION: &str = "4";
+const SEED_VERSION: &str = "5";
 /// How often a projector looks that has nothing to do.
 const INTERVAL: Duration = Duration::from_millis(10);
 const TABLES: [&str; 7] = [
