@@ -222,7 +222,7 @@ impl Place {
         assert!(seen.is_ok(), "shown: {shown}\nexpected: {digested}");
     }
 
-    /// Waits until she is told that what she sees is stale, and those who balance load as well.
+    /// Waits until her client learns that what it shows is stale, and load balancers as well.
     async fn be_told(&mut self) {
         let told = async {
             while self.ada.event().await["payload"]["code"] != "SNAPSHOT_UNAVAILABLE" {}
@@ -376,7 +376,7 @@ impl Others {
     /// Waits until each statement has been run once more.
     async fn finish_a_round(&mut self) {
         let whole = *self.rounds.borrow() + 2;
-        // An error says that the task has failed, which is told at the end.
+        // An error means that the task has failed: the end of the test reports it.
         self.rounds.wait_for(|rounds| *rounds >= whole).await.ok();
     }
 

@@ -1,4 +1,4 @@
-//! A pooler between the server and its database: one that lends sessions by the transaction is told of before a
+//! A pooler between the server and its database: one that lends sessions by the transaction is refused before a
 //! start, and none is asked for settings that it may not know.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -19,7 +19,7 @@ use crate::support::{SECRET, TestDb, create_database, drop_database};
 const ASKS_FOR_TLS: [u8; 4] = 80_877_103_u32.to_be_bytes();
 
 /// As `PgBouncer` is with `pool_mode=transaction` and `server_round_robin=1`: the sessions of the first few
-/// clients are lent to all, each to whoever is next, until its transaction ends.
+/// clients are lent to all, each to the client that is next, until its transaction ends.
 struct Pooler {
     target: (String, u16),
     /// How many sessions it has with the database.

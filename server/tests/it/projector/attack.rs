@@ -3,7 +3,7 @@
 //! both servers. However it went: in the end each of them sees what the rules say of the application's rows, and
 //! on the way there no revision ever fell.
 //!
-//! `ATTACK_SECONDS=n` goes on for so long and is told with `--no-capture`; `ATTACK_SEED=n` makes those choices again
+//! `ATTACK_SECONDS=n` goes on for so long, and `--no-capture` shows its counts; `ATTACK_SEED=n` makes those choices again
 //! that were made with that seed. What meets what is the machine's choice all the same.
 
 mod watcher;
@@ -27,7 +27,7 @@ use crate::support::{PATIENCE, TestDb, installed, start, with_application};
 
 /// Of the last nothing is ever written.
 const USERS: [&str; 3] = ["ada", "bob", "carol"];
-/// After so many it is looked whether all is right. One round of it is an attack that is not told for how long to go on.
+/// After so many transactions the test looks whether all is right. By default an attack is one such round.
 const TRANSACTIONS: u64 = 250;
 
 /// Sessions that project, or have just looked whether there is something to project.
