@@ -27,7 +27,7 @@ use crate::support::{PATIENCE, TestDb, installed, start, with_application};
 
 /// Of the last nothing is ever written.
 const USERS: [&str; 3] = ["ada", "bob", "carol"];
-/// After so many transactions the test looks whether all is right. By default an attack is one such round.
+/// How many transactions there are between two looks whether all is right. By default an attack is one such round.
 const TRANSACTIONS: u64 = 250;
 
 /// Sessions that project, or have just looked whether there is something to project.
