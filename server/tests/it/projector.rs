@@ -335,6 +335,9 @@ async fn while_bulk_work_rests_small_work_goes_on_at_all_servers() {
         "insert into public.wishlist_items (user_id) select 'ada' from generate_series(1, 1000)",
     )
     .await;
+    // Now it is known to be bulk work, and is not begun.
+    host.projector.pass(&mut host.node).await.unwrap();
+    assert_eq!(host.told().await, BTreeMap::new());
     host.write("update dashboard.turn set rests_since = clock_timestamp(), rest = '1 hour'").await;
     host.write("insert into public.wishlist_items (user_id) values ('bob')").await;
     let pass = host.projector.pass(&mut host.node).await.unwrap();
