@@ -35,6 +35,8 @@ pub(crate) enum Scenario {
     LargeEvent,
     /// 2,000 sockets, 200 changes a second: from the change to the client.
     Latency,
+    /// The same for ten minutes, with a snapshot of the database held open. Not part of a run without `--only`.
+    LatencyHeld,
     /// The whole crowd, 500 changes a second.
     LatencyCrowd,
     /// Snapshots over 16 connections; 304 answers; one at a time; the user with most.
@@ -72,7 +74,7 @@ impl Scenario {
     /// All that end soon.
     pub(crate) fn by_default() -> Vec<Self> {
         let all = Self::value_variants().iter().copied();
-        all.filter(|scenario| *scenario != Self::Soak).collect()
+        all.filter(|scenario| !matches!(scenario, Self::LatencyHeld | Self::Soak)).collect()
     }
 
     /// Who takes part, in turns.
@@ -87,7 +89,8 @@ impl Scenario {
             | Self::Snapshot
             | Self::Storm => &[Kind::Server, Kind::Node],
             Self::Writes | Self::Host => &[Kind::Server, Kind::Floor],
-            Self::StormCrowd
+            Self::LatencyHeld
+            | Self::StormCrowd
             | Self::Drain
             | Self::Outage
             | Self::Nodes
@@ -122,6 +125,7 @@ pub(crate) async fn run(
         Scenario::ConnectTls => connect::run(kind, database, scale.sockets, true).await,
         Scenario::LargeEvent => connect::large_event(kind, database, scale.sockets).await,
         Scenario::Latency => latency::run(kind, database, latency::SMALL).await,
+        Scenario::LatencyHeld => latency::held(database).await,
         Scenario::LatencyCrowd => latency::run(kind, database, latency::crowd(scale.sockets)).await,
         Scenario::Snapshot => snapshot::run(kind, database).await,
         Scenario::Storm => storm::run(kind, database, storm::SMALL).await,

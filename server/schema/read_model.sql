@@ -67,7 +67,7 @@ create table dashboard.wishlist_items (
 create index wishlist_items_by_user on dashboard.wishlist_items (user_id);
 create index wishlist_items_odd on dashboard.wishlist_items (feed, key) where oddities <> 0;
 
--- What rows of other feeds depend on. When a fact comes, goes or changes, its owner's rows are looked at
+-- What rows of other feeds depend on, and are made of. When a fact comes, goes or changes, its owner's rows are looked at
 -- again: a query could not find them once what they depended on is gone.
 create table dashboard.facts (
     feed smallint not null,
@@ -78,6 +78,7 @@ create table dashboard.facts (
     primary key (key, feed)
 );
 
+create index facts_by_user on dashboard.facts (feed, user_id);
 create index facts_odd on dashboard.facts (feed, key) where oddities <> 0;
 
 -- Who has to see something new. Ids are given out by the holder of the turn only, one transaction after

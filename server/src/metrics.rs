@@ -64,6 +64,8 @@ pub struct Metrics {
     pub projector_passes: Family<ResultLabel, Counter>,
     /// Notes of touched rows that the projector took.
     pub notes_projected: Counter,
+    /// Rows that cannot be projected and are tried again now and then; no more than 1,000 are counted.
+    pub rows_failed: Gauge,
     /// How long the oldest change waits that has not been projected, when scraped.
     pub projection_lag: Gauge<f64, AtomicU64>,
     /// Requests for the token issuer's keys, by result.
@@ -114,6 +116,7 @@ impl Metrics {
             changes_removed: Counter::default(),
             projector_passes: Family::default(),
             notes_projected: Counter::default(),
+            rows_failed: Gauge::default(),
             projection_lag: Gauge::default(),
             jwks_fetches: Family::default(),
             pool: Family::default(),
@@ -218,6 +221,7 @@ impl Metrics {
             changes_removed, "changes_removed", "Changes removed after every server has read them";
             projector_passes, "projector_passes", "Passes of the projector";
             notes_projected, "notes_projected", "Notes of touched rows that the projector took";
+            rows_failed, "rows_failed", "Rows that cannot be projected and are tried again";
             projection_lag, "projection_lag_seconds", "How long the oldest change waits to be projected";
             jwks_fetches, "jwks_fetches", "Requests for the token issuer's keys";
             pool, "database_connections", "Connections of the database pool";

@@ -63,7 +63,6 @@ pub struct Pass {
 
 /// Projects the notes of one source.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "what was seen and said last, each by itself")]
 pub struct Projector {
     map: Map,
     /// Of the source that it projects.
@@ -71,8 +70,8 @@ pub struct Projector {
     take: Take,
     paces: Paces,
     room: Room,
-    /// Some rows have failed, as of the last look.
-    has_failed: bool,
+    /// How many rows have failed, as of the last look.
+    failed: i64,
     /// It is known that all rows have been looked at once.
     is_complete: bool,
     /// Whose bulk work was done last.
@@ -103,7 +102,7 @@ impl Projector {
             take: Take::default(),
             paces: Paces::default(),
             room: Room::default(),
-            has_failed: false,
+            failed: 0,
             is_complete: false,
             served: "0".to_owned(),
             turns: 0,
@@ -134,6 +133,13 @@ impl Projector {
         self.waiting_since
     }
 
+    /// How many rows could not be projected and are tried again now and then, as of the last look; no more than
+    /// 1,000 are counted.
+    #[must_use]
+    pub fn failed(&self) -> i64 {
+        self.failed
+    }
+
     /// Takes what has been noted, does what is small, and then a batch of what is not.
     ///
     /// # Errors
@@ -154,7 +160,7 @@ impl Projector {
         let mut pass = Pass::default();
         let outlook = self.look(connection).await?;
         self.note_wait(&outlook);
-        self.has_failed = outlook.has_failed;
+        self.failed = outlook.failed;
         self.tell_held(connection).await?;
         if outlook.oldest_note.is_none() {
             self.take.saw_nothing(outlook.snapshot);
@@ -173,7 +179,7 @@ impl Projector {
             if !self.take_turn(connection).await? {
                 return Ok(Pass { is_elsewhere: true, ..Pass::default() });
             }
-            self.small(connection, outlook.oldest_note.as_deref(), &mut pass).await?;
+            self.small(connection, &outlook.take_from, &mut pass).await?;
             commit(connection).await?;
             self.take.confirm();
         }
@@ -249,10 +255,10 @@ impl Projector {
     async fn small(
         &mut self,
         connection: &mut PgConnection,
-        oldest_note: Option<&str>,
+        take_from: &str,
         pass: &mut Pass,
     ) -> Result<(), ProjectorError> {
-        let taken = self.take.notes(connection, oldest_note).await?;
+        let taken = self.take.notes(connection, take_from).await?;
         pass.notes = taken.notes;
         let fresh: Vec<_> =
             taken.small.into_iter().map(|(watch, keys)| Batch::noted(watch, keys)).collect();
@@ -355,6 +361,7 @@ impl Projector {
         let page = sweep.turn_page(connection, &feed.home, feed.kind, rows).await;
         match page {
             Ok(keys) => {
+                sweep.take_over(connection).await?;
                 let has_rows = !keys.is_empty();
                 let page = Batch::bulk(sweep.feed, keys);
                 let done = self.work(connection).sweep(sweep.feed, page).await?;
@@ -373,7 +380,7 @@ impl Projector {
     }
 
     fn work<'a>(&'a mut self, connection: &'a mut PgConnection) -> Work<'a> {
-        Work::new(&self.map, &mut self.paces, connection, self.has_failed)
+        Work::new(&self.map, &mut self.paces, connection, self.failed > 0)
     }
 
     /// Begins a transaction and takes the turn; or ends it again, where another server has it.

@@ -17,13 +17,14 @@ mod script;
 mod state;
 mod triggers;
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::Path;
 
 pub use self::check::{Finding, check, check_installed};
 pub(crate) use self::check::{is_armed, marks};
-pub(crate) use self::install::owe_sweeps;
 pub use self::install::{InstallError, install, make_collection, uninstall};
+pub(crate) use self::install::{owe_sweeps, owner};
 pub use self::manifest::SourceError;
 pub use self::state::{Installed, load};
 pub(crate) use self::state::{State, holds_other_tables, state};
@@ -160,6 +161,17 @@ impl Kind {
             Self::Sets => "sets",
             Self::Wishlist => "wishlist_items",
         }
+    }
+}
+
+impl Feed {
+    /// The facts that it watches. Its query may name each as a table.
+    pub(crate) fn facts(&self) -> impl Iterator<Item = &str> {
+        let names = self.routes.iter().filter_map(|route| match &route.from {
+            Origin::Fact(fact) => Some(fact.as_str()),
+            Origin::Table(_) => None,
+        });
+        names.collect::<BTreeSet<_>>().into_iter()
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use sqlx::Executor;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -15,6 +16,9 @@ use crate::socket::{Socket, Target, wishes};
 
 /// How long changes are made.
 const DURATION: Duration = Duration::from_secs(20);
+/// The same with a snapshot of the database held open, and how much of it is compared.
+const HELD: Duration = Duration::from_mins(10);
+const PART: Duration = Duration::from_mins(1);
 /// What has not come by then will not come.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What the product's requirements promise of the 95th percentile, in milliseconds.
@@ -32,7 +36,7 @@ pub(super) struct Load {
     p99: f64,
 }
 
-pub(super) const SMALL: Load = Load { sockets: 2_000, writes_per_s: 200, p50: 25.0, p99: 60.0 };
+pub(super) const SMALL: Load = Load { sockets: 2_000, writes_per_s: 200, p50: 15.0, p99: 45.0 };
 
 pub(super) fn crowd(sockets: usize) -> Load {
     Load { sockets, writes_per_s: 500, p50: f64::INFINITY, p99: 150.0 }
@@ -59,7 +63,7 @@ pub(super) async fn run(
     let database_cpu = database.cpu_ms()? - database_cpu;
     contender.stop().await?;
     let events = seen.events as f64;
-    let ms = &seen.latencies_ms;
+    let ms = &seen.latencies_ms();
     let p50 = if load.p50.is_finite() { Promise::AtMost(load.p50) } else { Promise::None };
     Ok(vec![
         figure("change to client, p50", "ms", quantile(ms, 0.5)).promised(p50),
@@ -76,10 +80,60 @@ pub(super) async fn run(
 
 /// What the clients saw.
 pub(super) struct Seen {
-    /// For each change, how long it took to its client.
-    pub(super) latencies_ms: Vec<f64>,
+    /// For each change, when it was made and how long it took to its client.
+    changes: Vec<(Instant, Duration)>,
     pub(super) events: usize,
     pub(super) missed: usize,
+}
+
+impl Seen {
+    /// How long changes took to their clients.
+    pub(super) fn latencies_ms(&self) -> Vec<f64> {
+        self.latencies_ms_of(|_| true)
+    }
+
+    /// The same for those that were made at some time.
+    fn latencies_ms_of(&self, is_meant: impl Fn(Instant) -> bool) -> Vec<f64> {
+        let meant = self.changes.iter().filter(|(made, _)| is_meant(*made));
+        meant.map(|(_, took)| took.as_secs_f64() * 1e3).collect()
+    }
+}
+
+/// What the server does while a transaction of somebody else's holds an old snapshot, so that no row which
+/// has been deleted since can be removed.
+#[expect(clippy::cast_precision_loss, reason = "numbers of changes")]
+pub(super) async fn held(database: &Database) -> anyhow::Result<Vec<Figure>> {
+    const BEGIN: &str =
+        "begin isolation level repeatable read; select count(*) from dashboard.meta";
+    let contender = Contender::start_with(Kind::Server, &database.url, crowd::FLAGS).await?;
+    let users = (0..SMALL.sockets).map(typical).collect();
+    let joined = crowd::join(&Target::plain(&contender.address), users).await?;
+    sleep(Duration::from_secs(2)).await;
+    let mut holder = database.pool.acquire().await?;
+    holder.execute(BEGIN).await?;
+    let began = Instant::now();
+    let seen = watch(database, joined, SMALL.writes_per_s, HELD).await?;
+    holder.execute("rollback").await?;
+    contender.stop().await?;
+    let first = seen.latencies_ms_of(|made| made < began + PART);
+    let last = seen.latencies_ms_of(|made| made >= began + HELD - PART);
+    let figures = [("first minute, p50", 0.5, &first), ("first minute, p99", 0.99, &first)];
+    let later = [("last minute, p50", 0.5, &last), ("last minute, p99", 0.99, &last)];
+    let mut figures: Vec<_> = figures
+        .into_iter()
+        .chain(later)
+        .map(|(name, part, ms)| figure(name, "ms", quantile(ms, part)))
+        .collect();
+    figures.push(
+        figure(
+            "last minute, p50, of the first's",
+            "x",
+            quantile(&last, 0.5) / quantile(&first, 0.5),
+        )
+        .promised(Promise::AtMost(1.2)),
+    );
+    figures.push(figure("changes missed", "", seen.missed as f64).promised(Promise::AtMost(0.0)));
+    Ok(figures)
 }
 
 /// Makes changes for the users of those sockets, the first for `typical(0)` and so on, and waits
@@ -97,11 +151,11 @@ pub(super) async fn watch(
     for (mut socket, log) in sockets.into_iter().zip(&logs) {
         let (log, mut end) = (Arc::clone(log), end.clone());
         readers.spawn(async move {
-            let (mut latencies, mut events) = (Vec::new(), 0_usize);
+            let (mut changes, mut events) = (Vec::new(), 0_usize);
             // Until all is written and all that was written has come, or too long after.
             let reading = async {
                 loop {
-                    if *end.borrow() && latencies.len() == made(&log) {
+                    if *end.borrow() && changes.len() == made(&log) {
                         return anyhow::Ok(());
                     }
                     tokio::select! {
@@ -111,8 +165,8 @@ pub(super) async fn watch(
                             let Some(count) = wishes(&event) else { continue };
                             let log = log.lock().unwrap_or_else(PoisonError::into_inner);
                             let new = log.iter().take(count.saturating_sub(before));
-                            let new = new.skip(latencies.len()).map(|then| now - *then);
-                            latencies.extend(new.map(|took| took.as_secs_f64() * 1e3));
+                            let new = new.skip(changes.len()).map(|made| (*made, now - *made));
+                            changes.extend(new);
                         }
                         changed = end.changed() => changed.context("the writers have gone")?,
                     }
@@ -122,17 +176,17 @@ pub(super) async fn watch(
                 Ok(ended) => ended?,
                 Err(_) => eprintln!("a client has not seen everything"),
             }
-            anyhow::Ok((latencies, events, log))
+            anyhow::Ok((changes, events, log))
         });
     }
     write(database, &logs, writes_per_s, duration).await?;
     done.send(true)?;
-    let mut seen = Seen { latencies_ms: Vec::new(), events: 0, missed: 0 };
+    let mut seen = Seen { changes: Vec::new(), events: 0, missed: 0 };
     while let Some(reader) = readers.join_next().await {
-        let (latencies, events, log) = reader??;
-        seen.missed += made(&log) - latencies.len();
+        let (changes, events, log) = reader??;
+        seen.missed += made(&log) - changes.len();
         seen.events += events;
-        seen.latencies_ms.extend(latencies);
+        seen.changes.extend(changes);
     }
     Ok(seen)
 }

@@ -48,7 +48,7 @@ pub(super) async fn run(kind: Kind, database: &Database) -> anyhow::Result<Vec<F
         figure("p95 at 16 connections", "ms", quantile(&full.ms, 0.95))
             .promised(Promise::AtMost(D_NFR_1)),
         figure("p99 at 16 connections", "ms", quantile(&full.ms, 0.99)),
-        figure("CPU per 1,000", "s", full.cpu_s_per_1000()).promised(Promise::RatioAtMost(0.4)),
+        figure("CPU per 1,000", "s", full.cpu_s_per_1000()).promised(Promise::RatioAtMost(0.3)),
         figure("304 answers", "1/s", news.per_s()),
         figure("304 answers, of snapshots", "x", news.per_s() / full.per_s())
             .promised(Promise::AtLeast(3.0)),

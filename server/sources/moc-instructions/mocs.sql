@@ -45,7 +45,7 @@ need as materialized (
     group by moc_id, user_id, part_id, color
 ),
 owner as materialized (select distinct user_id from need),
--- What owners have: lots, and the parts of MOCs that they have taken apart for good. Owner by owner, so
+-- What owners have: lots, and the parts of MOCs that they have taken apart for good (stock.sql). Owner by owner, so
 -- that it is read by the owner's index however many owners there seem to be.
 have as materialized (
     select owner.user_id, lots.part_id, lots.color, lots.quantity
@@ -57,14 +57,11 @@ have as materialized (
             from public.parts_inventory as lot
             where lot.user_id = owner.user_id
             union all
-            select part.part_id, part.color, greatest(part.quantity, 0)
-            from public.moc_instructions as given
-            join public.moc_parts_lists as list on list.moc_id = given.id
-            join public.moc_parts as part on part.parts_list_id = list.id
+            select part.part_id, part.color, part.quantity
+            from stock as given
+            cross join lateral jsonb_to_recordset(given.content::jsonb)
+                as part (part_id text, color text, quantity bigint)
             where given.user_id = owner.user_id
-              and given.build_status = 'parted_out'
-              and given.want_to_build = false
-              and lower(given.type) <> 'set'
         ) as each_lot
         group by part_id, color
     ) as lots

@@ -1,6 +1,6 @@
--- MOCs that have been taken apart for good, with what they give away.
+-- MOCs that have been taken apart for good, with what they give away: as JSON, which mocs.sql reads.
 select moc.id, moc.user_id,
-       (select string_agg(format('%L %L %s', part_id, color, quantity), ' ' order by part_id, color)
+       (select coalesce(jsonb_agg(to_jsonb(lots) order by part_id, color), '[]')
         from (
             select part.part_id, part.color, sum(greatest(part.quantity, 0)) as quantity
             from public.moc_parts_lists as list

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::database::session::Purpose;
 use crate::database::{self, DatabaseError, Trouble, schema};
 use crate::secret::Secret;
-use crate::source::{self, Choice, Finding, Source, State};
+use crate::source::{self, Choice, Finding, InstallError, Source, State};
 
 /// All of it; a database that is slower than this is as good as away.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -174,6 +174,9 @@ async fn look_at_schema(
     }
     match state {
         State::Outdated => {
+            if let Some((owner, false)) = source::owner(connection).await? {
+                return Err(InstallError::Schema(owner).into());
+            }
             report.ok("schema", format!("a start would install this version of \"{name}\""));
             return Ok(());
         }

@@ -84,6 +84,7 @@ pub(crate) async fn needs_installation(
 ) -> Result<bool, Trouble> {
     let source = &choice.source;
     match source::state(connection, source).await? {
+        State::NotOurs => Err(Trouble::NotOurs),
         State::Foreign => Err(Trouble::Foreign),
         State::Other => Err(Trouble::OtherSource(source.name.clone())),
         State::Current => Ok(false),

@@ -104,13 +104,19 @@ pub enum Trouble {
          make the schema with this user as its owner"
     )]
     Denied(String),
-    /// Something else made it, or another version of this server.
+    /// Another version of this server made it.
     #[error(
-        "has a schema \"dashboard\" that this version of the server did not make; if another version \
-         did, remove it (dashboard-server source uninstall, or drop schema dashboard cascade), which \
-         loses nothing of the application's, and start again"
+        "has a schema \"dashboard\" that another version of this server has made: remove it \
+         (dashboard-server source uninstall, or drop schema dashboard cascade), which loses nothing of \
+         the application's, and start again"
     )]
     Foreign,
+    /// Another program made it.
+    #[error(
+        "has a schema \"dashboard\" that this server has not made: rename it, or use another database, \
+         or, if nothing in it is needed, drop it (drop schema dashboard cascade); nothing was changed"
+    )]
+    NotOurs,
     /// A source has to be chosen.
     #[error(
         "holds tables of another application, and DASHBOARD_SOURCE does not say what dashboards come \
@@ -226,6 +232,7 @@ impl From<InstallError> for Trouble {
             InstallError::Database(error) => error.into(),
             InstallError::Locked(table) => Self::Locked(table),
             InstallError::Foreign => Self::Foreign,
+            InstallError::NotOurs => Self::NotOurs,
             error => Self::Source(error),
         }
     }

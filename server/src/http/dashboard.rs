@@ -15,7 +15,7 @@ use crate::database::Database;
 use crate::error::ApiError;
 use crate::http::origin::{self, Sender};
 use crate::http::query::refuse_tokens;
-use crate::push::query;
+use crate::push::query::{self, QueryError};
 use crate::push::user::UserId;
 use crate::reads::flights::Ticket;
 
@@ -78,7 +78,10 @@ pub(crate) async fn respond(
         let read = async {
             let _turn = database.turn().await?;
             ticket.depart();
-            query::snapshot(&mut *database.pool.get().await?, reader.as_str()).await
+            let mut connection = database.pool.get().await?;
+            let read = query::snapshot(&mut *connection, reader.as_str()).await?;
+            connection.done();
+            Ok::<_, QueryError>(read)
         };
         let (tag, view) = read.await?;
         let body =
@@ -94,7 +97,10 @@ pub(crate) async fn respond(
 async fn tags(database: &Database, users: Vec<UserId>) -> Vec<Result<SnapshotTag, ApiError>> {
     let read = async {
         let _turn = database.turn().await?;
-        query::tags(&mut *database.pool.get().await?, &users).await
+        let mut connection = database.pool.get().await?;
+        let tags = query::tags(&mut *connection, &users).await?;
+        connection.done();
+        Ok::<_, QueryError>(tags)
     };
     match read.await {
         Ok(tags) => tags.into_iter().map(Ok).collect(),

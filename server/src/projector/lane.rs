@@ -146,7 +146,6 @@ impl Batch {
 
 /// What there is to do.
 #[derive(Clone, Debug, Default, sqlx::FromRow)]
-#[expect(clippy::struct_excessive_bools, reason = "the answers of one query")]
 pub(super) struct Outlook {
     /// Notes that the cursor has not seen, or small work.
     pub(super) has_small: bool,
@@ -154,12 +153,14 @@ pub(super) struct Outlook {
     pub(super) has_bulk: bool,
     /// The first transaction of those whose notes the cursor has not seen.
     pub(super) oldest_note: Option<String>,
+    /// No transaction before this one has notes, or will have: those that had not ended are later ones.
+    pub(super) take_from: String,
     /// How long the oldest small work waits, in seconds, whether or not it may be tried now.
     pub(super) waited: Option<f64>,
     /// A feed's query cannot be run.
     pub(super) is_held: bool,
-    /// Some rows have failed.
-    pub(super) has_failed: bool,
+    /// How many rows have failed and are tried again now and then; no more than 1,000 are counted.
+    pub(super) failed: i64,
     /// What this look saw.
     pub(super) snapshot: String,
 }
@@ -171,6 +172,7 @@ pub(super) async fn look(
 ) -> Result<Outlook, sqlx::Error> {
     sqlx::query_as(
         "select note.xid::text as oldest_note,
+                least(note.xid, pg_snapshot_xmin(pg_current_snapshot()))::text as take_from,
                 note.xid is not null
              or exists (
                     select from dashboard.pending
@@ -179,7 +181,8 @@ pub(super) async fn look(
                 (select extract(epoch from clock_timestamp() - min(since))::float8
                  from dashboard.pending where not is_bulk) as waited,
                 exists (select from dashboard.sweeps where error is not null) as is_held,
-                exists (select from dashboard.failed) as has_failed,
+                (select count(*) from (select from dashboard.failed limit 1000) as counted)
+                    as failed,
                 pg_current_snapshot()::text as snapshot,
                 exists (
                     select from dashboard.pending
@@ -373,11 +376,13 @@ fn read(row: &PgRow) -> Result<Batch, sqlx::Error> {
     })
 }
 
-/// Has all rows of a feed looked at, or once more where that is under way.
+/// Has all rows of a feed looked at, or once more where that is under way. The caller holds the turn, so none is
+/// being looked at now: a sweep that has not begun will see what this is about.
 pub(super) async fn owe_sweep(connection: &mut PgConnection, feed: i16) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into dashboard.sweeps (feed) values ($1)
-         on conflict (feed) do update set again = true where not sweeps.again",
+         on conflict (feed) do update set again = true
+         where not sweeps.again and (sweeps.is_at_model or sweeps.after is not null)",
     )
     .bind(feed)
     .execute(connection)
@@ -405,14 +410,16 @@ pub(super) async fn hold(
     .map(drop)
 }
 
-/// Whether all rows of a feed are to be looked at and none has been yet, so that there is no need to ask for some.
+/// Whether all rows of a feed are certain to be looked at from now on, so that there is no need to ask for some: the
+/// sweep has not begun, or there will be another.
 pub(super) async fn is_owed_whole(
     connection: &mut PgConnection,
     feed: i16,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "select exists (
-             select from dashboard.sweeps where feed = $1 and not is_at_model and after is null
+             select from dashboard.sweeps
+             where feed = $1 and (again or not is_at_model and after is null)
          )",
     )
     .bind(feed)
@@ -468,9 +475,11 @@ impl Sweep {
         let is_at_model = self.is_at_model || home.key.is_empty();
         let page = if is_at_model {
             let table = kind.table();
+            // One plan serves all pages: with a choice in it, each would go over all pages before.
+            let after = if self.after.is_none() { "$1::text is null" } else { "key > $1" };
             format!(
                 "select key from dashboard.{table}
-                 where feed = {} and ($1::text is null or key > $1) order by key limit $2",
+                 where feed = {} and {after} order by key limit $2",
                 self.feed
             )
         } else {
@@ -503,6 +512,15 @@ impl Sweep {
             .execute(connection)
             .await?;
         Ok(keys)
+    }
+
+    /// At its beginning: bulk work that waits for rows of the feed is part of the sweep.
+    pub(super) async fn take_over(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if self.is_at_model || self.after.is_some() {
+            return Ok(());
+        }
+        let statement = "delete from dashboard.pending where feed = $1 and is_bulk";
+        sqlx::query(statement).bind(self.feed).execute(connection).await.map(drop)
     }
 
     /// Some of its rows have been projected: nothing is in the way any more.

@@ -20,7 +20,11 @@ pub(super) struct Map {
 impl Map {
     pub(super) fn new(installed: Installed) -> Self {
         let feeds = installed.source.feeds;
-        let statements = feeds.iter().map(statements::project).collect();
+        let number = |name: &str| {
+            let place = feeds.iter().position(|feed| feed.name == name)?;
+            installed.feeds.get(place).copied()
+        };
+        let statements = feeds.iter().map(|feed| statements::project(feed, number)).collect();
         Self { feeds, numbers: installed.feeds, watches: installed.watches, statements }
     }
 
@@ -31,7 +35,7 @@ impl Map {
         let query = format!("select {} where false", columns.join(", "));
         let home = Watch { table: String::new(), key: Vec::new() };
         let feed = Feed { name, kind, query, home, routes: Vec::new() };
-        self.statements.push(statements::project(&feed));
+        self.statements.push(statements::project(&feed, |_| None));
         self.feeds.push(feed);
         self.numbers.push(number);
     }

@@ -69,7 +69,7 @@ impl Room {
     pub(super) fn rest(&self, now: Instant, small_took: Duration, is_written: bool) -> Duration {
         let small = if is_written { small_took.saturating_sub(LIGHT) } else { Duration::ZERO };
         let bulk = self.bulk_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
-        small.max(bulk.min(LOOK_INTERVAL))
+        small.min(MAX_REST).max(bulk.min(LOOK_INTERVAL))
     }
 }
 

@@ -4,7 +4,7 @@
 //! Each is one statement, so what it compares is what it writes, and a change whose net effect is nothing
 //! writes nothing. `$1` are the keys, `$2` the feed's number.
 
-use crate::source::{Feed, Kind};
+use crate::source::{Feed, Kind, identifier};
 
 /// What a statement returns: a row for each user who sees something new, and one for each key that the
 /// query yielded more than once.
@@ -152,15 +152,30 @@ pub(crate) fn oddities(kind: Kind) -> Vec<(i32, &'static str)> {
     bits
 }
 
-/// The statement for a feed.
-pub(super) fn project(feed: &Feed) -> String {
+/// The statement for a feed; `number` finds those of the facts that it watches.
+///
+/// The query reads facts as they are projected, not the tables that they come from: so what a row shows is
+/// made of the facts that were compared, and the next difference has the row looked at again. Read from the
+/// tables, a fact that came and went between two looks would stay in the row for good.
+pub(super) fn project(feed: &Feed, number: impl Fn(&str) -> Option<i16>) -> String {
+    let facts = feed.facts().filter_map(|fact| {
+        let number = number(fact)?;
+        let name = identifier(fact);
+        Some(format!(
+            "{name} as not materialized (
+            select key, user_id, content from dashboard.facts where feed = {number}
+        ),
+        "
+        ))
+    });
+    let facts: String = facts.collect();
     let columns = columns_of(feed.kind);
     // Where rows only count, any difference is seen in the same sections.
     match feed.kind {
-        Kind::Mocs => statement(feed, columns, &MOCS_DERIVED, MOCS_TOUCHED),
-        Kind::Sets => statement(feed, columns, &[], &owners(2)),
-        Kind::Wishlist => statement(feed, columns, &[], &owners(1)),
-        Kind::Fact => statement(feed, columns, &[], &owners(0)),
+        Kind::Mocs => statement(feed, &facts, columns, &MOCS_DERIVED, MOCS_TOUCHED),
+        Kind::Sets => statement(feed, &facts, columns, &[], &owners(2)),
+        Kind::Wishlist => statement(feed, &facts, columns, &[], &owners(1)),
+        Kind::Fact => statement(feed, &facts, columns, &[], &owners(0)),
     }
 }
 
@@ -228,7 +243,13 @@ fn owners(sections: i16) -> String {
     )
 }
 
-fn statement(feed: &Feed, columns: &[Column], derived: &[(&str, &str)], touched: &str) -> String {
+fn statement(
+    feed: &Feed,
+    facts: &str,
+    columns: &[Column],
+    derived: &[(&str, &str)],
+    touched: &str,
+) -> String {
     let table = feed.kind.table();
     // A line of its own ends a comment at the query's end.
     let query = feed.query.trim_end().trim_end_matches(';');
@@ -259,7 +280,7 @@ fn statement(feed: &Feed, columns: &[Column], derived: &[(&str, &str)], touched:
     // Facts are seen in no section: who owns one is of interest all the same.
     let is_seen = if feed.kind == Kind::Fact { "true" } else { "bit_or(sections) <> 0" };
     format!(
-        "with given as materialized (
+        "with {facts}given as materialized (
             select yielded.id::text collate \"C\" as key, yielded.user_id{given}
             from (
 {query}

@@ -15,7 +15,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 const WHOLE_LOOK: Duration = Duration::from_secs(10);
 /// How many notes, and how many keys, are taken at once at most.
 const MAX_NOTES: i64 = 4_000;
-const MAX_KEYS: i64 = 50_000;
+const MAX_KEYS: i64 = 10_000;
 /// How many notes of one transaction a look sees.
 const NOTES_OF_ONE: i64 = 500;
 /// What one transaction may note to count as small.
@@ -33,6 +33,8 @@ pub(super) struct Take {
     /// The same of the look that is not committed yet.
     next: Option<String>,
     looked_whole: Option<Instant>,
+    /// The look of this pass did without the cursor, so what is taken has to do without it as well.
+    is_whole: bool,
     /// How long the last whole look took: behind a long transaction, so long that it must not be often.
     whole_look: Duration,
     /// How often the limits are halved, because what was taken was too much.
@@ -51,11 +53,13 @@ pub(super) struct Taken {
 }
 
 impl Take {
-    /// What the next look will see beyond; none where it is to do without.
-    pub(super) fn since(&self) -> Option<&str> {
+    /// A pass begins with a look: beyond what it looks; none where it is to do without the cursor. It holds for the
+    /// whole pass, for a look without the cursor finds what the cursor passes over.
+    pub(super) fn since(&mut self) -> Option<&str> {
         let pause = WHOLE_LOOK.max(self.whole_look * 20);
-        let is_whole = self.looked_whole.is_none_or(|at| at.elapsed() > pause);
-        self.cursor.as_deref().filter(|_| !is_whole)
+        let is_due = self.looked_whole.is_none_or(|at| at.elapsed() > pause);
+        self.is_whole = is_due || self.cursor.is_none();
+        self.cursor.as_deref().filter(|_| !self.is_whole)
     }
 
     /// A look without the cursor has ended.
@@ -68,17 +72,17 @@ impl Take {
         self.cursor = Some(snapshot);
     }
 
-    /// The caller holds the turn, and a look has found `oldest` to be the first transaction with notes.
+    /// The caller holds the turn, and the look of this pass has found that no transaction before `from` has notes.
     pub(super) async fn notes(
         &mut self,
         connection: &mut PgConnection,
-        oldest: Option<&str>,
+        from: &str,
     ) -> Result<Taken, sqlx::Error> {
-        // Nothing older is there, so this look need not go over what was deleted.
-        let from_oldest = oldest.map(|xid| format!("{xid}:{xid}:"));
-        let since = self.since().map(str::to_owned).or(from_oldest);
+        // Without the cursor this need not go over what was deleted before, either.
+        let from = format!("{from}:{from}:");
+        let since = self.cursor.as_deref().filter(|_| !self.is_whole).unwrap_or(&from);
         let rows = sqlx::query(TAKE)
-            .bind(since.as_deref().unwrap_or(NOTHING))
+            .bind(since)
             .bind((MAX_NOTES >> self.halvings).max(1))
             .bind((MAX_KEYS >> self.halvings).max(1))
             .bind(SMALL_KEYS)

@@ -145,6 +145,7 @@ impl Task {
         let pass = timeout(PASS_TIMEOUT, pass).await;
         let pass = pass.unwrap_or_else(|_| Err(session::silence(PASS_TIMEOUT).into()))?;
         self.count("ok");
+        self.metrics.rows_failed.set(projector.failed());
         self.metrics.notes_projected.inc_by(pass.notes as u64);
         Ok(pass)
     }

@@ -24,6 +24,10 @@ const MAX_FOUND: usize = 100_000;
 const SAVEPOINT: &str = "savepoint work; set local statement_timeout = '500ms'";
 /// The same for a single row, which has no parts.
 const SAVEPOINT_OF_ONE: &str = "savepoint work; set local statement_timeout = '1s'";
+/// The same for finding out what depends on facts, within a piece.
+const SAVEPOINT_OF_FACTS: &str = "savepoint facts; set local statement_timeout = '500ms'";
+/// What is written down about the pieces must not fail for want of time: all of them would be done again.
+const NO_HURRY: &str = "set local statement_timeout = '2s'";
 
 /// Some batches, under way.
 pub(super) struct Work<'a> {
@@ -133,6 +137,7 @@ impl<'a> Work<'a> {
                 self.project(feed, keys.into_iter().collect(), is_bulk).await?;
             }
         }
+        sqlx::raw_sql(NO_HURRY).execute(&mut *self.connection).await?;
         note_changes(self.connection, &self.seen).await?;
         Ok(Done { users: self.seen.len(), has_failed: self.has_failed })
     }
@@ -193,7 +198,7 @@ impl<'a> Work<'a> {
         // Which rows it concerns cannot be found out.
         tracing::warn!(%error, "looking at all rows of a feed instead");
         for (feed, to) in self.map.routes(watch) {
-            if to.is_none() {
+            if to.is_none() && !batch.keys.is_empty() {
                 self.add(feed, batch.keys.iter().flatten().cloned());
             } else {
                 lane::owe_sweep(self.connection, self.map.number(feed)).await?;
@@ -296,7 +301,11 @@ impl<'a> Work<'a> {
                         lane::succeed(self.connection, number, &key).await?;
                     }
                     let owners = self.see(touched);
-                    self.concern(feed, owners).await?;
+                    if let Some(locked) = self.concern(feed, owners).await? {
+                        // With the facts written, it would never be found out again what depends on them.
+                        let locked = self.take_back(locked).await?;
+                        self.put_aside(feed, batch(piece, is_bulk), &locked).await?;
+                    }
                 }
                 Err(error) => {
                     let error = self.take_back(error).await?;
@@ -372,27 +381,32 @@ impl<'a> Work<'a> {
         owners
     }
 
-    /// Has the rows looked at that depend on the facts of these owners.
+    /// Has the rows looked at that depend on the facts of these owners. Returns what is in the way, if that is only
+    /// a lock.
     async fn concern(
         &mut self,
         fact: usize,
         owners: Vec<Option<String>>,
-    ) -> Result<(), ProjectorError> {
+    ) -> Result<Option<ProjectorError>, ProjectorError> {
         if owners.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         for (feed, to) in self.map.routes_of_fact(fact) {
-            self.begin(owners.len()).await?;
+            sqlx::raw_sql(SAVEPOINT_OF_FACTS).execute(&mut *self.connection).await?;
             match self.find(feed, to, std::slice::from_ref(&owners)).await {
                 Ok(found) => self.add(feed, found.into_iter()),
+                Err(error) if error.trouble() == Trouble::Locked => return Ok(Some(error)),
+                Err(error) if !error.is_the_works() => return Err(error),
                 Err(error) => {
-                    let error = self.take_back(error).await?;
+                    self.has_failed = true;
+                    let back = "rollback to savepoint facts";
+                    sqlx::raw_sql(back).execute(&mut *self.connection).await?;
                     tracing::warn!(%error, "looking at all rows of a feed instead");
                     lane::owe_sweep(self.connection, self.map.number(feed)).await?;
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -6,7 +6,7 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Row};
 
-use super::install::parts;
+use super::install::{owner, parts};
 use super::state::{Installed, State, state};
 use super::triggers;
 use super::{Feed, InstallError, Origin, Source, Watch, identifier};
@@ -53,6 +53,10 @@ pub async fn check(
     for watch in source.watches() {
         check_watch(connection, source, watch, is_installed, &mut findings).await?;
     }
+    // Who may not install at all has been told so.
+    if !is_installed && !findings.iter().any(|finding| finding.is_fatal) {
+        check_schema(connection, &mut findings).await?;
+    }
     check_publications(connection, &mut findings).await?;
     // A query cannot be run without its tables; one reason is enough.
     if findings.iter().any(|finding| finding.is_fatal) {
@@ -60,10 +64,16 @@ pub async fn check(
     }
     for feed in &source.feeds {
         let needed: Vec<_> = ["id", "user_id"].into_iter().chain(columns(feed.kind)).collect();
+        // There may be none yet to read.
+        let facts = feed.facts().map(|fact| {
+            let none = "null::text as key, null::text as user_id, null::text as content";
+            format!("{} as (select {none} where false), ", identifier(fact))
+        });
         let query = format!(
-            "select {} from (\n{}\n) as yielded",
+            "with {}yielded as (\n{}\n) select {} from yielded",
+            facts.collect::<String>(),
+            without_end(&feed.query),
             needed.join(", "),
-            without_end(&feed.query)
         );
         check_query(connection, &format!("{}.sql", feed.name), &query, 1, &mut findings).await?;
         for route in &feed.routes {
@@ -98,6 +108,36 @@ pub async fn check_installed(
     }
     findings.sort_by(|a, b| a.what.cmp(&b.what));
     Ok(findings)
+}
+
+/// Looks whether this role may make the schema `dashboard`, or may install into the one that is there.
+async fn check_schema(
+    connection: &mut PgConnection,
+    findings: &mut Vec<Finding>,
+) -> Result<(), sqlx::Error> {
+    let (role, database, may_create): (String, String, bool) = sqlx::query_as(
+        "select quote_ident(current_user), quote_ident(current_database()),
+                has_database_privilege(current_database(), 'create')",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let finding = match owner(connection).await? {
+        Some((_, true)) => return Ok(()),
+        Some((owner, false)) => Finding::fatal(
+            InstallError::Schema(owner.clone()).to_string(),
+            Some(format!("run it as the role {owner}")),
+        ),
+        None if may_create => return Ok(()),
+        None => Finding::fatal(
+            format!("{role} lacks the right to make the schema dashboard"),
+            Some(format!(
+                "grant create on database {database} to {role}; or \
+                 create schema dashboard authorization {role}"
+            )),
+        ),
+    };
+    findings.push(finding);
+    Ok(())
 }
 
 async fn check_watch(

@@ -13,10 +13,10 @@ use super::install::{DROP_SCHEMA, drops};
 use super::script::script;
 use super::{
     BUILT_IN, Choice, Finding, InstallError, Source, SourceError, State, check, check_installed,
-    install, load, make_collection, owe_sweeps, state, uninstall,
+    holds_other_tables, install, load, make_collection, owe_sweeps, state, uninstall,
 };
 use crate::database::session::Purpose;
-use crate::database::{DatabaseError, said, schema};
+use crate::database::{DatabaseError, Trouble, said, schema};
 
 /// How often to look how far a reconciliation is.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -70,6 +70,21 @@ impl Place {
         let looked = schema::check_server(&self.options, &mut connection).await;
         looked.map_err(|trouble| DatabaseError::of(&self.options, trouble))?;
         Ok(connection)
+    }
+
+    /// How far the database is from having the source, which has to be chosen beside another application's tables.
+    async fn state(&self, connection: &mut PgConnection) -> Result<State, CommandError> {
+        let choice = &self.choice;
+        let state = state(connection, &choice.source).await?;
+        if state == State::Absent && !choice.is_asked && holds_other_tables(connection).await? {
+            return Err(DatabaseError::of(&self.options, Trouble::NoSource).into());
+        }
+        match state {
+            State::NotOurs => Err(InstallError::NotOurs.into()),
+            State::Foreign => Err(InstallError::Foreign.into()),
+            State::Other => Err(InstallError::of_another(connection).await?.into()),
+            State::Absent | State::Outdated | State::Disarmed | State::Current => Ok(state),
+        }
     }
 
     fn source(&self) -> &Source {
@@ -131,11 +146,8 @@ pub fn show(name: &str, into: Option<&Path>, out: &mut impl Write) -> Result<(),
 pub async fn run_check(place: &Place, out: &mut impl Write) -> Result<(), CommandError> {
     let mut connection = place.connect().await?;
     let source = place.source();
-    let state = state(&mut connection, source).await?;
+    let state = place.state(&mut connection).await?;
     writeln!(out, "{}: {}", source.name, told(state))?;
-    if matches!(state, State::Foreign | State::Other) {
-        return Err(CommandError::Unfit("dashboard-server source uninstall removes it".to_owned()));
-    }
     let mut findings = check(&mut connection, source).await?;
     if matches!(state, State::Current | State::Disarmed) {
         let installed = load(&mut connection, source).await?;
@@ -173,11 +185,7 @@ pub async fn run_install(
 ) -> Result<(), CommandError> {
     let mut connection = place.connect().await?;
     let source = place.source();
-    match state(&mut connection, source).await? {
-        State::Foreign => return Err(InstallError::Foreign.into()),
-        State::Other => return Err(InstallError::of_another(&mut connection).await?.into()),
-        _ => {}
-    }
+    place.state(&mut connection).await?;
     if source.is_standalone() && !is_dry_run {
         make_collection(&mut connection).await?;
     }
@@ -308,11 +316,7 @@ async fn owns_schema(connection: &mut PgConnection) -> Result<bool, sqlx::Error>
 
 fn told(state: State) -> &'static str {
     match state {
-        State::Absent => "is not installed",
-        State::Foreign => {
-            "cannot be installed: the schema dashboard is another version's, or not ours"
-        }
-        State::Other => "is not installed, but another source is",
+        State::Absent | State::NotOurs | State::Foreign | State::Other => "is not installed",
         State::Outdated => "is installed in another version, or not to the end",
         State::Disarmed => "is installed, and lacks triggers",
         State::Current => "is installed",

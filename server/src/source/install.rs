@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection};
 use tokio::time::sleep;
 
 use super::check::marks;
-use super::state::{Installed, State, fingerprint, known, load, state};
+use super::state::{Installed, State, fingerprint, known, load, state, whose};
 use super::triggers::{self, PREFIX};
 use super::{Source, Watch};
 use crate::database::said;
@@ -100,15 +100,22 @@ pub enum InstallError {
     Missing(String),
     /// Another source is there, whose rows would stay.
     #[error(
-        "the source {0} is installed in this database; uninstall it first: dashboard-server source uninstall"
+        "the source {0} is installed in this database: set DASHBOARD_SOURCE to it, or remove it first \
+         (dashboard-server source uninstall)"
     )]
     Other(String),
     /// The schema was not made by this version of the server.
     #[error(
-        "there is a schema dashboard that this version of the server did not make; if another version \
-         did: dashboard-server source uninstall, which loses nothing of the application's"
+        "there is a schema \"dashboard\" that another version of this server has made: remove it \
+         (dashboard-server source uninstall), which loses nothing of the application's"
     )]
     Foreign,
+    /// The schema is another program's.
+    #[error(
+        "there is a schema \"dashboard\" that this server has not made: rename it, or use another \
+         database, or, if nothing in it is needed, drop it; nothing was changed"
+    )]
+    NotOurs,
 }
 
 impl InstallError {
@@ -130,6 +137,7 @@ pub async fn install(
     tell: &mut (dyn FnMut(String) + Send),
 ) -> Result<Installed, InstallError> {
     match state(connection, source).await? {
+        State::NotOurs => return Err(InstallError::NotOurs),
         State::Foreign => return Err(InstallError::Foreign),
         State::Other => return Err(InstallError::of_another(connection).await?),
         State::Absent | State::Outdated | State::Disarmed | State::Current => {}
@@ -291,9 +299,15 @@ pub async fn uninstall(
 pub(super) const DROP_SCHEMA: &str = "drop schema if exists dashboard cascade";
 
 /// For each table the statements that take our triggers off.
+///
+/// # Errors
+/// [`InstallError::NotOurs`] where the schema is another program's, so that it must not be dropped either.
 pub(super) async fn drops(
     connection: &mut PgConnection,
-) -> Result<Vec<(String, Vec<String>)>, sqlx::Error> {
+) -> Result<Vec<(String, Vec<String>)>, InstallError> {
+    if let (true, false) = whose(connection).await? {
+        return Err(InstallError::NotOurs);
+    }
     let triggers: Vec<(String, Vec<String>)> = sqlx::query_as(
         "select format('%I.%I', n.nspname, c.relname) as name,
                 array_agg(t.tgname::text order by t.tgname)
@@ -317,8 +331,11 @@ pub(super) async fn drops(
     Ok(triggers.into_iter().map(drop).collect())
 }
 
-async fn make_schema(connection: &mut PgConnection, source: &Source) -> Result<(), InstallError> {
-    let owner: Option<(String, bool)> = sqlx::query_as(
+/// The owner of the schema `dashboard`, if there is one, and whether it and all in it are this role's.
+pub(crate) async fn owner(
+    connection: &mut PgConnection,
+) -> Result<Option<(String, bool)>, sqlx::Error> {
+    sqlx::query_as(
         "select pg_get_userbyid(n.nspowner)::text,
                 n.nspowner = current_user::regrole
                 and not exists (
@@ -327,8 +344,12 @@ async fn make_schema(connection: &mut PgConnection, source: &Source) -> Result<(
                 )
          from pg_namespace as n where n.nspname = 'dashboard'",
     )
-    .fetch_optional(&mut *connection)
-    .await?;
+    .fetch_optional(connection)
+    .await
+}
+
+async fn make_schema(connection: &mut PgConnection, source: &Source) -> Result<(), InstallError> {
+    let owner = owner(connection).await?;
     if let Some((owner, false)) = &owner {
         return Err(InstallError::Schema(owner.clone()));
     }

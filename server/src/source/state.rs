@@ -24,7 +24,9 @@ pub struct Installed {
 pub(crate) enum State {
     /// Nothing of ours is there.
     Absent,
-    /// A schema `dashboard` is there, made by another version of this server or by something else.
+    /// A schema `dashboard` is there that another program has made, for what is its own.
+    NotOurs,
+    /// A schema `dashboard` is there, made by another version of this server.
     Foreign,
     /// Another source is installed.
     Other,
@@ -44,29 +46,17 @@ pub(crate) async fn state(
     connection: &mut PgConnection,
     source: &Source,
 ) -> Result<State, sqlx::Error> {
-    let (has_tables, has_meta): (bool, bool) = sqlx::query_as(
-        "select exists (select from pg_class where relnamespace = to_regnamespace('dashboard')),
-                to_regclass('dashboard.meta') is not null",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
-    match (has_tables, has_meta) {
+    let (has_tables, is_ours) = whose(connection).await?;
+    match (has_tables, is_ours) {
         (false, _) => return Ok(State::Absent),
-        (true, false) => return Ok(State::Foreign),
+        (true, false) => return Ok(State::NotOurs),
         (true, true) => {}
     }
-    let ours = sqlx::query_as("select schema, name, source from dashboard.meta");
-    let meta: Result<Option<(String, String, Option<String>)>, _> =
-        ours.fetch_optional(&mut *connection).await;
-    let (schema, name, installed) = match meta {
-        Ok(Some(meta)) => meta,
-        Ok(None) => return Ok(State::Foreign),
-        // 42703: a table of that name, and other columns.
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42703") => {
-            return Ok(State::Foreign);
-        }
-        Err(error) => return Err(error),
-    };
+    let meta: Option<(String, String, Option<String>)> =
+        sqlx::query_as("select schema, name, source from dashboard.meta")
+            .fetch_optional(&mut *connection)
+            .await?;
+    let Some((schema, name, installed)) = meta else { return Ok(State::Foreign) };
     if schema != fingerprint(connection, &SCHEMA.concat()).await? {
         return Ok(State::Foreign);
     }
@@ -80,6 +70,21 @@ pub(crate) async fn state(
     let (watches, _) = known(connection).await?;
     let is_armed = super::check::is_armed(connection, &watches).await?;
     Ok(if is_armed { State::Current } else { State::Disarmed })
+}
+
+/// Whether anything is in the schema `dashboard`, and whether this server made it, in whatever version.
+pub(super) async fn whose(connection: &mut PgConnection) -> Result<(bool, bool), sqlx::Error> {
+    sqlx::query_as(
+        // Without a right in that schema, too.
+        "select exists (select from pg_class where relnamespace = to_regnamespace('dashboard')),
+                (select count(*) = 3
+                 from pg_class as meta
+                 join pg_attribute as own on own.attrelid = meta.oid and not own.attisdropped
+                 where meta.relnamespace = to_regnamespace('dashboard') and meta.relname = 'meta'
+                   and own.attname in ('schema', 'name', 'source'))",
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// All that makes a source what it is, with the triggers that this version of the server writes for it.

@@ -99,6 +99,21 @@ async fn without_a_database_snapshots_are_503_and_readiness_fails() {
 }
 
 #[tokio::test]
+async fn under_an_uninstallation_clients_are_told_and_may_ask_again() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let mut client = server.connect("ada").await;
+        db.run("drop schema dashboard cascade").await;
+        assert_eq!(client.event().await["payload"]["code"], "SNAPSHOT_UNAVAILABLE");
+        let bearer = format!("Bearer {}", access("ada"));
+        let response = server.get("/api/dashboard", &[("authorization", &bearer)]).await;
+        assert_eq!(response.status(), 503);
+        assert!(response.headers().contains_key("retry-after"));
+        assert_eq!(server.readiness().await.0, 503);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_failed_refresh_is_told_and_made_good() {
     with_server(|db: TestDb, server: TestServer| async move {
         let mut client = server.connect("ada").await;
@@ -110,7 +125,7 @@ async fn a_failed_refresh_is_told_and_made_good() {
         assert_eq!(event["payload"]["code"], "SNAPSHOT_UNAVAILABLE");
         let bearer = format!("Bearer {}", access("ada"));
         let response = server.get("/api/dashboard", &[("authorization", &bearer)]).await;
-        assert_eq!(response.status(), 500);
+        assert_eq!(response.status(), 503);
         db.run("alter table dashboard.sets_away rename to sets").await;
         // Told once, however often the retry failed.
         let event = client.event().await;

@@ -26,6 +26,8 @@ mod parting;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
+mod pool;
+#[cfg(test)]
 mod pooler;
 #[cfg(test)]
 mod process;

@@ -260,7 +260,7 @@ impl Place {
                 "put back"
             }
             Cure::Installed => {
-                install(&mut db.node().await, &self.source, &mut |_| {}).await.unwrap();
+                install_again(db, &self.source).await;
                 "source installed again"
             }
             Cure::Adapted(edits) => {
@@ -269,7 +269,7 @@ impl Place {
                     folder.edit(edit);
                 }
                 self.source = Source::open(&folder.0).unwrap();
-                install(&mut db.node().await, &self.source, &mut |_| {}).await.unwrap();
+                install_again(db, &self.source).await;
                 let next = serve(&self.url, &setting(Some(folder))).await;
                 let last = std::mem::replace(&mut self.server, next.0);
                 (self.test, self.ada) = (next.1, next.2);
@@ -278,6 +278,13 @@ impl Place {
             }
         }
     }
+}
+
+/// With the patience of an operator's command: a server at work has some of what is written here.
+async fn install_again(db: &TestDb, source: &Source) {
+    let mut session = db.node().await;
+    sqlx::raw_sql("set lock_timeout = '10s'").execute(&mut session).await.unwrap();
+    install(&mut session, source, &mut |_| {}).await.unwrap();
 }
 
 /// What `DASHBOARD_SOURCE` is.

@@ -83,6 +83,12 @@ async fn another_applications_database_is_left_alone_until_a_source_is_chosen() 
         assert!(text.contains("dashboard-server source install --dry-run"), "{text}");
         let text = refusal(&db.url, Some("./no-such-folder"));
         assert!(text.contains("neither a folder nor one of the sources"), "{text}");
+        for arguments in [["source", "check"], ["source", "install"]] {
+            let mut command = command();
+            let (is_fine, text) =
+                said(command.args(arguments).env("DATABASE_URL", &db.url).output().unwrap());
+            assert!(!is_fine && text.contains("set it to \"moc-instructions\""), "{text}");
+        }
         let (is_fine, sql) = source(&db.url, &["install", "--dry-run"]);
         assert!(is_fine && sql.contains("create schema if not exists dashboard;"), "{sql}");
         assert_eq!(db.one::<String>(CONTENT).await, before);
@@ -172,6 +178,68 @@ async fn triggers_that_are_gone_are_told_and_what_was_missed_is_found() {
         while ada.event().await["payload"]["totalWishlistItems"] != 2 {}
         let log = process.stop().log;
         assert!(log.contains("triggers are missing or switched off"), "{log}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_schema_of_that_name_that_is_another_programs_is_left_alone() {
+    with_application(|db, _| async move {
+        db.run("create schema dashboard; create table dashboard.meta (schema text, chart text)")
+            .await;
+        let before: String = db.one(CONTENT).await;
+        let commands: [&[&str]; 5] = [
+            &["check"],
+            &["install"],
+            &["install", "--dry-run"],
+            &["uninstall"],
+            &["uninstall", "--dry-run"],
+        ];
+        for arguments in commands {
+            let (is_fine, text) = source(&db.url, arguments);
+            assert!(!is_fine && text.contains("this server has not made"), "{text}");
+        }
+        let text = refusal(&db.url, Some("moc-instructions"));
+        assert!(text.contains("this server has not made"), "{text}");
+        assert_eq!(db.one::<String>(CONTENT).await, before);
+    })
+    .await;
+}
+
+/// The owner of the tables may not make a schema, unless it was given that right, or the schema.
+#[tokio::test]
+async fn who_installs_needs_the_right_to_make_the_schema_or_the_schema() {
+    with_application(|db, name| async move {
+        let role = format!("owns_{}", uuid::Uuid::new_v4().simple());
+        admin(&format!("create role {role} login password 'owns'")).await;
+        db.run(&format!(
+            "do $$ declare mine regclass; begin
+                 for mine in select oid from pg_class
+                             where relnamespace = 'public'::regnamespace and relkind = 'r' loop
+                     execute format('alter table %s owner to {role}', mine);
+                 end loop;
+             end $$"
+        ))
+        .await;
+        let options: PgConnectOptions = db.url.parse().unwrap();
+        let url = options.username(&role).password("owns").to_url_lossy().to_string();
+        let advice = format!("create schema dashboard authorization {role}");
+        for arguments in [["check"], ["install"]] {
+            let (is_fine, text) = source(&url, &arguments);
+            assert!(!is_fine && text.contains("lacks the right to make the schema"), "{text}");
+            assert!(text.contains(&advice), "{text}");
+        }
+        db.run("create schema dashboard").await;
+        let (is_fine, text) = source(&url, &["check"]);
+        assert!(!is_fine && text.contains("the schema dashboard belongs to"), "{text}");
+        db.run(&format!("drop schema dashboard; {advice}")).await;
+        for arguments in [["check"], ["install"], ["check"]] {
+            let (is_fine, text) = source(&url, &arguments);
+            assert!(is_fine, "{text}");
+        }
+        db.run(&format!("drop owned by {role}")).await;
+        drop_database(&name).await;
+        admin(&format!("drop role {role}")).await;
     })
     .await;
 }

@@ -60,7 +60,10 @@ impl Reader {
 
     /// The tags that snapshots of these users would have now.
     pub(super) async fn tags(&self, users: &[UserId]) -> Result<Vec<SnapshotTag>, QueryError> {
-        query::tags(&mut *self.pool.get().await?, users).await
+        let mut connection = self.pool.get().await?;
+        let tags = query::tags(&mut *connection, users).await?;
+        connection.done();
+        Ok(tags)
     }
 
     /// Begins a new life of the changes, unless another server has; returns it.
@@ -97,6 +100,7 @@ impl Reader {
                 read[place] = again;
             }
         }
+        connection.done();
         Ok(read)
     }
 
