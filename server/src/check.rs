@@ -1,4 +1,4 @@
-//! `dashboard-server check`: what is right with an installation, and what to mend.
+//! `dashboard-server check`: what is right with an installation, and what to correct.
 //!
 //! Looks at everything that a start needs, with the code and the words of the start, and at what
 //! only time would bring to light. Changes nothing: not in the database, not on the disk.

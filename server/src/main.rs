@@ -37,7 +37,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Looks at settings, database, keys, files and addresses, says what to mend, and changes
+    /// Looks at settings, database, keys, files and addresses, says what to correct, and changes
     /// nothing. Takes the same settings as a start.
     Check(Check),
     /// What dashboards come from: the tables of an application, and how they are read.

@@ -177,6 +177,7 @@ impl Projector {
         let began = Instant::now();
         if outlook.has_small {
             if !self.take_turn(connection).await? {
+                self.take.missed_the_turn();
                 return Ok(Pass { is_elsewhere: true, ..Pass::default() });
             }
             self.small(connection, &outlook.take_from, &mut pass).await?;

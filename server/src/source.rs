@@ -165,13 +165,24 @@ impl Kind {
 }
 
 impl Feed {
-    /// The facts that it watches. Its query may name each as a table.
-    pub(crate) fn facts(&self) -> impl Iterator<Item = &str> {
-        let names = self.routes.iter().filter_map(|route| match &route.from {
+    /// Its query, in which the facts that it watches are tables of their names: what `rows` selects, with the
+    /// columns `key`, `user_id` and `content`.
+    pub(crate) fn query_over(&self, rows: impl Fn(&str) -> String) -> String {
+        // A line of its own ends a comment at the query's end.
+        let query = format!("\n{}\n", self.query.trim_end().trim_end_matches(';'));
+        let facts = self.routes.iter().filter_map(|route| match &route.from {
             Origin::Fact(fact) => Some(fact.as_str()),
             Origin::Table(_) => None,
         });
-        names.collect::<BTreeSet<_>>().into_iter()
+        let facts: Vec<_> = facts
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .map(|fact| format!("{} as not materialized ({})", identifier(fact), rows(fact)))
+            .collect();
+        if facts.is_empty() {
+            return query;
+        }
+        format!("with {} select own.* from ({query}) as own", facts.join(", "))
     }
 }
 

@@ -103,8 +103,7 @@ impl Seen {
 /// has been deleted since can be removed.
 #[expect(clippy::cast_precision_loss, reason = "numbers of changes")]
 pub(super) async fn held(database: &Database) -> anyhow::Result<Vec<Figure>> {
-    const BEGIN: &str =
-        "begin isolation level repeatable read; select count(*) from dashboard.meta";
+    const BEGIN: &str = "begin isolation level repeatable read; select pg_current_xact_id()";
     let contender = Contender::start_with(Kind::Server, &database.url, crowd::FLAGS).await?;
     let users = (0..SMALL.sockets).map(typical).collect();
     let joined = crowd::join(&Target::plain(&contender.address), users).await?;

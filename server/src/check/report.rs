@@ -90,8 +90,8 @@ impl Report {
             (0, 0) => (Verdict::Ok, "Ready to start.".to_owned()),
             (0, 1) => (Verdict::Warn, "Ready to start, with 1 warning.".to_owned()),
             (0, _) => (Verdict::Warn, format!("Ready to start, with {warnings} warnings.")),
-            (1, _) => (Verdict::Fail, "Not ready: 1 thing to mend.".to_owned()),
-            _ => (Verdict::Fail, format!("Not ready: {fails} things to mend.")),
+            (1, _) => (Verdict::Fail, "Not ready: 1 thing to correct.".to_owned()),
+            _ => (Verdict::Fail, format!("Not ready: {fails} things to correct.")),
         };
         let style = verdict.style();
         format!("\n{style}{text}{style:#}\n")
@@ -164,7 +164,7 @@ mod tests {
         assert!(
             report
                 .to_string()
-                .ends_with("FAIL  database    is away\n\nNot ready: 1 thing to mend.\n")
+                .ends_with("FAIL  database    is away\n\nNot ready: 1 thing to correct.\n")
         );
         assert!(!report.is_fit());
     }

@@ -171,7 +171,9 @@ impl Drop for Lease {
         tokio::spawn(async move {
             match timeout(RETURN_TIMEOUT, is_free(&mut object.connection)).await {
                 Ok(Ok(true)) => return give_back(object),
-                Ok(Ok(false)) => tracing::debug!("a connection was left in a transaction"),
+                Ok(Ok(false) | Err(sqlx::Error::Database(_))) => {
+                    tracing::debug!("a connection was left in a transaction");
+                }
                 Ok(Err(_)) | Err(_) => {
                     if let Some(pool) = Object::pool(&object) {
                         pool.manager().trust.lose();

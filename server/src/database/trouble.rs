@@ -60,7 +60,7 @@ pub enum Trouble {
     TlsRequired(String),
     /// It does not do TLS, or not as asked.
     #[error(
-        "cannot be reached by TLS ({0}); mend its certificate, or change sslmode in DATABASE_URL"
+        "cannot be reached by TLS ({0}); replace its certificate, or change sslmode in DATABASE_URL"
     )]
     Tls(String),
     /// 3D000.

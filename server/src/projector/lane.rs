@@ -39,6 +39,8 @@ pub(super) struct Batch {
     /// The noted values, row after row. None at all of a watch means any row.
     pub(super) keys: Vec<Option<String>>,
     pub(super) is_bulk: bool,
+    /// It failed together with others, and is tried by itself.
+    pub(super) is_alone: bool,
     /// The transaction that it came from: those take turns.
     xid: Option<String>,
     /// How long ago it was first taken down, in seconds; none for what has just been noted.
@@ -48,7 +50,7 @@ pub(super) struct Batch {
 impl Batch {
     /// What small transactions have just noted.
     pub(super) fn noted(watch: i16, keys: Vec<Option<String>>) -> Self {
-        Self { subject: Subject::Watch(watch), keys, is_bulk: false, xid: None, waited: None }
+        Self { is_bulk: false, ..Self::of(Subject::Watch(watch), keys) }
     }
 
     /// A few rows of a feed.
@@ -58,7 +60,11 @@ impl Batch {
 
     /// Many rows of a feed.
     pub(super) fn bulk(feed: i16, keys: Vec<Option<String>>) -> Self {
-        Self { subject: Subject::Feed(feed), keys, is_bulk: true, xid: None, waited: None }
+        Self::of(Subject::Feed(feed), keys)
+    }
+
+    fn of(subject: Subject, keys: Vec<Option<String>>) -> Self {
+        Self { subject, keys, is_bulk: true, is_alone: false, xid: None, waited: None }
     }
 
     /// The same, where what it comes from has waited.
@@ -83,7 +89,7 @@ impl Batch {
 
     /// Writes it down for the next pass.
     pub(super) async fn keep(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        self.keep_for(connection, false, None).await
+        self.keep_for(connection, self.is_alone, None).await
     }
 
     /// The same where it failed together with others: it is tried by itself.
@@ -100,7 +106,7 @@ impl Batch {
         connection: &mut PgConnection,
         error: &str,
     ) -> Result<(), sqlx::Error> {
-        self.keep_for(connection, false, Some(error)).await
+        self.keep_for(connection, self.is_alone, Some(error)).await
     }
 
     async fn keep_for(
@@ -153,7 +159,8 @@ pub(super) struct Outlook {
     pub(super) has_bulk: bool,
     /// The first transaction of those whose notes the cursor has not seen.
     pub(super) oldest_note: Option<String>,
-    /// No transaction before this one has notes, or will have: those that had not ended are later ones.
+    /// A snapshot that has seen all transactions without notes that had ended at this look, and none with notes: what
+    /// is to be taken is beyond it, also where it becomes visible only now.
     pub(super) take_from: String,
     /// How long the oldest small work waits, in seconds, whether or not it may be tried now.
     pub(super) waited: Option<f64>,
@@ -172,7 +179,10 @@ pub(super) async fn look(
 ) -> Result<Outlook, sqlx::Error> {
     sqlx::query_as(
         "select note.xid::text as oldest_note,
-                least(note.xid, pg_snapshot_xmin(pg_current_snapshot()))::text as take_from,
+                format('%s:%s:%s', least(pg_snapshot_xmin(pg_current_snapshot()), bound.xid), bound.xid,
+                       (select string_agg(running::text, ',' order by running)
+                        from pg_snapshot_xip(pg_current_snapshot()) as running
+                        where running < bound.xid)) as take_from,
                 note.xid is not null
              or exists (
                     select from dashboard.pending
@@ -200,7 +210,10 @@ pub(super) async fn look(
                   where xid >= pg_snapshot_xmax($1::pg_snapshot)
                   order by xid limit 1)
              ) as xid
-         ) as note",
+         ) as note
+         cross join lateral (
+             select least(note.xid, pg_snapshot_xmax(pg_current_snapshot())) as xid
+         ) as bound",
     )
     .bind(since)
     .fetch_one(connection)
@@ -309,7 +322,7 @@ pub(super) async fn next_small(connection: &mut PgConnection) -> Result<Vec<Batc
          )
          delete from dashboard.pending
          where id = any (array(select id from chosen))
-         returning id, watch, feed, keys, is_bulk, xid::text as xid,
+         returning id, watch, feed, keys, is_bulk, is_alone, xid::text as xid,
                    extract(epoch from clock_timestamp() - since)::float8 as waited",
     )
     .bind(SMALL_VALUES)
@@ -326,14 +339,14 @@ pub(super) async fn next_bulk(
     fitting: impl Fn(Subject) -> usize,
 ) -> Result<Option<(String, Batch)>, sqlx::Error> {
     let row = sqlx::query(
-        "(select id, watch, feed, keys, is_bulk, xid::text as xid, 1 as choice,
+        "(select id, watch, feed, keys, is_bulk, is_alone, xid::text as xid, 1 as choice,
                  extract(epoch from clock_timestamp() - since)::float8 as waited
           from dashboard.pending
           where is_bulk and not_before <= clock_timestamp() and xid > $1::text::xid8
           order by xid, id
           limit 1)
          union all
-         (select id, watch, feed, keys, is_bulk, xid::text, 2,
+         (select id, watch, feed, keys, is_bulk, is_alone, xid::text, 2,
                  extract(epoch from clock_timestamp() - since)::float8
           from dashboard.pending
           where is_bulk and not_before <= clock_timestamp()
@@ -371,6 +384,7 @@ fn read(row: &PgRow) -> Result<Batch, sqlx::Error> {
         subject,
         keys: row.try_get("keys")?,
         is_bulk: row.try_get("is_bulk")?,
+        is_alone: row.try_get("is_alone")?,
         xid: row.try_get("xid")?,
         waited: row.try_get("waited")?,
     })
@@ -411,7 +425,7 @@ pub(super) async fn hold(
 }
 
 /// Whether all rows of a feed are certain to be looked at from now on, so that there is no need to ask for some: the
-/// sweep has not begun, or there will be another.
+/// sweep has not begun, or there will be another. Not where a sweep cannot go on.
 pub(super) async fn is_owed_whole(
     connection: &mut PgConnection,
     feed: i16,
@@ -419,7 +433,7 @@ pub(super) async fn is_owed_whole(
     sqlx::query_scalar(
         "select exists (
              select from dashboard.sweeps
-             where feed = $1 and (again or not is_at_model and after is null)
+             where feed = $1 and error is null and (again or not is_at_model and after is null)
          )",
     )
     .bind(feed)
@@ -519,7 +533,14 @@ impl Sweep {
         if self.is_at_model || self.after.is_some() {
             return Ok(());
         }
-        let statement = "delete from dashboard.pending where feed = $1 and is_bulk";
+        // Where there is more, it is done beside the sweep.
+        let statement = "
+            delete from dashboard.pending
+            where id = any (array(
+                select id from dashboard.pending
+                where feed = $1 and is_bulk and not is_alone
+                limit 1000
+            ))";
         sqlx::query(statement).bind(self.feed).execute(connection).await.map(drop)
     }
 

@@ -4,7 +4,7 @@
 //! Each is one statement, so what it compares is what it writes, and a change whose net effect is nothing
 //! writes nothing. `$1` are the keys, `$2` the feed's number.
 
-use crate::source::{Feed, Kind, identifier};
+use crate::source::{Feed, Kind};
 
 /// What a statement returns: a row for each user who sees something new, and one for each key that the
 /// query yielded more than once.
@@ -158,24 +158,21 @@ pub(crate) fn oddities(kind: Kind) -> Vec<(i32, &'static str)> {
 /// made of the facts that were compared, and the next difference has the row looked at again. Read from the
 /// tables, a fact that came and went between two looks would stay in the row for good.
 pub(super) fn project(feed: &Feed, number: impl Fn(&str) -> Option<i16>) -> String {
-    let facts = feed.facts().filter_map(|fact| {
-        let number = number(fact)?;
-        let name = identifier(fact);
-        Some(format!(
-            "{name} as not materialized (
-            select key, user_id, content from dashboard.facts where feed = {number}
-        ),
-        "
-        ))
+    let query = feed.query_over(|fact| {
+        // A fact without an owner is left out, as any row is.
+        let columns = "select key, user_id, content from dashboard.facts";
+        match number(fact) {
+            Some(number) => format!("{columns} where feed = {number} and user_id is not null"),
+            None => format!("{columns} where false"),
+        }
     });
-    let facts: String = facts.collect();
     let columns = columns_of(feed.kind);
     // Where rows only count, any difference is seen in the same sections.
     match feed.kind {
-        Kind::Mocs => statement(feed, &facts, columns, &MOCS_DERIVED, MOCS_TOUCHED),
-        Kind::Sets => statement(feed, &facts, columns, &[], &owners(2)),
-        Kind::Wishlist => statement(feed, &facts, columns, &[], &owners(1)),
-        Kind::Fact => statement(feed, &facts, columns, &[], &owners(0)),
+        Kind::Mocs => statement(feed, &query, columns, &MOCS_DERIVED, MOCS_TOUCHED),
+        Kind::Sets => statement(feed, &query, columns, &[], &owners(2)),
+        Kind::Wishlist => statement(feed, &query, columns, &[], &owners(1)),
+        Kind::Fact => statement(feed, &query, columns, &[], &owners(0)),
     }
 }
 
@@ -245,14 +242,12 @@ fn owners(sections: i16) -> String {
 
 fn statement(
     feed: &Feed,
-    facts: &str,
+    query: &str,
     columns: &[Column],
     derived: &[(&str, &str)],
     touched: &str,
 ) -> String {
     let table = feed.kind.table();
-    // A line of its own ends a comment at the query's end.
-    let query = feed.query.trim_end().trim_end_matches(';');
     let given = listed(columns, |column| format!("yielded.{}", column.name));
     let values = listed(columns, |column| format!("{} as {}", column.value, column.name));
     let oddities = std::iter::once(&OWNER)
@@ -280,7 +275,7 @@ fn statement(
     // Facts are seen in no section: who owns one is of interest all the same.
     let is_seen = if feed.kind == Kind::Fact { "true" } else { "bit_or(sections) <> 0" };
     format!(
-        "with {facts}given as materialized (
+        "with given as materialized (
             select yielded.id::text collate \"C\" as key, yielded.user_id{given}
             from (
 {query}

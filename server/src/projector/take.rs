@@ -13,6 +13,8 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 /// How often a look does without the cursor.
 const WHOLE_LOOK: Duration = Duration::from_secs(10);
+/// How much sooner it does again, where another server had the turn and nothing could be taken.
+const SOONER: Duration = Duration::from_secs(9);
 /// How many notes, and how many keys, are taken at once at most.
 const MAX_NOTES: i64 = 4_000;
 const MAX_KEYS: i64 = 10_000;
@@ -67,20 +69,26 @@ impl Take {
         (self.looked_whole, self.whole_look) = (Some(Instant::now()), took);
     }
 
+    /// What the look of this pass has found could not be taken: another server has the turn.
+    pub(super) fn missed_the_turn(&mut self) {
+        if self.is_whole {
+            self.looked_whole = self.looked_whole.and_then(|at| at.checked_sub(SOONER));
+        }
+    }
+
     /// A look has found nothing: the next need not go over the same again.
     pub(super) fn saw_nothing(&mut self, snapshot: String) {
         self.cursor = Some(snapshot);
     }
 
-    /// The caller holds the turn, and the look of this pass has found that no transaction before `from` has notes.
+    /// The caller holds the turn, and the look of this pass has found that the snapshot `from` has seen no notes.
     pub(super) async fn notes(
         &mut self,
         connection: &mut PgConnection,
         from: &str,
     ) -> Result<Taken, sqlx::Error> {
         // Without the cursor this need not go over what was deleted before, either.
-        let from = format!("{from}:{from}:");
-        let since = self.cursor.as_deref().filter(|_| !self.is_whole).unwrap_or(&from);
+        let since = self.cursor.as_deref().filter(|_| !self.is_whole).unwrap_or(from);
         let rows = sqlx::query(TAKE)
             .bind(since)
             .bind((MAX_NOTES >> self.halvings).max(1))

@@ -26,8 +26,11 @@ const SAVEPOINT: &str = "savepoint work; set local statement_timeout = '500ms'";
 const SAVEPOINT_OF_ONE: &str = "savepoint work; set local statement_timeout = '1s'";
 /// The same for finding out what depends on facts, within a piece.
 const SAVEPOINT_OF_FACTS: &str = "savepoint facts; set local statement_timeout = '500ms'";
+const SAVEPOINT_OF_A_FACT: &str = "savepoint facts; set local statement_timeout = '1s'";
 /// What is written down about the pieces must not fail for want of time: all of them would be done again.
 const NO_HURRY: &str = "set local statement_timeout = '2s'";
+const TAKE_BACK: &str = "rollback to savepoint work; set local statement_timeout = '2s'";
+const TAKE_BACK_FACTS: &str = "rollback to savepoint facts; set local statement_timeout = '2s'";
 
 /// Some batches, under way.
 pub(super) struct Work<'a> {
@@ -44,6 +47,8 @@ pub(super) struct Work<'a> {
     skips_failed: bool,
     /// The feed whose sweep this is a page of.
     swept: Option<i16>,
+    /// Some of it failed together with others, and is tried by itself.
+    is_alone: bool,
     /// A row that failed before, and is tried again: its feed and key.
     retried: Option<(i16, String)>,
     has_failed: bool,
@@ -85,6 +90,7 @@ impl<'a> Work<'a> {
             seen: BTreeMap::new(),
             waited: None,
             swept: None,
+            is_alone: false,
             retried: None,
             has_failed: false,
         }
@@ -99,10 +105,11 @@ impl<'a> Work<'a> {
     /// Does what there is time for, and keeps the rest.
     pub(super) async fn run(mut self, batches: &[Batch]) -> Result<Done, ProjectorError> {
         let is_bulk = batches.iter().any(|batch| batch.is_bulk);
+        self.is_alone = batches.iter().any(|batch| batch.is_alone);
         self.waited = batches.iter().filter_map(|batch| batch.waited).reduce(f64::max);
         for (place, batch) in batches.iter().enumerate() {
             if place > 0 && self.is_late() {
-                batch.keep(self.connection).await?;
+                self.keep(batch.clone()).await?;
             } else {
                 self.expand(batch).await?;
             }
@@ -130,6 +137,7 @@ impl<'a> Work<'a> {
             let number = self.map.number(feed);
             // A fact concerns all rows of its owner: of many facts, the same rows again and again.
             let is_needless = is_bulk
+                && !self.is_alone
                 && self.swept != Some(number)
                 && self.retried.is_none()
                 && lane::is_owed_whole(self.connection, number).await?;
@@ -140,6 +148,13 @@ impl<'a> Work<'a> {
         sqlx::raw_sql(NO_HURRY).execute(&mut *self.connection).await?;
         note_changes(self.connection, &self.seen).await?;
         Ok(Done { users: self.seen.len(), has_failed: self.has_failed })
+    }
+
+    /// Writes down what there was no time for.
+    async fn keep(&mut self, mut batch: Batch) -> Result<(), ProjectorError> {
+        sqlx::raw_sql(NO_HURRY).execute(&mut *self.connection).await?;
+        batch.is_alone = self.is_alone;
+        Ok(batch.keep(self.connection).await?)
     }
 
     fn is_late(&self) -> bool {
@@ -158,7 +173,7 @@ impl<'a> Work<'a> {
             return Err(error);
         }
         self.has_failed = true;
-        sqlx::raw_sql("rollback to savepoint work").execute(&mut *self.connection).await?;
+        sqlx::raw_sql(TAKE_BACK).execute(&mut *self.connection).await?;
         Ok(error)
     }
 
@@ -280,12 +295,12 @@ impl<'a> Work<'a> {
             keys.retain(|key| !hopeless.contains(key));
         }
         if !is_bulk && keys.len() > SMALL {
-            return Ok(batch(keys, true).keep(self.connection).await?);
+            return self.keep(batch(keys, true)).await;
         }
         let mut is_first = true;
         while !keys.is_empty() {
             if self.is_late() && !is_first {
-                return Ok(batch(keys, is_bulk).keep(self.connection).await?);
+                return self.keep(batch(keys, is_bulk)).await;
             }
             is_first = false;
             let rest = keys.split_off(self.paces.of(subject).min(keys.len()));
@@ -392,15 +407,16 @@ impl<'a> Work<'a> {
             return Ok(None);
         }
         for (feed, to) in self.map.routes_of_fact(fact) {
-            sqlx::raw_sql(SAVEPOINT_OF_FACTS).execute(&mut *self.connection).await?;
+            let is_one = owners.len() == 1;
+            let savepoint = if is_one { SAVEPOINT_OF_A_FACT } else { SAVEPOINT_OF_FACTS };
+            sqlx::raw_sql(savepoint).execute(&mut *self.connection).await?;
             match self.find(feed, to, std::slice::from_ref(&owners)).await {
                 Ok(found) => self.add(feed, found.into_iter()),
                 Err(error) if error.trouble() == Trouble::Locked => return Ok(Some(error)),
                 Err(error) if !error.is_the_works() => return Err(error),
                 Err(error) => {
                     self.has_failed = true;
-                    let back = "rollback to savepoint facts";
-                    sqlx::raw_sql(back).execute(&mut *self.connection).await?;
+                    sqlx::raw_sql(TAKE_BACK_FACTS).execute(&mut *self.connection).await?;
                     tracing::warn!(%error, "looking at all rows of a feed instead");
                     lane::owe_sweep(self.connection, self.map.number(feed)).await?;
                 }

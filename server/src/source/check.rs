@@ -64,17 +64,15 @@ pub async fn check(
     }
     for feed in &source.feeds {
         let needed: Vec<_> = ["id", "user_id"].into_iter().chain(columns(feed.kind)).collect();
-        // There may be none yet to read.
-        let facts = feed.facts().map(|fact| {
-            let none = "null::text as key, null::text as user_id, null::text as content";
-            format!("{} as (select {none} where false), ", identifier(fact))
+        // There may be none yet to read; and a plan is to be made as if there were.
+        let query = feed.query_over(|_| {
+            let columns = ["key", "user_id", "content"];
+            format!(
+                "select {}",
+                columns.map(|name| format!("$1[1] collate \"C\" as {name}")).join(", ")
+            )
         });
-        let query = format!(
-            "with {}yielded as (\n{}\n) select {} from yielded",
-            facts.collect::<String>(),
-            without_end(&feed.query),
-            needed.join(", "),
-        );
+        let query = format!("select {} from ({query}) as yielded", needed.join(", "));
         check_query(connection, &format!("{}.sql", feed.name), &query, 1, &mut findings).await?;
         for route in &feed.routes {
             if let Some(to) = &route.to {

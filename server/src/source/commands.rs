@@ -309,7 +309,8 @@ pub async fn run_uninstall(
 async fn owns_schema(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let query = "
         select exists (
-            select from pg_namespace where nspname = 'dashboard' and nspowner = current_user::regrole
+            select from pg_namespace
+            where nspname = 'dashboard' and pg_get_userbyid(nspowner) = current_user
         )";
     sqlx::query_scalar(query).fetch_one(connection).await
 }

@@ -337,7 +337,7 @@ pub(crate) async fn owner(
 ) -> Result<Option<(String, bool)>, sqlx::Error> {
     sqlx::query_as(
         "select pg_get_userbyid(n.nspowner)::text,
-                n.nspowner = current_user::regrole
+                pg_get_userbyid(n.nspowner) = current_user
                 and not exists (
                     select from pg_class as c
                     where c.relnamespace = n.oid and c.relowner <> n.nspowner

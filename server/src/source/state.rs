@@ -46,17 +46,26 @@ pub(crate) async fn state(
     connection: &mut PgConnection,
     source: &Source,
 ) -> Result<State, sqlx::Error> {
-    let (has_tables, is_ours) = whose(connection).await?;
-    match (has_tables, is_ours) {
+    let (is_used, is_ours) = whose(connection).await?;
+    match (is_used, is_ours) {
         (false, _) => return Ok(State::Absent),
         (true, false) => return Ok(State::NotOurs),
         (true, true) => {}
     }
-    let meta: Option<(String, String, Option<String>)> =
-        sqlx::query_as("select schema, name, source from dashboard.meta")
-            .fetch_optional(&mut *connection)
-            .await?;
-    let Some((schema, name, installed)) = meta else { return Ok(State::Foreign) };
+    let meta = sqlx::query_as("select schema, name, source from dashboard.meta")
+        .fetch_optional(&mut *connection)
+        .await;
+    let (schema, name, installed): (String, String, Option<String>) = match meta {
+        Ok(Some(meta)) => meta,
+        Ok(None) => return Ok(State::Foreign),
+        // No such table, or other columns.
+        Err(sqlx::Error::Database(error))
+            if error.code().is_some_and(|code| code == "42P01" || code == "42703") =>
+        {
+            return Ok(State::Foreign);
+        }
+        Err(error) => return Err(error),
+    };
     if schema != fingerprint(connection, &SCHEMA.concat()).await? {
         return Ok(State::Foreign);
     }
@@ -72,17 +81,24 @@ pub(crate) async fn state(
     Ok(if is_armed { State::Current } else { State::Disarmed })
 }
 
-/// Whether anything is in the schema `dashboard`, and whether this server made it, in whatever version.
+/// Whether anything is in the schema `dashboard`, and whether it is this server's, in whatever version or state: by
+/// its table `meta`, or by triggers that call its functions.
 pub(super) async fn whose(connection: &mut PgConnection) -> Result<(bool, bool), sqlx::Error> {
     sqlx::query_as(
         // Without a right in that schema, too.
-        "select exists (select from pg_class where relnamespace = to_regnamespace('dashboard')),
+        "select exists (select from pg_class where relnamespace = home.oid)
+                    or exists (select from pg_proc where pronamespace = home.oid)
+                    or exists (select from pg_type where typnamespace = home.oid),
                 (select count(*) = 3
                  from pg_class as meta
                  join pg_attribute as own on own.attrelid = meta.oid and not own.attisdropped
-                 where meta.relnamespace = to_regnamespace('dashboard') and meta.relname = 'meta'
-                   and own.attname in ('schema', 'name', 'source'))",
+                 where meta.relnamespace = home.oid and meta.relname = 'meta'
+                   and own.attname in ('schema', 'name', 'source'))
+                    or exists (select from pg_trigger as t join pg_proc as p on p.oid = t.tgfoid
+                               where p.pronamespace = home.oid and t.tgname ^@ $1)
+         from (select to_regnamespace('dashboard')::oid as oid) as home",
     )
+    .bind(triggers::PREFIX)
     .fetch_one(connection)
     .await
 }

@@ -103,6 +103,9 @@ async fn a_transaction_that_was_given_up_is_over_before_the_connection_is_used_a
     with_database(|db| async move {
         let database = one_connection(&db).await;
         let mut lease = next(&database.pool).await;
+        // Or the database would end it by itself.
+        let patient = "set idle_in_transaction_session_timeout = 0";
+        sqlx::raw_sql(patient).execute(&mut *lease).await.unwrap();
         {
             let mut transaction = lease.begin().await.unwrap();
             sqlx::query("lock table dashboard.changes").execute(&mut *transaction).await.unwrap();
@@ -158,6 +161,8 @@ async fn a_statement_that_was_given_up_and_failed_costs_no_connection() {
         let database = one_connection(&db).await;
         let mut lease = next(&database.pool).await;
         let session = number(&mut lease, "select pg_backend_pid()").await.unwrap();
+        let patient = "set lock_timeout = 0; set statement_timeout = 0";
+        sqlx::raw_sql(patient).execute(&mut *lease).await.unwrap();
         let mut held = db.pool.begin().await.unwrap();
         sqlx::query("lock table dashboard.changes").execute(&mut *held).await.unwrap();
         {

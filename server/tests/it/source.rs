@@ -185,8 +185,9 @@ async fn triggers_that_are_gone_are_told_and_what_was_missed_is_found() {
 #[tokio::test]
 async fn a_schema_of_that_name_that_is_another_programs_is_left_alone() {
     with_application(|db, _| async move {
-        db.run("create schema dashboard; create table dashboard.meta (schema text, chart text)")
-            .await;
+        db.run("create schema dashboard; create type dashboard.colour as enum ('red')").await;
+        assert!(!source(&db.url, &["uninstall"]).0);
+        db.run("create table dashboard.meta (schema text, chart dashboard.colour)").await;
         let before: String = db.one(CONTENT).await;
         let commands: [&[&str]; 5] = [
             &["check"],
@@ -201,6 +202,21 @@ async fn a_schema_of_that_name_that_is_another_programs_is_left_alone() {
         }
         let text = refusal(&db.url, Some("moc-instructions"));
         assert!(text.contains("this server has not made"), "{text}");
+        assert_eq!(db.one::<String>(CONTENT).await, before);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_left_of_an_installation_can_be_removed() {
+    with_application(|db, _| async move {
+        let before: String = db.one(CONTENT).await;
+        assert!(source(&db.url, &["install"]).0);
+        db.run("drop table dashboard.meta, dashboard.outbox cascade").await;
+        let (is_fine, text) = source(&db.url, &["check"]);
+        assert!(!is_fine && text.contains("dashboard-server source uninstall"), "{text}");
+        let (is_fine, text) = source(&db.url, &["uninstall"]);
+        assert!(is_fine, "{text}");
         assert_eq!(db.one::<String>(CONTENT).await, before);
     })
     .await;
