@@ -18,6 +18,7 @@ mod lane;
 mod map;
 mod pace;
 mod statements;
+mod sweep;
 mod take;
 mod task;
 mod trouble;
@@ -347,9 +348,9 @@ impl Projector {
         &mut self,
         connection: &mut PgConnection,
     ) -> Result<Option<Done>, ProjectorError> {
-        let Some(sweep) = lane::next_sweep(connection).await? else { return Ok(None) };
+        let Some(sweep) = sweep::next(connection).await? else { return Ok(None) };
         if self.map.feed(sweep.feed).is_none()
-            && let Some((name, kind)) = lane::feed(connection, sweep.feed).await?
+            && let Some((name, kind)) = sweep::feed(connection, sweep.feed).await?
         {
             self.map.retire(sweep.feed, name, kind);
         }

@@ -99,7 +99,7 @@ impl Seen {
     }
 }
 
-/// What the server does while a transaction of somebody else's holds an old snapshot, so that no row which
+/// What the server does while another program's transaction holds an old snapshot, so that no row which
 /// has been deleted since can be removed.
 #[expect(clippy::cast_precision_loss, reason = "numbers of changes")]
 pub(super) async fn held(database: &Database) -> anyhow::Result<Vec<Figure>> {
@@ -115,24 +115,16 @@ pub(super) async fn held(database: &Database) -> anyhow::Result<Vec<Figure>> {
     holder.execute("rollback").await?;
     contender.stop().await?;
     let first = seen.latencies_ms_of(|made| made < began + PART);
-    let last = seen.latencies_ms_of(|made| made >= began + HELD - PART);
-    let figures = [("first minute, p50", 0.5, &first), ("first minute, p99", 0.99, &first)];
-    let later = [("last minute, p50", 0.5, &last), ("last minute, p99", 0.99, &last)];
-    let mut figures: Vec<_> = figures
-        .into_iter()
-        .chain(later)
-        .map(|(name, part, ms)| figure(name, "ms", quantile(ms, part)))
-        .collect();
-    figures.push(
-        figure(
-            "last minute, p50, of the first's",
-            "x",
-            quantile(&last, 0.5) / quantile(&first, 0.5),
-        )
-        .promised(Promise::AtMost(1.2)),
-    );
-    figures.push(figure("changes missed", "", seen.missed as f64).promised(Promise::AtMost(0.0)));
-    Ok(figures)
+    let last = seen.latencies_ms_of(|made| made + PART >= began + HELD);
+    let growth = quantile(&last, 0.5) / quantile(&first, 0.5);
+    Ok(vec![
+        figure("first minute, p50", "ms", quantile(&first, 0.5)),
+        figure("first minute, p99", "ms", quantile(&first, 0.99)),
+        figure("last minute, p50", "ms", quantile(&last, 0.5)),
+        figure("last minute, p99", "ms", quantile(&last, 0.99)),
+        figure("last minute, p50, of the first's", "x", growth).promised(Promise::AtMost(1.2)),
+        figure("changes missed", "", seen.missed as f64).promised(Promise::AtMost(0.0)),
+    ])
 }
 
 /// Makes changes for the users of those sockets, the first for `typical(0)` and so on, and waits
@@ -167,7 +159,7 @@ pub(super) async fn watch(
                             let new = new.skip(changes.len()).map(|made| (*made, now - *made));
                             changes.extend(new);
                         }
-                        changed = end.changed() => changed.context("the writers have gone")?,
+                        ended = end.changed() => ended.context("the writers have gone")?,
                     }
                 }
             };

@@ -12,6 +12,7 @@ use super::lane::{self, Batch, Subject};
 use super::map::Map;
 use super::pace::{PASS_TIME, Paces};
 use super::statements::Touched;
+use super::sweep;
 use super::trouble::{ProjectorError, Trouble};
 use crate::source::MAX_KEY_BYTES;
 
@@ -140,7 +141,7 @@ impl<'a> Work<'a> {
                 && !self.is_alone
                 && self.swept != Some(number)
                 && self.retried.is_none()
-                && lane::is_owed_whole(self.connection, number).await?;
+                && sweep::is_owed_whole(self.connection, number).await?;
             if !is_needless {
                 self.project(feed, keys.into_iter().collect(), is_bulk).await?;
             }
@@ -216,7 +217,7 @@ impl<'a> Work<'a> {
             if to.is_none() && !batch.keys.is_empty() {
                 self.add(feed, batch.keys.iter().flatten().cloned());
             } else {
-                lane::owe_sweep(self.connection, self.map.number(feed)).await?;
+                sweep::owe(self.connection, self.map.number(feed)).await?;
             }
         }
         Ok(())
@@ -234,7 +235,7 @@ impl<'a> Work<'a> {
         for (feed, to) in self.map.routes(watch) {
             match to {
                 _ if values.is_empty() => {
-                    lane::owe_sweep(self.connection, self.map.number(feed)).await?;
+                    sweep::owe(self.connection, self.map.number(feed)).await?;
                 }
                 None => all.push((feed, values.iter().flatten().cloned().collect())),
                 Some(to) => all.push((feed, self.find(feed, to, &columns).await?)),
@@ -268,7 +269,7 @@ impl<'a> Work<'a> {
         }
         let found: Vec<String> = query.fetch_all(&mut *self.connection).await?;
         if found.len() > MAX_FOUND {
-            lane::owe_sweep(self.connection, self.map.number(feed)).await?;
+            sweep::owe(self.connection, self.map.number(feed)).await?;
             return Ok(Vec::new());
         }
         Ok(found)
@@ -344,7 +345,7 @@ impl<'a> Work<'a> {
         let (number, text) = (self.map.number(feed), error.to_string());
         match error.trouble() {
             Trouble::Locked => batch.keep_waiting(self.connection, &text).await?,
-            Trouble::Query => lane::hold(self.connection, number, &text).await?,
+            Trouble::Query => sweep::hold(self.connection, number, &text).await?,
             Trouble::Rows => match (batch.halves(1), batch.keys.first()) {
                 (Some((one, other)), _) => {
                     one.keep_alone(self.connection).await?;
@@ -418,7 +419,7 @@ impl<'a> Work<'a> {
                     self.has_failed = true;
                     sqlx::raw_sql(TAKE_BACK_FACTS).execute(&mut *self.connection).await?;
                     tracing::warn!(%error, "looking at all rows of a feed instead");
-                    lane::owe_sweep(self.connection, self.map.number(feed)).await?;
+                    sweep::owe(self.connection, self.map.number(feed)).await?;
                 }
             }
         }

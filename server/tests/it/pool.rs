@@ -48,6 +48,25 @@ async fn until(db: &TestDb, condition: &'static str, session: i32) {
     timeout(PATIENCE, asked).await.unwrap();
 }
 
+/// Gives a statement up that waits for a lock, and then its connection. The lock is held until what is returned ends.
+async fn give_up_waiting(
+    db: &TestDb,
+    mut lease: Lease,
+    session: i32,
+) -> sqlx::Transaction<'_, sqlx::Postgres> {
+    let mut held = db.pool.begin().await.unwrap();
+    sqlx::query("lock table dashboard.changes").execute(&mut *held).await.unwrap();
+    {
+        let read = number(&mut lease, "select count(*)::int from dashboard.changes");
+        tokio::pin!(read);
+        tokio::select! {
+            read = &mut read => panic!("the table is locked, and was read: {read:?}"),
+            () = until(db, WAITS, session) => {}
+        }
+    }
+    held
+}
+
 #[tokio::test]
 async fn a_connection_that_is_done_is_free_at_once() {
     with_database(|db| async move {
@@ -74,18 +93,7 @@ async fn a_connection_whose_statement_was_given_up_is_used_again_when_that_has_e
         let database = one_connection(&db).await;
         let mut lease = next(&database.pool).await;
         let session = number(&mut lease, "select pg_backend_pid()").await.unwrap();
-        let mut held = db.pool.begin().await.unwrap();
-        sqlx::query("lock table dashboard.changes").execute(&mut *held).await.unwrap();
-        {
-            let read = number(&mut lease, "select count(*)::int from dashboard.changes");
-            tokio::pin!(read);
-            let waits = until(&db, WAITS, session);
-            tokio::select! {
-                read = &mut read => panic!("the table is locked, and was read: {read:?}"),
-                () = waits => {}
-            }
-        }
-        drop(lease);
+        let held = give_up_waiting(&db, lease, session).await;
         assert_eq!(database.pool.used(), 1, "a statement is under way on it");
         held.rollback().await.unwrap();
         let mut lease = next(&database.pool).await;
@@ -163,17 +171,7 @@ async fn a_statement_that_was_given_up_and_failed_costs_no_connection() {
         let session = number(&mut lease, "select pg_backend_pid()").await.unwrap();
         let patient = "set lock_timeout = 0; set statement_timeout = 0";
         sqlx::raw_sql(patient).execute(&mut *lease).await.unwrap();
-        let mut held = db.pool.begin().await.unwrap();
-        sqlx::query("lock table dashboard.changes").execute(&mut *held).await.unwrap();
-        {
-            let read = number(&mut lease, "select count(*)::int from dashboard.changes");
-            tokio::pin!(read);
-            tokio::select! {
-                read = &mut read => panic!("the table is locked, and was read: {read:?}"),
-                () = until(&db, WAITS, session) => {}
-            }
-        }
-        drop(lease);
+        let _held = give_up_waiting(&db, lease, session).await;
         sqlx::query("select pg_cancel_backend($1)").bind(session).execute(&db.pool).await.unwrap();
         let mut lease = next(&database.pool).await;
         assert_eq!(number(&mut lease, "select pg_backend_pid()").await.unwrap(), session);
