@@ -86,7 +86,10 @@ pub(crate) async fn needs_installation(
     match source::state(connection, source).await? {
         State::NotOurs => Err(Trouble::NotOurs),
         State::Foreign => Err(Trouble::Foreign),
-        State::Other => Err(Trouble::OtherSource(source.name.clone())),
+        State::Other => {
+            let name = sqlx::query_scalar("select name from dashboard.meta");
+            Err(Trouble::OtherSource(name.fetch_one(connection).await?))
+        }
         State::Current => Ok(false),
         State::Absent if !choice.is_asked && source::holds_other_tables(connection).await? => {
             Err(Trouble::NoSource)

@@ -132,8 +132,8 @@ pub enum Trouble {
     NotInstalled(String),
     /// Another one is installed.
     #[error(
-        "has another source installed than \"{0}\": correct DASHBOARD_SOURCE, or remove that source \
-         first (dashboard-server source uninstall)"
+        "has the source \"{0}\" installed: set DASHBOARD_SOURCE to it, or remove it first \
+         (dashboard-server source uninstall)"
     )]
     OtherSource(String),
     /// The source does not fit the database.

@@ -75,6 +75,9 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
         }
         Ok(Ok(true)) => return "ready\n".into_response(),
         Ok(Ok(false)) => "the application's tables are still being read for the first time\n",
+        Ok(Err(sqlx::Error::Database(error))) if error.code().as_deref() == Some("42P01") => {
+            "no source is installed in this database any more\n"
+        }
         Ok(Err(_)) | Err(_) => "the database does not answer\n",
     };
     (StatusCode::SERVICE_UNAVAILABLE, trouble).into_response()

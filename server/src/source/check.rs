@@ -73,7 +73,9 @@ pub async fn check(
             )
         });
         let query = format!("select {} from ({query}) as yielded", needed.join(", "));
-        check_query(connection, &format!("{}.sql", feed.name), &query, 1, &mut findings).await?;
+        let file = format!("{}.sql", feed.name);
+        let read = check_query(connection, &file, &query, 1, &mut findings).await?;
+        check_watched(connection, feed, &read, &mut findings).await?;
         for route in &feed.routes {
             if let Some(to) = &route.to {
                 let (of, width) = match &route.from {
@@ -273,7 +275,7 @@ async fn check_query(
     query: &str,
     width: usize,
     findings: &mut Vec<Finding>,
-) -> Result<(), sqlx::Error> {
+) -> Result<Vec<Relation>, sqlx::Error> {
     let types = vec!["text[]"; width].join(", ");
     let none = vec!["'{}'"; width].join(", ");
     let mut transaction = connection.begin().await?;
@@ -285,15 +287,17 @@ async fn check_query(
         sqlx::raw_sql(AssertSqlSafe(prepared)).execute(&mut *transaction).await?;
         let execute = format!("execute dashboard_check ({none})");
         sqlx::raw_sql(AssertSqlSafe(execute)).execute(&mut *transaction).await?;
-        let explain = format!("explain (format json) execute dashboard_check ({none})");
+        let explain = format!("explain (verbose, format json) execute dashboard_check ({none})");
         let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut *transaction).await?;
         sqlx::raw_sql("deallocate dashboard_check").execute(&mut *transaction).await?;
         rows.first().map(plan).transpose()
     };
+    let mut read = Vec::new();
     match ran.await {
         Ok(plan) => {
-            for table in plan.iter().flat_map(read_whole) {
-                check_size(&mut transaction, what, &table, findings).await?;
+            read = plan.as_ref().map(relations).unwrap_or_default();
+            for table in read.iter().filter(|table| table.is_read_whole) {
+                check_size(&mut transaction, what, table, findings).await?;
             }
         }
         Err(sqlx::Error::Database(error)) => {
@@ -301,49 +305,121 @@ async fn check_query(
         }
         Err(error) => return Err(error),
     }
-    transaction.rollback().await
+    transaction.rollback().await?;
+    Ok(read)
+}
+
+/// Looks whether a feed hears of changes in the tables that its query reads.
+async fn check_watched(
+    connection: &mut PgConnection,
+    feed: &Feed,
+    read: &[Relation],
+    findings: &mut Vec<Finding>,
+) -> Result<(), sqlx::Error> {
+    let name = &feed.name;
+    let mut heard = vec![feed.home.table.as_str()];
+    for route in &feed.routes {
+        match &route.from {
+            Origin::Table(watch) => heard.push(&watch.table),
+            Origin::Fact(fact) if !feed.query.contains(fact.as_str()) => {
+                findings.push(Finding::warning(
+                    format!("[{name}] watches the fact {fact}, which {name}.sql does not read"),
+                    Some(format!("let it read the facts from {fact}, not from their tables")),
+                ));
+            }
+            Origin::Fact(_) => {}
+        }
+    }
+    let (schemas, tables): (Vec<_>, Vec<_>) =
+        read.iter().map(|table| (table.schema.as_str(), table.name.as_str())).unzip();
+    let unheard: Vec<String> = sqlx::query_scalar(
+        "with heard as materialized (
+             select to_regclass(name)::oid as oid from unnest($3::text[]) as name
+         )
+         select distinct format('%I.%I', n.nspname, c.relname)
+         from unnest($1::text[], $2::text[]) as own (schema, name)
+         join pg_namespace as n on n.nspname = own.schema
+         join pg_class as c on c.relnamespace = n.oid and c.relname = own.name
+         left join pg_inherits as i on i.inhrelid = c.oid
+         where n.nspname not in ('dashboard', 'pg_catalog', 'information_schema')
+           and not exists (
+               select from heard
+               where oid in (c.oid, i.inhparent, pg_partition_root(c.oid))
+           )
+         order by 1",
+    )
+    .bind(schemas)
+    .bind(tables)
+    .bind(heard)
+    .fetch_all(connection)
+    .await?;
+    for table in unheard {
+        findings.push(Finding::warning(
+            format!(
+                "{name}.sql reads {table}, which [{name}] does not watch: a change there is shown at the \
+                 next full look only"
+            ),
+            Some(format!("add a [[{name}.watch]] of it, unless its rows never change")),
+        ));
+    }
+    Ok(())
 }
 
 fn plan(row: &PgRow) -> Result<serde_json::Value, sqlx::Error> {
     row.try_get(0)
 }
 
-/// The tables that a plan reads from end to end, though that was to be avoided.
-fn read_whole(plan: &serde_json::Value) -> Vec<String> {
-    let mut tables = Vec::new();
+/// A table that a plan reads.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Relation {
+    schema: String,
+    name: String,
+    /// From end to end, though that was to be avoided.
+    is_read_whole: bool,
+}
+
+fn relations(plan: &serde_json::Value) -> Vec<Relation> {
+    let mut relations = Vec::new();
     let mut nodes = vec![plan];
     while let Some(node) = nodes.pop() {
         match node {
             serde_json::Value::Array(items) => nodes.extend(items),
             serde_json::Value::Object(fields) => {
                 let text = |name: &str| fields.get(name).and_then(serde_json::Value::as_str);
-                if let (Some("Seq Scan"), Some(table)) = (text("Node Type"), text("Relation Name"))
-                {
-                    tables.push(table.to_owned());
+                if let (Some(schema), Some(name)) = (text("Schema"), text("Relation Name")) {
+                    relations.push(Relation {
+                        schema: schema.to_owned(),
+                        name: name.to_owned(),
+                        is_read_whole: text("Node Type") == Some("Seq Scan"),
+                    });
                 }
                 nodes.extend(fields.values());
             }
             _ => {}
         }
     }
-    tables.sort();
-    tables.dedup();
-    tables
+    relations.sort();
+    relations.dedup();
+    relations
 }
 
 async fn check_size(
     connection: &mut PgConnection,
     what: &str,
-    table: &str,
+    Relation { schema, name, .. }: &Relation,
     findings: &mut Vec<Finding>,
 ) -> Result<(), sqlx::Error> {
-    let rows: Option<i64> =
-        sqlx::query_scalar("select max(reltuples)::int8 from pg_class where relname = $1")
-            .bind(table)
-            .fetch_one(connection)
-            .await?;
+    let rows: Option<i64> = sqlx::query_scalar(
+        "select max(reltuples)::int8 from pg_class
+         where relname = $1
+           and relnamespace = (select oid from pg_namespace where nspname = $2)",
+    )
+    .bind(name)
+    .bind(schema)
+    .fetch_one(connection)
+    .await?;
     if rows.is_some_and(|rows| rows > LARGE) {
-        let what = format!("{what} reads all of {table}, which is large, for each change");
+        let what = format!("{what} reads all of {schema}.{name}, which is large, for each change");
         let fix = "make an index on the columns by which it is joined or filtered".to_owned();
         findings.push(Finding::warning(what, Some(fix)));
     }

@@ -1,7 +1,7 @@
 //! `dashboard-server source …`: what an operator does with a source. Each writes lines for people, and says what to
 //! do next.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,6 +39,9 @@ pub enum CommandError {
     /// Something is in the way; it has been told.
     #[error("{0}")]
     Unfit(String),
+    /// The folder for a new source is there.
+    #[error("{0} is there already: name a new folder")]
+    Exists(String),
     /// A file, or the output, cannot be written.
     #[error("cannot write: {0}")]
     Output(#[from] std::io::Error),
@@ -124,7 +127,10 @@ pub fn show(name: &str, into: Option<&Path>, out: &mut impl Write) -> Result<(),
         }
         return Ok(());
     };
-    std::fs::create_dir(folder)?;
+    std::fs::create_dir(folder).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => CommandError::Exists(folder.display().to_string()),
+        _ => error.into(),
+    })?;
     let own = folder.file_name().map(|name| name.to_string_lossy().into_owned());
     for (file, text) in *files {
         // Another source has another name.
@@ -163,7 +169,7 @@ pub async fn run_check(place: &Place, out: &mut impl Write) -> Result<(), Comman
     if findings.is_empty() {
         writeln!(out, "ok    all tables, keys, rights and queries are as they should be")?;
     }
-    if owns_schema(&mut connection).await? {
+    if !findings.iter().any(|finding| finding.is_fatal) && owns_schema(&mut connection).await? {
         write_grants(source, out)?;
     }
     connection.close().await.ok();

@@ -110,7 +110,8 @@ async fn under_an_uninstallation_clients_are_told_and_may_ask_again() {
         let response = server.get("/api/dashboard", &[("authorization", &bearer)]).await;
         assert_eq!(response.status(), 503);
         assert!(response.headers().contains_key("retry-after"));
-        assert_eq!(server.readiness().await.0, 503);
+        let (status, text) = server.readiness().await;
+        assert!(status == 503 && text.contains("no source is installed"), "{text}");
     })
     .await;
 }

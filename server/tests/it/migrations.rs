@@ -18,7 +18,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::list::COLLECTION;
@@ -29,6 +29,8 @@ use crate::support::{
 
 /// How many migrations go on at a time: most of the time they wait until a server calls itself stale.
 const AT_A_TIME: usize = 6;
+/// How often each application writes to each table. Without a pause they would keep all processors busy.
+const ROUND: Duration = Duration::from_millis(20);
 /// As the application's own migrations are run: they give up where they would hold up its writes for longer.
 const LOCK_TIMEOUT: &str = "lock_timeout = '2s'";
 /// What dashboards are read from.
@@ -362,7 +364,9 @@ impl Others {
             let options: PgConnectOptions = url.parse().unwrap();
             let mut session = options.connect().await.unwrap();
             let (mut statements, mut count) = (STREAM.to_vec(), 0);
+            let mut rounds = interval(ROUND);
             while !stopped.is_cancelled() {
+                rounds.tick().await;
                 let mut gone = None;
                 for (table, statement) in &statements {
                     match sqlx::query(*statement).execute(&mut session).await {

@@ -137,8 +137,8 @@ async fn an_application_gets_dashboards_and_is_left_as_it_was() {
         while ada.event().await["payload"][0]["title"] != "Tower" {}
         // A server for another source would read past it.
         let text = refusal(&db.url, Some("standalone"));
-        assert!(text.contains("has another source installed"), "{text}");
-        assert!(refusal(&db.url, None).contains("has another source installed"));
+        assert!(text.contains("has the source \"moc-instructions\" installed"), "{text}");
+        assert!(refusal(&db.url, None).contains("has the source \"moc-instructions\" installed"));
         assert!(process.stop().status.success());
         let (is_fine, sql) = source(&db.url, &["uninstall", "--dry-run"]);
         assert!(is_fine && sql.ends_with("drop schema if exists dashboard cascade;\n"), "{sql}");

@@ -3,7 +3,7 @@
 use dashboard_server::source::{Finding, Source, check, check_installed, load};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::Host;
+use super::{Host, MOCS};
 use crate::support::{EXAMPLE, create_database, drop_database};
 
 fn source() -> Source {
@@ -21,6 +21,41 @@ async fn found(statements: &str) -> Vec<Finding> {
     connection.close().await.ok();
     drop_database(&name).await;
     found
+}
+
+#[tokio::test]
+async fn tables_that_a_query_reads_and_no_watch_hears_of_are_named() {
+    let manifest = "name = 'test'
+        [mocs]
+        table = 'public.moc_instructions'
+        key = 'id'
+        [stock]
+        kind = 'fact'
+        table = 'public.moc_parts_lists'
+        key = 'moc_id'
+        [[mocs.watch]]
+        fact = 'stock'
+        to = 'select id from public.moc_instructions where user_id = any ($1)'";
+    let query = |name: &str| {
+        Ok(Some(match name {
+            "mocs" => MOCS.replace(
+                "theme, 'ADDED'",
+                "(select max(theme) from public.tag_theme_mappings) as theme, 'ADDED'",
+            ),
+            _ => "select moc_id as id, 'ada' as user_id, '' as content from public.moc_parts_lists
+                  where moc_id = any ($1::uuid[])"
+                .to_owned(),
+        }))
+    };
+    let source = Source::read(manifest, query).unwrap();
+    let mut host = Host::of(&source, EXAMPLE, &[]).await;
+    let found = check(&mut host.node, &source).await.unwrap();
+    let told: Vec<_> = found.iter().map(|finding| (finding.is_fatal, &*finding.what)).collect();
+    let unheard = "mocs.sql reads public.tag_theme_mappings, which [mocs] does not watch: \
+                   a change there is shown at the next full look only";
+    let unread = "[mocs] watches the fact stock, which mocs.sql does not read";
+    assert_eq!(told, [(false, unread), (false, unheard)]);
+    host.end().await;
 }
 
 #[tokio::test]
@@ -73,7 +108,7 @@ async fn what_stands_in_the_way_is_named_with_its_remedy() {
              insert into public.parts_inventory (user_id, part_number, color)
              select 'ada', i, '' from generate_series(1, 20000) as i;
              analyze public.parts_inventory",
-            "mocs.sql reads all of parts_inventory, which is large, for each change",
+            "mocs.sql reads all of public.parts_inventory, which is large, for each change",
             "make an index",
         ),
     ] {
