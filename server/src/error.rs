@@ -160,10 +160,10 @@ fn is_outage(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
         // Classes: connection, log-in, no such database or schema, resources, not in the right state,
-        // cancelled or shut down, system. And rights or tables that are gone, as after an uninstallation.
+        // cancelled or shut down, system. And a deadlock with another program, and rights or tables that are gone, as after an uninstallation.
         // Only the operator can put these right.
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "28", "3D", "3F", "42501", "42P01", "53", "55", "57", "58"]
+            ["08", "28", "3D", "3F", "40P01", "42501", "42P01", "53", "55", "57", "58"]
                 .iter()
                 .any(|class| code.starts_with(class))
         }),

@@ -16,6 +16,7 @@ mod manifest;
 mod script;
 mod state;
 mod triggers;
+mod uninstall;
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -23,12 +24,13 @@ use std::path::Path;
 
 pub use self::check::{Finding, check, check_installed};
 pub(crate) use self::check::{is_armed, marks};
-pub use self::install::{InstallError, install, make_collection, uninstall};
+pub use self::install::{InstallError, install, make_collection};
 pub(crate) use self::install::{owe_sweeps, owner};
 pub use self::manifest::SourceError;
 pub use self::state::{Installed, load};
 pub(crate) use self::state::{State, holds_other_tables, state};
 pub(crate) use self::triggers::{KEY_TYPES, MAX_KEY_BYTES};
+pub use self::uninstall::uninstall;
 
 /// The source whose tables are made by the server.
 const STANDALONE: &str = "standalone";

@@ -106,9 +106,9 @@ pub enum Trouble {
     Denied(String),
     /// Another version of this server made it.
     #[error(
-        "has a schema \"dashboard\" that another version of this server has made: remove it \
-         (dashboard-server source uninstall, or drop schema dashboard cascade), which loses nothing of \
-         the application's, and start again"
+        "has a schema \"dashboard\" of another version of this server, or one that is no longer whole: \
+         remove it (dashboard-server source uninstall, or drop schema dashboard cascade), which loses \
+         nothing of the application's, and start again"
     )]
     Foreign,
     /// Another program made it.

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use sqlx::Row;
+
+use crate::source::Kind;
 use sqlx::postgres::{PgConnection, PgRow};
 
 /// How many values a row of `pending` holds at most: rows of one to eight columns fit without a rest.
@@ -369,6 +371,25 @@ pub(super) async fn next_bulk(
         .execute(connection)
         .await?;
     Ok(Some((row.try_get("xid")?, batch)))
+}
+
+/// Whether more rows of a feed wait than there are, as far as is known: to look at all is less.
+pub(super) async fn is_more_than_all(
+    connection: &mut PgConnection,
+    feed: i16,
+    kind: Kind,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "select coalesce(sum(cardinality(keys)), 0) > greatest(
+                    (select reltuples from pg_class
+                     where oid = to_regclass('dashboard.' || $2)), 1000)
+         from dashboard.pending
+         where is_bulk and feed = $1",
+    )
+    .bind(feed)
+    .bind(kind.table())
+    .fetch_one(connection)
+    .await
 }
 
 fn read(row: &PgRow) -> Result<Batch, sqlx::Error> {

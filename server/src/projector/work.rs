@@ -16,7 +16,8 @@ use super::sweep;
 use super::trouble::{ProjectorError, Trouble};
 use crate::source::MAX_KEY_BYTES;
 
-/// How many rows of a feed small work may come to: one part may be in thousands of MOCs.
+/// How many rows of a feed small work may lead to, unless it is about as many rows itself: one part may be in
+/// thousands of MOCs, but the changes of many users are small work however many they are.
 const SMALL: usize = 200;
 /// Where a change concerns more rows than this, all of the feed's are looked at, page by page.
 const MAX_FOUND: usize = 100_000;
@@ -198,7 +199,12 @@ impl<'a> Work<'a> {
             Ok(found) => {
                 self.paces.learn(batch.subject, rows, began.elapsed());
                 for (feed, keys) in found {
-                    self.add(feed, keys.into_iter());
+                    if !batch.is_bulk && is_fan_out(rows, keys.len()) {
+                        let keys = keys.into_iter().map(Some).collect();
+                        self.keep(Batch::bulk(self.map.number(feed), keys)).await?;
+                    } else {
+                        self.add(feed, keys.into_iter());
+                    }
                 }
                 return Ok(());
             }
@@ -294,9 +300,6 @@ impl<'a> Work<'a> {
         if self.skips_failed && self.retried.is_none() {
             let hopeless = lane::hopeless(self.connection, number, &keys).await?;
             keys.retain(|key| !hopeless.contains(key));
-        }
-        if !is_bulk && keys.len() > SMALL {
-            return self.keep(batch(keys, true)).await;
         }
         let mut is_first = true;
         while !keys.is_empty() {
@@ -412,6 +415,21 @@ impl<'a> Work<'a> {
             let savepoint = if is_one { SAVEPOINT_OF_A_FACT } else { SAVEPOINT_OF_FACTS };
             sqlx::raw_sql(savepoint).execute(&mut *self.connection).await?;
             match self.find(feed, to, std::slice::from_ref(&owners)).await {
+                Ok(found) if is_fan_out(owners.len(), found.len()) => {
+                    let number = self.map.number(feed);
+                    let kind = self.map.feeds()[feed].kind;
+                    sqlx::raw_sql(NO_HURRY).execute(&mut *self.connection).await?;
+                    if sweep::is_owed_whole(self.connection, number).await? {
+                        continue;
+                    }
+                    // Of many facts of one owner, the same rows again and again.
+                    if lane::is_more_than_all(self.connection, number, kind).await? {
+                        sweep::owe(self.connection, number).await?;
+                    } else {
+                        let keys = found.into_iter().map(Some).collect();
+                        self.keep(Batch::bulk(number, keys)).await?;
+                    }
+                }
                 Ok(found) => self.add(feed, found.into_iter()),
                 Err(error) if error.trouble() == Trouble::Locked => return Ok(Some(error)),
                 Err(error) if !error.is_the_works() => return Err(error),
@@ -425,6 +443,11 @@ impl<'a> Work<'a> {
         }
         Ok(None)
     }
+}
+
+/// Whether so few rows lead to so many that others' small work would have to wait.
+fn is_fan_out(rows: usize, found: usize) -> bool {
+    found > SMALL && found > rows * 4
 }
 
 /// The first time only: what keeps failing is tried again and again. Without the reason, which may quote the row.

@@ -289,7 +289,6 @@ async fn check_query(
         sqlx::raw_sql(AssertSqlSafe(execute)).execute(&mut *transaction).await?;
         let explain = format!("explain (verbose, format json) execute dashboard_check ({none})");
         let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut *transaction).await?;
-        sqlx::raw_sql("deallocate dashboard_check").execute(&mut *transaction).await?;
         rows.first().map(plan).transpose()
     };
     let mut read = Vec::new();
@@ -306,6 +305,8 @@ async fn check_query(
         Err(error) => return Err(error),
     }
     transaction.rollback().await?;
+    // What a transaction has prepared outlives it, and its failure.
+    sqlx::raw_sql("deallocate dashboard_check").execute(connection).await.ok();
     Ok(read)
 }
 

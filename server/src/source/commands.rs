@@ -9,8 +9,8 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::time::sleep;
 
-use super::install::{DROP_SCHEMA, drops};
 use super::script::script;
+use super::uninstall::{DROP_SCHEMA, drops};
 use super::{
     BUILT_IN, Choice, Finding, InstallError, Source, SourceError, State, check, check_installed,
     holds_other_tables, install, load, make_collection, owe_sweeps, state, uninstall,

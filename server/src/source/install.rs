@@ -8,8 +8,8 @@ use sqlx::{AssertSqlSafe, Connection};
 use tokio::time::sleep;
 
 use super::check::marks;
-use super::state::{Installed, State, fingerprint, known, load, state, whose};
-use super::triggers::{self, PREFIX};
+use super::state::{Installed, State, fingerprint, known, load, state};
+use super::triggers;
 use super::{Source, Watch};
 use crate::database::said;
 
@@ -25,6 +25,9 @@ pub(super) const SCHEMA: [&str; 3] = [
     include_str!("../../schema/read_model.sql"),
     include_str!("../../schema/installation.sql"),
 ];
+/// By this comment the schema is known for this server's, whatever is left of it.
+pub(super) const MARK: &str =
+    "Made by dashboard-server; dashboard-server source uninstall removes it.";
 /// Standalone has tables of its own, which no application makes.
 const COLLECTION: &str = include_str!("../../sources/standalone/tables.sql");
 
@@ -106,8 +109,8 @@ pub enum InstallError {
     Other(String),
     /// The schema was not made by this version of the server.
     #[error(
-        "there is a schema \"dashboard\" that another version of this server has made: remove it \
-         (dashboard-server source uninstall), which loses nothing of the application's"
+        "there is a schema \"dashboard\" of another version of this server, or one that is no longer \
+         whole: remove it (dashboard-server source uninstall), which loses nothing of the application's"
     )]
     Foreign,
     /// The schema is another program's.
@@ -116,6 +119,12 @@ pub enum InstallError {
          database, or, if nothing in it is needed, drop it; nothing was changed"
     )]
     NotOurs,
+    /// With the schema other programs' objects would go.
+    #[error(
+        "with the schema \"dashboard\" these would be dropped, which this server has not made: {0}; \
+         move or drop them first; nothing was changed"
+    )]
+    Depended(String),
 }
 
 impl InstallError {
@@ -277,60 +286,6 @@ pub(super) async fn parts(
     Ok(parts.into_iter().map(|(name, has_parts, _)| (name, has_parts)).collect())
 }
 
-/// Takes our triggers off all tables, and the schema away. The application's tables stay as they were
-/// before [`install`]. Each step is told when it is done.
-///
-/// # Errors
-/// See [`InstallError`].
-pub async fn uninstall(
-    connection: &mut PgConnection,
-    tell: &mut (dyn FnMut(String) + Send),
-) -> Result<(), InstallError> {
-    for (table, drops) in drops(connection).await? {
-        patiently(connection, &table, &drops, tell).await?;
-        tell(format!("{table}: is as it was"));
-    }
-    let drop = [DROP_SCHEMA.to_owned()];
-    patiently(connection, "the schema dashboard", &drop, tell).await?;
-    tell("schema dashboard: is gone".to_owned());
-    Ok(())
-}
-
-pub(super) const DROP_SCHEMA: &str = "drop schema if exists dashboard cascade";
-
-/// For each table the statements that take our triggers off.
-///
-/// # Errors
-/// [`InstallError::NotOurs`] where the schema is another program's, so that it must not be dropped either.
-pub(super) async fn drops(
-    connection: &mut PgConnection,
-) -> Result<Vec<(String, Vec<String>)>, InstallError> {
-    if let (true, false) = whose(connection).await? {
-        return Err(InstallError::NotOurs);
-    }
-    let triggers: Vec<(String, Vec<String>)> = sqlx::query_as(
-        "select format('%I.%I', n.nspname, c.relname) as name,
-                array_agg(t.tgname::text order by t.tgname)
-         from pg_trigger as t
-         join pg_class as c on c.oid = t.tgrelid
-         join pg_namespace as n on n.oid = c.relnamespace
-         join pg_proc as p on p.oid = t.tgfoid
-         where not t.tgisinternal and t.tgparentid = 0 and t.tgname ^@ $1
-           and p.pronamespace = to_regnamespace('dashboard')
-         group by n.nspname, c.relname
-         order by name",
-    )
-    .bind(PREFIX)
-    .fetch_all(connection)
-    .await?;
-    let drop = |(table, triggers): (String, Vec<String>)| {
-        let drop = |trigger| format!("drop trigger if exists {trigger} on {table}");
-        let drops = triggers.into_iter().map(drop).collect();
-        (table, drops)
-    };
-    Ok(triggers.into_iter().map(drop).collect())
-}
-
 /// The owner of the schema `dashboard`, if there is one, and whether it and all in it are this role's.
 pub(crate) async fn owner(
     connection: &mut PgConnection,
@@ -367,6 +322,9 @@ async fn make_schema(connection: &mut PgConnection, source: &Source) -> Result<(
         sqlx::raw_sql(statements).execute(&mut *transaction).await?;
     }
     sqlx::raw_sql(CLOSE).execute(&mut *transaction).await?;
+    sqlx::raw_sql(AssertSqlSafe(format!("comment on schema dashboard is '{MARK}'")))
+        .execute(&mut *transaction)
+        .await?;
     let fingerprint = fingerprint(&mut transaction, &SCHEMA.concat()).await?;
     sqlx::query("insert into dashboard.meta (schema, name) values ($1, $2)")
         .bind(fingerprint)
@@ -407,7 +365,7 @@ async fn register(
 }
 
 /// Runs the statements in one transaction that waits only a moment for the table, again and again.
-async fn patiently(
+pub(super) async fn patiently(
     connection: &mut PgConnection,
     table: &str,
     statements: &[String],

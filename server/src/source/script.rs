@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgConnection;
 
-use super::install::{CLOSE, CLOSE_FUNCTIONS, FREE_NAME, OWE_LAST_SWEEPS, SCHEMA, parts};
+use super::install::{CLOSE, CLOSE_FUNCTIONS, FREE_NAME, MARK, OWE_LAST_SWEEPS, SCHEMA, parts};
 use super::state::{State, fingerprint, known, state, whole};
 use super::{InstallError, Source, triggers};
 
@@ -20,6 +20,7 @@ pub(super) async fn script(
         script = vec!["create schema if not exists dashboard".to_owned()];
         script.extend(SCHEMA.map(str::to_owned));
         script.push(CLOSE.to_owned());
+        script.push(format!("comment on schema dashboard is {}", literal(MARK)));
         script.push(format!(
             "insert into dashboard.meta (schema, name) values ({}, {})",
             literal(&schema),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::postgres::PgConnection;
 
-use super::install::SCHEMA;
+use super::install::{MARK, SCHEMA};
 use super::{InstallError, Source, Watch, triggers};
 
 /// A source in a database: the numbers that its watches and feeds have there.
@@ -26,7 +26,7 @@ pub(crate) enum State {
     Absent,
     /// A schema `dashboard` is there that another program has made, for what is its own.
     NotOurs,
-    /// A schema `dashboard` is there, made by another version of this server.
+    /// A schema `dashboard` is there, made by another version of this server, or no longer whole.
     Foreign,
     /// Another source is installed.
     Other,
@@ -66,7 +66,9 @@ pub(crate) async fn state(
         }
         Err(error) => return Err(error),
     };
-    if schema != fingerprint(connection, &SCHEMA.concat()).await? {
+    if schema != fingerprint(connection, &SCHEMA.concat()).await?
+        || lacks_tables(connection).await?
+    {
         return Ok(State::Foreign);
     }
     if name != source.name {
@@ -81,24 +83,44 @@ pub(crate) async fn state(
     Ok(if is_armed { State::Current } else { State::Disarmed })
 }
 
-/// Whether anything is in the schema `dashboard`, and whether it is this server's, in whatever version or state: by
-/// its table `meta`, or by triggers that call its functions.
+/// Whether anything is in the schema `dashboard`, and whether this server made it: by its comment, or by the table
+/// `meta`, where a restore has left the comment out.
 pub(super) async fn whose(connection: &mut PgConnection) -> Result<(bool, bool), sqlx::Error> {
     sqlx::query_as(
         // Without a right in that schema, too.
-        "select exists (select from pg_class where relnamespace = home.oid)
-                    or exists (select from pg_proc where pronamespace = home.oid)
-                    or exists (select from pg_type where typnamespace = home.oid),
-                (select count(*) = 3
-                 from pg_class as meta
-                 join pg_attribute as own on own.attrelid = meta.oid and not own.attisdropped
-                 where meta.relnamespace = home.oid and meta.relname = 'meta'
-                   and own.attname in ('schema', 'name', 'source'))
-                    or exists (select from pg_trigger as t join pg_proc as p on p.oid = t.tgfoid
-                               where p.pronamespace = home.oid and t.tgname ^@ $1)
+        "select exists (
+                    select from pg_depend
+                    where refclassid = 'pg_namespace'::regclass and refobjid = home.oid
+                      and deptype = 'n'
+                ),
+                coalesce(obj_description(home.oid, 'pg_namespace') = $1, false)
+                    or (select count(*) = 5
+                        from pg_class as meta
+                        join pg_attribute as own on own.attrelid = meta.oid and not own.attisdropped
+                        where meta.relnamespace = home.oid and meta.relname = 'meta'
+                          and own.attname in ('schema', 'name', 'source', 'life', 'removed_to'))
          from (select to_regnamespace('dashboard')::oid as oid) as home",
     )
-    .bind(triggers::PREFIX)
+    .bind(MARK)
+    .fetch_one(connection)
+    .await
+}
+
+/// Whether a table or view of the schema is gone.
+async fn lacks_tables(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let schema = SCHEMA.concat();
+    let tables = schema.lines().filter_map(|line| {
+        let rest = line
+            .strip_prefix("create table dashboard.")
+            .or_else(|| line.strip_prefix("create view dashboard."))?;
+        rest.split(' ').next()
+    });
+    let tables: Vec<&str> = tables.collect();
+    sqlx::query_scalar(
+        "select count(*) < cardinality($1::text[]) from pg_class
+         where relnamespace = to_regnamespace('dashboard') and relname = any ($1::text[])",
+    )
+    .bind(tables)
     .fetch_one(connection)
     .await
 }

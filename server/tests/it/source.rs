@@ -207,6 +207,51 @@ async fn a_schema_of_that_name_that_is_another_programs_is_left_alone() {
     .await;
 }
 
+/// A collation and the column that uses it, and what others have made of what is ours.
+#[tokio::test]
+async fn an_uninstallation_takes_nothing_of_others() {
+    with_application(|db, _| async move {
+        db.run(
+            "create schema dashboard; create collation dashboard.german from \"C\";
+             create table public.people (name text collate dashboard.german)",
+        )
+        .await;
+        for arguments in [["check"], ["install"], ["uninstall"]] {
+            let (is_fine, text) = source(&db.url, &arguments);
+            assert!(!is_fine && text.contains("this server has not made"), "{text}");
+        }
+        db.run("drop table public.people; drop schema dashboard cascade").await;
+        assert!(source(&db.url, &["install"]).0);
+        let before: String = db.one(CONTENT).await;
+        let others = [
+            ("create table dashboard.settings (id int)", "drop table dashboard.settings"),
+            ("create table public.report (s dashboard.build_status)", "drop table public.report"),
+            ("create view public.cards as select key from dashboard.mocs", "drop view public.cards"),
+            (
+                "create trigger dashboard_other after insert on public.sets
+                 for each statement execute function dashboard.touch()",
+                "drop trigger dashboard_other on public.sets; drop function dashboard.touch()",
+            ),
+        ];
+        db.run(
+            "create function dashboard.touch() returns trigger language plpgsql as 'begin return null; end'",
+        )
+        .await;
+        for (make, undo) in others {
+            db.run(make).await;
+            for arguments in [&["uninstall", "--dry-run"][..], &["uninstall"]] {
+                let (is_fine, text) = source(&db.url, arguments);
+                assert!(!is_fine && text.contains("which this server has not made"), "{text}");
+            }
+            db.run(undo).await;
+        }
+        assert_eq!(db.one::<String>(CONTENT).await, before);
+        let (is_fine, text) = source(&db.url, &["uninstall"]);
+        assert!(is_fine, "{text}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_is_left_of_an_installation_can_be_removed() {
     with_application(|db, _| async move {

@@ -142,3 +142,32 @@ async fn a_sweep_takes_over_what_waits_for_rows_of_its_feed() {
     host.assert_projected().await;
     host.end().await;
 }
+
+/// Many users who each change something are small work, however many they are: none waits behind an import.
+#[tokio::test]
+async fn small_changes_stay_small_work_when_many_come_at_once() {
+    const QUEUE: &str = "
+        insert into dashboard.pending (feed, keys, is_bulk, error)
+        select number, array(select id::text from public.moc_instructions), true, 'of an import'
+        from dashboard.feeds cross join generate_series(1, 200) where name = 'mocs'";
+    const LEFT: &str = "
+        select count(*) from public.moc_instructions as moc
+        join dashboard.mocs as shown on shown.key = moc.id::text
+        where moc.title <> shown.title";
+    let mut host = Host::new(&["
+        insert into public.moc_instructions (user_id, title, type)
+        select 'user-' || i, 'MOC', 'moc' from generate_series(1, 1000) as i"])
+    .await;
+    host.settle().await;
+    host.write(QUEUE).await;
+    for user in 1..=500 {
+        let change = "update public.moc_instructions set title = 'Keep'";
+        host.write(&format!("{change} where user_id = 'user-{user}'")).await;
+    }
+    while host.number(LEFT).await > 0 {
+        host.projector.pass(&mut host.node).await.unwrap();
+        let large = "select count(*) from dashboard.pending where is_bulk and error is null";
+        assert_eq!(host.number(large).await, 0, "small work waits with the import");
+    }
+    host.end().await;
+}
