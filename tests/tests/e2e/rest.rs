@@ -181,7 +181,8 @@ async fn d_api_7_unknown_addresses_and_methods_have_the_standard_body() {
 #[tokio::test]
 async fn d_api_7_a_failure_inside_is_500_with_a_constant_text() {
     let app = TestApp::start().await;
-    sqlx::query("alter table dashboard.sets rename to hidden").execute(app.db()).await.unwrap();
+    let hide = "alter table dashboard.sets rename column theme to hidden";
+    sqlx::query(hide).execute(app.db()).await.unwrap();
     let answer = app.rest().get(SNAPSHOT, &app.bearer(USER), &[]).await;
     assert_eq!(answer.status, 500);
     let error = answer.error();
