@@ -445,7 +445,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Whether so few rows lead to so many that others' small work would have to wait.
+/// Whether a few rows lead to far more, so that others' small work would have to wait.
 fn is_fan_out(rows: usize, found: usize) -> bool {
     found > SMALL && found > rows * 4
 }

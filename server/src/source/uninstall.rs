@@ -8,7 +8,7 @@ use super::state::whose;
 use super::triggers::PREFIX;
 
 /// Takes our triggers off all tables, and the schema away. The application's tables stay as they were
-/// before [`install`]. Each step is told when it is done.
+/// before `source install`. `tell` gets each step when it is done.
 ///
 /// # Errors
 /// See [`InstallError`].
