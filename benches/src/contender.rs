@@ -295,11 +295,11 @@ mod tests {
 
     #[test]
     fn cpu_time_is_read_from_the_system() {
-        let before = cpu_ms(std::process::id()).unwrap();
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_millis(50) {
-            std::hint::spin_loop();
+        let used = || cpu_ms(std::process::id()).unwrap();
+        let (before, begun) = (used(), Instant::now());
+        // However busy the machine is, it comes to this.
+        while used() <= before {
+            assert!(begun.elapsed() < Duration::from_mins(1), "no time is counted");
         }
-        assert!(cpu_ms(std::process::id()).unwrap() > before);
     }
 }

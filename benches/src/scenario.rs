@@ -31,6 +31,8 @@ pub(crate) enum Scenario {
     Connect,
     /// The same over TLS.
     ConnectTls,
+    /// A crowd of clients that never ask for a snapshot comes at 1,000 a second.
+    ConnectUnasked,
     /// A crowd that has each received an event of 16 KiB.
     LargeEvent,
     /// 2,000 sockets, 200 changes a second: from the change to the client.
@@ -89,7 +91,8 @@ impl Scenario {
             | Self::Snapshot
             | Self::Storm => &[Kind::Server, Kind::Node],
             Self::Writes | Self::Host => &[Kind::Server, Kind::Floor],
-            Self::LatencyHeld
+            Self::ConnectUnasked
+            | Self::LatencyHeld
             | Self::StormCrowd
             | Self::Drain
             | Self::Outage
@@ -123,6 +126,7 @@ pub(crate) async fn run(
         Scenario::Floors => floors::run(database).await,
         Scenario::Connect => connect::run(kind, database, scale.sockets, false).await,
         Scenario::ConnectTls => connect::run(kind, database, scale.sockets, true).await,
+        Scenario::ConnectUnasked => connect::unasked(database, scale.sockets).await,
         Scenario::LargeEvent => connect::large_event(kind, database, scale.sockets).await,
         Scenario::Latency => latency::run(kind, database, latency::SMALL).await,
         Scenario::LatencyHeld => latency::held(database).await,

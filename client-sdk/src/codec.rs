@@ -23,8 +23,8 @@ pub enum Packet<'a> {
     Ping,
     /// Nothing; Engine.IO allows it at any time.
     Noop,
-    /// The namespace accepted us.
-    Connected,
+    /// The namespace accepted us, with its JSON; empty where it says nothing.
+    Connected(&'a str),
     /// The namespace refused us, with its JSON (D-WS-4).
     ConnectError(&'a str),
     /// An event: a JSON array, the event's name first.
@@ -106,7 +106,7 @@ fn decode_message<'a>(namespace: &str, text: &'a str) -> Result<Packet<'a>, Unre
     }
     let data = after_namespace(namespace, rest).ok_or(Unreadable("for another namespace"))?;
     match kind {
-        b'0' if data.is_empty() || data.starts_with('{') => Ok(Packet::Connected),
+        b'0' if data.is_empty() || data.starts_with('{') => Ok(Packet::Connected(data)),
         b'0' => Err(Unreadable("CONNECT with something else than an object")),
         b'1' if data.is_empty() => Ok(Packet::Disconnected),
         b'1' => Err(Unreadable("DISCONNECT with too much in it")),
@@ -154,8 +154,8 @@ mod tests {
         let seen = [
             (r#"0{"sid":"a"}"#, Packet::Handshake(r#"{"sid":"a"}"#)),
             ("2", Packet::Ping),
-            (r#"40/dashboard,{"sid":"b"}"#, Packet::Connected),
-            ("40/dashboard", Packet::Connected),
+            (r#"40/dashboard,{"sid":"b"}"#, Packet::Connected(r#"{"sid":"b"}"#)),
+            ("40/dashboard", Packet::Connected("")),
             (
                 r#"44/dashboard,{"message":"AUTH_FAILED"}"#,
                 Packet::ConnectError(r#"{"message":"AUTH_FAILED"}"#),

@@ -8,7 +8,7 @@ use crate::prelude::*;
 use shared_types::event::AUTH_FAILED;
 use shared_types::{
     DashboardSummary, DashboardView, ErrorCode, ErrorEvent, PartialPartsMoc, RecentMoc, Revision,
-    ThemeStats,
+    SnapshotTag, ThemeStats,
 };
 
 use crate::time::Millis;
@@ -32,6 +32,10 @@ pub trait Decoder {
     /// Where the text is no JSON or breaks the contract; the same for the others.
     fn handshake(&self, json: &str) -> Result<Handshake, DecodeError>;
 
+    /// The tag in the object of a `CONNECT`, with which the server accepts: how new its data are.
+    /// None where it does not say, or says it in a way that cannot be read.
+    fn acceptance(&self, json: &str) -> Option<SnapshotTag>;
+
     /// The object of a `CONNECT_ERROR` (D-WS-4).
     ///
     /// # Errors
@@ -47,7 +51,14 @@ pub trait Decoder {
     /// See [`Decoder::handshake`].
     fn event(&self, json: &str) -> Result<Event, DecodeError>;
 
-    /// The body of a snapshot (D-API-2).
+    /// The body of an answer to a request that has named itself.
+    ///
+    /// # Errors
+    ///
+    /// See [`Decoder::handshake`].
+    fn answer(&self, json: &str) -> Result<Answer, DecodeError>;
+
+    /// A view by itself (D-API-2).
     ///
     /// # Errors
     ///
@@ -90,6 +101,17 @@ impl Handshake {
             Err(DecodeError("pingInterval, pingTimeout: must be 1 to 3600000 ms".to_owned()))
         }
     }
+}
+
+/// What the server says to one request for a snapshot, and to no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The name that the request has given itself.
+    pub fresh: String,
+    /// Which state of the user's data the view shows.
+    pub tag: SnapshotTag,
+    /// None where the client has that one.
+    pub view: Option<DashboardView>,
 }
 
 /// Why the namespace refused us (D-WS-4).

@@ -170,7 +170,7 @@ pub struct Response {
     pub etag: Option<String>,
     /// Header `Retry-After`: how long the server wants to be left alone.
     pub retry_after: Option<Millis>,
-    /// The body: the view with 200; with 401 and 403 what tells the server's refusal (D-API-7) from
+    /// The body: with 200 the answer or, where the query was lost on the way, a view; with 401 and 403 what tells the server's refusal (D-API-7) from
     /// a page of something between. Not looked at with any other status.
     pub body: String,
 }
@@ -210,8 +210,10 @@ pub enum Effect {
     FetchSnapshot {
         /// Names the request.
         epoch: EffectEpoch,
-        /// Header `If-None-Match`.
-        if_none_match: Option<String>,
+        /// The query of the address, without its `?`. It names the request once more (`fresh`), for
+        /// the server to repeat: so no answer that something between has kept passes for a new
+        /// one. And it says which snapshot is shown (`have`), which need not come again.
+        query: String,
     },
     /// Give up the request.
     AbortFetch {
@@ -290,7 +292,7 @@ impl<D: Decoder> Machine<D> {
                 self.core.step(signal::Signal::Lost(loss), now);
             }
             Input::Snapshot { epoch, result } if self.core.admits_fetch(epoch) => {
-                let fetched = signal::read_answer(&self.decoder, result);
+                let fetched = signal::read_answer(&self.decoder, self.core.request(), result);
                 self.core.step(signal::Signal::Fetched(fetched), now);
             }
             Input::LastView { epoch, record } if self.core.admits_last_view(epoch) => {

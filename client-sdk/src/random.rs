@@ -24,6 +24,11 @@ impl Random {
         Millis(low.0.saturating_add(self.next() % width))
     }
 
+    /// Any number.
+    pub fn number(&mut self) -> u64 {
+        self.next()
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

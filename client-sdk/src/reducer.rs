@@ -43,6 +43,20 @@ impl View {
     }
 }
 
+/// As a [`DashboardView`] is written.
+#[cfg(feature = "json")]
+impl serde::Serialize for View {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+        let mut view = serializer.serialize_struct("DashboardView", 4)?;
+        view.serialize_field("summary", &*self.summary)?;
+        view.serialize_field("themeBreakdown", &*self.theme_breakdown)?;
+        view.serialize_field("recentMocs", &*self.recent_mocs)?;
+        view.serialize_field("partialPartsMocs", &*self.partial_parts_mocs)?;
+        view.end()
+    }
+}
+
 impl From<DashboardView> for View {
     fn from(view: DashboardView) -> Self {
         Self {
@@ -143,10 +157,10 @@ impl Shown {
             .max(self.partial_parts_mocs.revision)
     }
 
-    /// The tag of the last snapshot, for `If-None-Match`.
+    /// The tag of the last snapshot, which requests say to have.
     ///
-    /// Always a snapshot's, never made of a revision learnt from an event: a 304 must prove that
-    /// nothing at all changed since a moment at which *every* section was known, and an event
+    /// Always a snapshot's, never made of a revision learnt from an event: "nothing newer" must prove
+    /// that nothing at all changed since a moment at which *every* section was known, and an event
     /// knows one section only.
     #[must_use]
     pub fn tag(&self) -> &SnapshotTag {
@@ -192,14 +206,14 @@ impl Shown {
         self.recent_mocs.update(mocs, revision)
     }
 
-    /// The contract lets several additions bear one revision (our server sends the whole list then),
-    /// hence "not older" where whole sections demand "newer"; the id tells a duplicate.
+    /// Several additions may have one revision, the oldest first, hence "not older" than the section where whole
+    /// sections demand "newer"; the id tells a duplicate. A snapshot holds all of its own revision.
     fn add_recent(&mut self, moc: RecentMoc, revision: Revision) -> ChangeOutcome {
         let section = &self.recent_mocs;
         if section.value.iter().any(|shown| shown.id == moc.id) {
             return ChangeOutcome::Stale;
         }
-        if revision < section.revision {
+        if revision < section.revision || revision <= self.tag.revision {
             return self.skipped_recent(revision);
         }
         let mut mocs = Vec::with_capacity(RECENT_MOCS_LIMIT);
@@ -303,6 +317,8 @@ mod tests {
     #[test]
     fn recent_mocs_are_prepended_once_and_trimmed() {
         let mut shown = Shown::new(tag("e", 5), DashboardView::default());
+        let held = shown.change(revision(5), Change::RecentMocAdded(moc(99)));
+        assert_eq!(held, ChangeOutcome::Stale, "the snapshot would have it");
         for number in 0..12 {
             let added = shown.change(revision(6), Change::RecentMocAdded(moc(number)));
             assert_eq!(added, ChangeOutcome::Applied, "one transaction adds several");

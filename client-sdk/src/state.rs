@@ -3,6 +3,8 @@
 //! The machine tells moments of its own time line; a driver maps them to the wall clock here, so
 //! that apps get plain milliseconds since 1970.
 
+use core::fmt;
+
 use crate::prelude::*;
 use crate::reducer::View;
 use crate::time::{Clock, Moment};
@@ -10,6 +12,8 @@ use crate::time::{Clock, Moment};
 /// Everything that an app shows: the view, how the connection is, and how fresh the view is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS), ts(rename_all = "camelCase"))]
+#[cfg_attr(feature = "json", derive(serde::Serialize), serde(rename_all = "camelCase"))]
+#[non_exhaustive]
 pub struct DashboardState {
     /// What to show; null until the first snapshot.
     #[cfg_attr(feature = "codegen", ts(as = "Option<shared_types::DashboardView>"))]
@@ -44,6 +48,7 @@ impl DashboardState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS), ts(rename = "DashboardStatus"))]
 #[cfg_attr(feature = "codegen", ts(rename_all = "camelCase"))]
+#[cfg_attr(feature = "json", derive(serde::Serialize), serde(rename_all = "camelCase"))]
 pub enum Status {
     /// Not started.
     Idle,
@@ -84,6 +89,8 @@ impl Status {
 /// How fresh the view is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS), ts(rename_all = "camelCase"))]
+#[cfg_attr(feature = "json", derive(serde::Serialize), serde(rename_all = "camelCase"))]
+#[non_exhaustive]
 pub struct Freshness {
     /// Where the view comes from.
     pub source: Source,
@@ -106,6 +113,8 @@ pub struct Freshness {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS), ts(rename = "FreshnessSource"))]
 #[cfg_attr(feature = "codegen", ts(rename_all = "camelCase"))]
+#[cfg_attr(feature = "json", derive(serde::Serialize), serde(rename_all = "camelCase"))]
+#[non_exhaustive]
 pub enum Source {
     /// Snapshot plus events: current.
     Live,
@@ -133,25 +142,64 @@ impl Source {
 /// Why something is as it is, for programs and for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS), ts(rename = "StateReason"))]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Reason {
     /// For programs.
     #[cfg_attr(feature = "codegen", ts(type = "ReasonCode"))]
     pub code: Code,
     /// For people.
     pub message: String,
+    /// What kind of fault it is, where the native driver can tell.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg_attr(feature = "codegen", ts(skip))]
+    #[cfg_attr(feature = "json", serde(skip))]
+    pub fault: Option<Fault>,
 }
 
 impl Reason {
     /// A reason with its sentence.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+            #[cfg(not(target_arch = "wasm32"))]
+            fault: None,
+        }
     }
+}
+
+/// What kind of fault is behind [`Code::SocketFailed`] or [`Code::SnapshotFailed`]. The client goes on
+/// trying whatever it is, because a network in between can bring about each of them for a while; one
+/// that stays is one that a person has to mend.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The server's certificate is not to be trusted: of an unknown authority, or run out.
+    Certificate,
+    /// The server's certificate is for another name than the URL's.
+    CertificateName,
+    /// The server wants a certificate of the client's, or refuses the one that it was shown.
+    ClientCertificate,
+    /// There is no address for the URL's host.
+    HostNotFound,
+    /// The server knows no such path (404): the URL or the base path is another one.
+    NotFound,
+    /// The proxy cannot be reached, or makes no connection.
+    Proxy,
+    /// Nothing listens at that port.
+    ConnectionRefused,
+    /// Connecting took too long.
+    Timeout,
 }
 
 /// An entry of the log that the app's developers read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Diagnostic {
     /// When, in ms since 1970.
     #[cfg_attr(feature = "codegen", ts(type = "number"))]
@@ -169,6 +217,8 @@ pub struct Diagnostic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS), ts(rename = "DiagnosticLevel"))]
 #[cfg_attr(feature = "codegen", ts(rename_all = "camelCase"))]
+#[cfg_attr(feature = "json", derive(serde::Serialize), serde(rename_all = "camelCase"))]
+#[non_exhaustive]
 pub enum Level {
     /// Ordinary, and of interest only in a search for a fault.
     Debug,
@@ -190,6 +240,34 @@ impl Level {
             Self::Warn => "warn",
             Self::Error => "error",
         }
+    }
+}
+
+macro_rules! shown_by_name {
+    ($($type:ty),+) => {$(
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    )+};
+}
+
+shown_by_name!(Status, Source, Level, Code);
+
+/// As in `SOCKET_FAILED: the socket failed`.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.name())?;
+        f.write_str(": ")?;
+        f.write_str(&self.message)
+    }
+}
+
+#[cfg(feature = "json")]
+impl serde::Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 
@@ -235,6 +313,7 @@ macro_rules! codes {
     ($(#[doc = $doc:literal] $name:ident = $text:literal,)+) => {
         /// Why a state changed, or what a diagnostic is about.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
         pub enum Code {
             $(#[doc = $doc] $name,)+
         }
@@ -304,6 +383,8 @@ codes! {
     TokenExpired = "TOKEN_EXPIRED",
     /// The app could not give a token.
     TokenUnavailable = "TOKEN_UNAVAILABLE",
+    /// The app took longer than eight seconds to give a token.
+    TokenTimeout = "TOKEN_TIMEOUT",
     /// The socket could not be opened.
     SocketFailed = "SOCKET_FAILED",
     /// The socket was closed.
@@ -328,7 +409,7 @@ codes! {
     SnapshotTimeout = "SNAPSHOT_TIMEOUT",
     /// The snapshot breaks the contract.
     SnapshotMalformed = "SNAPSHOT_MALFORMED",
-    /// The snapshot is older than what is shown.
+    /// The snapshot is older than what is known, or may be one that a cache has kept.
     SnapshotStale = "SNAPSHOT_STALE",
     /// More events came during the snapshot than are kept.
     EventsOverflowed = "EVENTS_OVERFLOWED",

@@ -12,8 +12,10 @@ use client_sdk::decode::{DecodeError, Decoder};
 #[derive(Clone, Copy)]
 enum Kind {
     View,
+    Answer,
     Event,
     Handshake,
+    Acceptance,
     Refusal,
     ErrorBody,
 }
@@ -100,9 +102,15 @@ fn names_may_be_escaped_and_strangers_are_ignored() {
 fn compare(kind: Kind, text: &str) -> bool {
     match kind {
         Kind::View => agree(text, &JsonDecoder.snapshot(text), &CheckedDecoder.snapshot(text)),
+        Kind::Answer => agree(text, &JsonDecoder.answer(text), &CheckedDecoder.answer(text)),
         Kind::Event => agree(text, &JsonDecoder.event(text), &CheckedDecoder.event(text)),
         Kind::Handshake => {
             agree(text, &JsonDecoder.handshake(text), &CheckedDecoder.handshake(text))
+        }
+        Kind::Acceptance => {
+            let read = JsonDecoder.acceptance(text);
+            assert_eq!(read, CheckedDecoder.acceptance(text), "{text}");
+            read.is_some()
         }
         Kind::Refusal => agree(text, &JsonDecoder.refusal(text), &CheckedDecoder.refusal(text)),
         Kind::ErrorBody => {
@@ -152,6 +160,9 @@ fn goldens() -> Vec<(Kind, String)> {
     let refusal = r#"{"message":"no","data":{"code":"AUTH_FAILED","more":[1]}}"#;
     let mut texts = vec![
         (Kind::Handshake, handshake.to_owned()),
+        (Kind::Acceptance, r#"{"sid":"a","tag":"e-17"}"#.to_owned()),
+        (Kind::Acceptance, r#"{"sid":"a","tag":null}"#.to_owned()),
+        (Kind::Answer, r#"{"fresh":"1","tag":"e-17","view":null}"#.to_owned()),
         (Kind::Refusal, refusal.to_owned()),
         (Kind::Event, r#"["dashboard:somethingNew",{"a":1},2]"#.to_owned()),
     ];
@@ -170,6 +181,10 @@ fn goldens() -> Vec<(Kind, String)> {
             } else if name.starts_with("error-body-") {
                 texts.push((Kind::ErrorBody, text));
             } else if name.contains("view") {
+                if name == "view" {
+                    let answer = format!(r#"{{"fresh":"1","tag":"e-17","view":{text}}}"#);
+                    texts.push((Kind::Answer, answer));
+                }
                 texts.push((Kind::View, text));
             }
         }

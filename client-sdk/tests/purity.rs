@@ -78,6 +78,15 @@ fn the_core_depends_on_the_contract_only() {
     }
 }
 
+/// Cargo builds every kind of library that a dependency names, for each program that uses it
+/// (docs/decisions/0070-native-crate.md).
+#[test]
+fn programs_that_use_the_library_build_no_other_kind_of_it() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let manifest = fs::read_to_string(path).unwrap();
+    assert!(!manifest.contains("crate-type"), "name it in client-module");
+}
+
 /// The lines that are neither comments nor tests, with their numbers.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines()

@@ -28,7 +28,7 @@ pub(crate) fn document() -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "MIT" },
             "description": "Every later change of one user's dashboard, pushed over Socket.IO 5 on \
-                Engine.IO 4 (WebSocket transport only). Fetch the snapshot of openapi.json after \
+                Engine.IO 4 (WebSocket, or HTTP long-polling). Fetch the snapshot of openapi.json after \
                 each connect; `revision` orders the two."
         },
         "defaultContentType": "application/json",
@@ -51,7 +51,9 @@ pub(crate) fn document() -> Value {
                 "title": "The namespace",
                 "description": "A Socket.IO namespace. Who is accepted is in the room \
                     `user:<userId>` of the token's `sub`, and receives nothing else (D-WS-3, \
-                    D-WS-7). Clients send nothing but CONNECT and pongs.",
+                    D-WS-7). The acceptance is `{\"sid\":\"…\",\"tag\":\"<epoch>-<revision>\"}`, with the tag \
+                    that the user's snapshot has now: later changes come as events. The tag is null where the \
+                    database does not tell it within a second. Clients send nothing but CONNECT and pongs.",
                 "servers": [{ "$ref": "#/servers/dashboard" }],
                 "messages": channel_messages
             }
@@ -123,7 +125,8 @@ fn summary(event_type: EventType) -> &'static str {
     match event_type {
         EventType::SummaryUpdated => "A count may have changed (D-FR-5).",
         EventType::RecentMocAdded => {
-            "One MOC is new at the head of the recent list: prepend it and trim (D-FR-11)."
+            "A MOC is new at the head of the recent list: prepend it and trim (D-FR-11). Several \
+             come one after the other, the oldest first."
         }
         EventType::RecentMocsUpdated => {
             "The recent list changed otherwise than by a new MOC: a rename, a status, a deletion."

@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use crate::schemas;
 
+/// What a nonce may be, as `server/src/http/fresh.rs` reads it.
+const NONCE: &str = "^[0-9A-Za-z]{1,32}$";
+
 /// The whole document, `OpenAPI` 3.1.
 pub(crate) fn document() -> Value {
     json!({
@@ -31,9 +34,32 @@ pub(crate) fn document() -> Value {
             "parameters": parameters(),
             "headers": headers(),
             "responses": responses(),
-            "schemas": schemas::of_rest()
+            "schemas": all_schemas()
         }
     })
+}
+
+fn all_schemas() -> Value {
+    let mut schemas = schemas::of_rest();
+    let fresh = json!({
+        "type": "object",
+        "description": "The answer to a request with `fresh`.",
+        "properties": {
+            "fresh": { "type": "string", "pattern": NONCE, "description": "The request's nonce." },
+            "tag": {
+                "type": "string",
+                "pattern": "^[A-Za-z0-9_]{1,64}-[0-9]+$",
+                "description": "`<epoch>-<revision>`, as in the `ETag`."
+            },
+            "view": {
+                "anyOf": [reference("schemas/DashboardView"), { "type": "null" }],
+                "description": "The dashboard; null where `have` is the tag."
+            }
+        },
+        "required": ["fresh", "tag", "view"]
+    });
+    schemas.insert("FreshDashboard".to_owned(), fresh);
+    Value::Object(schemas)
 }
 
 fn own_dashboard() -> Value {
@@ -42,7 +68,12 @@ fn own_dashboard() -> Value {
         "tags": ["snapshot"],
         "summary": "The dashboard of the caller",
         "description": "A user without data gets zeros and empty lists, not an error (D-API-1).",
-        "parameters": [reference("parameters/IfNoneMatch"), reference("parameters/CorrelationId")],
+        "parameters": [
+            reference("parameters/Fresh"),
+            reference("parameters/Have"),
+            reference("parameters/IfNoneMatch"),
+            reference("parameters/CorrelationId")
+        ],
         "responses": answers(&["400", "401", "403", "429", "500", "503"])
     })
 }
@@ -62,6 +93,8 @@ fn dashboard_of_user() -> Value {
                 "description": "The token's `sub`; any text, not always a UUID.",
                 "schema": { "type": "string", "minLength": 1 }
             },
+            reference("parameters/Fresh"),
+            reference("parameters/Have"),
             reference("parameters/IfNoneMatch"),
             reference("parameters/CorrelationId")
         ],
@@ -108,6 +141,20 @@ fn security_schemes() -> Value {
 
 fn parameters() -> Value {
     json!({
+        "Fresh": {
+            "name": "fresh",
+            "in": "query",
+            "description": "A nonce, another for each request. The answer repeats it (`FreshDashboard`), so that \
+                it cannot be a cache's copy. `If-None-Match` is not looked at then.",
+            "schema": { "type": "string", "pattern": NONCE }
+        },
+        "Have": {
+            "name": "have",
+            "in": "query",
+            "description": "With `fresh`: the tag of the snapshot that the caller has, without quotes. Where it is \
+                current, `view` is null. What is no tag is taken for none.",
+            "schema": { "type": "string", "examples": ["k3f9-17"] }
+        },
         "IfNoneMatch": {
             "name": "If-None-Match",
             "in": "header",
@@ -132,8 +179,9 @@ fn headers() -> Value {
             "schema": { "type": "string", "pattern": "^\"[A-Za-z0-9_]{1,64}-[0-9]+\"$" }
         },
         "CacheControl": {
-            "description": "Kept by the browser, asked again each time, shared with nobody.",
-            "schema": { "type": "string", "const": "private, no-cache" }
+            "description": "Kept by the browser, asked again each time, shared with nobody; an answer to `fresh` \
+                is not kept at all.",
+            "schema": { "type": "string", "enum": ["private, no-cache", "no-store"] }
         },
         "CorrelationId": {
             "description": "Names the request in the server's logs.",
@@ -154,15 +202,18 @@ fn responses() -> Value {
     });
     json!({
         "Snapshot": {
-            "description": "The dashboard (D-API-2).",
+            "description": "The dashboard (D-API-2); with `fresh`, within an object that repeats the nonce.",
             "headers": tagged,
-            "content": { "application/json": { "schema": reference("schemas/DashboardView") } }
+            "content": { "application/json": { "schema": { "oneOf": [
+                reference("schemas/DashboardView"),
+                reference("schemas/FreshDashboard")
+            ] } } }
         },
         "NotModified": {
             "description": "Nothing changed since the snapshot named in `If-None-Match`.",
             "headers": tagged
         },
-        "Invalid": error("A token in the address.", false),
+        "Invalid": error("A token in the address, or a bad nonce.", false),
         "Unauthorized": error("No valid session.", false),
         "Forbidden": error("A valid session, but of another user; or a cookie of another site.", false),
         "TooManyRequests": error("More than an address or a user may ask for.", true),

@@ -1,9 +1,13 @@
 import { screen } from '@testing-library/react'
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 
 import { expectAccessible, show, showLive } from './support/show'
 
 const FAILED = 'Failed to load dashboard. Please try again.'
+
+afterEach(() => {
+  vi.unstubAllGlobals()
+})
 
 describe('first load', () => {
   it('shows the shapes of the cards to come', async () => {
@@ -50,6 +54,15 @@ describe('first load', () => {
     server.snapshots.serve()
     await until('live')
     expect(screen.queryByText(FAILED)).toBeNull()
+  })
+
+  it('says what the browser lacks where nothing can be loaded, and offers no other try', async () => {
+    vi.stubGlobal('WebAssembly', undefined)
+    const { container } = show()
+    expect(screen.getByText('This browser cannot show the dashboard.')).toBeTruthy()
+    expect(screen.getByText(/WebAssembly is switched off/)).toBeTruthy()
+    expect(screen.queryByRole('button', { name: 'Try again' })).toBeNull()
+    await expectAccessible(container)
   })
 
   it('does not flicker between failure and loading while it retries', async () => {

@@ -1,7 +1,7 @@
 // Builds dist/ from src/ and from wasm/, which `cargo xtask wasm` fills.
 //
-// Plain tsc makes the scripts and the types. What is left is the module: its glue, its bytes, and its
-// bytes as text, made small as shrink.mjs says.
+// Plain tsc makes the scripts and the types, as ES modules and as CommonJS, which Jest wants. What is
+// left is the module: its glue, its bytes, and its bytes as text, made small as shrink.mjs says.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -12,15 +12,18 @@ import { shrink } from './shrink.mjs'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const from = path.join(root, 'wasm')
 const to = path.join(root, 'dist', 'wasm')
+const commonJs = path.join(root, 'dist', 'cjs')
 
 rmSync(path.join(root, 'dist'), { recursive: true, force: true })
-compile()
+compile('tsconfig.json')
+compile('tsconfig.cjs.json')
 await packModule()
 
-function compile() {
+function compile(config) {
   const manifest = createRequire(import.meta.url).resolve('typescript/package.json')
   const tsc = path.join(path.dirname(manifest), 'bin', 'tsc')
-  const { status } = spawnSync(process.execPath, [tsc, '-p', root], { stdio: 'inherit' })
+  const options = [tsc, '-p', path.join(root, config)]
+  const { status } = spawnSync(process.execPath, options, { stdio: 'inherit' })
   if (status !== 0) process.exit(status ?? 1)
 }
 
@@ -44,8 +47,31 @@ async function packModule() {
   const small = await shrink(glue.replace(guess, told), module)
   writeFileSync(path.join(to, 'glue.js'), small.glue)
   writeFileSync(path.join(to, 'dashboard_core_bg.wasm'), small.module)
-  const text = `export const base64 =\n  '${small.module.toString('base64')}'\n`
-  writeFileSync(path.join(to, 'inlined.js'), text)
+  const base64 = `'${small.module.toString('base64')}'\n`
+  writeFileSync(path.join(to, 'inlined.js'), `export const base64 =\n  ${base64}`)
+
+  mkdirSync(path.join(commonJs, 'wasm'), { recursive: true })
+  const marks = { type: 'commonjs', sideEffects: false }
+  writeFileSync(path.join(commonJs, 'package.json'), `${JSON.stringify(marks)}\n`)
+  writeFileSync(path.join(commonJs, 'wasm', 'glue.js'), required(small.glue))
+  writeFileSync(path.join(commonJs, 'wasm', 'inlined.js'), `exports.base64 =\n  ${base64}`)
+}
+
+/** The same glue for `require`. */
+function required(glue) {
+  const body = glue
+    .replace('export class DashboardCore', 'class DashboardCore')
+    .replace(
+      /export\s*\{(\w+) as default\};?/,
+      'exports.DashboardCore=DashboardCore;exports.default=$1;',
+    )
+  if (/\bexport\b/.test(body)) fail('The glue has changed: it exports something else.')
+  // Jest with jsdom hides these two of Node, and jsdom has none of its own.
+  const coders =
+    'const{TextDecoder,TextEncoder}=' +
+    "globalThis.TextDecoder?globalThis:process.getBuiltinModule('node:util');"
+  const mark = "Object.defineProperty(exports,'__esModule',{value:true});"
+  return `'use strict';${mark}${coders}${body}\n`
 }
 
 function fail(message) {

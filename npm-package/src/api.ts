@@ -25,13 +25,17 @@ export interface DashboardClientOptions {
   basePath?: string | undefined
   /**
    * Returns the access token, or `null` when there is none. Asked anew for every attempt, so a
-   * refreshed token is used at once. It is sent in a header, never in an address.
+   * refreshed token is used at once. It is sent in a header, never in an address. An answer that
+   * takes more than 8 s fails the attempt (`TOKEN_TIMEOUT`).
    */
-  getToken?: (() => string | null | Promise<string | null>) | undefined
+  getToken?: ((request: TokenRequest) => string | null | Promise<string | null>) | undefined
   /** Sends the browser's cookies, for servers that read the session from one. Default: `false`. */
   cookies?: boolean | undefined
-  /** Called once each time the server refuses the session. Then call `reauthenticate()`. */
-  onAuthRequired?: ((state: DashboardState) => void) | undefined
+  /**
+   * Called once each time the server refuses the session (D-RES-2). Then call `reauthenticate()`.
+   * What it throws, or rejects with, becomes a diagnostic (`CALLBACK_THREW`).
+   */
+  onAuthRequired?: ((state: DashboardState) => unknown) | undefined
   /**
    * Where diagnostics go; `console` fits. Default: warnings and errors go to the console.
    * `null` silences them.
@@ -42,6 +46,15 @@ export interface DashboardClientOptions {
    * its age, while the connection is being made. Default: nothing is kept.
    */
   lastView?: LastViewOptions | undefined
+}
+
+/** Why a token is asked for. */
+export interface TokenRequest {
+  /**
+   * Whether the server has refused the token that was given last, for its age or for good. Get a
+   * new one then, rather than one that was put by.
+   */
+  readonly lastWasRefused: boolean
 }
 
 /** Whose last view is kept, and where. */
@@ -77,8 +90,11 @@ export interface DashboardLogger {
   error?(message: string, entry: Diagnostic): void
 }
 
-/** Hears of a state, and of the one that it heard of before: at first, the one at `subscribe`. */
-export type DashboardListener = (state: DashboardState, previous: DashboardState) => void
+/**
+ * Hears of a state, and of the one that it heard of before: at first, the one at `subscribe`. What
+ * it throws, or rejects with, becomes a diagnostic (`CALLBACK_THREW`).
+ */
+export type DashboardListener = (state: DashboardState, previous: DashboardState) => unknown
 
 /** Keeps one user's dashboard current. All methods return at once and may be called at any time. */
 export interface DashboardClient {

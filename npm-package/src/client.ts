@@ -6,16 +6,27 @@
  * callbacks from harming it or each other.
  */
 import type { DashboardClient, DashboardClientOptions, DashboardListener } from './api.js'
+import { silence } from './callbacks.js'
 import type { Core, CoreConstructor, CoreLastView, CoreLoader } from './core.js'
 import { indexedDbStore } from './indexed-db.js'
 import { LastView } from './last-view.js'
+import { REST } from './lease.js'
 import { type CheckedOptions, checkOptions } from './options.js'
-import { IDLE, LOADING, loadFailure, NO_WEBSOCKET, STOPPED, withoutView } from './state.js'
+import { IDLE, LOADING, loadFailure, missing, STOPPED, withoutView } from './state.js'
 import { textOf } from './text.js'
 import type { DashboardState, Diagnostic, DiagnosticLevel, Reason, ReasonCode } from './types.js'
 
 /** Waits between attempts to load the module: they double from the first to the last. */
 const LOAD_RETRY_MS = { first: 1_000, last: 30_000 }
+
+/** Where below the server's origin its Socket.IO endpoint is. */
+const SOCKET_PATH = '/socket.io/?EIO=4&transport=websocket'
+
+/** How long `getToken` may take: less than the ten seconds that the core gives an attempt. */
+const TOKEN_TIMEOUT_MS = 8_000
+
+/** What the core says when the server did not accept the token. */
+const REFUSALS: ReasonCode[] = ['AUTH_FAILED', 'UNAUTHORIZED', 'TOKEN_EXPIRED']
 
 /** How many diagnostics are kept: some hours of ordinary life, or the story of one outage. */
 const DIAGNOSTICS_KEPT = 200
@@ -31,11 +42,13 @@ class Client implements DashboardClient {
   readonly #options: CheckedOptions
   readonly #load: CoreLoader
   readonly #lastView: LastView | null
-  readonly #listeners = new Set<(state: DashboardState) => void>()
+  readonly #listeners = new Set<(state: DashboardState) => unknown>()
   readonly #diagnostics: Diagnostic[] = []
   #state: DashboardState = IDLE
   /** The last one that the app gave, to be kept out of what is told. */
   #token: string | null = null
+  /** Whether the server has refused the last one. */
+  #lastWasRefused = false
   #core: Core | null = null
   /** Counts starts and stops: what was begun in an earlier life is dropped by its number. */
   #life = 0
@@ -51,8 +64,9 @@ class Client implements DashboardClient {
   // Arrow properties, so that `const { start, stop } = client` works as people expect.
   start = (): void => {
     if (this.#started) return
-    if (typeof globalThis.WebSocket !== 'function') {
-      this.#turn('error', NO_WEBSOCKET, withoutView('closed', NO_WEBSOCKET))
+    const reason = missing()
+    if (reason !== null) {
+      this.#turn('error', reason, withoutView('closed', reason))
       return
     }
     this.#started = true
@@ -63,20 +77,7 @@ class Client implements DashboardClient {
   stop = (): void => {
     // Also where nothing was started: an app that stops its client at logout means all of it.
     this.#lastView?.drop()
-    if (!this.#started) return
-    this.#started = false
-    this.#life += 1
-    clearTimeout(this.#loadRetry)
-    const core = this.#core
-    this.#core = null
-    if (core === null) {
-      this.#turn('info', STOPPED, withoutView('closed', null))
-      return
-    }
-    core.stop()
-    // Later, because `stop` may be called by a listener while the core is still on the stack.
-    queueMicrotask(() => core.free())
-    this.#publish(withoutView('closed', null))
+    this[REST]()
   }
 
   reauthenticate = (): void => {
@@ -102,7 +103,7 @@ class Client implements DashboardClient {
     const subscription = (state: DashboardState) => {
       const previous = heard
       heard = state
-      listener(state, previous)
+      return listener(state, previous)
     }
     this.#listeners.add(subscription)
     return () => {
@@ -128,12 +129,32 @@ class Client implements DashboardClient {
     )
   }
 
+  /** As `stop`, but what is kept stays: the user has gone to another page, not away. */
+  [REST](): void {
+    if (!this.#started) return
+    // Before the core hears of it, as it would drop what is kept.
+    this.#started = false
+    this.#life += 1
+    clearTimeout(this.#loadRetry)
+    const core = this.#core
+    this.#core = null
+    if (core === null) {
+      this.#turn('info', STOPPED, withoutView('closed', null))
+      return
+    }
+    core.stop()
+    // Later, because `stop` may be called by a listener while the core is still on the stack.
+    queueMicrotask(() => core.free())
+    this.#publish(withoutView('closed', null))
+  }
+
   #begin(DashboardCore: CoreConstructor, life: number): void {
     const { url, basePath, cookies, getToken } = this.#options
     try {
       this.#core = new DashboardCore({
-        url,
-        basePath,
+        // `http` becomes `ws`, and `https` becomes `wss`.
+        socketUrl: `ws${url.slice('http'.length)}${SOCKET_PATH}`,
+        snapshotUrl: `${url}${basePath}/dashboard`,
         cookies,
         ...(getToken && { getToken: () => this.#ask(getToken) }),
         ...(this.#lastView && { lastView: this.#lastViewOf(this.#lastView, life) }),
@@ -142,7 +163,10 @@ class Client implements DashboardClient {
           this.#lastView?.watch()
           this.#publish(state)
         },
-        onDiagnostic: entry => this.#log(entry),
+        onDiagnostic: entry => {
+          this.#lastWasRefused ||= REFUSALS.includes(entry.code)
+          this.#log(entry)
+        },
       })
       this.#core.start()
     } catch (error) {
@@ -190,25 +214,43 @@ class Client implements DashboardClient {
     }
   }
 
-  /** An app's callback that throws is the app's fault, and must not cost others their state. */
-  #call(name: string, callback: (state: DashboardState) => void, state: DashboardState): void {
+  /** An app's callback that fails is the app's fault, and must not cost others their state. */
+  #call(name: string, callback: (state: DashboardState) => unknown, state: DashboardState): void {
+    const fail = (error: unknown, how: string) =>
+      this.#report('error', 'CALLBACK_THREW', `${name} ${how}: ${textOf(error)}`)
     try {
-      callback(state)
+      // Whatever is returned: only promises that are rejected are of interest.
+      void Promise.resolve(callback(state)).catch((error: unknown) => fail(error, 'rejected'))
     } catch (error) {
-      this.#report('error', 'CALLBACK_THREW', `${name} threw: ${textOf(error)}`)
+      fail(error, 'threw')
     }
   }
 
   /** The core only learns that there is no token; why tells the app's developers what to mend. */
-  async #ask(getToken: () => Promise<string | null>): Promise<string | null> {
+  async #ask(getToken: NonNullable<CheckedOptions['getToken']>): Promise<string | null> {
     try {
-      const token = await getToken()
+      const token = await this.#inTime(getToken({ lastWasRefused: this.#lastWasRefused }))
+      this.#lastWasRefused = false
       // A shorter one is no secret, and would be cut out of words.
       this.#token = token !== null && token.length >= 16 ? token : null
       return token
     } catch (error) {
-      this.#report('warn', 'TOKEN_UNAVAILABLE', `getToken failed: ${textOf(error)}`)
+      const code = error instanceof TokenTimeout ? 'TOKEN_TIMEOUT' : 'TOKEN_UNAVAILABLE'
+      this.#report('warn', code, `getToken failed: ${textOf(error)}`)
       throw error
+    }
+  }
+
+  /** The token, unless it takes too long: then the attempt fails, with the right reason. */
+  async #inTime(token: Promise<string | null>): Promise<string | null> {
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const timeout = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(new TokenTimeout()), TOKEN_TIMEOUT_MS)
+    })
+    try {
+      return await Promise.race([token, timeout])
+    } finally {
+      clearTimeout(timer)
     }
   }
 
@@ -243,9 +285,16 @@ class Client implements DashboardClient {
     const entry = { ...told, message }
     if (this.#diagnostics.push(entry) > DIAGNOSTICS_KEPT) this.#diagnostics.shift()
     try {
-      this.#options.logger[entry.level]?.(`[dashboard-sdk] ${entry.code}: ${entry.message}`, entry)
+      const { logger } = this.#options
+      silence(logger[entry.level]?.(`[dashboard-sdk] ${entry.code}: ${entry.message}`, entry))
     } catch {
       // There is nowhere left to tell it.
     }
+  }
+}
+
+class TokenTimeout extends Error {
+  constructor() {
+    super(`it gave no answer within ${TOKEN_TIMEOUT_MS / 1_000} s`)
   }
 }

@@ -1,10 +1,11 @@
 import type { DashboardState, Diagnostic } from './types.js'
 
-/** What the WebAssembly core is made with. */
+/** What the WebAssembly core is made with. It checks none of it. */
 export interface CoreOptions {
-  /** Origin of the server, such as `https://moc.example.org`. */
-  url: string
-  basePath: string
+  /** The WebSocket's address. */
+  socketUrl: string
+  /** The snapshot's address, without a query. */
+  snapshotUrl: string
   getToken?: () => Promise<string | null>
   cookies: boolean
   lastView?: CoreLastView

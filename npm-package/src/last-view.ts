@@ -5,6 +5,7 @@
  * shown to another user than the one it was saved for, and nothing may be left after a drop.
  */
 import type { LastViewEntry, LastViewOptions, LastViewStore } from './api.js'
+import { silence } from './callbacks.js'
 import type { CoreLastView } from './core.js'
 import { textOf } from './text.js'
 
@@ -110,6 +111,7 @@ export class LastView implements CoreLastView {
     try {
       const user: unknown = this.#userId()
       if (user === null || (typeof user === 'string' && user !== '')) return user
+      silence(user)
       throw new TypeError('it must return the id of the user, or null')
     } catch (error) {
       if (!this.#isFailing) this.#fail(`lastView.userId failed: ${textOf(error)}`)

@@ -1,11 +1,18 @@
 import type { DashboardClient } from './api.js'
 
+/**
+ * Ends the connection and keeps the stored view: what clients of this package do once nobody holds
+ * them any more. A symbol of the whole program, because a bundle may hold this package twice.
+ */
+export const REST: unique symbol = Symbol.for('@moc/dashboard-sdk:rest')
+
 const holders = new WeakMap<DashboardClient, number>()
 
 /**
- * Starts the client, and stops it once the last of its holders has let go.
+ * Starts the client, and lets it rest once the last of its holders has let go. Only the app's own
+ * `stop()`, or another user, drops the stored view: who leaves a page wants to find it again.
  *
- * It stops in a microtask, not at once: StrictMode, fast refresh and a change of page unmount and
+ * It rests in a microtask, not at once: StrictMode, fast refresh and a change of page unmount and
  * mount in one go, which must not close a connection and forget the view.
  */
 export function hold(client: DashboardClient): () => void {
@@ -17,9 +24,15 @@ export function hold(client: DashboardClient): () => void {
     isHeld = false
     change(client, -1)
     queueMicrotask(() => {
-      if (holders.get(client) === 0) client.stop()
+      if (holders.get(client) === 0) rest(client)
     })
   }
+}
+
+/** What wraps a client has no `REST`, and stops. */
+function rest(client: DashboardClient & { [REST]?(): void }): void {
+  if (client[REST] === undefined) client.stop()
+  else client[REST]()
 }
 
 function change(client: DashboardClient, by: 1 | -1): void {

@@ -3,14 +3,17 @@ import type {
   DashboardLogger,
   LastViewOptions,
   LastViewStore,
+  TokenRequest,
 } from './api.js'
 
 /** Options after the check: complete and normalised. */
 export interface CheckedOptions {
+  /** The server's origin, as the browser's parser writes it. */
   url: string
+  /** Empty, or with a slash before it and none behind. */
   basePath: string
   cookies: boolean
-  getToken: (() => Promise<string | null>) | null
+  getToken: ((request: TokenRequest) => Promise<string | null>) | null
   onAuthRequired: NonNullable<DashboardClientOptions['onAuthRequired']> | null
   logger: DashboardLogger
   lastView: LastViewOptions | null
@@ -96,7 +99,8 @@ function checkUrl(value: unknown): string {
   if (!/^(\[[\d:.a-f]+\]|[\w.-]*[\da-z][\w.-]*)$/.test(url.hostname)) {
     throw problem(`expects url to have a host that can be connected to. ${example}`)
   }
-  if (url.pathname !== '/' || /[?#]/.test(text)) {
+  // As it was written: a parser resolves `/a/..` to nothing.
+  if (!/^https?:\/\/[^/?#]+\/?$/i.test(text)) {
     throw problem(`expects url to end after the host. Put a path into basePath. ${example}`)
   }
   return url.origin
@@ -133,10 +137,15 @@ function checkBasePath(value: unknown): string {
 }
 
 function checkedToken(getToken: NonNullable<DashboardClientOptions['getToken']>) {
-  return async function askForToken(): Promise<string | null> {
-    const token: unknown = await getToken()
-    if (token === null || typeof token === 'string') return token
-    throw new TypeError(`getToken must return a string or null, not ${describe(token)}.`)
+  return async function askForToken(request: TokenRequest): Promise<string | null> {
+    const token: unknown = await getToken(request)
+    if (token !== null && typeof token !== 'string') {
+      throw new TypeError(`getToken must return a string or null, not ${describe(token)}.`)
+    }
+    if (token !== null && !/^[\x20-\x7e]*$/.test(token)) {
+      throw new TypeError('getToken must return a token of printable ASCII, as headers have it.')
+    }
+    return token
   }
 }
 

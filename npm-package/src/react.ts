@@ -32,8 +32,8 @@ export interface DashboardProviderProps {
 const Context = createContext<DashboardClient | null>(null)
 
 /**
- * Hands the client to the hooks below. Starts it when mounted, and stops it when the last of its
- * providers has been unmounted for good.
+ * Hands the client to the hooks below. Starts it when mounted, and closes its connection when the
+ * last of its providers has been unmounted for good; the stored view stays until `stop()`.
  */
 export function DashboardProvider({ client, children }: DashboardProviderProps): ReactNode {
   useEffect(() => hold(client), [client])

@@ -6,6 +6,7 @@
  */
 import type { DashboardClient } from './api.js'
 import { hold } from './lease.js'
+import { IDLE } from './state.js'
 import type { DashboardState } from './types.js'
 
 /** The part of an endpoint that `dashboardQuery` gives. */
@@ -35,9 +36,10 @@ export interface DashboardCacheEntry extends CacheEntry {
 /**
  * Spread it into an endpoint: `build.query<DashboardState, void>({ ...dashboardQuery(client) })`.
  *
- * The client starts with the first subscriber and stops when the cache entry is removed. `data` is
- * the client's state itself, so sections that did not change keep their identity. `refetch()`
- * asks the client to refresh; what comes of it arrives like every other change.
+ * The client starts with the first subscriber and closes its connection when the cache entry is
+ * removed; the stored view stays until `stop()`. The entry is the client's state itself, so sections
+ * that did not change keep their identity. `refetch()` asks the client to refresh; what comes of it
+ * arrives like every other change. Components read it by `dashboardOf`.
  */
 export function dashboardQuery(client: DashboardClient): DashboardQuery {
   function follow(entry: CacheEntry): void {
@@ -79,4 +81,20 @@ export function dashboardQuery(client: DashboardClient): DashboardQuery {
       letGo()
     },
   }
+}
+
+/** What is used of a hook's result. */
+export interface DashboardQueryResult {
+  currentData?: DashboardState | undefined
+}
+
+/**
+ * The state that a hook of the endpoint shows: `dashboardOf(useDashboardQuery())`. It is `idle`
+ * without a view where there is none: with `skip`, say, or in a first rendering.
+ *
+ * The result's own `data` is no state to show: for a hook that skips, Redux Toolkit keeps in it what
+ * was there last, which goes on saying `live` when the client has long been closed.
+ */
+export function dashboardOf(result: DashboardQueryResult): DashboardState {
+  return result.currentData ?? IDLE
 }

@@ -4,12 +4,45 @@ import type { DashboardState, Reason } from './types.js'
 /** Before anything has begun; also what a server renders. */
 export const IDLE: DashboardState = withoutView('idle', null)
 
-/** Why a client cannot connect here at all. */
-export const NO_WEBSOCKET: Reason = {
-  code: 'WEBSOCKET_UNAVAILABLE',
-  message:
-    'This JavaScript runtime has no WebSocket, so the client cannot connect. ' +
-    'Start it in a browser, or in Node 22 or newer.',
+/** A module with a function that takes a reference to an object, as functions of ours do. */
+const PROBE = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 1, 111, 0)
+
+/** Why a client cannot work in this runtime at all; `null` where nothing is missing. */
+export function missing(): Reason | null {
+  if (typeof globalThis.WebSocket !== 'function') {
+    return {
+      code: 'WEBSOCKET_UNAVAILABLE',
+      message:
+        'This JavaScript runtime has no WebSocket, so the client cannot connect. ' +
+        'Start it in a browser, or in Node 22 or newer.',
+    }
+  }
+  if (typeof globalThis.fetch !== 'function') {
+    return {
+      code: 'FETCH_UNAVAILABLE',
+      message:
+        'This JavaScript runtime has no fetch, so the client cannot ask for a snapshot. ' +
+        'Start it in a browser or in Node; in a test, install the fake server before.',
+    }
+  }
+  if (typeof globalThis.WebAssembly !== 'object') {
+    return {
+      code: 'WEBASSEMBLY_UNAVAILABLE',
+      message:
+        'WebAssembly is switched off here, so the client cannot run. ' +
+        'Lockdown Mode on Apple devices and settings of administrators do so.',
+    }
+  }
+  // References came last of what the module needs, so whatever has them has the rest.
+  if (!WebAssembly.validate(PROBE)) {
+    return {
+      code: 'WEBASSEMBLY_UNAVAILABLE',
+      message:
+        'The WebAssembly of this browser is too old for the client. ' +
+        'It needs Chrome 96, Firefox 79, Safari 15 or newer.',
+    }
+  }
+  return null
 }
 
 /** Said while the WebAssembly module is on its way. */

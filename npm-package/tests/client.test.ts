@@ -5,7 +5,7 @@ import { type CoreConstructor, once } from '../src/core.js'
 import { withoutView } from '../src/state.js'
 import type { DashboardState, Diagnostic } from '../src/types.js'
 import { CoreDouble, live, loadDouble } from './double.js'
-import { deferred, latest, OPTIONS, recorder, started } from './support.js'
+import { deferred, latest, OPTIONS, recorder, settle, started } from './support.js'
 
 beforeEach(() => {
   CoreDouble.made = []
@@ -126,8 +126,8 @@ describe('life of a client', () => {
     const getToken = vi.fn().mockReturnValueOnce('first').mockResolvedValueOnce('second')
     const { core } = await started({ cookies: false, getToken, basePath: '/v1/' })
     expect(core.options).toMatchObject({
-      url: 'https://moc.example.org',
-      basePath: '/v1',
+      socketUrl: 'wss://moc.example.org/socket.io/?EIO=4&transport=websocket',
+      snapshotUrl: 'https://moc.example.org/v1/dashboard',
       cookies: false,
     })
     expect(await core.options.getToken?.()).toBe('first')
@@ -154,6 +154,50 @@ describe('life of a client', () => {
       },
       { code: 'TOKEN_UNAVAILABLE', message: expect.stringContaining('not a value of type object') },
     ])
+  })
+
+  it('waits 8 s for a token, then says that it took too long, and asks again', async () => {
+    vi.useFakeTimers()
+    const late = deferred<string>()
+    const getToken = vi.fn().mockReturnValueOnce(late.promise).mockReturnValueOnce('second')
+    const { entries, logger } = recorder()
+    const { core } = await started({ cookies: false, getToken, logger })
+    const asked = core.options.getToken?.().catch(String)
+    await vi.advanceTimersByTimeAsync(7_999)
+    expect(entries).toEqual([])
+    await vi.advanceTimersByTimeAsync(1)
+    expect(await asked).toContain('no answer within 8 s')
+    expect(entries).toMatchObject([{ level: 'warn', code: 'TOKEN_TIMEOUT' }])
+    late.resolve('first')
+    expect(await core.options.getToken?.()).toBe('second')
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('tells whether the last token was refused, until another one is given', async () => {
+    const asked: boolean[] = []
+    const answers = ['first', 'second', new Error('no network'), 'third', 'fourth', 'fifth']
+    const { core } = await started({
+      cookies: false,
+      logger: null,
+      getToken: ({ lastWasRefused }) => {
+        asked.push(lastWasRefused)
+        const answer = answers.shift()
+        return answer instanceof Error ? Promise.reject(answer) : (answer ?? null)
+      },
+    })
+    const ask = () => core.options.getToken?.().catch(() => 'none')
+    const refuse = (code: Diagnostic['code']) =>
+      core.options.onDiagnostic({ at: 1, level: 'info', code, message: 'why' })
+    await ask()
+    refuse('SOCKET_CLOSED')
+    await ask()
+    refuse('TOKEN_EXPIRED')
+    await ask()
+    await ask()
+    refuse('AUTH_FAILED')
+    await ask()
+    await ask()
+    expect(asked).toEqual([false, false, true, true, true, false])
   })
 
   it('passes refresh and reauthenticate on', async () => {
@@ -201,6 +245,17 @@ describe('listeners', () => {
         code: 'CALLBACK_THREW',
         message: expect.stringContaining('RangeError: oops'),
       }),
+    ])
+  })
+
+  it('that return a rejected promise are reported as well', async () => {
+    const { entries, logger } = recorder()
+    const { client, core } = await started({ logger })
+    client.subscribe(() => Promise.reject(new RangeError('oops')))
+    core.say(live())
+    await vi.waitFor(() => expect(entries).toHaveLength(1))
+    expect(entries).toMatchObject([
+      { level: 'error', code: 'CALLBACK_THREW', message: expect.stringMatching(/rejected.*oops/) },
     ])
   })
 
@@ -310,6 +365,40 @@ describe('refused sessions (D-RES-2)', () => {
     core.say(withoutView('authRequired', { code: 'AUTH_FAILED', message: 'no' }))
     expect(core.calls).toEqual(['start', 'reauthenticate'])
     expect(entries.map(entry => entry.code)).toEqual(['CALLBACK_THREW'])
+  })
+})
+
+describe('callbacks that return a rejected promise', () => {
+  const unhandled = vi.fn()
+
+  beforeEach(() => {
+    process.on('unhandledRejection', unhandled)
+  })
+
+  afterEach(() => {
+    process.off('unhandledRejection', unhandled)
+  })
+
+  it('are told of, and leave no rejection unhandled', async () => {
+    const { entries, logger } = recorder()
+    const reject = () => Promise.reject(new Error('no route'))
+    const { core } = await started({ logger, onAuthRequired: reject })
+    core.say(withoutView('authRequired', { code: 'AUTH_FAILED', message: 'no' }))
+    await settle()
+    expect(entries).toMatchObject([
+      { code: 'CALLBACK_THREW', message: 'onAuthRequired rejected: Error: no route' },
+    ])
+    expect(unhandled).not.toHaveBeenCalled()
+  })
+
+  it('are left alone where they are the logger, or name the user', async () => {
+    const reject = (): never => Promise.reject(new Error('no network')) as never
+    const store = { load: async () => null, save: async () => {}, drop: async () => {} }
+    const logger = { debug: reject, info: reject, warn: reject, error: reject }
+    const { core } = await started({ logger, lastView: { userId: reject, store } })
+    core.options.lastView?.save('a view')
+    await settle()
+    expect(unhandled).not.toHaveBeenCalled()
   })
 })
 
@@ -445,16 +534,44 @@ describe('a module that does not load', () => {
 })
 
 describe('where a client cannot work', () => {
-  it('says that the runtime has no WebSocket', () => {
-    vi.stubGlobal('WebSocket', undefined)
+  it.each([
+    ['WebSocket', 'WEBSOCKET_UNAVAILABLE', 'has no WebSocket'],
+    ['fetch', 'FETCH_UNAVAILABLE', 'has no fetch'],
+    ['WebAssembly', 'WEBASSEMBLY_UNAVAILABLE', 'WebAssembly is switched off'],
+  ])('says that the runtime has no %s, and loads nothing', (name, code, words) => {
+    vi.stubGlobal(name, undefined)
     const { entries, logger } = recorder()
-    const client = clientFactory(loadDouble)({ ...OPTIONS, logger })
+    const load = vi.fn(loadDouble)
+    const client = clientFactory(load)({ ...OPTIONS, logger })
     client.start()
     expect(client.getState()).toMatchObject({
       status: 'closed',
-      freshness: { reason: { code: 'WEBSOCKET_UNAVAILABLE' } },
+      freshness: { nextRetryAt: null, reason: { code, message: expect.stringContaining(words) } },
     })
-    expect(entries).toMatchObject([{ level: 'error', code: 'WEBSOCKET_UNAVAILABLE' }])
+    expect(entries).toMatchObject([{ level: 'error', code }])
+    expect(load).not.toHaveBeenCalled()
+  })
+
+  it('says that WebAssembly is too old for the module', () => {
+    vi.spyOn(WebAssembly, 'validate').mockReturnValue(false)
+    const client = clientFactory(loadDouble)({ ...OPTIONS, logger: null })
+    client.start()
+    expect(client.getState()).toMatchObject({
+      status: 'closed',
+      freshness: {
+        reason: { code: 'WEBASSEMBLY_UNAVAILABLE', message: expect.stringContaining('too old') },
+      },
+    })
+  })
+
+  it('begins once what was missing is there', async () => {
+    vi.stubGlobal('WebAssembly', undefined)
+    const client = clientFactory(loadDouble)({ ...OPTIONS, logger: null })
+    client.start()
+    vi.unstubAllGlobals()
+    vi.stubGlobal('WebSocket', class {})
+    client.start()
+    await vi.waitFor(() => expect(latest().calls).toEqual(['start']))
   })
 
   it('says that the core refused to begin', async () => {

@@ -4,7 +4,11 @@ import { z } from 'zod'
 import type { EventPayloads } from '../src/types.js'
 
 const count = z.int().min(0).max(4_294_967_295)
-const title = z.string().min(1).max(200)
+// In UTF-16 units, as JavaScript counts and Zod once did; newer versions of it count code points, which are never more.
+const title = z
+  .string()
+  .min(1)
+  .refine(text => text.length <= 200)
 const theme = z.string().min(1)
 const buildStatus = z.enum(['ADDED', 'IN_PROGRESS', 'BUILT'])
 const coverageStatus = z.enum(['FULL_INVENTORY', 'PARTIAL_ORDERED', 'NONE'])

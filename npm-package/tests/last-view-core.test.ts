@@ -50,8 +50,9 @@ beforeEach(() => {
   clients = []
   vi.stubGlobal('indexedDB', new IDBFactory())
   vi.stubGlobal('WebSocket', Socket)
-  vi.stubGlobal('fetch', async () => {
-    return new Response(JSON.stringify(VIEW), { headers: { etag: '"e-7"' } })
+  vi.stubGlobal('fetch', async (url: string) => {
+    const fresh = new URL(url).searchParams.get('fresh')
+    return Response.json({ fresh, tag: 'e-7', view: VIEW })
   })
 })
 

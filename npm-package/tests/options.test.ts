@@ -124,6 +124,18 @@ describe('options', () => {
 
   it('a token that is neither text nor null is refused', async () => {
     const { getToken } = checkOptions({ url: URL_OK, getToken: () => 42 as never })
-    await expect(getToken?.()).rejects.toThrow(/must return a string or null/)
+    await expect(getToken?.({ lastWasRefused: false })).rejects.toThrow(
+      /must return a string or null/,
+    )
   })
+
+  it.each(['hid\nden', 'hid\0den', 'hidd\u00e9n'])(
+    'a token that no header can hold is refused',
+    async token => {
+      const { getToken } = checkOptions({ url: URL_OK, getToken: () => token })
+      await expect(getToken?.({ lastWasRefused: false })).rejects.toThrow(
+        /^getToken must return .*printable ASCII/,
+      )
+    },
+  )
 })

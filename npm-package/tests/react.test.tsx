@@ -3,14 +3,14 @@ import { act, cleanup, render, renderHook } from '@testing-library/react'
 import { type ReactNode, StrictMode } from 'react'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import type { DashboardClient } from '../src/api.js'
+import type { DashboardClient, DashboardClientOptions } from '../src/api.js'
 import { clientFactory } from '../src/client.js'
 import { DashboardProvider, useDashboard, useDashboardClient } from '../src/react.js'
 import type { DashboardState } from '../src/types.js'
 import { CoreDouble, live, loadDouble, VIEW } from './double.js'
 
-function create(): DashboardClient {
-  return clientFactory(loadDouble)({ url: 'https://moc.example.org', cookies: true })
+function create(options: Partial<DashboardClientOptions> = {}): DashboardClient {
+  return clientFactory(loadDouble)({ url: 'https://moc.example.org', cookies: true, ...options })
 }
 
 function core(): CoreDouble {
@@ -114,7 +114,8 @@ describe('DashboardProvider', () => {
 
   it('opens one connection under StrictMode, and never closes it in between', async () => {
     const client = create()
-    const stop = vi.spyOn(client, 'stop')
+    const statuses: string[] = []
+    client.subscribe(({ status }) => statuses.push(status))
     const { unmount } = render(
       <StrictMode>
         <DashboardProvider client={client} />
@@ -123,11 +124,11 @@ describe('DashboardProvider', () => {
     await vi.waitFor(() => expect(CoreDouble.made).toHaveLength(1))
     await later()
     expect(CoreDouble.made).toHaveLength(1)
-    expect(stop).not.toHaveBeenCalled()
+    expect(statuses).not.toContain('closed')
     expect(core().calls).toEqual(['start'])
     unmount()
     await later()
-    expect(stop).toHaveBeenCalledOnce()
+    expect(statuses.filter(status => status === 'closed')).toHaveLength(1)
     expect(client.getState().status).toBe('closed')
   })
 
@@ -161,6 +162,31 @@ describe('DashboardProvider', () => {
     expect(client.getState().status).toBe('closed')
     render(<DashboardProvider client={client} />)
     expect(client.getState().status).toBe('connecting')
+  })
+
+  it('leaves the stored view when it is unmounted, until the app stops the client', async () => {
+    const store = { load: vi.fn(async () => null), save: vi.fn(), drop: vi.fn(async () => {}) }
+    const client = create({ lastView: { userId: () => 'ann', store } })
+    const { unmount } = render(<DashboardProvider client={client} />)
+    await vi.waitFor(() => expect(CoreDouble.made).toHaveLength(1))
+    const { lastView } = core().options
+    unmount()
+    await later()
+    expect(client.getState().status).toBe('closed')
+    // As the core does when it is stopped.
+    lastView?.drop()
+    await later()
+    expect(store.drop).not.toHaveBeenCalled()
+    client.stop()
+    await later()
+    expect(store.drop).toHaveBeenCalledOnce()
+  })
+
+  it('stops a client that another package has wrapped', async () => {
+    const client = { ...create(), stop: vi.fn() }
+    render(<DashboardProvider client={client} />).unmount()
+    await later()
+    expect(client.stop).toHaveBeenCalledOnce()
   })
 
   it('goes over from one client to another', async () => {

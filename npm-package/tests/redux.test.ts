@@ -2,6 +2,7 @@ import { configureStore, type Middleware, type UnknownAction } from '@reduxjs/to
 import { createApi, fakeBaseQuery } from '@reduxjs/toolkit/query'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
+import type { LastViewOptions } from '../src/api.js'
 import { clientFactory } from '../src/client.js'
 import type { CoreLoader } from '../src/core.js'
 import { hold } from '../src/lease.js'
@@ -19,8 +20,8 @@ afterEach(() => {
   vi.unstubAllGlobals()
 })
 
-function setUp(load: CoreLoader = loadDouble) {
-  const client = clientFactory(load)(OPTIONS)
+function setUp(load: CoreLoader = loadDouble, lastView?: LastViewOptions) {
+  const client = clientFactory(load)({ ...OPTIONS, lastView })
   const api = createApi({
     baseQuery: fakeBaseQuery(),
     keepUnusedDataFor: 0,
@@ -134,6 +135,22 @@ describe('an endpoint of Redux Toolkit Query', () => {
     await vi.waitFor(() => expect(core.calls).toEqual(['start', 'stop', 'free']))
     expect(client.getState().status).toBe('closed')
     expect(cached().isUninitialized).toBe(true)
+  })
+
+  it('leaves the stored view when its cache entry is removed', async () => {
+    const drop = vi.fn(async () => {})
+    const store = { load: async () => null, save: async () => {}, drop }
+    const { client, subscribe } = setUp(loadDouble, { userId: () => 'ann', store })
+    const subscription = subscribe()
+    await vi.waitFor(() => expect(CoreDouble.made).toHaveLength(1))
+    subscription.unsubscribe()
+    await vi.waitFor(() => expect(client.getState().status).toBe('closed'))
+    latest().options.lastView?.drop()
+    await settle()
+    expect(drop).not.toHaveBeenCalled()
+    client.stop()
+    await settle()
+    expect(drop).toHaveBeenCalledOnce()
   })
 
   it('begins afresh with the next subscriber', async () => {

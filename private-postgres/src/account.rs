@@ -26,6 +26,15 @@ impl Account {
     /// here: `PostgreSQL` would only say that its owner is wrong.
     pub(crate) fn choose(layout: &Layout) -> Result<Self, Error> {
         let uid = effective_uid(&layout.root).map_err(|error| explain(error, layout))?;
+        Self::of(uid, layout)
+    }
+
+    /// The same without a file, where the system says who we are.
+    pub(crate) fn foresee(layout: &Layout) -> Result<Self, Error> {
+        owner(Path::new("/proc/self")).map_or(Ok(Self::Own), |uid| Self::of(uid, layout))
+    }
+
+    fn of(uid: u32, layout: &Layout) -> Result<Self, Error> {
         let owner = owner(&layout.cluster());
         let account = if uid == 0 {
             Self::among(&accounts(), owner.unwrap_or(0)).ok_or(Error::NoAccount)?

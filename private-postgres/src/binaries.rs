@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Options;
+use crate::environment;
 use crate::error::Error;
 use crate::files::Layout;
 use crate::npm;
@@ -45,12 +46,7 @@ pub(crate) fn find(
 ) -> Result<Binaries, Error> {
     let wanted = layout.cluster_version();
     let mut tried = Vec::new();
-    let places = match &options.binaries {
-        Some(folder) => vec![folder.clone()],
-        None => installed_places(),
-    };
-    let found: Vec<_> = places.iter().filter_map(|folder| probe(folder, &mut tried)).collect();
-    if let Some(best) = choose(found, wanted, &mut tried) {
+    if let Some(best) = installed(options, wanted, &mut tried) {
         return Ok(best);
     }
     if options.binaries.is_some() {
@@ -64,6 +60,20 @@ pub(crate) fn find(
         tried.push(why);
         Error::NoBinaries { wanted, tried }
     })
+}
+
+/// Finds binaries on this machine.
+pub(crate) fn installed(
+    options: &Options,
+    wanted: Option<u32>,
+    tried: &mut Vec<String>,
+) -> Option<Binaries> {
+    let places = match &options.binaries {
+        Some(folder) => vec![folder.clone()],
+        None => installed_places(),
+    };
+    let found: Vec<_> = places.iter().filter_map(|folder| probe(folder, tried)).collect();
+    choose(found, wanted, tried)
 }
 
 fn choose(found: Vec<Binaries>, wanted: Option<u32>, tried: &mut Vec<String>) -> Option<Binaries> {
@@ -104,7 +114,9 @@ fn probe(folder: &Path, tried: &mut Vec<String>) -> Option<Binaries> {
         fail(format!("has no {missing}"));
         return None;
     }
-    match Command::new(folder.join("postgres")).arg("--version").output() {
+    let mut postgres = Command::new(folder.join("postgres"));
+    environment::limit(&mut postgres);
+    match postgres.arg("--version").output() {
         Err(error) => fail(error.to_string()),
         Ok(output) => {
             let text = String::from_utf8_lossy(&output.stdout);

@@ -70,6 +70,21 @@ pub(crate) fn take(layout: &Layout) -> Result<File, Error> {
     }
 }
 
+/// Whether no process has taken the data directory now. Takes it for a moment.
+pub(crate) fn is_free(layout: &Layout) -> Result<(), Error> {
+    let path = layout.lock();
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("open", &path)(error)),
+    };
+    match file.try_lock_shared() {
+        Err(fs::TryLockError::WouldBlock) => Err(Error::InUse { data_dir: layout.root.clone() }),
+        Err(fs::TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
+        Ok(()) => Ok(()),
+    }
+}
+
 /// Writes a file that only we may read.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     let mut file = private(path).map_err(Error::io("open", path))?;

@@ -22,15 +22,18 @@ mod account;
 mod admin;
 mod binaries;
 mod cluster;
+mod environment;
 mod error;
 mod files;
 mod npm;
+mod outlook;
 mod postmaster;
 
 use std::path::PathBuf;
 
 pub use cluster::{Cluster, running_url};
 pub use error::Error;
+pub use outlook::{Outlook, look};
 
 /// The environment variable that names a folder with `postgres`, `initdb` and `pg_ctl`.
 pub const BINARIES_VARIABLE: &str = "DASHBOARD_PG_BIN";
@@ -51,10 +54,13 @@ impl Options {
     /// A durable cluster in that folder, with the binaries of [`BINARIES_VARIABLE`] if it is set.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        let binaries = std::env::var_os(BINARIES_VARIABLE).filter(|value| !value.is_empty());
+        let binaries = std::env::var_os(BINARIES_VARIABLE).map(|value| {
+            // A line's end, as files and secrets have it, is no part of a name.
+            value.to_str().map(|text| PathBuf::from(text.trim())).unwrap_or(value.into())
+        });
         Self {
             data_dir: data_dir.into(),
-            binaries: binaries.map(PathBuf::from),
+            binaries: binaries.filter(|folder| !folder.as_os_str().is_empty()),
             durability: Durability::Durable,
         }
     }

@@ -17,11 +17,10 @@ pub(crate) fn bring(
     wanted: Option<u32>,
     progress: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, String> {
-    let package = package().ok_or_else(|| format!("npm: no package for {OS} on {ARCH}"))?;
+    let package = package().ok_or_else(unknown)?;
     let majors = wanted.map_or(MAJORS, |major| major..=major);
     let installed = |major: u32| folder.join(major.to_string()).join("node_modules").join(&package);
-    let finished = |package: &Path| package.join("links-made").is_file();
-    if let Some(package) = majors.clone().rev().map(installed).find(|package| finished(package)) {
+    if let Some(package) = finished(folder, &package, wanted) {
         return Ok(package.join("native/bin"));
     }
     let listed = npm(Command::new("npm").args(["view", &package, "versions", "--json"]))?;
@@ -39,6 +38,26 @@ pub(crate) fn bring(
     let package = installed(major);
     make_links(&package).map_err(|error| format!("{}: {error}", package.display()))?;
     Ok(package.join("native/bin"))
+}
+
+/// Whether they are there already.
+///
+/// # Errors
+/// Where npm has none for this machine.
+pub(crate) fn foresee(folder: &Path, wanted: Option<u32>) -> Result<bool, String> {
+    let package = package().ok_or_else(unknown)?;
+    Ok(finished(folder, &package, wanted).is_some())
+}
+
+/// The folder of a package that was brought before.
+fn finished(folder: &Path, package: &str, wanted: Option<u32>) -> Option<PathBuf> {
+    let majors = wanted.map_or(MAJORS, |major| major..=major);
+    let installed = |major: u32| folder.join(major.to_string()).join("node_modules").join(package);
+    majors.rev().map(installed).find(|package| package.join("links-made").is_file())
+}
+
+fn unknown() -> String {
+    format!("npm: no package for {OS} on {ARCH}")
 }
 
 fn package() -> Option<String> {

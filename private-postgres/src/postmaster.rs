@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::Durability;
 use crate::account::Account;
 use crate::binaries::Binaries;
+use crate::environment;
 use crate::error::Error;
 use crate::files::Layout;
 
@@ -39,10 +40,9 @@ const SETTINGS: &[&str] = &[
     // What a small machine with an SSD wants: short queries, few connections.
     "jit=off",
     "random_page_cost=1.1",
-    "wal_compression=on",
-    "password_encryption=scram-sha-256",
 ];
-const DURABLE_SETTINGS: &[&str] = &["max_connections=100"];
+const DURABLE_SETTINGS: &[&str] =
+    &["max_connections=100", "wal_compression=on", "password_encryption=scram-sha-256"];
 const THROWAWAY_SETTINGS: &[&str] = &[
     "max_connections=400",
     "fsync=off",
@@ -51,6 +51,9 @@ const THROWAWAY_SETTINGS: &[&str] = &[
     "max_wal_senders=0",
     "max_wal_size=1GB",
     "checkpoint_timeout=1d",
+    // SCRAM's 4,096 rounds are most of what a connection costs a client that is not optimised. The
+    // password is random, and new at each start.
+    "password_encryption=md5",
 ];
 
 /// How to run the programs of a cluster.
@@ -87,8 +90,12 @@ impl Runner {
         crate::files::remove(&folder)?;
         self.account.own_folder(&folder)?;
         let mut initdb = self.command("initdb");
+        let method = match durability {
+            Durability::Durable => "scram-sha-256",
+            Durability::Throwaway => "md5",
+        };
         initdb
-            .args(["--username", role, "--auth-local=trust", "--auth-host=scram-sha-256"])
+            .args(["--username", role, "--auth-local=trust", "--auth-host", method])
             .args(["--encoding=UTF8", "--locale=C", "--data-checksums", "--pgdata"])
             .arg(&folder);
         if durability == Durability::Throwaway {
@@ -181,14 +188,11 @@ impl Runner {
     }
 
     /// A program of the cluster, run as its account with nothing of our environment that would
-    /// change what it does.
+    /// change what it does, or that is none of its business.
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.binaries.program(program));
-        let names = std::env::vars_os().map(|(name, _)| name);
-        for name in names.filter(|name| name.to_string_lossy().starts_with("PG")) {
-            command.env_remove(name);
-        }
-        command.env("LC_ALL", "C").current_dir(&self.layout.root);
+        environment::limit(&mut command);
+        command.current_dir(&self.layout.root);
         self.account.apply(&mut command);
         command
     }

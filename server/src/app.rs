@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use shared_types::SnapshotTag;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Authenticator;
@@ -13,9 +12,8 @@ use crate::gate::Gate;
 use crate::http::dashboard::Snapshot;
 use crate::metrics::Metrics;
 use crate::push::Push;
-use crate::push::user::UserId;
-use crate::reads::batches::Batches;
 use crate::reads::flights::Flights;
+use crate::reads::tags::Tags;
 use crate::telemetry::traces::Traces;
 
 /// The parts of one server.
@@ -23,7 +21,7 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) database: Arc<Database>,
-    pub(crate) tags: Batches<UserId, Result<SnapshotTag, ApiError>>,
+    pub(crate) tags: Arc<Tags>,
     pub(crate) snapshots: Arc<Flights<Result<Snapshot, ApiError>>>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) metrics: Arc<Metrics>,

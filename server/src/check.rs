@@ -4,8 +4,10 @@
 //! only time would bring to light. Changes nothing: not in the database, not on the disk.
 
 mod database;
+mod issuer;
 mod machine;
 mod report;
+mod schema;
 
 pub use self::report::{Finding, Report, Verdict};
 use crate::auth::Keys;
@@ -19,12 +21,12 @@ pub async fn check(config: Config, environment: &Environment) -> Report {
     let mut report = Report::default();
     settings(&config, environment, &mut report);
     keys(&config, &mut report).await;
-    machine::ports(&config, &mut report).await;
+    let is_running = machine::ports(&config, &mut report).await;
     machine::certificate(&config, &mut report).await;
     web_root(&config, &mut report);
     match &config.database_url {
-        Some(url) => database::configured(url, &config, &mut report).await,
-        None => machine::private_database(&config, &mut report),
+        Some(url) => database::configured(url, &config, is_running, &mut report).await,
+        None => machine::private_database(&config, is_running, &mut report),
     }
     machine::open_files(&config, &mut report);
     traces(&config, &mut report);
@@ -44,6 +46,14 @@ fn settings(config: &Config, environment: &Environment, report: &mut Report) {
     }
     for unknown in environment.unknown() {
         report.warn("settings", unknown);
+    }
+    for variable in environment.trimmed() {
+        let text = format!("the white space around {variable} is left out");
+        if variable == "DATABASE_URL" {
+            report.ok("settings", text);
+        } else {
+            report.warn("settings", format!("{text}: what signs tokens must not use it either"));
+        }
     }
 }
 
@@ -85,6 +95,9 @@ async fn keys(config: &Config, report: &mut Report) {
     match Keys::count(config).await {
         Ok(1) => report.ok("keys", "1 key of the token issuer is usable"),
         Ok(count) => report.ok("keys", format!("{count} keys of the token issuer are usable")),
-        Err(error) => report.fail("keys", error),
+        Err(error) => return report.fail("keys", error),
+    }
+    if config.jwt_jwks_url.is_some() {
+        issuer::compare(config, report).await;
     }
 }

@@ -7,18 +7,21 @@
 mod environment;
 mod error;
 mod limits;
+mod place;
 mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{BoolishValueParser, EnumValueParser};
 use clap::{Parser, ValueEnum};
 
 pub use self::environment::{Environment, Misread, Unknown};
 pub use self::error::ConfigError;
 pub use self::limits::Limits;
-use self::values::{address, ratio, whole};
+pub use self::place::Place;
+use self::values::{address, item, key, path, ratio, secret, text, tidy, whole};
 use crate::secret::Secret;
 use crate::telemetry::logs;
 
@@ -35,13 +38,16 @@ const LOGS: &str = "Logs";
 pub struct Config {
     /// The database, as postgres://user:password@host:port/name. Without it the server starts a
     /// private PostgreSQL of its own, with its data below the data directory.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, help_heading = DATABASE)]
+    #[arg(
+        long, env = "DATABASE_URL", hide_env_values = true, value_parser = tidy(secret),
+        help_heading = DATABASE
+    )]
     pub database_url: Option<Secret>,
 
     /// What dashboards come from: "standalone" (tables of its own in the schema "collection"),
     /// "moc-instructions", or the folder of a source of your own. Without it, standalone, unless the
     /// database holds another application's tables.
-    #[arg(long, env = "DASHBOARD_SOURCE", help_heading = DATABASE)]
+    #[arg(long, env = "DASHBOARD_SOURCE", value_parser = text(), help_heading = DATABASE)]
     pub source: Option<String>,
 
     /// How often all of the source's rows are looked at again, in seconds, for what triggers did not
@@ -53,7 +59,10 @@ pub struct Config {
     pub reconcile_interval_s: u64,
 
     /// Where a private PostgreSQL keeps its data. Survives restarts; delete it to start anew.
-    #[arg(long, env = "DASHBOARD_DATA_DIR", default_value = ".data", help_heading = DATABASE)]
+    #[arg(
+        long, env = "DASHBOARD_DATA_DIR", default_value = ".data", value_parser = path(),
+        help_heading = DATABASE
+    )]
     pub data_dir: PathBuf,
 
     /// Connections of the pool to the database at most. Two more are open while the server runs:
@@ -73,7 +82,7 @@ pub struct Config {
 
     /// Where to serve the API, the sockets and the web root. Plain HTTP is served on loopback only.
     #[arg(
-        long, env = "DASHBOARD_BIND", default_value = "127.0.0.1:9112", value_parser = address,
+        long, env = "DASHBOARD_BIND", default_value = "127.0.0.1:9112", value_parser = tidy(address),
         help_heading = LISTENING
     )]
     pub bind: SocketAddr,
@@ -81,20 +90,23 @@ pub struct Config {
     /// Where to serve /metrics, /healthz and /readyz. Not for the public.
     #[arg(
         long, env = "DASHBOARD_ADMIN_BIND", default_value = "127.0.0.1:9113",
-        value_parser = address, help_heading = LISTENING
+        value_parser = tidy(address), help_heading = LISTENING
     )]
     pub admin_bind: SocketAddr,
 
     /// What the paths of the API begin with; "/" for nothing.
-    #[arg(long, env = "DASHBOARD_BASE_PATH", default_value = "/api", help_heading = LISTENING)]
+    #[arg(
+        long, env = "DASHBOARD_BASE_PATH", default_value = "/api", value_parser = text(),
+        help_heading = LISTENING
+    )]
     pub base_path: String,
 
     /// The certificate chain to serve HTTPS with, as a PEM file. Needs the key.
-    #[arg(long, env = "DASHBOARD_TLS_CERT", help_heading = LISTENING)]
+    #[arg(long, env = "DASHBOARD_TLS_CERT", value_parser = path(), help_heading = LISTENING)]
     pub tls_cert: Option<PathBuf>,
 
     /// The certificate's private key, as a PEM file.
-    #[arg(long, env = "DASHBOARD_TLS_KEY", help_heading = LISTENING)]
+    #[arg(long, env = "DASHBOARD_TLS_KEY", value_parser = path(), help_heading = LISTENING)]
     pub tls_key: Option<PathBuf>,
 
     /// How often to look whether those two files have changed, in milliseconds.
@@ -104,56 +116,73 @@ pub struct Config {
     )]
     pub tls_reload_interval_ms: u64,
 
-    /// A proxy in front ends TLS: any address may be bound, and every request needs
-    /// X-Forwarded-Proto: https (or wss), which the proxy sets.
+    /// A proxy in front ends TLS: any address may be bound, and the proxy must say of every request
+    /// that it came by TLS, as by X-Forwarded-Proto: https.
     #[arg(
         long, env = "DASHBOARD_BEHIND_PROXY", num_args = 0..=1, require_equals = true,
         default_value_t = false, default_missing_value = "true",
-        value_parser = clap::builder::BoolishValueParser::new(), help_heading = LISTENING
+        value_parser = tidy(BoolishValueParser::new()), help_heading = LISTENING
     )]
     pub behind_proxy: bool,
+
+    /// Serve sockets over HTTP long-polling too, which Socket.IO's clients begin with by default. With
+    /// several servers it needs session affinity at the balancer.
+    #[arg(
+        long, env = "DASHBOARD_POLLING", num_args = 0..=1, require_equals = true,
+        default_value_t = true, default_missing_value = "true",
+        value_parser = tidy(BoolishValueParser::new()), help_heading = LISTENING
+    )]
+    pub polling: bool,
 
     /// Other origins whose pages may use the API and the cookie, each as scheme, host and, if it is
     /// an unusual one, port; separated by commas. The server's own origin always may.
     #[arg(
-        long, env = "DASHBOARD_ALLOWED_ORIGINS", value_delimiter = ',', help_heading = LISTENING
+        long, env = "DASHBOARD_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = item(),
+        help_heading = LISTENING
     )]
     pub allowed_origins: Vec<String>,
 
     /// A folder of static files to serve beside the API: the built dashboard app.
-    #[arg(long, env = "DASHBOARD_WEB_ROOT", help_heading = LISTENING)]
+    #[arg(long, env = "DASHBOARD_WEB_ROOT", value_parser = path(), help_heading = LISTENING)]
     pub web_root: Option<PathBuf>,
 
     /// The shared secret of HS256 tokens, 32 bytes at least. For development and tests.
     #[arg(
-        long, env = "DASHBOARD_JWT_HS256_SECRET", hide_env_values = true,
+        long, env = "DASHBOARD_JWT_HS256_SECRET", hide_env_values = true, value_parser = key(),
         help_heading = AUTHENTICATION
     )]
     pub jwt_hs256_secret: Option<Secret>,
 
     /// Where the public keys of RS256 or ES256 tokens are published. HTTPS, or loopback.
-    #[arg(long, env = "DASHBOARD_JWT_JWKS_URL", help_heading = AUTHENTICATION)]
+    #[arg(
+        long, env = "DASHBOARD_JWT_JWKS_URL", value_parser = text(), help_heading = AUTHENTICATION
+    )]
     pub jwt_jwks_url: Option<String>,
 
     /// A file with those public keys, instead of the address.
-    #[arg(long, env = "DASHBOARD_JWT_JWKS_FILE", help_heading = AUTHENTICATION)]
+    #[arg(
+        long, env = "DASHBOARD_JWT_JWKS_FILE", value_parser = path(), help_heading = AUTHENTICATION
+    )]
     pub jwt_jwks_file: Option<PathBuf>,
 
-    /// What the issuer that a token names must be. Required with published keys.
-    #[arg(long, env = "DASHBOARD_JWT_ISSUER", help_heading = AUTHENTICATION)]
+    /// What the issuer that a token names must be, letter by letter: a slash at the end counts. Required
+    /// with published keys.
+    #[arg(
+        long, env = "DASHBOARD_JWT_ISSUER", value_parser = text(), help_heading = AUTHENTICATION
+    )]
     pub jwt_issuer: Option<String>,
 
     /// Application ids of which a token must bear one (access tokens as their client, ID tokens as
     /// their audience); separated by commas. Required with published keys.
     #[arg(
-        long, env = "DASHBOARD_JWT_CLIENT_IDS", value_delimiter = ',',
+        long, env = "DASHBOARD_JWT_CLIENT_IDS", value_delimiter = ',', value_parser = item(),
         help_heading = AUTHENTICATION
     )]
     pub jwt_client_ids: Vec<String>,
 
     /// The cookie that bears the ID token.
     #[arg(
-        long, env = "DASHBOARD_AUTH_COOKIE", default_value = "auth_token",
+        long, env = "DASHBOARD_AUTH_COOKIE", default_value = "auth_token", value_parser = text(),
         help_heading = AUTHENTICATION
     )]
     pub auth_cookie: String,
@@ -234,25 +263,28 @@ pub struct Config {
 
     /// What to log, as a filter of levels and modules: info, or debug,sqlx=info.
     #[arg(
-        long, env = "DASHBOARD_LOG", default_value = "info", help_heading = LOGS
+        long, env = "DASHBOARD_LOG", default_value = "info", value_parser = text(),
+        help_heading = LOGS
     )]
     pub log: String,
 
     /// How to write logs.
     #[arg(
-        long, env = "DASHBOARD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty,
-        help_heading = LOGS
+        long, env = "DASHBOARD_LOG_FORMAT", default_value = "pretty",
+        value_parser = tidy(EnumValueParser::<LogFormat>::new()), help_heading = LOGS
     )]
     pub log_format: LogFormat,
 
     /// Where to send traces, as the address of an OTLP receiver (HTTP, protobuf), whose port is 4318
     /// by custom. Without it there are none.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", help_heading = LOGS)]
+    #[arg(
+        long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = text(), help_heading = LOGS
+    )]
     pub otlp_endpoint: Option<String>,
 
     /// Which share of the traces to send, from 0 to 1. A caller's own trace goes by its own flag.
     #[arg(
-        long, env = "OTEL_TRACES_SAMPLER_ARG", default_value_t = 1.0, value_parser = ratio,
+        long, env = "OTEL_TRACES_SAMPLER_ARG", default_value_t = 1.0, value_parser = tidy(ratio),
         help_heading = LOGS
     )]
     pub otlp_ratio: f64,
@@ -274,7 +306,13 @@ impl Config {
         let blank = |secret: &Secret| secret.expose().trim().is_empty();
         self.database_url = self.database_url.filter(|url| !blank(url));
         self.jwt_hs256_secret = self.jwt_hs256_secret.filter(|secret| !blank(secret));
-        for text in [&mut self.jwt_jwks_url, &mut self.jwt_issuer, &mut self.otlp_endpoint] {
+        let texts = [
+            &mut self.source,
+            &mut self.jwt_jwks_url,
+            &mut self.jwt_issuer,
+            &mut self.otlp_endpoint,
+        ];
+        for text in texts {
             *text = text.take().filter(|text| !text.trim().is_empty());
         }
         let paths =
@@ -400,7 +438,8 @@ fn canonical_origin(text: &str) -> Option<String> {
     place.chars().all(place_char).then(|| format!("{scheme}://{place}"))
 }
 
-fn is_trusted_url(text: &str) -> bool {
+/// Whether what comes from there is that host's word: by HTTPS, or from this machine.
+pub(crate) fn is_trusted_url(text: &str) -> bool {
     text.parse::<http::Uri>().is_ok_and(|uri| match (uri.scheme_str(), uri.host()) {
         (Some("https"), Some(_)) => true,
         (Some("http"), Some(host)) => matches!(host, "127.0.0.1" | "[::1]" | "localhost"),

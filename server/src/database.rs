@@ -56,8 +56,7 @@ impl Database {
         schema::prepare(&options, &choice, wait).await?;
         let pool = Pool::new(options, config.database_connections);
         let private = cluster.map(|cluster| Private::guard(cluster, pool.clone()));
-        let turns = config.database_connections.saturating_sub(config.refresh_concurrency).max(1);
-        let turns = usize::try_from(turns).unwrap_or(1);
+        let turns = turns(config);
         // Clients that have waited for this server to start come at once, and should not have to wait
         // for connections as well. Where there are none to be had now, there may be later.
         join_all((0..turns.min(WARM)).map(|_| pool.get())).await;
@@ -105,4 +104,17 @@ impl Database {
             private.stop().await;
         }
     }
+}
+
+/// How many snapshots may be read at the same time.
+fn turns(config: &Config) -> usize {
+    let turns = config.database_connections.saturating_sub(config.refresh_concurrency).max(1);
+    usize::try_from(turns).unwrap_or(1)
+}
+
+/// The sessions that a server opens by itself before anybody asks for anything.
+pub(crate) fn first_sessions(config: &Config) -> Vec<session::Purpose> {
+    use session::Purpose::{Follow, Project, Query};
+    let warm = vec![Query; turns(config).min(WARM)];
+    [warm, vec![Follow, Project]].concat()
 }

@@ -18,13 +18,13 @@ use std::time::Duration;
 use http::HeaderMap;
 
 pub(crate) use self::address::Address;
-pub(crate) use self::arrivals::Arrival;
-use self::arrivals::Arrivals;
+pub(crate) use self::arrivals::{Arrival, Arrivals, LONGEST as LONGEST_ARRIVAL};
 use self::rate::Rate;
 pub(crate) use self::slots::Slot;
 use self::slots::Slots;
 use crate::config::Limits;
 use crate::metrics::{Limit, Metrics};
+use crate::proxy;
 use crate::push::user::UserId;
 
 /// A burst lasts so long at the full rate.
@@ -32,7 +32,7 @@ const BURST_S: u32 = 10;
 /// How long a socket waits until it may arrive. Less than clients wait for a socket: ours give up
 /// after ten seconds, and know no better than to come back at the end of the line.
 const ARRIVAL_PATIENCE: Duration = Duration::from_secs(8);
-/// Lines that refused requests of one address may fill in the log, in a minute.
+/// Refused requests and sockets of one address that may have lines in the log, in a minute.
 const LINES_PER_MINUTE: u32 = 60;
 /// How often what is known of addresses and users at rest is forgotten.
 pub(crate) const FORGET_INTERVAL: Duration = Duration::from_mins(1);
@@ -44,7 +44,7 @@ pub(crate) struct Gate {
     connections: Arc<Slots>,
     addresses: Arc<Slots<Address>>,
     sockets: Arc<Slots>,
-    arrivals: Arrivals,
+    pub(crate) arrivals: Arrivals,
     requests: Rate<Address>,
     snapshots: Rate<UserId>,
     auth_failures: Rate<Address>,
@@ -104,6 +104,15 @@ impl Gate {
         Some(ConnectionSlot { _connection: connection, _address: address, metrics })
     }
 
+    /// Whether most connections are taken, of all or of that peer's address: then those that wait for nothing
+    /// should make room.
+    pub(crate) fn is_crowded(&self, peer: SocketAddr) -> bool {
+        let is_most = |taken: u32, limit: u32| u64::from(taken) * 4 >= u64::from(limit) * 3;
+        let of_address = self.addresses.taken(Address::of(peer.ip()));
+        is_most(self.connections.taken(()), self.limits.max_connections)
+            || is_most(of_address, self.limits.max_connections_per_address)
+    }
+
     /// Lets a socket in, for as long as the slot is held.
     pub(crate) fn socket(&self) -> Option<Slot> {
         let slot = self.sockets.take(());
@@ -124,9 +133,8 @@ impl Gate {
 
     /// Who sends a request, as far as can be known.
     pub(crate) fn address(&self, peer: SocketAddr, headers: &HeaderMap) -> Address {
-        let forwarded =
-            self.behind_proxy.then(|| address::forwarded(headers, self.limits.proxy_hops));
-        Address::of(forwarded.flatten().unwrap_or_else(|| peer.ip()))
+        let told = self.behind_proxy.then(|| proxy::client(headers, self.limits.proxy_hops));
+        Address::of(told.flatten().unwrap_or_else(|| peer.ip()))
     }
 
     /// Whether that address may send another request now.
@@ -147,8 +155,8 @@ impl Gate {
         self.within(Limit::AuthFailures, self.auth_failures.take(&address))
     }
 
-    /// Whether the log may have another line for a refused request of that address: it is the
-    /// sender who decides how many there are. Each is counted by its status all the same.
+    /// Whether the log may have lines for another refused request or socket of that address: it is the
+    /// sender who decides how many there are. Each is counted all the same.
     pub(crate) fn may_tell(&self, address: Address) -> bool {
         self.lines.take(&address).is_ok()
     }
@@ -183,6 +191,22 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+
+    #[test]
+    fn connections_are_scarce_for_an_address_that_holds_most_of_its_share() {
+        let mut limits = Config::parse_from(["dashboard-server"]).limits;
+        limits.max_connections_per_address = 4;
+        let [one, other] = ["192.0.2.1:5000", "192.0.2.2:5000"].map(|peer| peer.parse().unwrap());
+        for behind_proxy in [false, true] {
+            let gate = Gate::new(limits.clone(), behind_proxy, Arc::new(Metrics::new()));
+            let mut held = vec![gate.connection(one), gate.connection(one)];
+            assert!(!gate.is_crowded(one));
+            held.push(gate.connection(one));
+            // Behind a proxy all come from one address, which has no share.
+            assert_eq!(gate.is_crowded(one), !behind_proxy);
+            assert!(!gate.is_crowded(other) && held.iter().all(Option::is_some));
+        }
+    }
 
     #[test]
     fn whom_a_header_names_counts_only_behind_a_proxy() {

@@ -19,6 +19,7 @@ mod http;
 pub mod metrics;
 mod net;
 pub mod projector;
+mod proxy;
 pub mod push;
 mod reads;
 mod router;

@@ -1,12 +1,14 @@
 //! `dashboard-server`: reads the configuration, runs the server, stops it on a signal.
 
 use std::io::{ErrorKind, Write};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use dashboard_server::check::check;
+use dashboard_server::config::Place;
 use dashboard_server::source::commands::{self, CommandError};
 use dashboard_server::telemetry::logs;
 use dashboard_server::{Config, Environment, LogFormat, Secret, Server};
@@ -79,17 +81,6 @@ enum SourceCommand {
     },
 }
 
-/// Where, and which.
-#[derive(Args)]
-struct Place {
-    /// The database of the application, as postgres://user:password@host:port/name.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    database_url: Option<Secret>,
-    /// A source that comes with this program, or the folder of another; standalone without it.
-    #[arg(long, env = "DASHBOARD_SOURCE")]
-    source: Option<String>,
-}
-
 #[derive(Args)]
 struct Check {
     #[command(flatten)]
@@ -100,12 +91,12 @@ fn main() -> ExitCode {
     raise_open_files();
     let environment = Environment::read(std::env::vars_os());
     let matches = environment.prepare(Cli::command()).get_matches();
-    let environment = environment.overruled_by(&matches);
+    let environment = environment.completed_by(&matches);
     match Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()) {
         Cli { command: Some(Command::Check(Check { config })), .. } => {
             run_check(*config, &environment)
         }
-        Cli { command: Some(Command::Source(command)), .. } => run_source(command),
+        Cli { command: Some(Command::Source(command)), .. } => run_source(command, &environment),
         Cli { command: None, config } => serve(config.without_blanks(), &environment),
     }
 }
@@ -123,13 +114,20 @@ fn serve(config: Config, environment: &Environment) -> ExitCode {
         let (variable, nearest) = (&unknown.variable, &unknown.nearest);
         tracing::warn!(variable, nearest, "an environment variable is not a setting");
     }
+    for variable in environment.trimmed() {
+        tracing::warn!(variable, "white space around a secret was left out");
+    }
     std::panic::set_hook(Box::new(|panic| {
         // Where, not what: messages of panics may hold data.
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(location, "panic");
     }));
     let format = config.log_format;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let threads = environment
+        .worker_threads()
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(threads).enable_all().build();
     let ended = match runtime {
         Ok(runtime) => {
             let ended = runtime.block_on(run(config));
@@ -180,7 +178,15 @@ fn run_check(config: Config, environment: &Environment) -> ExitCode {
     if report.is_fit() && shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run_source(command: SourceCommand) -> ExitCode {
+fn run_source(command: SourceCommand, environment: &Environment) -> ExitCode {
+    let needs_place = !matches!(command, SourceCommand::List | SourceCommand::Show { .. });
+    let faults = environment.misread_of(&Place::VARIABLES);
+    if needs_place && !faults.is_empty() {
+        for fault in faults {
+            eprintln!("dashboard-server: {fault}");
+        }
+        return ExitCode::from(MISCONFIGURED);
+    }
     let done = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(source_command(command)),
         Err(error) => Err(error.into()),

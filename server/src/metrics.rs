@@ -31,8 +31,10 @@ pub struct Metrics {
     pub http_duration: Family<Route, Histogram, fn() -> Histogram>,
     /// Sockets that are authenticated and live.
     pub connections: Gauge,
-    /// WebSocket transports that are open, authenticated or not.
+    /// Transports of sockets that are open, authenticated or not.
     pub transports: Gauge,
+    /// Those of them that are HTTP long-polling.
+    pub polling: Gauge,
     /// Sockets that were accepted.
     pub connects: Counter,
     /// Sockets that were refused, by reason.
@@ -41,8 +43,8 @@ pub struct Metrics {
     pub disconnects: Family<Reason, Counter>,
     /// Events handed to sockets, by type.
     pub events: Family<EventLabel, Counter>,
-    /// Events that a socket could not take.
-    pub emit_failures: Family<Reason, Counter>,
+    /// Events that were not sent, because a newer one took their place or the socket was closed.
+    pub events_unsent: Family<Reason, Counter>,
     /// From when a change was projected to the event's hand-over.
     pub change_to_emit: Histogram,
     /// Refreshes by result.
@@ -100,11 +102,12 @@ impl Metrics {
             http_duration: Family::new_with_constructor(latency),
             connections: Gauge::default(),
             transports: Gauge::default(),
+            polling: Gauge::default(),
             connects: Counter::default(),
             refusals: Family::default(),
             disconnects: Family::default(),
             events: Family::default(),
-            emit_failures: Family::default(),
+            events_unsent: Family::default(),
             change_to_emit: latency(),
             refreshes: Family::default(),
             refresh_duration: latency(),
@@ -139,8 +142,8 @@ impl Metrics {
             drop(metrics.projector_passes.get_or_create(&ResultLabel { result }));
             drop(metrics.tls_reloads.get_or_create(&ResultLabel { result }));
         }
-        for reason in ["closed", "full"] {
-            drop(metrics.emit_failures.get_or_create(&Reason { reason }));
+        for reason in ["closed", "superseded"] {
+            drop(metrics.events_unsent.get_or_create(&Reason { reason }));
         }
         metrics
     }
@@ -185,9 +188,11 @@ impl Metrics {
         self.limited.get_or_create(&LimitLabel { limit: limit.label() }).inc();
     }
 
-    /// Counts an event that a socket could not take.
-    pub fn emit_failed(&self, reason: &'static str) {
-        self.emit_failures.get_or_create(&Reason { reason }).inc();
+    /// Counts events that were not sent.
+    pub fn unsent(&self, reason: &'static str, count: usize) {
+        if count > 0 {
+            self.events_unsent.get_or_create(&Reason { reason }).inc_by(count as u64);
+        }
     }
 
     fn register(&mut self) {
@@ -205,12 +210,13 @@ impl Metrics {
             http_requests, "http_requests", "Requests";
             http_duration, "http_request_duration_seconds", "Time to answer a request";
             connections, "connections", "Sockets that are authenticated and live";
-            transports, "transports", "WebSocket transports that are open";
+            transports, "transports", "Transports of sockets that are open";
+            polling, "polling_transports", "Transports of sockets that are HTTP long-polling";
             connects, "connects", "Sockets accepted";
             refusals, "refusals", "Sockets refused";
             disconnects, "disconnects", "Sockets ended";
             events, "events", "Events handed to sockets";
-            emit_failures, "emit_failures", "Events that a socket could not take";
+            events_unsent, "events_unsent", "Events that were not sent to a socket";
             change_to_emit, "change_to_emit_seconds", "From a change's projection to its event";
             refreshes, "refreshes", "Refreshes of a user's sections";
             refresh_duration, "refresh_duration_seconds", "Time to read and send a refresh";

@@ -71,6 +71,8 @@ pub struct Projector {
     take: Take,
     paces: Paces,
     room: Room,
+    /// How long the work of this pass has taken.
+    worked: Duration,
     /// How many rows have failed, as of the last look.
     failed: i64,
     /// It is known that all rows have been looked at once.
@@ -103,6 +105,7 @@ impl Projector {
             take: Take::default(),
             paces: Paces::default(),
             room: Room::default(),
+            worked: Duration::ZERO,
             failed: 0,
             is_complete: false,
             served: "0".to_owned(),
@@ -146,9 +149,13 @@ impl Projector {
     /// # Errors
     /// [`ProjectorError::Database`] where the connection has to be given up.
     pub async fn pass(&mut self, connection: &mut PgConnection) -> Result<Pass, ProjectorError> {
+        let began = Instant::now();
+        self.worked = Duration::ZERO;
         let passed = self.small_then_bulk(connection).await;
         if passed.is_err() {
             self.take.forget();
+        } else if !self.worked.is_zero() {
+            self.paces.learn_overhead(began.elapsed().saturating_sub(self.worked));
         }
         self.is_complete = self.is_complete || passed.is_ok() && complete(connection).await?;
         passed
@@ -327,7 +334,7 @@ impl Projector {
         connection: &mut PgConnection,
     ) -> Result<Option<Done>, ProjectorError> {
         let values = |subject| match subject {
-            Subject::Feed(_) => self.paces.of(subject) * PIECES,
+            Subject::Feed(_) => self.paces.of(subject) * PIECES as usize,
             // Each leads to rows, which take time as well.
             Subject::Watch(_) => self.paces.of(subject) * self.map.width(subject),
         };
@@ -358,7 +365,7 @@ impl Projector {
             sweep.end(connection).await?;
             return Ok(Some(Done::default()));
         };
-        let rows = self.paces.of(Subject::Feed(sweep.feed)) * PIECES;
+        let rows = self.paces.of(Subject::Feed(sweep.feed)) * PIECES as usize;
         sqlx::raw_sql("savepoint page").execute(&mut *connection).await?;
         let page = sweep.turn_page(connection, &feed.home, feed.kind, rows).await;
         match page {
@@ -429,6 +436,7 @@ impl Projector {
     }
 
     fn done(&mut self, done: Done, pass: &mut Pass) {
+        self.worked += done.took;
         pass.users += done.users;
         if done.has_failed {
             self.planned = None;

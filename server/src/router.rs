@@ -13,17 +13,21 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::http::admit::{Admission, BodyLimit};
 use crate::http::origin::{self, Sender};
 use crate::http::{admit, assets, dashboard, edge, socket, user_dashboard};
 
 /// The public side: the API below its base path, the socket, the web root.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let prefix = app.config.prefix();
+    let admission = |body| Admission { app: Arc::clone(&app), body };
+    let questions = admission(BodyLimit::of_questions(&app));
+    let packets = admission(BodyLimit::of_packets(&app));
     let correlation_id = HeaderName::from_static(CORRELATION_ID_HEADER);
     let api = Router::new()
         .route(&format!("{prefix}/dashboard"), get(dashboard::get))
         .route(&format!("{prefix}/users/{{userId}}/dashboard"), get(user_dashboard::get))
-        .layer(from_fn_with_state(Arc::clone(&app), admit::admit))
+        .layer(from_fn_with_state(questions.clone(), admit::admit))
         // Outside, so that pages of other origins can read why they were turned away.
         .layer(
             cors(&app)
@@ -32,14 +36,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
                 .expose_headers([ETAG, RETRY_AFTER, correlation_id.clone()]),
         )
         .layer(from_fn_with_state(Arc::clone(&app), admit::admit_preflight));
-    let door = get(socket::upgrade).post(socket::post);
+    let door = get(socket::get).post(socket::post).head(socket::head);
     let sockets = Router::new()
         .route("/socket.io/", door.clone())
         .route("/socket.io", door)
-        .layer(from_fn_with_state(Arc::clone(&app), admit::admit))
-        // Browsers send no preflight for a WebSocket. This is for clients that begin with
-        // another transport, which is not served: without it, their developers would be told of a
-        // fault in CORS instead. Whatever headers they add, they are to read the answer.
+        .layer(from_fn_with_state(packets, admit::admit))
+        // For clients that poll; WebSockets need none of it. Any headers that an app adds may come.
+        // Where polling is switched off, developers could not read what to set without it.
         .layer(
             cors(&app)
                 .allow_methods([Method::GET, Method::POST])
@@ -51,7 +54,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         Some(root) => assets::with_assets(Router::new(), root),
         None => Router::new().fallback(async || ApiError::NotFound),
     };
-    let others = others.layer(from_fn_with_state(Arc::clone(&app), admit::admit));
+    let others = others.layer(from_fn_with_state(questions, admit::admit));
     api.merge(sockets)
         .merge(others)
         .layer(from_fn_with_state(Arc::clone(&app), edge::edge))

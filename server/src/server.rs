@@ -18,8 +18,8 @@ use crate::metrics::Metrics;
 use crate::net::{ListenError, Listener, Tls};
 use crate::push::Push;
 use crate::push::capture::CaptureError;
-use crate::reads::batches::Batches;
 use crate::reads::flights::Flights;
+use crate::reads::tags::Tags;
 use crate::router::router;
 use crate::telemetry::TracesError;
 use crate::telemetry::traces::Traces;
@@ -137,10 +137,12 @@ impl Server {
         // Whoever fills the public side does not keep the operators out.
         let (gate, admin_gate) = (gate(config.behind_proxy), gate(false));
         let traces = Traces::start(&config)?;
-        let database = Database::open(&config).await?;
+        let database = Arc::new(Database::open(&config).await?);
+        let tags = Tags::of(Arc::clone(&database));
         let started = Push::start(
             &config,
             &database,
+            Arc::clone(&tags),
             Arc::clone(&authenticator),
             Arc::clone(&gate),
             Arc::clone(&metrics),
@@ -158,8 +160,8 @@ impl Server {
         let app = Arc::new(App {
             config,
             authenticator,
-            database: Arc::new(database),
-            tags: Batches::new(),
+            database,
+            tags,
             snapshots: Flights::new(),
             gate,
             metrics,

@@ -25,7 +25,7 @@ use std::path::Path;
 pub use self::check::{Finding, check, check_installed};
 pub(crate) use self::check::{is_armed, marks};
 pub use self::install::{InstallError, install, make_collection};
-pub(crate) use self::install::{owe_sweeps, owner};
+pub(crate) use self::install::{collection_obstacle, has_collection, owe_sweeps, owner};
 pub use self::manifest::SourceError;
 pub use self::state::{Installed, load};
 pub(crate) use self::state::{State, holds_other_tables, state};

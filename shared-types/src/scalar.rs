@@ -2,17 +2,17 @@
 //!
 //! Each type is made by `TryFrom`, also when it is deserialised, so there is one place per rule.
 //! The rules are the host application's schemas: ids are UUID text, timestamps end in `Z`, titles
-//! have 1 to 200 characters.
+//! have 1 to 200 characters, which JavaScript counts in UTF-16 code units.
 
 use crate::prelude::*;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest title, in characters (Unicode scalar values).
-pub const TITLE_MAX_CHARS: usize = 200;
-/// The longest theme name, in characters.
-pub const THEME_MAX_CHARS: usize = 200;
+/// The longest title, in UTF-16 code units: as JavaScript counts, so that an emoji is two.
+pub const TITLE_MAX_UNITS: usize = 200;
+/// The longest theme name, in UTF-16 code units.
+pub const THEME_MAX_UNITS: usize = 200;
 /// The longest cover URL, in bytes.
 pub const URL_MAX_BYTES: usize = 2048;
 
@@ -80,17 +80,18 @@ checked_text! {
 }
 
 checked_text! {
-    /// A MOC's title: 1 to [`TITLE_MAX_CHARS`] characters.
-    Title, "a title must have 1 to 200 characters", |text| has_chars(text, TITLE_MAX_CHARS)
+    /// A MOC's title: 1 to [`TITLE_MAX_UNITS`] UTF-16 code units.
+    Title, "a title must have 1 to 200 characters", |text| has_units(text, TITLE_MAX_UNITS)
 }
 
 checked_text! {
-    /// A theme's name: 1 to [`THEME_MAX_CHARS`] characters.
-    Theme, "a theme must have 1 to 200 characters", |text| has_chars(text, THEME_MAX_CHARS)
+    /// A theme's name: 1 to [`THEME_MAX_UNITS`] UTF-16 code units.
+    Theme, "a theme must have 1 to 200 characters", |text| has_units(text, THEME_MAX_UNITS)
 }
 
 checked_text! {
-    /// An absolute `http` or `https` URL. No other scheme is let through to an `img` element.
+    /// An absolute `http` or `https` URL that `new URL()` can read. No other scheme is let through to an
+    /// `img` element. Whether a host is possible, the server alone checks: that takes a library.
     CoverImageUrl, "a cover image must be an absolute http(s) URL", is_web_url
 }
 
@@ -120,13 +121,11 @@ impl TryFrom<u8> for Percentage {
     }
 }
 
-fn has_chars(text: &str, max: usize) -> bool {
-    // Bytes first: a megabyte of text is refused without being walked. Then those that begin a
-    // character, because the count that `str` offers is made for long texts and weighs a kilobyte.
-    let begins = |byte: &u8| byte & 0xc0 != 0x80;
-    !text.is_empty()
-        && text.len() <= max * 4
-        && text.as_bytes().iter().filter(|byte| begins(byte)).count() <= max
+fn has_units(text: &str, max: usize) -> bool {
+    // The bytes that begin a character, and once more those that begin one of two units: what `str` offers
+    // for counting is made for long texts and weighs a kilobyte.
+    let units = |&byte: &u8| usize::from(byte & 0xc0 != 0x80) + usize::from(byte >= 0xf0);
+    (1..=max).contains(&text.as_bytes().iter().map(units).sum())
 }
 
 fn is_uuid(text: &str) -> bool {
@@ -190,10 +189,17 @@ mod schemas {
 
     schema!(Id, { "type": "string", "format": "uuid" });
     schema!(Timestamp, { "type": "string", "format": "date-time", "pattern": "Z$" });
-    schema!(Title, { "type": "string", "minLength": 1, "maxLength": 200 });
-    schema!(Theme, { "type": "string", "minLength": 1, "maxLength": 200 });
+    schema!(Title, {
+        "type": "string", "minLength": 1, "maxLength": 200,
+        "description": "At most 200 UTF-16 code units, as JavaScript counts; code points are never more."
+    });
+    schema!(Theme, {
+        "type": "string", "minLength": 1, "maxLength": 200,
+        "description": "At most 200 UTF-16 code units, as JavaScript counts; code points are never more."
+    });
     schema!(CoverImageUrl, {
-        "type": "string", "format": "uri", "pattern": "^https?://", "maxLength": 2048
+        "type": "string", "format": "uri", "pattern": "^https?://", "maxLength": 2048,
+        "description": "An absolute URL that `new URL()` reads (the WHATWG's standard)."
     });
     schema!(Percentage, { "type": "integer", "minimum": 0, "maximum": 100 });
 }
@@ -235,10 +241,23 @@ mod tests {
     }
 
     #[test]
-    fn titles_are_counted_in_characters() {
-        assert!(Title::try_from("🧱".repeat(200)).is_ok());
-        assert!(Title::try_from("🧱".repeat(201)).is_err());
-        assert!(Title::try_from("").is_err());
+    fn titles_and_themes_are_counted_as_javascript_counts() {
+        for text in ["x", "é", "語", "🧱"].map(|one| one.repeat(200 / one.encode_utf16().count()))
+        {
+            assert_eq!(text.encode_utf16().count(), 200);
+            assert!(Title::try_from(text.as_str()).is_ok(), "{text}");
+            assert!(Theme::try_from(text.as_str()).is_ok(), "{text}");
+            for longer in
+                [format!("{text}x"), format!("🧱{text}"), text.replacen(['x', 'é'], "🧱", 1)]
+            {
+                let is_longer = longer.encode_utf16().count() > 200;
+                assert_eq!(Title::try_from(longer.as_str()).is_err(), is_longer, "{longer}");
+                assert_eq!(Theme::try_from(longer.as_str()).is_err(), is_longer, "{longer}");
+            }
+        }
+        assert!(Title::try_from("🧱".repeat(99) + "xx").is_ok());
+        assert!(Title::try_from("🧱".repeat(99) + "xxx").is_err());
+        assert!(Title::try_from("").is_err() && Theme::try_from("").is_err());
     }
 
     #[test]

@@ -76,13 +76,16 @@ impl TryFrom<&str> for Epoch {
     }
 }
 
-/// The identity of a snapshot, as the `ETag` header bears it: `"<epoch>-<revision>"`.
+/// The identity of a snapshot: `<epoch>-<revision>`, as JSON and addresses have it. The `ETag` header
+/// has it in quotes.
 ///
 /// ```
 /// use shared_types::SnapshotTag;
-/// let tag: SnapshotTag = "\"a1b2-17\"".parse().unwrap();
+/// let tag: SnapshotTag = "a1b2-17".parse().unwrap();
 /// assert_eq!((tag.epoch.as_str(), tag.revision.get()), ("a1b2", 17));
-/// assert_eq!(tag.to_string(), "\"a1b2-17\"");
+/// assert_eq!(tag.to_header(), "\"a1b2-17\"");
+/// // A proxy that compresses has been at it.
+/// assert_eq!(SnapshotTag::from_header("W/\"a1b2-17-gzip\""), Ok(tag));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SnapshotTag {
@@ -93,35 +96,64 @@ pub struct SnapshotTag {
 }
 
 impl SnapshotTag {
-    /// The tag as a header's text. Needs none of the machinery of formatting, which would be a
-    /// twentieth of what browsers download.
+    /// The tag as a text. Needs none of the machinery of formatting, which would be a twentieth of
+    /// what browsers download.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        [&self.epoch.0, "-", &self.revision.get().to_string()].concat()
+    }
+
+    /// The tag as the header `ETag` has it.
     #[must_use]
     pub fn to_header(&self) -> String {
-        ["\"", &self.epoch.0, "-", &self.revision.get().to_string(), "\""].concat()
+        ["\"", &self.to_text(), "\""].concat()
+    }
+
+    /// Reads a header that proxies may have rewritten: as weak (`W/"…"`), without the quotes, or with
+    /// a suffix behind the revision, such as Apache's `-gzip` and Jetty's `--gzip`.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no tag of ours, or could be another one. Nothing is guessed.
+    pub fn from_header(header: &str) -> Result<Self, Invalid> {
+        let header = header.trim_ascii();
+        let tag = header.strip_prefix("W/").unwrap_or(header);
+        let tag = match tag.strip_prefix('"') {
+            Some(quoted) => quoted.strip_suffix('"').ok_or(NO_TAG)?,
+            None => tag,
+        };
+        let revision = tag.bytes().position(|byte| byte == b'-').ok_or(NO_TAG)? + 1;
+        let is_of_it = |byte: &u8| byte.is_ascii_digit();
+        let digits = tag.bytes().skip(revision).take_while(is_of_it).count();
+        let (tag, suffix) = tag.split_at_checked(revision + digits).ok_or(NO_TAG)?;
+        if let [] | [b'-' | b';' | b':' | b'.' | b'+', ..] = suffix.as_bytes()
+            && suffix.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b',')
+        {
+            tag.parse()
+        } else {
+            Err(NO_TAG)
+        }
     }
 }
 
+const NO_TAG: Invalid = Invalid("a snapshot's tag must be <epoch>-<revision>");
+
 impl fmt::Display for SnapshotTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_header())
+        f.write_str(&self.to_text())
     }
 }
 
 impl FromStr for SnapshotTag {
     type Err = Invalid;
 
-    /// Accepts the strong and the weak form (`W/"…"`): proxies that compress turn one into the
-    /// other.
-    fn from_str(header: &str) -> Result<Self, Invalid> {
-        let invalid = Invalid("an ETag must be \"<epoch>-<revision>\"");
-        let header = header.trim_ascii();
-        let quoted = header.strip_prefix("W/").unwrap_or(header);
-        let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let (epoch, revision) = inner.and_then(|tag| tag.split_once('-')).ok_or(invalid)?;
-        if !revision.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(invalid);
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (epoch, digits) = text.split_once('-').ok_or(NO_TAG)?;
+        let is_canonical = digits == "0" || !digits.starts_with('0');
+        if !is_canonical || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(NO_TAG);
         }
-        let revision = revision.parse::<u64>().map_err(|_| invalid)?;
+        let revision = digits.parse::<u64>().map_err(|_| NO_TAG)?;
         Ok(Self { epoch: Epoch::try_from(epoch)?, revision: Revision::try_from(revision)? })
     }
 }
@@ -141,21 +173,77 @@ impl schemars::JsonSchema for Revision {
 mod tests {
     use super::*;
 
+    fn tag(revision: u64) -> SnapshotTag {
+        let revision = Revision::try_from(revision).unwrap();
+        SnapshotTag { epoch: Epoch::try_from("e").unwrap(), revision }
+    }
+
     #[test]
-    fn tags_survive_proxies() {
-        let tag: SnapshotTag = "W/\"e-9007199254740991\"".parse().unwrap();
-        assert_eq!(tag.revision, Revision::MAX);
+    fn a_tag_has_one_text() {
+        for revision in [0, 7, 17, Revision::MAX.get()] {
+            let tag = tag(revision);
+            assert_eq!(tag.to_string().parse(), Ok(tag.clone()));
+            assert_eq!(SnapshotTag::from_header(&tag.to_header()), Ok(tag));
+        }
         for bad in [
             "",
-            "e-1",
-            "\"e\"",
-            "\"e-\"",
-            "\"-1\"",
-            "\"e-+1\"",
-            "\"e-9007199254740992\"",
-            "\"e f-1\"",
+            "e",
+            "e-",
+            "-1",
+            "e-+1",
+            "e-01",
+            "e-00",
+            "e-9007199254740992",
+            "e f-1",
+            "\"e-1\"",
+            "e-1-gzip",
+            "e-1 ",
         ] {
             assert!(bad.parse::<SnapshotTag>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn headers_survive_proxies() {
+        for header in [
+            "\"e-17\"",
+            " \"e-17\" ",
+            "W/\"e-17\"",
+            "e-17",
+            "W/e-17",
+            "\"e-17-gzip\"",
+            "\"e-17--gzip\"",
+            "W/\"e-17-gzip-gzip\"",
+            "\"e-17;br\"",
+            "\"e-17:dtagent10\"",
+            "\"e-17-9gzip\"",
+            "e-17.br",
+        ] {
+            assert_eq!(SnapshotTag::from_header(header), Ok(tag(17)), "{header}");
+        }
+        for header in [
+            "",
+            "\"",
+            "\"\"",
+            "W/",
+            "\"e-17",
+            "e-17\"",
+            "\"e-17x\"",
+            "\"e-017\"",
+            "\"e-\"",
+            "\"e--17\"",
+            "\"x\"",
+            "\"686897696a7c876b7e\"",
+            "\"e-17\", \"e-18\"",
+            "\"e-17\"x",
+            "e-17, e-18",
+            "\"e-17-\"gzip\"",
+            "\"e-17 gzip\"",
+            "\"e-17-é\"",
+            "\"é-17\"",
+            "\"e-9007199254740992\"",
+        ] {
+            assert!(SnapshotTag::from_header(header).is_err(), "{header}");
         }
     }
 }

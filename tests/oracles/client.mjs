@@ -12,7 +12,12 @@ function connect({ name, url, options, defaults }) {
   const transport = defaults ? {} : { transports: ['websocket'] }
   const socket = io(url, { ...transport, forceNew: true, ...options })
   sockets.set(name, socket)
-  socket.on('connect', () => tell('connect', { name, id: socket.id }))
+  socket.on('connect', () => {
+    tell('connect', { name, id: socket.id })
+    const { engine } = socket.io
+    tell('transport', { name, transport: engine.transport.name })
+    engine.on('upgrade', (transport) => tell('transport', { name, transport: transport.name }))
+  })
   socket.on('disconnect', (reason) => tell('disconnect', { name, reason }))
   socket.on('connect_error', (error) => {
     const { message, data, description, context } = error

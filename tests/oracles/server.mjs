@@ -2,13 +2,14 @@
 
 import { createServer } from 'node:http'
 import { Server } from 'socket.io'
+import { PacketType } from 'socket.io-parser'
 import { serve, tell } from './lines.mjs'
 
 let http
 let io
 let port = 0
 let refuses = null
-let snapshot = { status: 200, headers: {}, body: null }
+let snapshot = { status: 200, headers: {}, body: null, etag: null }
 let held = null
 let open = true
 
@@ -71,12 +72,32 @@ function refuse({ message, data }) {
 }
 
 function admit(socket, next) {
-  if (refuses === null) return next()
+  if (refuses === null) {
+    tellTag(socket)
+    return next()
+  }
   tell('refusal', { auth: socket.handshake.auth })
   next(Object.assign(new Error(refuses.message), refuses.data ? { data: refuses.data } : {}))
 }
 
-/** What the snapshot endpoint answers from now on. With `etag`, it honours `If-None-Match`. */
+/** Puts the snapshot's tag into the acceptance, which the library writes without asking anyone. */
+function tellTag(socket) {
+  const { packet } = socket
+  socket.packet = (said, options) => {
+    if (said.type === PacketType.CONNECT) said = { ...said, data: { ...said.data, tag: tag() } }
+    packet.call(socket, said, options)
+  }
+}
+
+/** The snapshot's tag without its quotes, if there is one. */
+function tag() {
+  return snapshot.etag?.slice(1, -1) ?? null
+}
+
+/**
+ * What the snapshot endpoint answers from now on. With `etag`, it honours `If-None-Match`, a socket is told
+ * the tag when it is accepted, and `?fresh=` is answered as the server does.
+ */
 function answer({ status = 200, headers = {}, body = null, etag = null }) {
   snapshot = { status, headers: etag === null ? headers : { ...headers, etag }, body, etag }
 }
@@ -102,10 +123,15 @@ async function handle(request, response) {
   tell('request', { method, url, headers })
   await held?.promise
   const { status, body, etag } = snapshot
-  const known = etag !== null && headers['if-none-match'] === etag
-  const type = { 'content-type': 'application/json', 'cache-control': 'private, no-cache' }
+  const query = new URL(url, 'http://localhost').searchParams
+  const fresh = etag === null ? null : query.get('fresh')
+  const known = etag !== null && fresh === null && headers['if-none-match'] === etag
+  const caching = fresh === null ? 'private, no-cache' : 'no-store'
+  const type = { 'content-type': 'application/json', 'cache-control': caching }
   response.writeHead(known ? 304 : status, { ...type, ...snapshot.headers })
-  response.end(known ? undefined : typeof body === 'string' ? body : JSON.stringify(body))
+  const view = query.get('have') === tag() ? null : body
+  const answer = fresh === null ? body : { fresh, tag: tag(), view }
+  response.end(known ? undefined : typeof answer === 'string' ? answer : JSON.stringify(answer))
 }
 
 function emit({ event, args }) {

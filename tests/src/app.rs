@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::projection::projected;
 use crate::rest::{Credential, Rest};
 use crate::tokens::Tokens;
-use crate::waiting::{DEADLINE, within};
+use crate::waiting::{DEADLINE, pause, within};
 
 /// A running installation: server, database, and the keys to sign in.
 pub struct TestApp {
@@ -124,6 +124,7 @@ impl TestApp {
                     return metrics;
                 }
                 last = Some(metrics);
+                pause().await;
             }
         });
         let Ok(metrics) = found.await else { panic!("waited in vain for {what}:\n{last:?}") };

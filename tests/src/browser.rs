@@ -39,6 +39,8 @@ const FLAGS: [&str; 12] = [
 const START_PATIENCE: Duration = Duration::from_mins(1);
 /// How often chromedriver may draw its port.
 const DRAWS: u32 = 5;
+/// How often it is looked whether it has ended.
+const LOOK: Duration = Duration::from_millis(10);
 const END_PATIENCE: Duration = Duration::from_secs(5);
 /// Longer than any wait inside a page.
 const SCRIPT_PATIENCE: Duration = Duration::from_mins(5);
@@ -305,7 +307,8 @@ impl Drop for Browser {
         // It may still be writing to its profile.
         let begun = Instant::now();
         while process.as_deref().is_some_and(Path::exists) && begun.elapsed() < END_PATIENCE {
-            std::thread::yield_now();
+            #[expect(clippy::disallowed_methods, reason = "nothing tells of another's child")]
+            std::thread::sleep(LOOK);
         }
         let _ = std::fs::remove_dir_all(&self.profile);
     }

@@ -10,7 +10,7 @@ use private_postgres::{Cluster, Options};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::process::signal;
-use crate::waiting::within;
+use crate::waiting::{pause, within};
 
 /// The database that the server uses.
 const DATABASE: &str = "dashboard";
@@ -161,6 +161,7 @@ impl Standby {
                 if let Ok(connection) = PgConnection::connect(&self.url).await {
                     return connection;
                 }
+                pause().await;
             }
         })
         .await

@@ -1,4 +1,4 @@
-//! Programs that judge: a Node.js process that speaks JSON lines over its standard streams.
+//! Programs that judge: a process of Node.js or Python that speaks JSON lines over its standard streams.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,15 @@ use crate::waiting::within;
 
 type Replies = Arc<Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>>;
 
+/// The two kinds of client that `python-socketio` has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Python {
+    /// `socketio.Client`
+    Sync,
+    /// `socketio.AsyncClient`
+    Async,
+}
+
 /// A running oracle; ends with this value.
 #[derive(Debug)]
 pub struct Oracle {
@@ -29,12 +38,29 @@ pub struct Oracle {
 impl Oracle {
     /// The official Socket.IO client; see `tests/oracles/client.mjs`.
     pub async fn client() -> Self {
-        Self::start("client.mjs").await
+        Self::node("client.mjs").await
+    }
+
+    /// `python-socketio`'s client of that kind, with the same actions; see `tests/oracles/client.py`.
+    pub async fn python(kind: Python) -> Self {
+        let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracles/site-packages");
+        assert!(
+            packages.is_dir(),
+            "python-socketio is not installed; run `cargo xtask test`, or: python3 -m pip install \
+             --no-deps --require-hashes --target tests/oracles/site-packages --requirement \
+             tests/oracles/requirements.txt"
+        );
+        let mut python = Command::new("python3");
+        python.arg("client.py").env("PYTHONPATH", packages);
+        if kind == Python::Async {
+            python.arg("async");
+        }
+        Self::start(python, "Python 3.11 or newer").await
     }
 
     /// The official Socket.IO server with a snapshot endpoint; see `tests/oracles/server.mjs`.
     pub async fn server() -> Self {
-        Self::start("server.mjs").await
+        Self::node("server.mjs").await
     }
 
     /// A file of an npm package that the oracles use, such as `axe-core/axe.min.js`.
@@ -44,16 +70,23 @@ impl Oracle {
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    async fn start(script: &str) -> Self {
-        let folder = modules().parent().map(Path::to_owned).unwrap_or_default();
-        let mut child = Command::new("node")
-            .arg(script)
-            .current_dir(folder)
+    async fn node(script: &str) -> Self {
+        modules();
+        let mut node = Command::new("node");
+        node.arg(script);
+        Self::start(node, "Node 20").await
+    }
+
+    async fn start(mut program: Command, needed: &str) -> Self {
+        let mut child = program
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("oracles"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .unwrap_or_else(|error| panic!("Node.js could not be run ({error}); install Node 20"));
+            .unwrap_or_else(|error| {
+                panic!("{program:?} could not be run ({error}); install {needed}")
+            });
         let stdin = child.stdin.take().expect("standard input is piped");
         let stdout = child.stdout.take().expect("standard output is piped");
         let replies = Replies::default();

@@ -14,11 +14,13 @@ use tokio::sync::watch;
 use crate::metrics::Metrics;
 use crate::rest::{Credential, Rest};
 use crate::tokens::Tokens;
-use crate::waiting::within;
+use crate::waiting::{pause, within};
 
 /// What the program is made of.
 const SOURCES: [&str; 5] =
     ["server/src", "server/schema", "server/sources", "private-postgres/src", "shared-types/src"];
+/// What files and folders of tests among them are called.
+const TESTS: [&str; 2] = ["tests", "testing"];
 
 /// A running `dashboard-server`; killed with this value.
 #[derive(Debug)]
@@ -66,8 +68,21 @@ impl Process {
         .await
     }
 
-    /// What a server says that refuses to start on that database.
+    /// What a server says that refuses to start on that database, as `check` has said that it would.
     pub async fn refused(database_url: &str, flags: &[&str]) -> String {
+        let (report, log) = Self::checked_and_refused(database_url, flags).await;
+        assert!(report.contains("\nNot ready"), "ready, and then refused: {report}");
+        log
+    }
+
+    /// The same where nothing that changes nothing could tell.
+    pub async fn refused_unforeseen(database_url: &str, flags: &[&str]) -> String {
+        let (report, log) = Self::checked_and_refused(database_url, flags).await;
+        assert!(report.contains("\nReady"), "it could tell: {report}");
+        log
+    }
+
+    async fn checked_and_refused(database_url: &str, flags: &[&str]) -> (String, String) {
         let secret = Tokens::new();
         let all = [
             &["--jwt-hs256-secret", secret.secret(), "--database-url", database_url][..],
@@ -76,11 +91,15 @@ impl Process {
         ];
         let flags: Vec<_> = all.concat().into_iter().map(str::to_owned).collect();
         let anywhere = ["127.0.0.1:0", "127.0.0.1:0"].map(str::to_owned).into();
+        let mut check = command(&anywhere);
+        let checked = within("the report", check.arg("check").args(&flags).output()).await;
+        let checked = checked.expect("the program can be run");
+        let report = String::from_utf8_lossy(&checked.stdout).into_owned();
         match launch(&flags, &anywhere).await {
             Ok(_) => panic!("a server has started that should not have"),
             Err((status, log)) => {
                 assert_eq!(status.code(), Some(1), "{log}");
-                log
+                (report, log)
             }
         }
     }
@@ -163,6 +182,7 @@ impl Process {
                 if fits(value) {
                     return value;
                 }
+                pause().await;
             }
         })
         .await
@@ -187,21 +207,9 @@ type Launched = (Child, (String, String), watch::Receiver<String>);
 /// Starts the program and waits for its line, or for its end.
 async fn launch(
     flags: &[String],
-    (public, admin): &(String, String),
+    addresses: &(String, String),
 ) -> Result<Launched, (ExitStatus, String)> {
-    let mut command = Command::new(program());
-    // What the test run's environment holds is none of the server's business, but for where
-    // PostgreSQL's programs are.
-    let names = std::env::vars_os().map(|(name, _)| name);
-    for name in names.filter(|name| {
-        let name = name.to_string_lossy();
-        name == "DATABASE_URL" || (name.starts_with("DASHBOARD_") && name != "DASHBOARD_PG_BIN")
-    }) {
-        command.env_remove(name);
-    }
-    command.args(flags).args(["--bind", public, "--admin-bind", admin]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().expect("the program can be run");
+    let mut child = command(addresses).args(flags).spawn().expect("the program can be run");
     let log = follow(child.stderr.take().expect("it is piped"));
     let mut said = follow(child.stdout.take().expect("it is piped"));
     let line = within("the server's line", said.wait_for(|said| said.contains('\n'))).await;
@@ -214,13 +222,30 @@ async fn launch(
         let log = log.borrow().clone();
         return Err((status, log));
     };
-    let addresses = addresses(line.trim()).unwrap_or_else(|| panic!("{line}"));
+    let addresses = said_addresses(line.trim()).unwrap_or_else(|| panic!("{line}"));
     Ok((child, addresses, log))
+}
+
+/// The program, to listen at these addresses.
+fn command((public, admin): &(String, String)) -> Command {
+    let mut command = Command::new(program());
+    // What the test run's environment holds is none of the server's business, but for where
+    // PostgreSQL's programs are.
+    let names = std::env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|name| {
+        let name = name.to_string_lossy();
+        name == "DATABASE_URL" || (name.starts_with("DASHBOARD_") && name != "DASHBOARD_PG_BIN")
+    }) {
+        command.env_remove(name);
+    }
+    command.env("DASHBOARD_BIND", public).env("DASHBOARD_ADMIN_BIND", admin);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
 }
 
 /// `host:port` of both sides, from what the server says where it listens: a line for people, or an
 /// object where its logs are JSON.
-fn addresses(line: &str) -> Option<(String, String)> {
+fn said_addresses(line: &str) -> Option<(String, String)> {
     let line = match serde_json::from_str::<serde_json::Value>(line) {
         Ok(said) => format!("{}, admin {}", said["address"].as_str()?, said["admin"].as_str()?),
         Err(_) => line.strip_prefix("dashboard-server listening on ")?.to_owned(),
@@ -270,7 +295,11 @@ fn program() -> PathBuf {
 
 fn newest(folder: &Path) -> Option<SystemTime> {
     let entries = std::fs::read_dir(folder).ok()?.flatten();
-    let times = entries.filter_map(|entry| match entry.path() {
+    // No program is built anew for what only tests are made of.
+    let is_for_tests =
+        |path: &Path| path.file_stem().is_some_and(|name| TESTS.iter().any(|tests| name == *tests));
+    let paths = entries.map(|entry| entry.path()).filter(|path| !is_for_tests(path));
+    let times = paths.filter_map(|path| match path {
         path if path.is_dir() => newest(&path),
         path => std::fs::metadata(path).ok()?.modified().ok(),
     });

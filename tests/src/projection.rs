@@ -1,30 +1,39 @@
 //! From what a writer has committed to what dashboards are read from: a running server takes it there a
 //! moment later.
 
-use std::time::Duration;
-
 use sqlx::PgConnection;
+use tokio::time::timeout;
 
-use crate::waiting::within;
+use crate::waiting::{DEADLINE, pause};
 
-/// How often it is looked: the server has the same processors to work with.
-const LOOK: Duration = Duration::from_millis(5);
-const DONE: &str = "select not exists (select from dashboard.outbox)
-                       and not exists (select from dashboard.pending)
-                       and not exists (select from dashboard.sweeps)
-                       and (select is_ready from dashboard.current_epoch)";
+/// What is left to do; null where nothing is.
+const LEFT: &str = "
+    select case when notes + batches + sweeps > 0 or not is_ready
+           then format('%s notes, %s batches of %s keys (%s failed), %s sweeps, ready: %s',
+                       notes, batches, keys, failed, sweeps, is_ready) end
+    from (select count(*) as notes from dashboard.outbox) as outbox,
+         (select count(*) as batches, sum(cardinality(keys)) as keys, count(error) as failed
+          from dashboard.pending) as pending,
+         (select count(*) as sweeps from dashboard.sweeps) as sweeps,
+         dashboard.current_epoch";
 
 /// Waits until everything that has been committed so far can be read by dashboards. A server must be
 /// running, and nothing may keep it from its work.
 pub async fn projected(db: &mut PgConnection) {
-    within("everything to be projected", async {
+    let mut left = None;
+    let done = timeout(DEADLINE, async {
         loop {
-            let done = sqlx::query_scalar::<_, bool>(DONE).fetch_one(&mut *db).await;
-            if done.expect("the server's tables are there") {
+            let told = sqlx::query_scalar::<_, Option<String>>(LEFT).fetch_one(&mut *db).await;
+            left = told.expect("the server's tables are there");
+            if left.is_none() {
                 return;
             }
-            tokio::time::sleep(LOOK).await;
+            pause().await;
         }
-    })
-    .await;
+    });
+    assert!(
+        done.await.is_ok(),
+        "waited {} s in vain for everything to be projected: {left:?}",
+        DEADLINE.as_secs()
+    );
 }

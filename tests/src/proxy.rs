@@ -10,8 +10,9 @@ mod http;
 mod rest;
 mod socket;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
@@ -57,6 +58,22 @@ pub enum Fault {
     Hold,
     /// Answers and messages come so much later.
     Late(Duration),
+    /// REST's answers are kept, and given again to who asks for the same.
+    Cache {
+        /// Whether addresses that differ in the query only are different.
+        by_query: bool,
+    },
+    /// REST's requests arrive without their query, and the answers' tags are rewritten.
+    DropQueries(Tags),
+}
+
+/// What becomes of the header `ETag` on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tags {
+    /// `"…-gzip"`, as Apache writes it.
+    Compressed,
+    /// There is none.
+    Dropped,
 }
 
 /// What the proxy saw.
@@ -79,10 +96,12 @@ pub struct Traffic {
 pub struct Request {
     /// When it came.
     pub at: Instant,
-    /// The header `If-None-Match`.
-    pub if_none_match: Option<String>,
+    /// The tag of the snapshot that the client has, if it says so.
+    pub have: Option<String>,
     /// What it was answered with, if only as far as the proxy; none while it is not.
     pub status: Option<u16>,
+    /// The answer was that the client has the newest already.
+    pub unchanged: bool,
 }
 
 /// How many there are, and were at most.
@@ -104,6 +123,10 @@ struct Shared {
     /// Counts the calls of [`Proxy::cut`]; whoever sees it grow resets its connection.
     cuts: watch::Sender<Cuts>,
     messages: broadcast::Sender<Arc<[u8]>>,
+    /// What [`Fault::Cache`] has kept, by address.
+    cached: Mutex<HashMap<String, Vec<u8>>>,
+    /// A script of the test's own, by its path.
+    script: OnceLock<(&'static str, &'static str)>,
     traffic: watch::Sender<Traffic>,
 }
 
@@ -126,6 +149,8 @@ impl Proxy {
             keeps_events: watch::Sender::new(false),
             cuts: watch::Sender::default(),
             messages: broadcast::Sender::new(MESSAGES),
+            cached: Mutex::default(),
+            script: OnceLock::new(),
             traffic: watch::Sender::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -147,6 +172,11 @@ impl Proxy {
             Lane::Socket => self.shared.socket.send_replace(fault),
             Lane::Rest => self.shared.rest.send_replace(fault),
         };
+    }
+
+    /// Serves a script at that path, as if the site had it.
+    pub fn serve_script(&self, path: &'static str, text: &'static str) {
+        self.shared.script.set((path, text)).expect("there is one script at most");
     }
 
     /// Does the same to both lanes.
@@ -171,7 +201,7 @@ impl Proxy {
             // The port is closed when the task has been dropped.
             crate::within("a refusal", async {
                 while TcpStream::connect(self.address).await.is_ok() {
-                    tokio::task::yield_now().await;
+                    crate::pause().await;
                 }
             })
             .await;
@@ -258,7 +288,13 @@ impl Shared {
                 match lane {
                     Some(Lane::Socket) => socket::carry(&self, &mut client, &head).await,
                     Some(Lane::Rest) => rest::carry(&self, &mut client, &head).await,
-                    None => http::pass(self.server, &mut client, &head).await,
+                    None => match self.script.get().filter(|(path, _)| head.target() == *path) {
+                        Some((_, text)) => {
+                            let _ = Canned::script(text).write(&mut client).await;
+                            End::Closed
+                        }
+                        None => http::pass(self.server, &mut client, &head).await,
+                    },
                 }
             } => end,
             _ = cuts.wait_for(is_cut) => End::Reset,

@@ -6,7 +6,7 @@ use reqwest::header::{AUTHORIZATION, COOKIE, ETAG, HeaderMap, IF_NONE_MATCH};
 use serde::de::DeserializeOwned;
 use shared_types::{DashboardView, ErrorBody, SnapshotTag};
 
-use crate::waiting::within;
+use crate::waiting::{pause, within};
 
 /// An HTTP client for one server.
 #[derive(Clone, Debug)]
@@ -101,6 +101,7 @@ impl Rest {
                 if answer.status != 503 {
                     return answer;
                 }
+                pause().await;
             }
         })
         .await
@@ -115,7 +116,7 @@ impl Rest {
 
     /// The snapshot, unless it is still the one with that tag.
     pub async fn snapshot_if_none_match(&self, who: &Credential, tag: &SnapshotTag) -> Answer {
-        let tag = tag.to_string();
+        let tag = tag.to_header();
         self.get_when_served("/api/dashboard", who, &[(IF_NONE_MATCH.as_str(), &tag)]).await
     }
 
@@ -147,7 +148,10 @@ impl Answer {
     #[must_use]
     pub fn tag(&self) -> SnapshotTag {
         let tag = self.header(ETAG.as_str());
-        tag.parse().unwrap_or_else(|error| panic!("{error}: {self:?}"))
+        let read =
+            SnapshotTag::from_header(tag).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        assert_eq!(read.to_header(), tag, "as the server writes it");
+        read
     }
 
     /// The standard error body, which must agree with the headers (D-API-7).

@@ -27,10 +27,22 @@ impl Builder {
         self.once("npm packages", |this| this.npm_ci("npm-ci", ".", &MANIFESTS))
     }
 
-    /// The packages of the test oracles: the official Socket.IO client and server.
+    /// The packages of the test oracles: the official Socket.IO client and server, and python-socketio.
     pub(crate) fn oracles(&mut self) -> anyhow::Result<()> {
         self.once("npm packages of the test oracles", |this| {
             this.npm_ci("npm-ci-oracles", "tests/oracles", &["package.json"])
+        })?;
+        self.once("Python packages of the test oracles", |this| {
+            let folder = workspace::path("tests/oracles");
+            let (wanted, packages) =
+                (folder.join("requirements.txt"), folder.join("site-packages"));
+            let python = tools::python(&mut this.steps)?;
+            let stamp = Stamp::of("pip-oracles", std::slice::from_ref(&wanted), &python)?;
+            if stamp.is_fresh(std::slice::from_ref(&packages)) {
+                return Ok(());
+            }
+            tools::python_packages(&mut this.steps, &wanted, &packages)?;
+            stamp.note()
         })
     }
 

@@ -117,6 +117,28 @@ impl Steps {
         title: &str,
         command: &mut Command,
     ) -> anyhow::Result<Outcome> {
+        self.follow_to_the_end(title, command, ["done", "FAILED"])
+    }
+
+    /// The same for a command that is right to fail.
+    ///
+    /// # Errors
+    ///
+    /// See [`Steps::attempt`].
+    pub(crate) fn attempt_failure(
+        &mut self,
+        title: &str,
+        command: &mut Command,
+    ) -> anyhow::Result<Outcome> {
+        self.follow_to_the_end(title, command, ["NOTHING FAILED", "failed, as it must,"])
+    }
+
+    fn follow_to_the_end(
+        &mut self,
+        title: &str,
+        command: &mut Command,
+        [success, failure]: [&str; 2],
+    ) -> anyhow::Result<Outcome> {
         check_interrupted()?;
         self.count += 1;
         let number = self.count;
@@ -128,7 +150,7 @@ impl Steps {
 
         let status = self.follow(command, &log_path, &log, started)?;
         let seconds = started.elapsed().as_secs_f64();
-        let verdict = if status.success() { "done" } else { "FAILED" };
+        let verdict = if status.success() { success } else { failure };
         println!("     {verdict} in {seconds:.1} s");
         // Test programs may print bytes that are not text.
         let bytes = fs::read(&log_path).with_context(|| shown(&log_path))?;

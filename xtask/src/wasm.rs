@@ -43,13 +43,12 @@ fn products() -> [PathBuf; 3] {
 ///
 /// Where a step fails.
 pub(crate) fn build(steps: &mut Steps, bindgen_version: &str) -> anyhow::Result<()> {
-    let mut compile = cargo(["build", "--package", "client-sdk", "--profile", "wasm"]);
+    let mut compile = cargo(["build", "--package", "client-module", "--profile", "wasm"]);
     compile.args(["--target", "wasm32-unknown-unknown"]);
-    compile.args(["--no-default-features", "--features", "module"]);
     steps.run("Compile the WASM module", &mut compile)?;
 
     // Cargo knows whether the sources changed; what it made tells whether the rest must run.
-    let compiled = workspace::target().join("wasm32-unknown-unknown/wasm/client_sdk.wasm");
+    let compiled = workspace::target().join("wasm32-unknown-unknown/wasm/client_module.wasm");
     let tools = format!("{bindgen_version} {} {OPTIMISE:?} {STRIP:?}", optimiser_version()?);
     let stamp = Stamp::of("wasm", std::slice::from_ref(&compiled), &tools)?;
     if stamp.is_fresh(&products()) {

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::crowd;
 use crate::contender::{self, Contender, Kind};
 use crate::database::{Database, typical};
-use crate::figures::{Figure, Promise, figure};
+use crate::figures::{Figure, Promise, figure, quantile};
 use crate::rest::Rest;
 use crate::socket::{Socket, Target};
 use crate::tokens;
@@ -19,6 +20,8 @@ const BACK: Duration = Duration::from_mins(2);
 const EACH: usize = 100;
 /// Themes that make a large event.
 const THEMES: usize = 240;
+/// How many sockets come in a second where none asks for a snapshot.
+const PACE: u32 = 1_000;
 /// What is called large, in bytes.
 const LARGE: usize = 16 * 1024;
 /// What has not come by then will not come.
@@ -98,6 +101,40 @@ pub(super) async fn large_event(
         figure("memory per connection after", "KiB", (large - before) / count),
         figure("left by the event", "KiB", (large - idle) / count)
             .promised(Promise::RatioAtMost(1.0)),
+    ])
+}
+
+/// Lets that many come at an even pace, none of which asks for a snapshot, and the server treat them as it
+/// does by default: how long each takes to be in.
+#[expect(clippy::cast_precision_loss, reason = "numbers of sockets")]
+pub(super) async fn unasked(database: &Database, sockets: usize) -> anyhow::Result<Vec<Figure>> {
+    let contender = Contender::start(Kind::Server, &database.url).await?;
+    let target = Target::plain(&contender.address);
+    let (mut joining, begun) = (JoinSet::new(), Instant::now());
+    for number in 0..sockets {
+        let due = begun + Duration::from_secs(1) * u32::try_from(number)? / PACE;
+        sleep_until(due.into()).await;
+        let (target, token) = (target.clone(), tokens::access(&typical(number))?);
+        joining.spawn(async move {
+            let socket = Socket::join(&target, &token).await?;
+            anyhow::Ok((due.elapsed(), socket))
+        });
+    }
+    let (mut waits, mut joined) = (Vec::new(), Vec::new());
+    while let Some(done) = joining.join_next().await {
+        let (wait, socket) = done??;
+        waits.push(wait.as_secs_f64() * 1e3);
+        joined.push(socket);
+    }
+    let took = begun.elapsed();
+    drop(joined);
+    contender.stop().await?;
+    let pace = f64::from(PACE);
+    Ok(vec![
+        figure("connects", "1/s", sockets as f64 / took.as_secs_f64())
+            .promised(Promise::AtLeast(0.95 * pace)),
+        figure("connect p50", "ms", quantile(&waits, 0.5)),
+        figure("connect p95", "ms", quantile(&waits, 0.95)),
     ])
 }
 

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The token comes from the environment, because arguments can be read by every user of the
-//! machine. Ctrl-C ends it.
+//! machine. When the server refuses it, another one is asked for. Ctrl-C ends it.
 
 #[cfg(not(target_arch = "wasm32"))]
 mod terminal;

@@ -1,33 +1,76 @@
-//! Draws each state anew.
+//! Draws each state anew, asks for another token when the session is refused, and ends by Ctrl-C.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::sync::{Arc, Mutex};
 
-use client_sdk::{DashboardClient, DashboardState, Options, Source, View};
+use client_sdk::{
+    DashboardClient, DashboardState, Options, Source, Status, TokenProvider, TokenRequest,
+    TokenUnavailable, View,
+};
 
 /// Moves the cursor to the upper left corner and clears what is below.
 const REDRAW: &str = "\x1b[H\x1b[J";
 
-/// Runs until the client ends, which it does not by itself.
+/// Who watches.
+#[derive(Clone)]
+struct Session {
+    token: Arc<Mutex<Option<String>>>,
+}
+
+impl TokenProvider for Session {
+    async fn token(&self, _: TokenRequest) -> Result<Option<String>, TokenUnavailable> {
+        self.token.lock().map(|token| token.clone()).map_err(|_| TokenUnavailable)
+    }
+}
+
+/// Runs until Ctrl-C, or until there is no other token.
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args()
         .nth(1)
         .or_else(|| std::env::var("DASHBOARD_URL").ok())
         .unwrap_or_else(|| "http://127.0.0.1:9112".to_owned());
-    let options = Options::new(&url).token(|| async { std::env::var("DASHBOARD_TOKEN").ok() });
-    let client = DashboardClient::start(options)?;
+    let token = std::env::var("DASHBOARD_TOKEN").ok();
+    let session = Session { token: Arc::new(Mutex::new(token)) };
+    let client = DashboardClient::start(Options::new(&url).token_provider(session.clone()))?;
+    let watched = tokio::select! {
+        watched = watch(&url, &client, &session) => watched,
+        stopped = tokio::signal::ctrl_c() => stopped.map_err(Into::into),
+    };
+    client.shutdown().await;
+    println!();
+    watched
+}
+
+async fn watch(
+    url: &str,
+    client: &DashboardClient,
+    session: &Session,
+) -> Result<(), Box<dyn std::error::Error>> {
     let mut states = client.states();
     loop {
-        let text = draw(&url, &states.borrow_and_update());
+        let state = states.borrow_and_update().clone();
         let mut terminal = io::stdout().lock();
         terminal.write_all(REDRAW.as_bytes())?;
-        terminal.write_all(text.as_bytes())?;
+        terminal.write_all(draw(url, &state).as_bytes())?;
+        let is_refused = state.status == Status::AuthRequired;
+        if is_refused {
+            terminal.write_all(b"\nA new token, then Enter: ")?;
+        }
         terminal.flush()?;
         drop(terminal);
-        if states.changed().await.is_err() {
-            return Ok(());
+        if is_refused {
+            let (sender, line) = tokio::sync::oneshot::channel();
+            // Reading blocks. One of the runtime's threads would hold up its end.
+            std::thread::spawn(move || sender.send(io::stdin().lines().next()));
+            let Some(token) = line.await?.transpose()? else { return Ok(()) };
+            if let Ok(mut kept) = session.token.lock() {
+                *kept = Some(token.trim().to_owned());
+            }
+            client.reauthenticate();
         }
+        states.changed().await?;
     }
 }
 
@@ -35,9 +78,9 @@ fn draw(url: &str, state: &DashboardState) -> String {
     let mut text = String::new();
     let freshness = &state.freshness;
     let dot = if freshness.source == Source::Live { "●" } else { "○" };
-    line(&mut text, &format!("{dot} {url}  {} ({})", state.status.name(), freshness.source.name()));
+    line(&mut text, &format!("{dot} {url}  {} ({})", state.status, freshness.source));
     if let Some(reason) = &freshness.reason {
-        line(&mut text, &format!("  {}: {}", reason.code.name(), reason.message));
+        line(&mut text, &format!("  {reason}"));
     }
     match &state.view {
         Some(view) => draw_view(&mut text, view),

@@ -8,11 +8,12 @@ use crate::prelude::*;
 use shared_types::{
     BuildStatus, CoverImageUrl, DashboardSummary, DashboardView, ErrorCode, ErrorEvent,
     ErrorEventCode, EventType, Id, Invalid, MocsByBuildStatus, MocsByCoverageStatus,
-    PartialPartsMoc, Percentage, RecentMoc, Revision, Theme, ThemeStats, Timestamp, Title,
+    PartialPartsMoc, Percentage, RecentMoc, Revision, SnapshotTag, Theme, ThemeStats, Timestamp,
+    Title,
 };
 
 use super::tape::{MEMBERS, Tape, Value};
-use super::{Change, DecodeError, Decoder, Event, Handshake, Refusal};
+use super::{Answer, Change, DecodeError, Decoder, Event, Handshake, Refusal};
 
 /// Reads JSON without any library.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,6 +36,14 @@ impl Decoder for CheckedDecoder {
             Ok((interval.count()?, timeout.count()?))
         })?;
         Handshake::new(interval, timeout)
+    }
+
+    fn acceptance(&self, json: &str) -> Option<SnapshotTag> {
+        read(json, |object| {
+            let [accepted, ..] = members(object, &["tag"], 1)?;
+            tag(accepted)
+        })
+        .ok()
     }
 
     fn refusal(&self, json: &str) -> Result<Refusal, DecodeError> {
@@ -60,20 +69,19 @@ impl Decoder for CheckedDecoder {
         event(envelope, event_type).map_err(|wrong| wrong.told(envelope))
     }
 
-    fn snapshot(&self, json: &str) -> Result<DashboardView, DecodeError> {
+    fn answer(&self, json: &str) -> Result<Answer, DecodeError> {
         read(json, |object| {
-            let [counts, themes, recent, partial, ..] = members(
-                object,
-                &["summary", "themeBreakdown", "recentMocs", "partialPartsMocs"],
-                4,
-            )?;
-            Ok(DashboardView {
-                summary: summary(counts)?,
-                theme_breakdown: list(themes, theme_stats)?,
-                recent_mocs: list(recent, recent_moc)?,
-                partial_parts_mocs: list(partial, partial_moc)?,
+            let [fresh, named, shown, ..] = members(object, &["fresh", "tag", "view"], 2)?;
+            Ok(Answer {
+                fresh: fresh.string()?,
+                tag: tag(named)?,
+                view: if shown.is_null() { None } else { Some(view(shown)?) },
             })
         })
+    }
+
+    fn snapshot(&self, json: &str) -> Result<DashboardView, DecodeError> {
+        read(json, view)
     }
 
     fn rest_refusal(&self, json: &str) -> Result<ErrorCode, DecodeError> {
@@ -94,6 +102,21 @@ impl Decoder for CheckedDecoder {
             })
         })
     }
+}
+
+fn view(object: Value<'_>) -> Checked<'_, DashboardView> {
+    let names = ["summary", "themeBreakdown", "recentMocs", "partialPartsMocs"];
+    let [counts, themes, recent, partial, ..] = members(object, &names, 4)?;
+    Ok(DashboardView {
+        summary: summary(counts)?,
+        theme_breakdown: list(themes, theme_stats)?,
+        recent_mocs: list(recent, recent_moc)?,
+        partial_parts_mocs: list(partial, partial_moc)?,
+    })
+}
+
+fn tag(text: Value<'_>) -> Checked<'_, SnapshotTag> {
+    text.string()?.parse().map_err(|rule: Invalid| text.breaks(rule.0))
 }
 
 fn event(envelope: Value<'_>, event_type: EventType) -> Checked<'_, Event> {

@@ -3,9 +3,11 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use shared_types::{DashboardEvent, DashboardView, ErrorBody, ErrorCode, ErrorEvent, EventType};
+use shared_types::{
+    DashboardEvent, DashboardView, ErrorBody, ErrorCode, ErrorEvent, EventType, SnapshotTag,
+};
 
-use super::{Change, DecodeError, Decoder, Event, Handshake, Refusal};
+use super::{Answer, Change, DecodeError, Decoder, Event, Handshake, Refusal};
 
 /// Reads JSON with `serde_json`, which bounds its own depth.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,6 +18,18 @@ pub struct JsonDecoder;
 struct HandshakeObject {
     ping_interval: u32,
     ping_timeout: u32,
+}
+
+#[derive(Deserialize)]
+struct AcceptanceObject {
+    tag: String,
+}
+
+#[derive(Deserialize)]
+struct AnswerObject {
+    fresh: String,
+    tag: String,
+    view: Option<DashboardView>,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +49,10 @@ impl Decoder for JsonDecoder {
     fn handshake(&self, json: &str) -> Result<Handshake, DecodeError> {
         let object: HandshakeObject = read(json)?;
         Handshake::new(object.ping_interval, object.ping_timeout)
+    }
+
+    fn acceptance(&self, json: &str) -> Option<SnapshotTag> {
+        read::<AcceptanceObject>(json).ok()?.tag.parse().ok()
     }
 
     fn refusal(&self, json: &str) -> Result<Refusal, DecodeError> {
@@ -66,6 +84,12 @@ impl Decoder for JsonDecoder {
                 Ok(Event::Error(read_envelope::<ErrorEvent>(envelope, event_type)?.payload))
             }
         }
+    }
+
+    fn answer(&self, json: &str) -> Result<Answer, DecodeError> {
+        let AnswerObject { fresh, tag, view } = read(json)?;
+        let tag = tag.parse().map_err(|rule| error(&format!("tag: {rule}")))?;
+        Ok(Answer { fresh, tag, view })
     }
 
     fn snapshot(&self, json: &str) -> Result<DashboardView, DecodeError> {

@@ -17,30 +17,19 @@ mod timer;
 use alloc::rc::Rc;
 use core::cell::RefCell;
 
-use talc::wasm::{WasmDynamicTalc, new_wasm_dynamic_allocator};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::machine::Input;
-
-/// There is nobody whom a panic could tell anything; without the text it is a tenth smaller.
-#[cfg(feature = "module")]
-#[panic_handler]
-fn trap(_: &core::panic::PanicInfo<'_>) -> ! {
-    core::arch::wasm32::unreachable()
-}
-
-/// The standard one would be a tenth of the module.
-#[global_allocator]
-static ALLOCATOR: WasmDynamicTalc = new_wasm_dynamic_allocator();
 
 use self::run::Inner;
 use self::settings::Settings;
 
 /// A dashboard client in a browser.
 ///
-/// Options: `{ url, basePath?, getToken?, cookies?, onState, onDiagnostic, lastView? }`. An empty
-/// `url` means the page's own origin. `lastView` keeps one text between two lives of the client:
+/// Options: `{ socketUrl, snapshotUrl, getToken?, cookies, onState, onDiagnostic, lastView? }`. They
+/// are not checked: the npm package has done that, and its `CoreOptions` is their type. `lastView`
+/// keeps one text between two lives of the client:
 /// `{ load(): Promise<string | null>, save(record: string): void, drop(): void }`.
 #[wasm_bindgen]
 #[derive(Debug)]
@@ -54,16 +43,12 @@ pub struct DashboardCore {
 #[wasm_bindgen]
 impl DashboardCore {
     /// A client that is idle.
-    ///
-    /// # Errors
-    ///
-    /// A `TypeError` where the options are not of the form above, or the URL cannot be the
-    /// server's.
     #[wasm_bindgen(constructor)]
-    pub fn new(options: &JsValue) -> Result<Self, JsValue> {
-        let inner = Rc::new(Inner::new(Settings::read(options)?));
+    #[must_use]
+    pub fn new(options: &JsValue) -> Self {
+        let inner = Rc::new(Inner::new(Settings::read(options)));
         let last_state = RefCell::new(inner.state());
-        Ok(Self { inner: RefCell::new(Some(inner)), last_state })
+        Self { inner: RefCell::new(Some(inner)), last_state }
     }
 
     /// Connects, and stays connected until `stop`.

@@ -1,35 +1,23 @@
 //! The driver of native programs: tokio, with rustls for both the socket and REST.
-//!
-//! ```no_run
-//! use client_sdk::driver::native::{DashboardClient, Options};
-//!
-//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let options = Options::new("https://example.org").token(|| async { "an access token" });
-//! let client = DashboardClient::start(options)?;
-//! let mut states = client.states();
-//! while states.changed().await.is_ok() {
-//!     let state = states.borrow_and_update().clone();
-//!     println!("{}", state.status.name());
-//! }
-//! # Ok(())
-//! # }
-//! ```
 
 mod address;
 mod clock;
+mod connection;
+mod fault;
 mod fetch;
 mod journal;
 mod last_view;
 mod options;
 mod run;
+mod runtime;
 mod socket;
+mod token;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, stream};
-use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::sync::{mpsc, watch};
 
 use crate::decode::json::JsonDecoder;
@@ -39,67 +27,97 @@ use crate::state::{DashboardState, Diagnostic};
 
 use self::journal::Journal;
 pub use self::journal::KEPT_DIAGNOSTICS;
-pub use self::options::{IntoToken, Options, TokenUnavailable};
+pub use self::options::Options;
+use self::run::Command;
+pub use self::runtime::RuntimeFault;
+pub use self::token::{IntoToken, TokenProvider, TokenRequest, TokenUnavailable};
 
-/// How long a connection for snapshots is kept for the next one.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A running client. Dropping it stops it.
+/// A running client. A handle: its clones are the same client, and dropping the last of them ends it.
+#[derive(Clone)]
+#[must_use = "a client ends with its last handle"]
 pub struct DashboardClient {
-    commands: mpsc::UnboundedSender<Input>,
+    commands: mpsc::UnboundedSender<Command>,
     states: watch::Receiver<Arc<DashboardState>>,
     journal: Arc<Journal>,
 }
 
 /// Why a client could not be started.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The option [`url`](Options::new) or [`base_path`](Options::base_path) cannot be the server's
     /// address. Nothing was connected, and no token was asked for.
     #[error(transparent)]
     Url(#[from] InvalidUrl),
+    /// Another option cannot be used.
+    #[error(transparent)]
+    Option(#[from] InvalidOption),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
     /// The HTTP client cannot be set up.
     #[error("the HTTP client cannot be set up: {0}")]
     Http(#[from] reqwest::Error),
-    /// There is no tokio runtime here.
-    #[error("a client must be started within a tokio runtime")]
-    Runtime(#[from] tokio::runtime::TryCurrentError),
+    /// There is no tokio runtime here, or it lacks what a client needs.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeFault),
+    /// The client's own thread cannot be started.
+    #[error("the client's thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// An option that cannot be used. Tells the option and what is right, never its value, which may
+/// be a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{option} {rule}")]
+#[non_exhaustive]
+pub struct InvalidOption {
+    /// The method of [`Options`] that sets it.
+    pub option: &'static str,
+    /// What is right, as the rest of a sentence that begins with the option's name.
+    pub rule: &'static str,
 }
 
 impl DashboardClient {
-    /// Starts a client on the current tokio runtime.
+    /// Starts a client on the current tokio runtime, which must have I/O and timers. What it lacks is
+    /// found out by a trial that panics and is caught, so a panic hook tells of it too.
     ///
     /// # Errors
     ///
     /// Where the address or the surroundings do not allow it; never for want of a server, which
     /// the client's state tells of.
     pub fn start(options: Options) -> Result<Self, StartError> {
-        let runtime = tokio::runtime::Handle::try_current()?;
+        let runtime = runtime::current()?;
+        let (client, driver) = Self::prepare(options)?;
+        runtime.spawn(driver);
+        Ok(client)
+    }
+
+    /// Starts a client on a thread of its own, for programs without a tokio runtime. The thread ends
+    /// with the client.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start), and where there can be no further thread.
+    pub fn start_on_thread(options: Options) -> Result<Self, StartError> {
+        let (client, driver) = Self::prepare(options)?;
+        runtime::on_thread(driver).map_err(StartError::Thread)?;
+        Ok(client)
+    }
+
+    fn prepare(
+        options: Options,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), StartError> {
         let endpoints = Endpoints::read(&options.url, &options.base_path)?;
-        let tls = match options.tls.clone() {
-            Some(tls) => tls,
-            None => Arc::new(default_tls()?),
-        };
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
-            // Shorter than servers keep connections: one that is being closed while a request is on
-            // its way fails that request.
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            // A redirect would carry the token to an address that nobody named.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+        let clients = options.connection.clients(&endpoints)?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let journal = Arc::new(Journal::new(options.on_diagnostic.clone()));
         let driver =
-            run::Driver::new(options, endpoints, tls, http, Arc::clone(&journal), JsonDecoder);
+            run::Driver::new(options, endpoints, clients, Arc::clone(&journal), JsonDecoder);
         let states = driver.states();
-        runtime.spawn(driver.run(inbox));
         let client = Self { commands, states, journal };
         client.command(Input::Start);
-        Ok(client)
+        Ok((client, driver.run(inbox)))
     }
 
     /// The state now.
@@ -123,6 +141,20 @@ impl DashboardClient {
             let state = states.borrow_and_update().clone();
             Some((state, (states, false)))
         })
+    }
+
+    /// Blocks this thread until a state is as wished, and gives that state; none after `timeout`, and
+    /// none once the client has ended. For programs without `async`; within it, use
+    /// [`states`](Self::states).
+    #[must_use]
+    pub fn blocking_wait_for(
+        &self,
+        timeout: Duration,
+        wished: impl FnMut(&DashboardState) -> bool,
+    ) -> Option<Arc<DashboardState>> {
+        let (mut states, mut wished) = (self.states(), wished);
+        let found = states.wait_for(|state| wished(state));
+        runtime::block_on(async { found.await.ok().map(|state| state.clone()) }, timeout)?
     }
 
     /// The last [`KEPT_DIAGNOSTICS`] diagnostics, oldest first: every change of state and every
@@ -153,9 +185,25 @@ impl DashboardClient {
         self.command(Input::Start);
     }
 
+    /// Ends the client, whatever other handles there are, and waits until its socket is closed, its
+    /// requests are given up and the file of its last view, which stays, is written. The state becomes
+    /// closed, and the states end.
+    ///
+    /// Dropping the last handle ends the client too, but does not wait.
+    pub async fn shutdown(self) {
+        // Both are at once where it has ended already.
+        let _ = self.commands.send(Command::Shutdown);
+        self.commands.closed().await;
+    }
+
+    /// The same for programs without `async`: blocks this thread until all is done.
+    pub fn blocking_shutdown(self) {
+        let _ = runtime::block_on(self.shutdown(), Duration::MAX);
+    }
+
     fn command(&self, input: Input) {
-        // The driver ends only after this sender is gone, or with the runtime; then nobody cares.
-        let _ = self.commands.send(input);
+        // A client that has ended, by a shutdown or with its runtime, obeys no more.
+        let _ = self.commands.send(Command::Input(input));
     }
 }
 
@@ -165,12 +213,4 @@ impl fmt::Debug for DashboardClient {
             .field("status", &self.state().status)
             .finish_non_exhaustive()
     }
-}
-
-fn default_tls() -> Result<rustls::ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_platform_verifier()?
-        .with_no_client_auth())
 }

@@ -1,5 +1,6 @@
 //! The way to acceptance: connecting, and the same while degraded.
 
+use shared_types::SnapshotTag;
 use shared_types::event::NAMESPACE;
 
 use super::core::Core;
@@ -14,8 +15,8 @@ use crate::time::{Millis, Moment};
 pub(super) enum Outcome {
     /// It goes on.
     Pending(Attempt),
-    /// The namespace accepted us.
-    Accepted(Link),
+    /// The namespace accepted us, and said how new its data are, if it could.
+    Accepted(Link, Option<SnapshotTag>),
     /// The session was refused; more attempts would not help (D-RES-2).
     Refused,
     /// It failed, and another may not; the server may have asked to be left alone for a while.
@@ -41,14 +42,14 @@ impl Core {
             | Signal::Opened(_)
             | Signal::Handshake(_)
             | Signal::Ping
-            | Signal::Accepted
+            | Signal::Accepted(_)
             | Signal::Refused(_)
             | Signal::Change(..)
             | Signal::Told(_)
             | Signal::Disconnected
             | Signal::Lost(_) => match self.advance(attempt, signal, now) {
                 Outcome::Pending(attempt) => State::Connecting(attempt),
-                Outcome::Accepted(link) => self.synchronize(link, now),
+                Outcome::Accepted(link, tag) => self.synchronize(link, tag, now),
                 Outcome::Refused => self.require_auth(Terminal::AuthFailed),
                 Outcome::Failed(why, wish) => self.lose(why, wish, now),
                 Outcome::Ignored(attempt, signal) => {
@@ -69,7 +70,7 @@ impl Core {
                 let silent_until = now + handshake.patience;
                 Stage::Asked(Link { socket, patience: handshake.patience, silent_until })
             }
-            (Stage::Asked(link), Signal::Accepted) => return Outcome::Accepted(link),
+            (Stage::Asked(link), Signal::Accepted(tag)) => return Outcome::Accepted(link, tag),
             (Stage::Asked(mut link), Signal::Ping) => {
                 self.answer_ping(&mut link, now);
                 Stage::Asked(link)
@@ -100,7 +101,7 @@ impl Core {
                 signal @ (Signal::Opened(_)
                 | Signal::Handshake(Ok(_))
                 | Signal::Ping
-                | Signal::Accepted
+                | Signal::Accepted(_)
                 | Signal::Change(..)
                 | Signal::Told(_)
                 // Not about the socket.

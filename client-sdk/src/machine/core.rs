@@ -11,7 +11,7 @@ use super::memory::Memory;
 use super::phases::{
     Asked, Attempt, Backoff, Degraded, Fetch, Pause, Retry, Stage, State, Terminal,
 };
-use super::signal::{Fetched, Signal};
+use super::signal::{Fetched, Request, Signal};
 use super::{
     BELIEVED_AFTER, BELIEVED_ANSWERS, CONNECT_TIMEOUT, Effect, EffectEpoch, FETCH_TIMEOUT,
     POLL_EVERY,
@@ -46,6 +46,10 @@ pub(super) struct Core {
     pub(super) effects: VecDeque<Effect>,
     /// Why the state changes, while it does.
     why: Reason,
+    /// What the server said when it accepted this socket; nothing while there is no socket.
+    pub(super) acceptance: Acceptance,
+    /// The name of the last request, which its answer repeats.
+    fresh: String,
     last_fetch: Option<Moment>,
     /// Since when every answer was older than what is shown, and how many there were.
     contradicted: Option<(Moment, u32)>,
@@ -53,6 +57,15 @@ pub(super) struct Core {
     no_fetch_before: Moment,
     last_epoch: u32,
     published: Publication,
+}
+
+/// What an accepted socket says about the server's data.
+#[derive(Debug, Default)]
+pub(super) struct Acceptance {
+    /// How new they were; none where the server did not say so.
+    pub(super) tag: Option<SnapshotTag>,
+    /// Something may have been missed since, so the socket vouches for nothing.
+    pub(super) has_missed: bool,
 }
 
 impl Core {
@@ -71,6 +84,8 @@ impl Core {
             random: Random::new(seed),
             effects: VecDeque::new(),
             why: Reason::new(Code::Stopped, ""),
+            acceptance: Acceptance::default(),
+            fresh: String::new(),
             last_fetch: None,
             contradicted: None,
             no_fetch_before: Moment::default(),
@@ -85,6 +100,11 @@ impl Core {
 
     pub(super) fn admits_fetch(&self, epoch: EffectEpoch) -> bool {
         self.state.fetch() == Some(epoch)
+    }
+
+    /// What the request on its way has said of itself.
+    pub(super) fn request(&self) -> Request<'_> {
+        Request { fresh: &self.fresh, have: self.shown.as_ref().map(Shown::tag) }
     }
 
     pub(super) fn next_timeout(&self) -> Option<Moment> {
@@ -126,9 +146,11 @@ impl Core {
             self.effects.push_back(Effect::OpenSocket { epoch });
         }
         if let Some(epoch) = new_fetch.filter(|_| fetch != new_fetch) {
+            self.fresh = self.random.number().to_string();
             let shown = self.shown.as_ref().filter(|_| !self.is_outvoted(now));
-            let if_none_match = shown.map(|shown| shown.tag().to_header());
-            self.effects.push_back(Effect::FetchSnapshot { epoch, if_none_match });
+            let have = shown.map(|shown| ["&have=", &shown.tag().to_text()].concat());
+            let query = ["fresh=", &self.fresh, have.as_deref().unwrap_or_default()].concat();
+            self.effects.push_back(Effect::FetchSnapshot { epoch, query });
         }
     }
 
@@ -170,6 +192,7 @@ impl Core {
     /// Connects, or, where too much has failed, tries to while degraded.
     pub(super) fn connect(&mut self, why: Reason, now: Moment) -> State {
         self.why = why;
+        self.acceptance = Acceptance::default();
         let attempt = self.new_attempt(now);
         if self.failures >= backoff::DEGRADED_AFTER {
             // A connection that ends here took its request for a snapshot along.
@@ -197,6 +220,7 @@ impl Core {
     fn wait(&mut self, why: Reason, pause: Pause, now: Moment) -> State {
         // A request that the socket took with it has not succeeded.
         self.polled = false;
+        self.acceptance = Acceptance::default();
         self.reason = Some(why.clone());
         self.why = why;
         if self.failures >= backoff::DEGRADED_AFTER {
@@ -357,7 +381,9 @@ impl Core {
     /// that what was missed is still missing.
     pub(super) fn show_unchanged(&mut self, now: Moment) -> bool {
         let tag = self.shown.as_ref().map(|shown| shown.tag().revision);
-        let is_confirmed = tag.is_some() && tag >= self.shown_revision();
+        let is_new =
+            self.shown.as_ref().is_some_and(|shown| self.is_as_new_as_accepted(shown.tag()));
+        let is_confirmed = is_new && tag >= self.shown_revision();
         if is_confirmed {
             self.confirm(now);
             self.contradicted = None;
@@ -376,14 +402,40 @@ impl Core {
         }
     }
 
-    fn contradict(&mut self, now: Moment) {
+    /// Whether a snapshot includes all that the server's data did when it accepted the socket, as far
+    /// as it said how new they were.
+    pub(super) fn is_as_new_as_accepted(&self, tag: &SnapshotTag) -> bool {
+        self.acceptance
+            .tag
+            .as_ref()
+            .is_none_or(|accepted| tag.epoch == accepted.epoch && tag.revision >= accepted.revision)
+    }
+
+    /// Whether a snapshot's data count otherwise than those that the socket was accepted with: of
+    /// another user, or of a database that has been put back.
+    pub(super) fn is_of_another_epoch(&self, tag: &SnapshotTag) -> bool {
+        self.acceptance.tag.as_ref().is_some_and(|accepted| tag.epoch != accepted.epoch)
+    }
+
+    /// Whether a snapshot that the server may not have made for this request is new enough all the same:
+    /// no older than the socket's data, nor than what is shown.
+    pub(super) fn is_vouched_for(&self, tag: &SnapshotTag) -> bool {
+        let is_old =
+            |shown: &Shown| shown.tag().epoch == tag.epoch && tag.revision < shown.revision();
+        self.acceptance.tag.is_some()
+            && !self.acceptance.has_missed
+            && self.is_as_new_as_accepted(tag)
+            && !self.shown.as_ref().is_some_and(is_old)
+    }
+
+    pub(super) fn contradict(&mut self, now: Moment) {
         let (_, answers) = self.contradicted.get_or_insert((now, 0));
         *answers = answers.saturating_add(1);
     }
 
     /// Whether the server has contradicted what is shown for so long that it must be right: an
     /// event bore a wrong revision, or came from before the server's data counted anew.
-    fn is_outvoted(&self, now: Moment) -> bool {
+    pub(super) fn is_outvoted(&self, now: Moment) -> bool {
         self.contradicted.is_some_and(|(since, answers)| {
             now.since(since) >= BELIEVED_AFTER && answers >= BELIEVED_ANSWERS
         })
@@ -400,6 +452,7 @@ impl Core {
         self.reason = None;
         self.last_fetch = None;
         self.contradicted = None;
+        self.acceptance = Acceptance::default();
         self.no_fetch_before = Moment::default();
     }
 

@@ -4,7 +4,7 @@ use super::POLL_EVERY;
 use super::attempt::Outcome;
 use super::core::Core;
 use super::phases::{Degraded, Fetch, Retry, State, Terminal};
-use super::signal::{Fetched, Signal};
+use super::signal::{Fetched, Signal, unconfirmed};
 use crate::backoff;
 use crate::reducer::SnapshotOutcome;
 use crate::state::Reason;
@@ -25,7 +25,7 @@ impl Core {
             Signal::Opened(_)
             | Signal::Handshake(_)
             | Signal::Ping
-            | Signal::Accepted
+            | Signal::Accepted(_)
             | Signal::Refused(_)
             | Signal::Change(..)
             | Signal::Told(_)
@@ -45,10 +45,10 @@ impl Core {
         };
         let retry = match self.advance(attempt, signal, now) {
             Outcome::Pending(attempt) => Retry::Trying(attempt),
-            Outcome::Accepted(link) => {
+            Outcome::Accepted(link, tag) => {
                 // A poll that is given up for the new connection's snapshot has not succeeded.
                 self.polled &= matches!(poll, Fetch::Waiting(_));
-                return self.synchronize(link, now);
+                return self.synchronize(link, tag, now);
             }
             Outcome::Refused => return self.require_auth(Terminal::AuthFailed),
             Outcome::Failed(reason, wish) => self.retry_later(reason, wish, now),
@@ -105,11 +105,16 @@ impl Core {
 
     fn polled(&mut self, mut degraded: Degraded, fetched: Fetched, now: Moment) -> State {
         let mut wish = None;
-        match fetched {
-            Fetched::Full(tag, view) => {
+        // No socket vouches for what a cache may have kept.
+        match fetched.confirmed() {
+            Fetched::Full { tag, view, .. } => {
                 self.polled = self.show(tag, *view, now) != SnapshotOutcome::Older;
             }
             Fetched::Unchanged => self.polled = self.show_unchanged(now),
+            Fetched::Unconfirmed => {
+                self.polled = false;
+                self.warn(&unconfirmed());
+            }
             Fetched::Refused(why) => return self.require_auth(why),
             Fetched::Failed { reason, wish: asked } => {
                 self.polled = false;

@@ -4,7 +4,7 @@ use shared_types::ErrorEventCode;
 
 use super::core::Core;
 use super::phases::{Buffer, Fetch, Link, Live, Pause, Sign, State, Syncing};
-use super::signal::{Fetched, Signal};
+use super::signal::{Fetched, Signal, unconfirmed};
 use super::syncing::{disconnected, offline, silent};
 use super::{Loss, REVALIDATE_EVERY, SETTLE_AFTER};
 use crate::backoff;
@@ -13,7 +13,7 @@ use crate::state::{Code, Reason};
 use crate::time::{Millis, Moment};
 
 /// A skipped message is followed by a request within the wait after so many failures: 8 s.
-const AS_IF_FAILED: u32 = 4;
+pub(super) const AS_IF_FAILED: u32 = 4;
 
 impl Core {
     pub(super) fn enter_live(&mut self, link: Link, now: Moment) -> State {
@@ -62,7 +62,7 @@ impl Core {
             Signal::Lost(Loss { reason, retry_after }) => self.lose(reason, retry_after, now),
             Signal::Fetched(fetched) => self.live_fetched(live, fetched, now),
             // Started, opened and accepted already.
-            Signal::Start | Signal::Opened(_) | Signal::Handshake(_) | Signal::Accepted => {
+            Signal::Start | Signal::Opened(_) | Signal::Handshake(_) | Signal::Accepted(_) => {
                 self.ignore(State::Live(live), &signal)
             }
         }
@@ -93,16 +93,31 @@ impl Core {
 
     fn live_fetched(&mut self, mut live: Live, fetched: Fetched, now: Moment) -> State {
         match fetched {
-            Fetched::Full(tag, view) => match self.show(tag, *view, now) {
-                SnapshotOutcome::Applied => self.revalidated(live, now),
-                // The socket's events cannot be compared with this snapshot; where the session's
-                // user is another one now, they are not even the same user's.
-                SnapshotOutcome::Replaced => {
-                    let why = "the server's data counts anew, so the socket is opened anew";
-                    self.connect(Reason::new(Code::EpochChanged, why), now)
+            // Nothing that was kept proves that nothing was missed; at most it holds something newer.
+            Fetched::Full { tag, is_confirmed: false, .. }
+                if self.is_vouched_for(&tag) && Some(tag.revision) == self.shown_revision() =>
+            {
+                live.revalidation = self.revalidate_later(now);
+                State::Live(live)
+            }
+            Fetched::Full { tag, view, is_confirmed }
+                if is_confirmed || self.is_vouched_for(&tag) =>
+            {
+                match self.show(tag, *view, now) {
+                    SnapshotOutcome::Applied => self.revalidated(live, now),
+                    // The socket's events cannot be compared with this snapshot; where the session's
+                    // user is another one now, they are not even the same user's.
+                    SnapshotOutcome::Replaced => {
+                        let why = "the server's data counts anew, so the socket is opened anew";
+                        self.connect(Reason::new(Code::EpochChanged, why), now)
+                    }
+                    SnapshotOutcome::Older => self.overtaken(live, now),
                 }
-                SnapshotOutcome::Older => self.overtaken(live, now),
-            },
+            }
+            Fetched::Full { .. } | Fetched::Unconfirmed => {
+                self.warn(&unconfirmed());
+                self.overtaken(live, now)
+            }
             Fetched::Unchanged if self.show_unchanged(now) => self.revalidated(live, now),
             Fetched::Unchanged => self.overtaken(live, now),
             Fetched::Refused(why) => self.require_auth(why),
@@ -141,6 +156,7 @@ impl Core {
     /// soon. Not at once, as a fault of the server's reaches all of its clients at the same time.
     pub(super) fn suspect(&mut self, now: Moment) {
         self.suspicious = true;
+        self.acceptance.has_missed = true;
         let state = core::mem::replace(&mut self.state, State::Closed);
         self.state = match state {
             State::Live(live) => State::Live(self.compare_soon(live, now)),
@@ -171,6 +187,7 @@ impl Core {
         self.because(reason.code, &reason.message);
         self.reason = Some(reason);
         self.doubts = self.doubts.saturating_add(1);
+        self.acceptance.has_missed = true;
         State::Syncing(Syncing {
             link: live.link,
             fetch: self.fetch_later(self.doubts, None::<Millis>, now),

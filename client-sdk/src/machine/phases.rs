@@ -265,10 +265,6 @@ impl Buffer {
         false
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.dropped.is_none()
-    }
-
     /// Whether a snapshot of that revision makes up for what was dropped.
     pub(super) fn is_made_up_by(&self, revision: Revision) -> bool {
         self.dropped.is_none_or(|dropped| revision >= dropped)

@@ -25,7 +25,7 @@ impl Core {
             | Signal::Opened(_)
             | Signal::Handshake(_)
             | Signal::Ping
-            | Signal::Accepted
+            | Signal::Accepted(_)
             | Signal::Refused(_)
             | Signal::Change(..)
             | Signal::Told(_)
@@ -50,7 +50,7 @@ impl Core {
             | Signal::Opened(_)
             | Signal::Handshake(_)
             | Signal::Ping
-            | Signal::Accepted
+            | Signal::Accepted(_)
             | Signal::Refused(_)
             | Signal::Change(..)
             | Signal::Told(_)
@@ -77,7 +77,7 @@ impl Core {
             | Signal::Opened(_)
             | Signal::Handshake(_)
             | Signal::Ping
-            | Signal::Accepted
+            | Signal::Accepted(_)
             | Signal::Refused(_)
             | Signal::Change(..)
             | Signal::Told(_)

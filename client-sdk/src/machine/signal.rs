@@ -6,7 +6,7 @@ use shared_types::{DashboardView, ErrorCode, ErrorEvent, Revision, SnapshotTag};
 use super::phases::Terminal;
 use super::{EXCERPT_CHARS, FetchFailure, Loss, Response, Secret};
 use crate::codec::{self, Packet};
-use crate::decode::{Change, DecodeError, Decoder, Event, Handshake, Refusal};
+use crate::decode::{Answer, Change, DecodeError, Decoder, Event, Handshake, Refusal};
 use crate::state::{Code, Reason};
 use crate::time::Millis;
 
@@ -29,7 +29,8 @@ pub(super) enum Signal {
     Opened(Option<Secret>),
     Handshake(Result<Handshake, DecodeError>),
     Ping,
-    Accepted,
+    /// With how new the server's data are, where it says so.
+    Accepted(Option<SnapshotTag>),
     Refused(Refusal),
     Change(Revision, Change),
     Told(ErrorEvent),
@@ -52,7 +53,7 @@ impl Signal {
             Self::Opened(_) => "opened",
             Self::Handshake(_) => "handshake",
             Self::Ping => "ping",
-            Self::Accepted => "accepted",
+            Self::Accepted(_) => "accepted",
             Self::Refused(_) => "refused",
             Self::Change(..) => "event",
             Self::Told(_) => "error event",
@@ -66,9 +67,17 @@ impl Signal {
 /// How a request for the snapshot ended.
 #[derive(Debug)]
 pub(super) enum Fetched {
-    Full(SnapshotTag, Box<DashboardView>),
-    /// 304.
+    Full {
+        tag: SnapshotTag,
+        view: Box<DashboardView>,
+        /// The server has made it for this request. Any other may be something that a cache has kept:
+        /// from long ago, or another user's.
+        is_confirmed: bool,
+    },
+    /// The server has nothing newer than the last snapshot.
     Unchanged,
+    /// It may be something that a cache has kept, and nothing tells how old it is.
+    Unconfirmed,
     /// 401 or 403, with the server's own body: more requests would not help.
     Refused(Terminal),
     Failed {
@@ -78,6 +87,14 @@ pub(super) enum Fetched {
 }
 
 impl Fetched {
+    /// The same, where nothing but the answer itself can vouch for it.
+    pub(super) fn confirmed(self) -> Self {
+        match self {
+            Self::Full { is_confirmed: false, .. } => Self::Unconfirmed,
+            fetched => fetched,
+        }
+    }
+
     pub(super) fn failed(code: Code, message: impl Into<String>) -> Self {
         Self::Failed { reason: Reason::new(code, message), wish: None }
     }
@@ -99,7 +116,7 @@ pub(super) fn read_frame<D: Decoder>(decoder: &D, namespace: &str, text: &str) -
         Packet::Handshake(json) => Signal::Handshake(decoder.handshake(json)),
         Packet::Ping => Signal::Ping,
         Packet::Noop => return Read::Nothing,
-        Packet::Connected => Signal::Accepted,
+        Packet::Connected(json) => Signal::Accepted(decoder.acceptance(json)),
         Packet::Disconnected | Packet::EngineClose => Signal::Disconnected,
         Packet::ConnectError(json) => match decoder.refusal(json) {
             Ok(refusal) => Signal::Refused(refusal),
@@ -116,8 +133,16 @@ pub(super) fn read_frame<D: Decoder>(decoder: &D, namespace: &str, text: &str) -
     })
 }
 
+/// What a request has said of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    pub(super) fresh: &'a str,
+    pub(super) have: Option<&'a SnapshotTag>,
+}
+
 pub(super) fn read_answer<D: Decoder>(
     decoder: &D,
+    request: Request<'_>,
     result: Result<Response, FetchFailure>,
 ) -> Fetched {
     let response = match result {
@@ -130,8 +155,7 @@ pub(super) fn read_answer<D: Decoder>(
         }
     };
     match response.status {
-        200 => read_snapshot(decoder, &response),
-        304 => Fetched::Unchanged,
+        200 => read_snapshot(decoder, request, &response),
         status => {
             let may_refuse = matches!(status, 401 | 403);
             match (status, may_refuse.then(|| decoder.rest_refusal(&response.body))) {
@@ -192,16 +216,38 @@ fn is_of_a_word(character: char) -> bool {
     matches!(character, 'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' | '.' | '+' | '/' | '=' | '%' | '~')
 }
 
-fn read_snapshot<D: Decoder>(decoder: &D, response: &Response) -> Fetched {
-    let etag = response.etag.as_deref().unwrap_or_default();
-    let Ok(tag) = etag.parse::<SnapshotTag>() else {
-        let why = "the snapshot's ETag is missing or not ours: ";
-        return Fetched::failed(Code::SnapshotMalformed, [why, &excerpt(&response.body)].concat());
+fn read_snapshot<D: Decoder>(decoder: &D, request: Request<'_>, response: &Response) -> Fetched {
+    let error = match decoder.answer(&response.body) {
+        Ok(Answer { fresh, tag, view }) => {
+            let is_confirmed = fresh == request.fresh;
+            return match view {
+                Some(view) => Fetched::Full { tag, view: Box::new(view), is_confirmed },
+                None if !is_confirmed => Fetched::Unconfirmed,
+                None if request.have == Some(&tag) => Fetched::Unchanged,
+                None => Fetched::failed(
+                    Code::SnapshotMalformed,
+                    "the server has nothing newer than a snapshot that was not asked about",
+                ),
+            };
+        }
+        Err(error) => error,
     };
-    match decoder.snapshot(&response.body) {
-        Ok(view) => Fetched::Full(tag, Box::new(view)),
-        Err(DecodeError(why)) => Fetched::failed(Code::SnapshotMalformed, excerpt(&why)),
-    }
+    // The query was lost on the way, and with it what tells the answer from a kept one.
+    let Ok(view) = decoder.snapshot(&response.body) else {
+        return Fetched::failed(Code::SnapshotMalformed, excerpt(&error.0));
+    };
+    let etag = response.etag.as_deref().unwrap_or_default();
+    SnapshotTag::from_header(etag).map_or(Fetched::Unconfirmed, |tag| Fetched::Full {
+        tag,
+        view: Box::new(view),
+        is_confirmed: false,
+    })
+}
+
+/// Told of an answer that may be one that a cache has kept.
+pub(super) fn unconfirmed() -> Reason {
+    let why = "the answer was not made for this request: something between keeps answers";
+    Reason::new(Code::SnapshotStale, why)
 }
 
 fn skipped(code: Code, why: &str, text: &str) -> Read {

@@ -1,8 +1,9 @@
 //! Connected, with the snapshot on its way: events wait until it is there (D-RES-3).
 
-use super::core::Core;
+use super::core::{Acceptance, Core};
+use super::live::AS_IF_FAILED;
 use super::phases::{Buffer, Fetch, Link, Sign, State, Syncing};
-use super::signal::{Fetched, Signal};
+use super::signal::{Fetched, Signal, unconfirmed};
 use super::{HURRY_WITHIN, Loss};
 use crate::backoff;
 use crate::decode::Change;
@@ -10,12 +11,18 @@ use crate::prelude::*;
 use crate::reducer::{ChangeOutcome, SnapshotOutcome};
 use crate::state::{Code, Level, Reason};
 use crate::time::{Millis, Moment};
-use shared_types::{ErrorEvent, ErrorEventCode, Revision};
+use shared_types::{ErrorEvent, ErrorEventCode, Revision, SnapshotTag};
 
 impl Core {
     /// Accepted: whatever was missed, the snapshot that is asked for now holds it.
-    pub(super) fn synchronize(&mut self, mut link: Link, now: Moment) -> State {
+    pub(super) fn synchronize(
+        &mut self,
+        mut link: Link,
+        accepted: Option<SnapshotTag>,
+        now: Moment,
+    ) -> State {
         link.heard(now);
+        self.acceptance = Acceptance { tag: accepted, has_missed: false };
         self.because(Code::Accepted, "the server accepted, the snapshot is asked for");
         let fetch = self.fetch_soon(now);
         let buffer = Buffer::default();
@@ -53,6 +60,7 @@ impl Core {
             Signal::Told(told) => match told.code {
                 // Being fetched anyway.
                 ErrorEventCode::SnapshotUnavailable => {
+                    self.acceptance.has_missed = true;
                     syncing.sign = Sign::Awaited;
                     self.warn(&Reason::new(
                         Code::SnapshotUnavailable,
@@ -68,7 +76,7 @@ impl Core {
             Signal::Lost(Loss { reason, retry_after }) => self.lose(reason, retry_after, now),
             Signal::Fetched(fetched) => self.syncing_fetched(syncing, fetched, now),
             // Started, opened and accepted already.
-            Signal::Start | Signal::Opened(_) | Signal::Handshake(_) | Signal::Accepted => {
+            Signal::Start | Signal::Opened(_) | Signal::Handshake(_) | Signal::Accepted(_) => {
                 self.ignore(State::Syncing(syncing), &signal)
             }
         }
@@ -89,28 +97,43 @@ impl Core {
 
     fn syncing_fetched(&mut self, syncing: Syncing, fetched: Fetched, now: Moment) -> State {
         match fetched {
-            Fetched::Full(tag, view) => {
+            Fetched::Full { tag, is_confirmed: false, .. } if !self.is_vouched_for(&tag) => {
+                self.fetch_past_caches(syncing, now)
+            }
+            Fetched::Unconfirmed => self.fetch_past_caches(syncing, now),
+            Fetched::Full { tag, .. } if self.is_of_another_epoch(&tag) => {
+                self.lose(other_data(), None, now)
+            }
+            Fetched::Full { tag, .. }
+                if !self.is_as_new_as_accepted(&tag) && !self.is_outvoted(now) =>
+            {
+                self.contradict(now);
+                self.fetch_again(syncing, stale(), None, now)
+            }
+            Fetched::Full { tag, view, .. } => {
                 let revision = tag.revision;
                 match self.show(tag, *view, now) {
                     SnapshotOutcome::Older => self.fetch_again(syncing, stale(), None, now),
-                    // The events may be counted either way: from before, or anew.
-                    SnapshotOutcome::Replaced if !syncing.buffer.is_empty() => {
-                        let why = "the server's data counts anew, and events came before it";
-                        self.lose(Reason::new(Code::EpochChanged, why), None, now)
+                    // The socket did not say whose data it is for, nor how they count.
+                    SnapshotOutcome::Replaced if self.acceptance.tag.is_none() => {
+                        self.lose(other_data(), None, now)
                     }
                     SnapshotOutcome::Replaced | SnapshotOutcome::Applied => {
                         self.go_live(syncing, revision, now)
                     }
                 }
             }
+            Fetched::Unchanged
+                if self
+                    .shown
+                    .as_ref()
+                    .is_some_and(|shown| self.is_of_another_epoch(shown.tag())) =>
+            {
+                self.lose(other_data(), None, now)
+            }
             Fetched::Unchanged => match self.shown.as_ref().map(|shown| shown.tag().revision) {
                 Some(revision) if self.show_unchanged(now) => self.go_live(syncing, revision, now),
-                Some(_) => self.fetch_again(syncing, stale(), None, now),
-                None => {
-                    let why = "the server says 304, but there was no snapshot";
-                    let reason = Reason::new(Code::SnapshotMalformed, why);
-                    self.fetch_again(syncing, reason, None, now)
-                }
+                _ => self.fetch_again(syncing, stale(), None, now),
             },
             Fetched::Refused(why) => self.require_auth(why),
             Fetched::Failed { reason, wish } => self.fetch_again(syncing, reason, wish, now),
@@ -132,6 +155,18 @@ impl Core {
         syncing.fetch = self.fetch_later(syncing.fetch_failures, wish, now);
         self.hurry_fetch(&mut syncing, now);
         State::Syncing(syncing)
+    }
+
+    /// A cache that answers costs the server nothing, and may give way at any time: so it is asked
+    /// past it soon, however often that has failed.
+    fn fetch_past_caches(&mut self, mut syncing: Syncing, now: Moment) -> State {
+        let vouches = self.acceptance.tag.is_some() && !self.acceptance.has_missed;
+        if !vouches && syncing.fetch_failures >= AS_IF_FAILED {
+            // Another socket may vouch for what this one cannot.
+            return self.lose(unconfirmed(), None, now);
+        }
+        syncing.fetch_failures = syncing.fetch_failures.min(AS_IF_FAILED - 1);
+        self.fetch_again(syncing, unconfirmed(), None, now)
     }
 
     fn go_live(&mut self, syncing: Syncing, revision: Revision, now: Moment) -> State {
@@ -174,7 +209,9 @@ impl Core {
             self.confirm(now);
             self.hear_newest(revision);
         } else {
-            self.suspicious |= outcome == Some(ChangeOutcome::Overtaken);
+            if outcome == Some(ChangeOutcome::Overtaken) {
+                (self.suspicious, self.acceptance.has_missed) = (true, true);
+            }
             let why = ["skipped an event of revision ", &revision.get().to_string()].concat();
             self.tell(Level::Debug, Reason::new(Code::EventStale, why));
         }
@@ -215,6 +252,10 @@ pub(super) fn silent() -> Reason {
 
 pub(super) fn disconnected() -> Reason {
     Reason::new(Code::Disconnected, "the server ended the connection")
+}
+
+fn other_data() -> Reason {
+    Reason::new(Code::EpochChanged, "the snapshot is of other data than the socket")
 }
 
 fn stale() -> Reason {

@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::phases::{Backoff, Fetch, State};
-use super::signal::{Fetched, Signal};
+use super::signal::{Fetched, Signal, unconfirmed};
 use crate::backoff;
 use crate::state::{Code, Reason};
 use crate::time::Moment;
@@ -31,7 +31,7 @@ impl Core {
             | Signal::Opened(_)
             | Signal::Handshake(_)
             | Signal::Ping
-            | Signal::Accepted
+            | Signal::Accepted(_)
             | Signal::Refused(_)
             | Signal::Change(..)
             | Signal::Told(_)
@@ -45,12 +45,13 @@ impl Core {
     /// for it, and it is not polled again.
     fn peeked(&mut self, mut waiting: Backoff, fetched: Fetched, now: Moment) -> State {
         waiting.peek = None;
-        match fetched {
-            Fetched::Full(tag, view) => {
+        match fetched.confirmed() {
+            Fetched::Full { tag, view, .. } => {
                 self.show(tag, *view, now);
             }
-            // Not asked for on any condition.
+            // Nothing is here that could be unchanged.
             Fetched::Unchanged => {}
+            Fetched::Unconfirmed => self.warn(&unconfirmed()),
             Fetched::Refused(why) => return self.require_auth(why),
             Fetched::Failed { reason, wish } => {
                 self.warn(&reason);

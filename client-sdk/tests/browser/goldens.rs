@@ -55,5 +55,6 @@ pub(crate) const REJECTED: &[(&str, &str)] = goldens![
     "view-timestamp-offset",
     "view-timestamp-without-zone",
     "view-title-201-characters",
+    "view-title-201-units",
     "view-title-empty",
 ];

@@ -4,8 +4,6 @@ use js_sys::{Array, JSON, Object, Promise};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use client_sdk::driver::browser::DashboardCore;
-
 use crate::goldens::ACCEPTED;
 use crate::world::{
     HANDSHAKE, Scene, callback, callback0, dispatch, error_body, event, get, options, set,
@@ -27,11 +25,12 @@ async fn it_connects_goes_live_is_lost_and_comes_back() {
     scene.frame(r#"40/dashboard,{"sid":"s"}"#);
     assert_eq!(scene.status(), "syncing");
     turn().await;
-    assert_eq!(scene.world.request_url(), "http://server.test/api/dashboard");
+    let url = scene.world.request_url();
+    assert!(url.starts_with("http://server.test/api/dashboard?fresh="), "{url}");
     assert_eq!(scene.world.header("authorization").as_deref(), Some("Bearer secret-token"));
-    assert_eq!(scene.world.header("if-none-match"), None);
+    assert_eq!(scene.world.query("have"), None);
     scene.frame(&summary_event(12));
-    scene.world.answer(200, "\"e-11\"", &view(11));
+    scene.world.answer(200, "e-11", &view(11));
     scene.until(Scene::is_answered).await;
     assert_eq!((scene.status().as_str(), scene.total()), ("live", 12.0), "buffered, then applied");
     scene.frame("2");
@@ -45,11 +44,45 @@ async fn it_connects_goes_live_is_lost_and_comes_back() {
     scene.until(|scene| scene.world.socket_count() == 2).await;
     assert_eq!(scene.status(), "connecting");
     scene.accept().await;
-    assert_eq!(scene.world.header("if-none-match").as_deref(), Some("\"e-11\""));
-    scene.world.answer(200, "\"e-13\"", &view(13));
+    assert_eq!(scene.world.query("have").as_deref(), Some("e-11"));
+    scene.world.answer(200, "e-13", &view(13));
     scene.until(Scene::is_answered).await;
     assert_eq!((scene.status().as_str(), scene.total()), ("live", 13.0));
     assert_eq!(scene.world.open_socket_count(), 1);
+}
+
+#[wasm_bindgen_test]
+async fn an_error_instead_of_an_opening_is_the_end_of_a_socket() {
+    let scene = Scene::new();
+    scene.core.start();
+    turn().await;
+    scene.world.error();
+    assert_eq!((scene.status().as_str(), scene.reason().as_str()), ("backoff", "SOCKET_FAILED"));
+    scene.until(|scene| scene.world.socket_count() == 2).await;
+    scene.accept().await;
+    assert_eq!(scene.status(), "syncing");
+}
+
+#[wasm_bindgen_test]
+async fn an_error_with_a_close_behind_it_is_one_loss() {
+    let scene = Scene::new();
+    scene.core.start();
+    turn().await;
+    scene.world.error();
+    let (states, diagnostics) = (scene.states.length(), scene.diagnostics.length());
+    scene.world.close(1006);
+    assert_eq!((scene.states.length(), scene.diagnostics.length()), (states, diagnostics));
+    let freshness = get(&scene.core.get_state(), "freshness");
+    assert_eq!(get(&freshness, "attempt").as_f64(), Some(1.0));
+
+    scene.until(|scene| scene.world.socket_count() == 2).await;
+    scene.accept().await;
+    scene.world.answer(200, "e-11", &view(11));
+    scene.until(Scene::is_answered).await;
+    scene.world.error();
+    assert_eq!(scene.status(), "live", "once it was open, the close tells more");
+    scene.world.close(1006);
+    assert_eq!((scene.status().as_str(), scene.reason().as_str()), ("backoff", "SOCKET_CLOSED"));
 }
 
 #[wasm_bindgen_test]
@@ -59,7 +92,7 @@ async fn apps_get_the_contracts_names_and_values() {
     scene.core.start();
     turn().await;
     scene.accept().await;
-    scene.world.answer(200, "\"e-11\"", golden);
+    scene.world.answer(200, "e-11", golden);
     scene.until(Scene::is_answered).await;
     let shown = JSON::stringify(&get(&scene.core.get_state(), "view")).unwrap();
     let expected = JSON::stringify(&JSON::parse(golden).unwrap()).unwrap();
@@ -169,7 +202,7 @@ async fn the_page_tells_of_the_network() {
     assert_eq!(scene.status(), "connecting");
     turn().await;
     scene.accept().await;
-    scene.world.answer(304, "", "");
+    scene.world.answer(200, "e-10", "null");
     scene.until(Scene::is_answered).await;
     assert_eq!(scene.status(), "live");
 
@@ -247,7 +280,7 @@ async fn a_firewalls_page_does_not_end_the_session_and_leaves_both_views() {
         );
         assert_eq!(told.filter(|message| *message == expected).count(), 1, "{status} {body}");
         scene.until(|scene| scene.world.request_count() == 3).await;
-        scene.world.answer(200, "\"e-11\"", &view(11));
+        scene.world.answer(200, "e-11", &view(11));
         scene.until(|scene| (scene.total() - 11.0).abs() < 0.5).await;
     }
 }
@@ -256,15 +289,16 @@ async fn a_firewalls_page_does_not_end_the_session_and_leaves_both_views() {
 async fn cookies_go_elsewhere_only_if_the_app_says_so() {
     for (cookies, credentials) in [(false, "same-origin"), (true, "include")] {
         let options = Object::new();
-        set(&options, "url", &"http://server.test".into());
-        set(&options, "basePath", &"/v1".into());
+        set(&options, "socketUrl", &"ws://server.test".into());
+        set(&options, "snapshotUrl", &"http://server.test/v1/dashboard".into());
         set(&options, "cookies", &cookies.into());
         let scene = Scene::with(&options);
         scene.core.start();
         turn().await;
         scene.accept().await;
         assert_eq!(scene.sent(), ["40/dashboard,"], "without a token");
-        assert_eq!(scene.world.request_url(), "http://server.test/v1/dashboard");
+        let url = scene.world.request_url();
+        assert!(url.starts_with("http://server.test/v1/dashboard?fresh="), "{url}");
         assert_eq!(scene.world.option("credentials").as_string().as_deref(), Some(credentials));
         assert_eq!(scene.world.option("redirect").as_string().as_deref(), Some("error"));
         assert_eq!(scene.world.header("authorization"), None);
@@ -314,46 +348,4 @@ async fn a_token_that_comes_too_late_opens_nothing() {
     resolve.call1(&JsValue::UNDEFINED, &"late".into()).unwrap();
     turn().await;
     assert_eq!((scene.world.socket_count(), scene.status().as_str()), (0, "closed"));
-}
-
-#[wasm_bindgen_test]
-fn options_that_make_no_sense_are_refused() {
-    let good = options();
-    set(&good, "onState", &callback(drop));
-    set(&good, "onDiagnostic", &callback(drop));
-    assert!(DashboardCore::new(&good).is_ok());
-    for (name, value) in [
-        ("url", JsValue::from("ftp://server.test")),
-        ("url", JsValue::from(7)),
-        ("basePath", JsValue::from(7)),
-        ("getToken", JsValue::from("token")),
-        ("onState", JsValue::UNDEFINED),
-        ("onDiagnostic", JsValue::NULL),
-    ] {
-        let options = Object::assign(&Object::new(), &good);
-        set(&options, name, &value);
-        let error = DashboardCore::new(&options).unwrap_err();
-        assert!(error.is_instance_of_type_error(), "{name}");
-    }
-    assert!(DashboardCore::new(&JsValue::UNDEFINED).is_err());
-}
-
-#[wasm_bindgen_test]
-fn without_a_url_the_page_is_the_server() {
-    let options = options();
-    set(&options, "url", &"".into());
-    set(&options, "onState", &callback(drop));
-    set(&options, "onDiagnostic", &callback(drop));
-    assert!(DashboardCore::new(&options).is_ok());
-}
-
-trait IsTypeError {
-    fn is_instance_of_type_error(&self) -> bool;
-}
-
-impl IsTypeError for JsValue {
-    fn is_instance_of_type_error(&self) -> bool {
-        use wasm_bindgen::JsCast as _;
-        self.is_instance_of::<js_sys::TypeError>()
-    }
 }

@@ -2,14 +2,11 @@
 #![cfg(test)]
 #![cfg(target_arch = "wasm32")]
 
-mod addresses;
 mod decoder;
 mod goldens;
 mod last_view;
 mod life;
 mod reentrancy;
-#[path = "../addresses/table.rs"]
-mod table;
 mod world;
 
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);

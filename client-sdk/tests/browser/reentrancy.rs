@@ -43,7 +43,7 @@ async fn a_callback_that_throws_does_no_harm() {
     scene.core.start();
     turn().await;
     scene.accept().await;
-    scene.world.answer(200, "\"e-10\"", &view(10));
+    scene.world.answer(200, "e-10", &view(10));
     scene.until(Scene::is_answered).await;
     scene.frame(&summary_event(11));
     assert_eq!((scene.status().as_str(), scene.total()), ("live", 11.0));
@@ -84,7 +84,7 @@ async fn a_callback_may_call_the_client_again() {
     scene.core.start();
     turn().await;
     scene.accept().await;
-    scene.world.answer(200, "\"e-10\"", &view(10));
+    scene.world.answer(200, "e-10", &view(10));
     scene.until(Scene::is_answered).await;
     assert_eq!(scene.status(), "closed");
     assert!(calls.get() >= 3, "{}", calls.get());
@@ -136,7 +136,7 @@ async fn a_callback_may_free_its_client() {
     scene.core.start();
     turn().await;
     scene.accept().await;
-    scene.world.answer(200, "\"e-10\"", &view(10));
+    scene.world.answer(200, "e-10", &view(10));
     scene.until(Scene::is_answered).await;
     assert_eq!(scene.world.open_socket_count(), 0);
     dispatch("online");
@@ -171,7 +171,7 @@ async fn mounting_twice_leaves_one_client() {
         let options = options();
         set(&options, "onState", &callback(drop));
         set(&options, "onDiagnostic", &callback(drop));
-        DashboardCore::new(&options).unwrap()
+        DashboardCore::new(&options)
     };
     let first = make();
     first.start();

@@ -9,7 +9,7 @@ use wasm_bindgen_futures::JsFuture;
 use client_sdk::driver::browser::DashboardCore;
 
 pub(crate) const HANDSHAKE: &str = r#"0{"sid":"s","pingInterval":25000,"pingTimeout":20000}"#;
-pub(crate) const ACCEPTED: &str = r#"40/dashboard,{"sid":"s"}"#;
+pub(crate) const ACCEPTED: &str = r#"40/dashboard,{"sid":"s","tag":"e-0"}"#;
 
 #[wasm_bindgen(inline_js = r#"
 const real = { WebSocket: globalThis.WebSocket, fetch: globalThis.fetch }
@@ -52,12 +52,16 @@ export class World {
   open() { this.socket.onopen?.({}) }
   receive(data) { this.socket.onmessage?.({ data }) }
   close(code) { const { onclose } = this.socket; this.socket.isClosed = true; onclose?.({ code }) }
+  error() { this.socket.isClosed = true; this.socket.onerror?.({}) }
   requestUrl() { return this.request.url }
   header(name) { return new Headers(this.request.init.headers).get(name) ?? undefined }
   option(name) { return this.request.init[name] }
   isAborted() { return this.request.init.signal.aborted }
-  answer(status, etag, body) {
-    this.request.resolve(new Response(status === 304 ? null : body, { status, headers: etag ? { ETag: etag } : {} }))
+  query(name) { return new URL(this.request.url).searchParams.get(name) ?? undefined }
+  answer(status, tag, view) {
+    const fresh = this.query('fresh')
+    const body = tag ? `{"fresh":"${fresh}","tag":"${tag}","view":${view}}` : view
+    this.request.resolve(new Response(body, { status }))
   }
   fail() { this.request.reject(new TypeError('Failed to fetch')) }
 }
@@ -89,6 +93,9 @@ extern "C" {
     pub(crate) fn receive(this: &World, data: &JsValue);
     #[wasm_bindgen(method)]
     pub(crate) fn close(this: &World, code: u32);
+    /// The socket's last event, or the one before its close, as the runtime has it.
+    #[wasm_bindgen(method)]
+    pub(crate) fn error(this: &World);
     #[wasm_bindgen(method, js_name = requestUrl)]
     pub(crate) fn request_url(this: &World) -> String;
     #[wasm_bindgen(method)]
@@ -98,7 +105,10 @@ extern "C" {
     #[wasm_bindgen(method, js_name = isAborted)]
     pub(crate) fn is_aborted(this: &World) -> bool;
     #[wasm_bindgen(method)]
-    pub(crate) fn answer(this: &World, status: u32, etag: &str, body: &str);
+    pub(crate) fn query(this: &World, name: &str) -> Option<String>;
+    /// With a tag, the server's answer to this request, around a view or null; without one, just the body.
+    #[wasm_bindgen(method)]
+    pub(crate) fn answer(this: &World, status: u32, tag: &str, view: &str);
     #[wasm_bindgen(method)]
     pub(crate) fn fail(this: &World);
 }
@@ -133,7 +143,7 @@ impl Scene {
             }
         }
         let world = World::new();
-        let core = DashboardCore::new(options).expect("good options");
+        let core = DashboardCore::new(options);
         Self { world, core, states, diagnostics }
     }
 
@@ -142,7 +152,7 @@ impl Scene {
         self.core.start();
         turn().await;
         self.accept().await;
-        self.world.answer(200, &format!("\"e-{revision}\""), &view(revision));
+        self.world.answer(200, &format!("e-{revision}"), &view(revision));
         self.until(Self::is_answered).await;
         assert_eq!(self.status(), "live");
     }
@@ -206,7 +216,8 @@ impl Drop for Scene {
 /// Options for a server elsewhere, with a token.
 pub(crate) fn options() -> Object {
     let options = Object::new();
-    set(&options, "url", &"http://server.test".into());
+    set(&options, "socketUrl", &"ws://server.test/socket.io/?EIO=4&transport=websocket".into());
+    set(&options, "snapshotUrl", &"http://server.test/api/dashboard".into());
     set(&options, "getToken", &callback0(|| "secret-token".into()));
     options
 }

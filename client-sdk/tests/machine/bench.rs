@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 pub(crate) const HANDSHAKE: &str =
     r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":100000}"#;
-pub(crate) const ACCEPTED: &str = r#"40/dashboard,{"sid":"s"}"#;
+pub(crate) const ACCEPTED: &str = r#"40/dashboard,{"sid":"s","tag":"e-0"}"#;
 pub(crate) const AUTH_FAILED: &str = r#"44/dashboard,{"message":"AUTH_FAILED"}"#;
 pub(crate) const TOKEN: &str = "token-of-the-test";
 
@@ -22,8 +22,8 @@ pub(crate) struct Bench<D = JsonDecoder> {
     pub(crate) now: Moment,
     /// The socket that is open, or opening.
     pub(crate) socket: Option<EffectEpoch>,
-    /// The request on its way, with its `If-None-Match`.
-    pub(crate) fetch: Option<(EffectEpoch, Option<String>)>,
+    /// The request on its way, with its query.
+    pub(crate) fetch: Option<(EffectEpoch, Query)>,
     /// The request for the last view, and the view that is kept.
     pub(crate) recall: Option<EffectEpoch>,
     pub(crate) kept: Option<LastView>,
@@ -129,9 +129,9 @@ impl<D: Decoder> Bench<D> {
                 let closed = self.socket.take_if(|open| *open == epoch);
                 assert_eq!(closed.or(self.ended), Some(epoch), "closed another socket");
             }
-            Effect::FetchSnapshot { epoch, if_none_match } => {
+            Effect::FetchSnapshot { epoch, query } => {
                 assert_eq!(self.fetch, None, "a second request");
-                self.fetch = Some((epoch, if_none_match));
+                self.fetch = Some((epoch, Query::read(&query)));
                 self.fetches += 1;
             }
             Effect::AbortFetch { epoch } => {
@@ -207,6 +207,12 @@ impl<D: Decoder> Bench<D> {
         self.frame(ACCEPTED);
     }
 
+    /// Accepted with these words about how new the server's data are: a tag in quotes, or null.
+    pub(crate) fn accept_with(&mut self, tag: &str) {
+        self.open();
+        self.frame(&accepted(tag));
+    }
+
     pub(crate) fn go_live(&mut self, revision: u64) {
         self.accept();
         self.answer(revision);
@@ -236,7 +242,15 @@ impl<D: Decoder> Bench<D> {
         self.answer_with(snapshot("e", revision));
     }
 
+    /// What a request without a query would get arrives, as this one gets it.
     pub(crate) fn answer_with(&mut self, response: Response) {
+        let (_, query) = self.fetch.as_ref().expect("nothing was asked");
+        let response = query.answered(response);
+        self.answer_as_it_is(response);
+    }
+
+    /// Something arrives that the server has not made for this request.
+    pub(crate) fn answer_as_it_is(&mut self, response: Response) {
         let (epoch, _) = self.fetch.clone().expect("nothing was asked");
         self.input(Input::Snapshot { epoch, result: Ok(response) });
     }
@@ -247,9 +261,9 @@ impl<D: Decoder> Bench<D> {
         self.input(Input::Snapshot { epoch, result });
     }
 
-    /// The `If-None-Match` of the request on its way.
+    /// The tag that the request on its way says to have.
     pub(crate) fn condition(&self) -> Option<&str> {
-        self.fetch.as_ref().expect("nothing was asked").1.as_deref()
+        self.fetch.as_ref().expect("nothing was asked").1.have.as_deref()
     }
 
     /// What is shown as the number of MOCs, which the tests set to the revision.
@@ -273,6 +287,46 @@ impl<D: Decoder> Bench<D> {
     pub(crate) fn told(&self, code: Code) -> usize {
         self.diagnostics.iter().filter(|(_, reason)| reason.code == code).count()
     }
+}
+
+/// What a request for the snapshot says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Query {
+    pub(crate) fresh: String,
+    pub(crate) have: Option<String>,
+}
+
+impl Query {
+    fn read(text: &str) -> Self {
+        let mut members = text.split('&').filter_map(|member| member.split_once('='));
+        let (name, fresh) = members.next().expect("a request names itself");
+        assert_eq!(name, "fresh");
+        let have = members.next().map(|(name, tag)| {
+            assert_eq!(name, "have");
+            tag.to_owned()
+        });
+        assert_eq!(members.next(), None);
+        Self { fresh: fresh.to_owned(), have }
+    }
+
+    /// What the server makes of the answer to a request without a query: the same, named.
+    pub(crate) fn answered(&self, plain: Response) -> Response {
+        let Self { fresh, have } = self;
+        let (tag, view) = match (plain.status, plain.etag.as_deref(), have) {
+            (200, Some(etag), _) if plain.body.starts_with('{') => (etag, plain.body.as_str()),
+            // No server says that of nothing; but what if?
+            (304, etag, have) => (etag.or(have.as_deref()).unwrap_or("e-1"), "null"),
+            _ => return plain,
+        };
+        let tag = tag.trim_matches('"');
+        let body = format!(r#"{{"fresh":"{fresh}","tag":"{tag}","view":{view}}}"#);
+        Response { body, ..status(200) }
+    }
+}
+
+/// The server accepts; the tag is JSON.
+pub(crate) fn accepted(tag: &str) -> String {
+    format!(r#"40/dashboard,{{"sid":"s","tag":{tag}}}"#)
 }
 
 pub(crate) fn loss(retry_after: Option<Millis>) -> Loss {

@@ -2,6 +2,7 @@
 
 mod attacked;
 mod auth;
+mod cached;
 mod degraded;
 mod events;
 mod found;

@@ -83,7 +83,7 @@ const SITUATIONS: [Situation; 14] = [
     ("closed", || Bench::at(Status::Closed)),
 ];
 
-const CAUSES: [Cause; 33] = [
+const CAUSES: [Cause; 35] = [
     ("start", |_| Input::Start),
     ("stop", |_| Input::Stop),
     ("reauthenticate", |_| Input::Reauthenticate),
@@ -112,7 +112,11 @@ const CAUSES: [Cause; 33] = [
     ("frame, binary", |bench| Input::BinaryFrame { epoch: socket(bench) }),
     ("socket closed", |bench| Input::Closed { epoch: socket(bench), loss: loss(None) }),
     ("snapshot", |bench| answer(bench, snapshot("e", 12))),
-    ("snapshot: 304", |bench| answer(bench, status(304))),
+    ("snapshot: nothing newer", |bench| answer(bench, status(304))),
+    ("snapshot: kept by a cache, of another epoch", |bench| kept(bench, snapshot("f", 12))),
+    ("snapshot: kept by a cache, without a tag", |bench| {
+        kept(bench, Response { etag: None, ..snapshot("e", 12) })
+    }),
     ("snapshot: 401", |bench| answer(bench, refusal(401))),
     ("snapshot: 403", |bench| answer(bench, refusal(403))),
     ("snapshot: 401 or 403, not the server's", |bench| answer(bench, status(403))),
@@ -269,6 +273,15 @@ fn frame(bench: &Bench, text: &str) -> Input {
 }
 
 fn answer(bench: &Bench, response: Response) -> Input {
+    let (epoch, result) = match &bench.fetch {
+        Some((epoch, query)) => (*epoch, query.answered(response)),
+        None => (EffectEpoch(0), response),
+    };
+    Input::Snapshot { epoch, result: Ok(result) }
+}
+
+/// Something between has kept it from another request.
+fn kept(bench: &Bench, response: Response) -> Input {
     Input::Snapshot { epoch: request(bench), result: Ok(response) }
 }
 

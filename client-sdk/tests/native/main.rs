@@ -4,8 +4,12 @@
 
 mod addresses;
 mod attacked;
+mod connection;
+mod faults;
+mod handle;
 mod last_view;
 mod life;
+mod outside;
 mod server;
-#[path = "../addresses/table.rs"]
-mod table;
+mod tls;
+mod token;

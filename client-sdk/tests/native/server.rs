@@ -79,7 +79,8 @@ impl Server {
 
     /// The next WebSocket that a client opens.
     pub(crate) async fn socket(&mut self) -> Socket {
-        self.sockets.recv().await.expect("the server runs")
+        let next = tokio::time::timeout(PATIENCE, self.sockets.recv()).await;
+        next.expect("a client that connects").expect("the server runs")
     }
 
     /// The next WebSocket, handshaken; with what the client's CONNECT packet was.
@@ -93,7 +94,7 @@ impl Server {
     /// The next WebSocket, accepted into the namespace.
     pub(crate) async fn accepted(&mut self) -> Socket {
         let (mut socket, _) = self.connected().await;
-        socket.send(r#"40/dashboard,{"sid":"s"}"#).await;
+        socket.send(r#"40/dashboard,{"sid":"s","tag":"e-0"}"#).await;
         socket
     }
 }
@@ -111,6 +112,18 @@ impl Socket {
 
     pub(crate) async fn send_binary(&mut self, bytes: &[u8]) {
         self.stream.send(Message::binary(bytes.to_vec())).await.unwrap();
+    }
+
+    /// Whether the client says farewell, after whatever else it says, or just leaves.
+    pub(crate) async fn is_closed_with_a_frame(&mut self) -> bool {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;
+            match next.expect("a message, or the end") {
+                Some(Ok(Message::Close(_))) => return true,
+                Some(Err(_)) | None => return false,
+                Some(Ok(_)) => {}
+            }
+        }
     }
 
     /// The next text; none once the client has closed.
@@ -137,6 +150,23 @@ pub(crate) fn snapshot(revision: u32) -> Answer {
     Answer {
         head: format!("HTTP/1.1 200 OK\r\nETag: \"e-{revision}\"\r\n"),
         body: body.to_string(),
+    }
+}
+
+impl Answer {
+    /// A snapshot says which request it was made for.
+    fn named(self, request: &str) -> Self {
+        let fresh = request.split_once("?fresh=").map(|(_, rest)| rest);
+        let fresh = fresh.and_then(|rest| rest.split(['&', ' ']).next()).unwrap_or_default();
+        let tag = self.head.split_once("ETag: \"").and_then(|(_, rest)| rest.split('"').next());
+        match tag {
+            Some(tag) if self.body.starts_with('{') => {
+                let Self { head, body } = &self;
+                let body = format!(r#"{{"fresh":"{fresh}","tag":"{tag}","view":{body}}}"#);
+                Self { head: head.clone(), body }
+            }
+            _ => self,
+        }
     }
 }
 
@@ -205,8 +235,9 @@ async fn serve(
     stream.read_exact(&mut read).await.unwrap();
     let answer = {
         let mut script = script.lock().unwrap();
+        let answer = script.snapshot.clone().named(&head);
         script.requests.push(head);
-        script.snapshot.clone()
+        answer
     };
     let length = answer.body.len();
     let Answer { head, body } = answer;

@@ -1,4 +1,4 @@
-import type { DashboardView } from '@moc/dashboard-sdk'
+import type { DashboardView, ReasonCode } from '@moc/dashboard-sdk'
 import { useDashboard } from '@moc/dashboard-sdk/react'
 
 import { CollectionSummary } from './collection-summary'
@@ -8,10 +8,17 @@ import { DegradedBanner } from './degraded-banner'
 import { PartialParts } from './partial-parts'
 import { QuickActions } from './quick-actions'
 import { RecentMocs } from './recent-mocs'
-import { LoadFailure, Loading, LoginNeeded } from './states'
+import { LoadFailure, Loading, LoginNeeded, Unsupported } from './states'
 import { ThemeBreakdown } from './theme-breakdown'
 
-/** The page in whichever state it is: loading, failed, refused, or the dashboard. */
+/** What a browser lacks for good. */
+const UNSUPPORTED: ReasonCode[] = [
+  'WEBASSEMBLY_UNAVAILABLE',
+  'WEBSOCKET_UNAVAILABLE',
+  'FETCH_UNAVAILABLE',
+]
+
+/** The page in whichever state it is: loading, failed, refused, unsupported, or the dashboard. */
 export function Page({ story, loginUrl }: { story: ConnectionStory; loginUrl: string }) {
   const view = useDashboard(state => state.view)
   return (
@@ -39,7 +46,11 @@ export function Page({ story, loginUrl }: { story: ConnectionStory; loginUrl: st
 }
 
 function WithoutView({ story, loginUrl }: { story: ConnectionStory; loginUrl: string }) {
+  const reason = useDashboard(state => state.freshness.reason)
   if (story.expired) return <LoginNeeded again={story.begun} loginUrl={loginUrl} />
+  if (reason !== null && UNSUPPORTED.includes(reason.code)) {
+    return <Unsupported why={reason.message} />
+  }
   return story.failed ? <LoadFailure /> : <Loading />
 }
 

@@ -55,6 +55,15 @@ export function LoadFailure() {
   )
 }
 
+/** There is no view, and this browser cannot bring one, however often it is tried. */
+export function Unsupported({ why }: { why: string }) {
+  return (
+    <Panel testId="dashboard-unsupported" title="This browser cannot show the dashboard.">
+      <p>{why}</p>
+    </Panel>
+  )
+}
+
 /** There is no view, and the server wants a login: the first one, or another. */
 export function LoginNeeded({ again, loginUrl }: { again: boolean; loginUrl: string }) {
   return (

@@ -107,7 +107,7 @@ export type CoreCode =
   | 'SNAPSHOT_TIMEOUT'
   /** The snapshot breaks the contract. */
   | 'SNAPSHOT_MALFORMED'
-  /** The snapshot is older than what is shown. */
+  /** The snapshot is older than what is known, or may be one that a cache has kept. */
   | 'SNAPSHOT_STALE'
   /** More events came during the snapshot than are kept. */
   | 'EVENTS_OVERFLOWED'

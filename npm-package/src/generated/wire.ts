@@ -166,13 +166,16 @@ export type Id = string
 /** An instant as RFC 3339 text in UTC, ending in `Z`, such as `2026-11-23T09:30:00.123Z`. */
 export type Timestamp = string
 
-/** A MOC's title: 1 to `TITLE_MAX_CHARS` characters. */
+/** A MOC's title: 1 to `TITLE_MAX_UNITS` UTF-16 code units. */
 export type Title = string
 
-/** A theme's name: 1 to `THEME_MAX_CHARS` characters. */
+/** A theme's name: 1 to `THEME_MAX_UNITS` UTF-16 code units. */
 export type Theme = string
 
-/** An absolute `http` or `https` URL. No other scheme is let through to an `img` element. */
+/**
+ * An absolute `http` or `https` URL that `new URL()` can read. No other scheme is let through to an
+ * `img` element. Whether a host is possible, the server alone checks: that takes a library.
+ */
 export type CoverImageUrl = string
 
 /** A share in whole percent, 0 to 100. */

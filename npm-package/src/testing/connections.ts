@@ -1,5 +1,6 @@
 import { Script, type Times } from './script.js'
 import type { Sessions, Token } from './sessions.js'
+import type { Source } from './snapshots.js'
 import { FakeSocket } from './socket.js'
 import type { Network, Wire } from './wire.js'
 
@@ -24,12 +25,14 @@ export class Connections {
   readonly #script = new Script<Welcome>({ kind: 'accept' })
   readonly #network: Network
   readonly #sessions: Sessions
+  readonly #source: Source
   #attempts: Connection[] = []
 
   /** @internal */
-  constructor(network: Network, sessions: Sessions) {
+  constructor(network: Network, sessions: Sessions, source: Source) {
     this.#network = network
     this.#sessions = sessions
+    this.#source = source
   }
 
   /** Accepts the session of each new socket. This is what happens unless scripted otherwise. */
@@ -69,7 +72,8 @@ export class Connections {
 
   /** @internal */
   connect(url: string): FakeSocket {
-    const connection = new Connection(url, this.#network, this.#script.take(), this.#sessions)
+    const welcome = this.#script.take()
+    const connection = new Connection(url, this.#network, welcome, this.#sessions, this.#source)
     this.#attempts.push(connection)
     return connection.socket
   }
@@ -104,14 +108,16 @@ class Connection implements ConnectionAttempt {
   outcome: ConnectionAttempt['outcome'] = 'opening'
   readonly #welcome: Welcome
   readonly #sessions: Sessions
+  readonly #source: Source
   readonly #toClient: Wire
   readonly #toServer: Wire
   #ping: ReturnType<typeof setInterval> | undefined
   #patience: ReturnType<typeof setTimeout> | undefined
 
-  constructor(url: string, network: Network, welcome: Welcome, sessions: Sessions) {
+  constructor(url: string, network: Network, welcome: Welcome, sessions: Sessions, source: Source) {
     this.#welcome = welcome
     this.#sessions = sessions
+    this.#source = source
     this.#toClient = network.wire()
     this.#toServer = network.wire()
     this.socket = new FakeSocket(url, {
@@ -167,7 +173,7 @@ class Connection implements ConnectionAttempt {
       return
     }
     this.outcome = 'accepted'
-    this.send('40/dashboard,{"sid":"session"}')
+    this.send(`40/dashboard,${JSON.stringify({ sid: 'session', tag: this.#source.tag })}`)
     this.#ping = setInterval(() => {
       this.send('2')
       this.#patience = setTimeout(() => this.end(1006), PING.timeout)

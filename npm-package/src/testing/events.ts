@@ -86,7 +86,7 @@ export function frameOf(revision: number, [type, payload]: Told): string {
   return `42/dashboard,${JSON.stringify([type, { ...envelope, revision, payload }])}`
 }
 
-/** The events that the server sends for a change: one for each section that is another one now. */
+/** The events that the server sends for a change: one for each section that is another one now, and for each new MOC. */
 export function eventsOf(before: DashboardView, after: DashboardView): Told[] {
   const told: Told[] = []
   if (!same(before.summary, after.summary)) told.push(['dashboard:summaryUpdated', after.summary])
@@ -94,14 +94,14 @@ export function eventsOf(before: DashboardView, after: DashboardView): Told[] {
     told.push(['dashboard:themeBreakdownUpdated', after.themeBreakdown])
   }
   if (!same(before.recentMocs, after.recentMocs)) {
-    const [head] = after.recentMocs
-    const prepended = head && [head, ...before.recentMocs].slice(0, RECENT_MOCS)
-    const isAddition = same(prepended, after.recentMocs)
-    told.push(
-      isAddition && head !== undefined
-        ? ['dashboard:recentMocAdded', head]
-        : ['dashboard:recentMocsUpdated', after.recentMocs],
-    )
+    const known = new Set(before.recentMocs.map(({ id }) => id))
+    const added = after.recentMocs.filter(({ id }) => !known.has(id))
+    const prepended = [...added, ...before.recentMocs].slice(0, RECENT_MOCS)
+    if (added.length > 0 && same(prepended, after.recentMocs)) {
+      for (const moc of [...added].reverse()) told.push(['dashboard:recentMocAdded', moc])
+    } else {
+      told.push(['dashboard:recentMocsUpdated', after.recentMocs])
+    }
   }
   if (!same(before.partialPartsMocs, after.partialPartsMocs)) {
     told.push(['dashboard:partialPartsUpdated', after.partialPartsMocs])

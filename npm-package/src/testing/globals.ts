@@ -5,7 +5,7 @@ export interface Site {
   /** Whether the address is the site's. Everything else goes where it went before. */
   owns(url: URL): boolean
   connect(url: URL): object
-  fetch(init: { headers: Headers; signal: AbortSignal | null }): Promise<Response>
+  fetch(url: URL, init: { headers: Headers; signal: AbortSignal | null }): Promise<Response>
 }
 
 type Name = 'WebSocket' | 'fetch'
@@ -44,11 +44,19 @@ function restore(name: Name): void {
 }
 
 function siteOf(address: unknown): { site: Site; url: URL } | null {
+  const url = parsed(String(address))
+  const site = url === null ? undefined : [...sites].find(site => site.owns(url))
+  return url === null || site === undefined ? null : { site, url }
+}
+
+/** Not `URL.canParse`, which jsdom has not had for long. */
+function parsed(address: string): URL | null {
   const base = (globalThis as { location?: { href?: string } }).location?.href
-  if (!URL.canParse(String(address), base)) return null
-  const url = new URL(String(address), base)
-  const site = [...sites].find(site => site.owns(url))
-  return site === undefined ? null : { site, url }
+  try {
+    return new URL(address, base)
+  } catch {
+    return null
+  }
 }
 
 class NoWebSocket {
@@ -79,7 +87,10 @@ function fetchFunction(before: typeof fetch | undefined): typeof fetch {
     const found = siteOf(request.url ?? input)
     if (found !== null) {
       const headers = new Headers(init?.headers ?? request.headers)
-      return found.site.fetch({ headers, signal: init?.signal ?? request.signal ?? null })
+      return found.site.fetch(found.url, {
+        headers,
+        signal: init?.signal ?? request.signal ?? null,
+      })
     }
     if (before !== undefined) return before.call(globalThis, input, init)
     return Promise.reject(new TypeError(`There is no fetch here but the fake server's.`))

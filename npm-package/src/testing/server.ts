@@ -61,17 +61,18 @@ export class FakeServer {
     this.#passage = new Passage(() => this.#seen(), options.time, options.act)
     this.#network.latency = options.latency ?? 0
     this.#sessions = new Sessions(options.accepts)
-    this.connections = new Connections(this.#network, this.#sessions)
-    this.events = new Events(frame => this.connections.send(frame))
     const server = this
-    this.snapshots = new Snapshots(this.#network, this.#sessions, {
+    const source = {
       get view() {
         return server.#view
       },
-      get etag() {
-        return `"epoch${server.#epochs}-${server.#revision}"`
+      get tag() {
+        return `epoch${server.#epochs}-${server.#revision}`
       },
-    })
+    }
+    this.connections = new Connections(this.#network, this.#sessions, source)
+    this.events = new Events(frame => this.connections.send(frame))
+    this.snapshots = new Snapshots(this.#network, this.#sessions, source)
   }
 
   // Arrow properties, so that `beforeEach(server.install)` works as people expect.
@@ -87,7 +88,7 @@ export class FakeServer {
         url.origin.replace(/^ws/, 'http') === this.url &&
         [`${base}/dashboard`, '/socket.io/'].includes(url.pathname),
       connect: url => this.connections.connect(url.href),
-      fetch: init => this.snapshots.fetch(init),
+      fetch: (url, init) => this.snapshots.fetch(url, init),
     })
     return this.uninstall
   }
@@ -122,7 +123,7 @@ export class FakeServer {
 
   /**
    * Changes sections of the view, and sends the events that the real server would: one for each
-   * section that differs, `recentMocAdded` for one new MOC at the head.
+   * section that differs, `recentMocAdded` for each new MOC at the head.
    */
   update(change: Partial<DashboardView> | ((view: DashboardView) => Partial<DashboardView>)): void {
     const before = this.#view
@@ -234,7 +235,9 @@ export class FakeServer {
 
   #seen(): string {
     const sockets = this.connections.attempts.map(attempt => attempt.outcome)
-    const answers = this.snapshots.requests.map(request => request.status ?? 'no answer')
+    const answers = this.snapshots.requests.map(({ status, unchanged }) =>
+      unchanged ? `${status} unchanged` : (status ?? 'no answer'),
+    )
     if (sockets.length + answers.length === 0) return `nothing. Is ${this.url} the client's url?`
     return `sockets ${sockets.slice(-20).join(', ')}; requests ${answers.slice(-20).join(', ')}`
   }

@@ -30,20 +30,25 @@ export interface SnapshotRequest {
   readonly at: number
   /** The token that it bore; null for a cookie. */
   readonly token: Token
-  /** The header `If-None-Match`, or null. */
-  readonly ifNoneMatch: string | null
+  /** The tag of the snapshot that the client has, such as `epoch1-7`; null where it has none. */
+  readonly have: string | null
+  /** The answer was that the client has the newest already. */
+  readonly unchanged: boolean
   /** The answer's status; null where there is none yet, or never was. */
   readonly status: number | null
 }
 
+type Request = { -readonly [Key in keyof SnapshotRequest]: SnapshotRequest[Key] }
+
 type Step =
-  | { kind: 'serve' | 'hang' | 'networkError' }
+  | { kind: 'serve' | 'cached' | 'hang' | 'networkError' }
   | { kind: 'answer'; status: number; headers: Record<string, string>; body: string | null }
 
 /** What the snapshots are read from. */
-interface Source {
+export interface Source {
   readonly view: DashboardView
-  readonly etag: string
+  /** Epoch and revision, such as `epoch1-7`. */
+  readonly tag: string
 }
 
 const CODES: Record<number, [ErrorCode, message: string]> = {
@@ -60,7 +65,9 @@ export class Snapshots {
   readonly #network: Network
   readonly #sessions: Sessions
   readonly #source: Source
-  #requests: { -readonly [Key in keyof SnapshotRequest]: SnapshotRequest[Key] }[] = []
+  /** What a cache would have. */
+  #kept: Extract<Step, { kind: 'answer' }> | null = null
+  #requests: Request[] = []
 
   /** @internal */
   constructor(network: Network, sessions: Sessions, source: Source) {
@@ -69,7 +76,10 @@ export class Snapshots {
     this.#source = source
   }
 
-  /** Answers with the view, or 304. This is what happens unless scripted otherwise. */
+  /**
+   * Answers with the view, or that nothing is newer than what the client has. This is what happens
+   * unless scripted otherwise.
+   */
   serve({ times }: Times = {}): void {
     this.#script.set({ kind: 'serve' }, times)
   }
@@ -91,6 +101,11 @@ export class Snapshots {
     this.#script.set({ kind: 'answer', status, headers, body }, times)
   }
 
+  /** A cache answers in the server's place, with the last snapshot that the server gave. */
+  cached({ times }: Times = {}): void {
+    this.#script.set({ kind: 'cached' }, times)
+  }
+
   /** Never answers. The client gives up after ten seconds. */
   hang({ times }: Times = {}): void {
     this.#script.set({ kind: 'hang' }, times)
@@ -107,17 +122,23 @@ export class Snapshots {
   }
 
   /** @internal */
-  async fetch(init: { headers: Headers; signal: AbortSignal | null }): Promise<Response> {
+  async fetch(url: URL, init: { headers: Headers; signal: AbortSignal | null }): Promise<Response> {
     const bearer = init.headers.get('Authorization')
     const token = bearer === null ? null : bearer.replace(/^Bearer /, '')
-    const ifNoneMatch = init.headers.get('If-None-Match')
-    const request = { at: Date.now(), token, ifNoneMatch, status: null as number | null }
+    const fresh = url.searchParams.get('fresh')
+    const tag = init.headers.get('If-None-Match')?.replace(/^(W\/)?"(.*)"$/, '$2') ?? null
+    const have = fresh === null ? tag : url.searchParams.get('have')
+    const request: Request = { at: Date.now(), token, have, unchanged: false, status: null }
     this.#requests.push(request)
     this.#sessions.note(token)
     const step = this.#script.take()
     const response = await this.#answered(init.signal, step.kind === 'hang', () => {
       if (step.kind === 'networkError') throw new TypeError('Failed to fetch')
-      return step.kind === 'answer' ? responseOf(step) : this.#served(token, ifNoneMatch)
+      if (step.kind === 'answer') return responseOf(step)
+      if (step.kind === 'cached' && this.#kept !== null) return responseOf(this.#kept)
+      if (!this.#sessions.accepts(token)) return responseOf(failure(401))
+      request.unchanged = have === this.#source.tag
+      return responseOf(this.#served(fresh, request.unchanged))
     })
     request.status = response.status
     return response
@@ -132,6 +153,7 @@ export class Snapshots {
   reset(): void {
     this.heal()
     this.#requests = []
+    this.#kept = null
   }
 
   /** The answer, made when the request has arrived and taken back over the same network. */
@@ -153,16 +175,22 @@ export class Snapshots {
     }).finally(() => wire.cut())
   }
 
-  #served(token: Token, ifNoneMatch: string | null): Response {
-    const { view, etag } = this.#source
-    if (!this.#sessions.accepts(token)) return responseOf(failure(401))
-    const headers = { ETag: etag, 'Cache-Control': 'private, no-cache' }
-    if (ifNoneMatch === etag) {
-      return responseOf({ kind: 'answer', status: 304, headers, body: null })
+  #served(fresh: string | null, unchanged: boolean): Extract<Step, { kind: 'answer' }> {
+    const { view, tag } = this.#source
+    const headers = {
+      ETag: `"${tag}"`,
+      'Cache-Control': fresh === null ? 'private, no-cache' : 'no-store',
     }
-    const type = { 'Content-Type': 'application/json' }
-    const body = JSON.stringify(view)
-    return responseOf({ kind: 'answer', status: 200, headers: { ...headers, ...type }, body })
+    if (fresh === null && unchanged) return { kind: 'answer', status: 304, headers, body: null }
+    const answer = fresh === null ? view : { fresh, tag, view: unchanged ? null : view }
+    const step = {
+      kind: 'answer' as const,
+      status: 200,
+      headers: { ...headers, 'Content-Type': 'application/json' },
+      body: JSON.stringify(answer),
+    }
+    if (!unchanged) this.#kept = step
+    return step
   }
 }
 
@@ -185,5 +213,8 @@ function failure(status: number, headers: Record<string, string> = {}, text?: st
 }
 
 function responseOf({ status, headers, body }: Extract<Step, { kind: 'answer' }>): Response {
-  return new Response(body, { status, headers })
+  if (typeof globalThis.Response === 'function') return new Response(body, { status, headers })
+  // Jest's jsdom has no Response. This is what the client reads of one.
+  const answer = { status, headers: new Headers(headers), text: async () => body ?? '' }
+  return answer as unknown as Response
 }

@@ -150,7 +150,9 @@ const REAL_TIME: VirtualTime = {
 function passed(ms: number): Promise<void> {
   // Set by every implementation of fake timers that Vitest and Jest use.
   if ('clock' in setTimeout) {
-    throw new Error('Timers are fake, so time must be passed: createFakeServer({ time: vi }).')
+    throw new Error(
+      'Timers are fake, so time must be passed: createFakeServer({ time: vi }), or jest.',
+    )
   }
   return new Promise(resolve => setTimeout(resolve, ms))
 }

@@ -88,7 +88,7 @@ export class Backend {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost')
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost')
     response.setHeader('access-control-allow-origin', '*')
     response.setHeader('access-control-allow-headers', '*, authorization, if-none-match')
     response.setHeader('access-control-expose-headers', 'etag')
@@ -98,9 +98,10 @@ export class Backend {
       this.#note(decodeURIComponent(pathname.slice('/reports/'.length)), await text(request))
       response.writeHead(204).end()
     } else if (pathname === '/api/dashboard') {
-      const etag = `"epoch-${event.revision - 1}"`
-      response.writeHead(200, { 'content-type': 'application/json', etag })
-      response.end(JSON.stringify(view))
+      const tag = `epoch-${event.revision - 1}`
+      const fresh = searchParams.get('fresh')
+      response.writeHead(200, { 'content-type': 'application/json', etag: `"${tag}"` })
+      response.end(JSON.stringify(fresh === null ? view : { fresh, tag, view }))
     } else {
       response.writeHead(404).end()
     }

@@ -7,13 +7,15 @@ import { Backend, type Report, WISHES } from './backend.js'
 import { Browser } from './browser.js'
 import { BUNDLERS, type Built, webpack } from './bundlers.js'
 import { copyExample, watchExample } from './example.js'
-import { html, PLAIN, REACT } from './page.js'
+import { html, PLAIN, REACT, REQUIRED } from './page.js'
 import { manifest, Project } from './project.js'
 import { serve } from './site.js'
 import { exec, type Running, serverTool } from './tool.js'
 
 const project = new Project(inject('packed').project)
-const [plain, react] = [project.path('apps/plain'), project.path('apps/react')]
+const [plain, react, required] = ['plain', 'react', 'required'].map(app =>
+  project.path('apps', app),
+) as [string, string, string]
 let backend: Backend
 let browser: Browser
 
@@ -21,11 +23,13 @@ beforeAll(async () => {
   for (const [app, script] of [
     ['plain', PLAIN],
     ['react', REACT],
+    ['required', REQUIRED],
   ]) {
     await project.write(`apps/${app}/main.js`, script as string)
     const index = html('<script type="module" src="/main.js"></script>')
     await project.write(`apps/${app}/index.html`, index)
   }
+  await project.write('apps/required/package.json', '{ "type": "commonjs" }')
   backend = await Backend.start()
   browser = await Browser.start()
 })
@@ -76,6 +80,21 @@ describe.each(BUNDLERS)('$name', ({ name, module, build }) => {
     expect(message).toContain("Content-Security-Policy needs 'wasm-unsafe-eval' in script-src")
   })
 })
+
+// Vite leaves an app's own calls of require alone.
+describe.each(BUNDLERS.filter(({ name }) => /webpack|esbuild/.test(name)))(
+  '$name, for an app whose compiler writes require',
+  ({ build }) => {
+    it('takes the ES modules', async () => {
+      const { sources, files } = await build(required)
+      const inside = project.path('node_modules/@moc/dashboard-sdk/dist')
+      const own = sources.filter(source => source.startsWith(inside))
+      expect(own).toContain(path.join(inside, 'entry/browser.js'))
+      expect(own.filter(source => source.startsWith(path.join(inside, 'cjs')))).toEqual([])
+      expect(files.filter(file => file.endsWith('.wasm'))).toHaveLength(1)
+    })
+  },
+)
 
 describe('development', () => {
   it.each([

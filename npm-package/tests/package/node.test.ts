@@ -1,8 +1,11 @@
 /** The package in Node: rendered on a server, connected, and under Vitest. */
+import path from 'node:path'
+
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 
 import { Backend, WISHES } from './backend.js'
 import { importable, manifest, Project } from './project.js'
+import { tools } from './tool.js'
 
 const project = new Project(inject('packed').project)
 let backend: Backend
@@ -26,6 +29,14 @@ it('imports every part of the package', async () => {
   })
 })
 
+it('is made and rendered by require as well', async () => {
+  await project.write('required.cjs', REQUIRED)
+  expect(JSON.parse(await project.exec('node', 'required.cjs'))).toEqual({
+    html: '<p>idle</p>',
+    status: 'closed',
+  })
+})
+
 it('is made and rendered on a server, and says why it cannot connect', async () => {
   await project.write('server.mjs', SERVER)
   expect(JSON.parse(await project.exec('node', 'server.mjs'))).toEqual({
@@ -43,6 +54,23 @@ it('is live where Node has a WebSocket, with the module read from its file', asy
   expect(await project.exec('node', ...flags, ...options)).toBe('live\n')
 })
 
+describe('Node 22, whose WebSocket tells of a failure by an error alone', () => {
+  const node = path.join(path.dirname(tools.resolve('node22/package.json')), 'bin/node')
+
+  it('is live', async () => {
+    await project.write('live.mjs', LIVE)
+    expect(await project.exec(node, 'live.mjs', backend.origin, String(WISHES))).toBe('live\n')
+  })
+
+  it('hears at once that nothing listens, and tries again', async () => {
+    await project.write('refused.mjs', REFUSED)
+    const lost = 'backoff SOCKET_FAILED'
+    const retried = 'connecting SOCKET_FAILED'
+    const said = await project.exec(node, 'refused.mjs')
+    expect(said.trim().split('\n').slice(-5)).toEqual([lost, retried, lost, retried, 'closed'])
+  })
+})
+
 describe('Vitest', () => {
   it.each(['node', 'jsdom'])('runs it in the environment %s without configuration', async kind => {
     await project.write(`${kind}.test.js`, TEST)
@@ -52,6 +80,22 @@ describe('Vitest', () => {
     expect(JSON.parse(said)).toMatchObject({ numPassedTests: 2, numFailedTests: 0 })
   })
 })
+
+const REQUIRED = `
+const { createDashboardClient } = require('@moc/dashboard-sdk')
+const { DashboardProvider, useDashboard } = require('@moc/dashboard-sdk/react')
+const { createElement } = require('react')
+const { renderToString } = require('react-dom/server')
+
+const client = createDashboardClient({ url: 'http://127.0.0.1:9', cookies: true, logger: null })
+function Status() {
+  return createElement('p', null, useDashboard(state => state.status))
+}
+const html = renderToString(createElement(DashboardProvider, { client }, createElement(Status)))
+delete globalThis.WebSocket
+client.start()
+console.log(JSON.stringify({ html, status: client.getState().status }))
+`
 
 const SERVER = `
 import { createDashboardClient } from '@moc/dashboard-sdk'
@@ -80,6 +124,23 @@ client.subscribe(({ status, view }) => {
   if (status !== 'live' || wishes !== Number(expected)) return
   console.log('live')
   client.stop()
+})
+client.start()
+`
+
+// Port 1 is no one's. It ends itself once it tries for the third time.
+const REFUSED = `
+import { createDashboardClient } from '@moc/dashboard-sdk'
+
+const client = createDashboardClient({
+  url: 'http://127.0.0.1:1',
+  getToken: () => 'token',
+  logger: null,
+})
+client.subscribe(({ status, freshness }, previous) => {
+  if (status === previous.status) return
+  console.log([status, freshness.reason?.code].filter(Boolean).join(' '))
+  if (freshness.attempt === 2 && status === 'connecting') client.stop()
 })
 client.start()
 `

@@ -50,6 +50,13 @@ const app = createElement(DashboardProvider, { client }, createElement(Wishes))
 createRoot(document.querySelector('main')).render(createElement(StrictMode, null, app))
 `
 
+/** What compilers make of the import that write CommonJS. */
+export const REQUIRED = `
+const { createDashboardClient } = require('@moc/dashboard-sdk')
+
+createDashboardClient({ url: location.origin, cookies: true }).start()
+`
+
 /** The page that holds it, for tools that do not write one. */
 export function html(script: string): string {
   return `<!doctype html><html><head><meta charset="utf-8"></head><body><main></main>${script}</body></html>\n`

@@ -51,10 +51,14 @@ export async function pack(folder: string): Promise<{ tarball: string; files: st
 export class Project {
   constructor(readonly folder: string) {}
 
-  /** Installs the tarball, and companions in the versions that this repository uses. */
-  async install(tarball: string, companions: string[]): Promise<void> {
+  /** Installs the tarball, companions in the versions that this repository uses, and others. */
+  async install(
+    tarball: string,
+    companions: string[],
+    others: Record<string, string> = {},
+  ): Promise<void> {
     const { name } = await manifest()
-    const dependencies: Record<string, string> = { [name]: `file:${tarball}` }
+    const dependencies: Record<string, string> = { [name]: `file:${tarball}`, ...others }
     for (const companion of companions) dependencies[companion] = await versionHere(companion)
     const project = { name: 'project', private: true, type: 'module', dependencies }
     await this.write('package.json', JSON.stringify(project))

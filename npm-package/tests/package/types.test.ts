@@ -43,6 +43,29 @@ it.each(
   expect(await project.exec(process.execPath, tsc, '-p', config)).toBe('')
 })
 
+it('are found by TypeScript 5.7 with resolution node10, and what comes out runs', async () => {
+  const compilerOptions = {
+    ...{ target: 'ES2022', module: 'CommonJS', moduleResolution: 'node10', jsx: 'react-jsx' },
+    ...{ strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true },
+    ...{ skipLibCheck: false, types: [] },
+  }
+  await project.write('node10/package.json', '{ "type": "commonjs" }')
+  const config = 'types/tsconfig.node10.json'
+  const files = ['use.tsx', 'all.ts']
+  await project.write(
+    config,
+    JSON.stringify({ compilerOptions: { ...compilerOptions, outDir: '../node10' }, files }),
+  )
+  const tsc = path.join(path.dirname(tools.resolve('typescript/package.json')), 'bin/tsc')
+  expect(await project.exec(process.execPath, tsc, '-p', config)).toBe('')
+  const said = await project.exec(
+    process.execPath,
+    ...['-p', "require('./node10/all.js').all.flatMap(Object.keys).join()"],
+  )
+  expect(said).toContain('createDashboardClient')
+  expect(said).toContain('useDashboard')
+})
+
 const USE = `
 import { createDashboardClient } from '@moc/dashboard-sdk'
 import type { DashboardState } from '@moc/dashboard-sdk'

@@ -1,4 +1,5 @@
 /** Every fault that can be scripted, told by what the real client makes of it. */
+import type { TokenRequest } from '@moc/dashboard-sdk'
 import { emptyView, type FakeServer, makeRecentMoc, makeView } from '@moc/dashboard-sdk/testing'
 import { describe, expect, it, vi } from 'vitest'
 
@@ -25,7 +26,7 @@ describe('a server without faults', () => {
     expect(server.connections.attempts).toHaveLength(1)
     // The client makes sure every five minutes.
     expect(server.snapshots.requests.length).toBeGreaterThan(30)
-    expect(new Set(exchanges(server).slice(1))).toEqual(new Set(['"epoch1-1" 304']))
+    expect(new Set(exchanges(server).slice(1))).toEqual(new Set(['epoch1-1 unchanged']))
   })
 
   it('tells changes, of the changed sections only', async () => {
@@ -80,7 +81,7 @@ describe('connections', () => {
     await server.until(client, 'live')
     expect(record.statuses).toEqual(RECONNECTED)
     expect(client.getState().view).toEqual(server.view)
-    expect(exchanges(server)).toEqual(['null 200', '"epoch1-1" 200'])
+    expect(exchanges(server)).toEqual(['null 200', 'epoch1-1 200'])
   })
 
   it('refused for the next few times', async () => {
@@ -93,6 +94,21 @@ describe('connections', () => {
     ])
     const outcomes = server.connections.attempts.map(attempt => attempt.outcome)
     expect(outcomes).toEqual(['refused', 'refused', 'accepted'])
+  })
+
+  it('answered by a cache are asked for again, and never called live', async () => {
+    const { server, client, record } = await liveScene()
+    server.snapshots.cached()
+    server.events.lose({ times: 1 })
+    server.update({ recentMocs: [] })
+    server.connections.drop()
+    await server.until(client, ({ freshness }) => freshness.reason?.code === 'SNAPSHOT_STALE')
+    await server.advance(60_000)
+    expect(client.getState()).toMatchObject({ status: 'syncing', freshness: { source: 'stale' } })
+    expect(record.states.filter(state => state.status === 'live')).toHaveLength(1)
+    server.snapshots.serve()
+    const state = await server.until(client, 'live', { within: 8_000 })
+    expect(state.view?.recentMocs).toEqual([])
   })
 
   it('that hang are given up after ten seconds', async () => {
@@ -350,6 +366,34 @@ describe('sessions', () => {
     expect(record.statuses).toEqual(['live', 'connecting', 'syncing', 'live'])
     expect(server.tokens).toEqual(['token 1', 'token 1', 'token 2', 'token 2'])
   })
+
+  it.each(['expireTokens', 'endSession'] as const)(
+    'tell the app that its token was refused, after %s, and no more once another one was given',
+    async end => {
+      const asked: boolean[] = []
+      let token = 1
+      const getToken = ({ lastWasRefused }: TokenRequest) => {
+        asked.push(lastWasRefused)
+        if (lastWasRefused) token += 1
+        return `token ${token}`
+      }
+      const { server, client } = await liveScene({}, { getToken })
+      expect(asked).toEqual([false, false])
+      server[end]()
+      if (end === 'endSession') {
+        await server.until(client, 'authRequired')
+        server.heal()
+        client.reauthenticate()
+      }
+      await server.until(client, 'connecting')
+      await server.until(client, 'live')
+      server.connections.drop()
+      await server.until(client, 'backoff')
+      await server.until(client, 'live')
+      const renewed = end === 'endSession' ? [true, true, false] : [true, false]
+      expect(asked.slice(2)).toEqual([...renewed, false, false])
+    },
+  )
 
   it('whose token stays the expired one are refused', async () => {
     const { server, client } = await liveScene()

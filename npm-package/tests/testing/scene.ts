@@ -50,5 +50,7 @@ export async function liveScene(...options: Parameters<typeof scene>) {
 
 /** What the server was asked and what it answered, in short. */
 export function exchanges(server: FakeServer): string[] {
-  return server.snapshots.requests.map(({ ifNoneMatch, status }) => `${ifNoneMatch} ${status}`)
+  return server.snapshots.requests.map(
+    ({ have, unchanged, status }) => `${have} ${unchanged ? 'unchanged' : status}`,
+  )
 }

@@ -32,7 +32,9 @@ describe('until', () => {
     )
     expect(String(error)).toMatch(/did not reach status 'degraded' within 30 s/)
     expect(String(error)).toContain('States: live -> backoff -> connecting -> syncing -> live')
-    expect(String(error)).toContain('The server saw: sockets closed, accepted; requests 200, 304')
+    expect(String(error)).toContain(
+      'The server saw: sockets closed, accepted; requests 200, 200 unchanged',
+    )
     expect(String(error)).toMatch(/^0\.0 s warn SOCKET_CLOSED: live -> backoff/m)
   })
 

@@ -106,6 +106,17 @@ it('answers with snapshots, tags and 304', async () => {
   expect(third.headers.get('ETag')).not.toBe(tag)
 })
 
+it('repeats the name of a request that has one', async () => {
+  const ask = (query: string) => fetch(`${server.url}/api/dashboard?${query}`)
+  const first = await ask('fresh=a1')
+  expect(first.headers.get('Cache-Control')).toBe('no-store')
+  const tag = 'epoch1-1'
+  expect(await first.json()).toEqual({ fresh: 'a1', tag, view: server.view })
+  expect(await (await ask(`fresh=a2&have=${tag}`)).json()).toEqual({ fresh: 'a2', tag, view: null })
+  server.snapshots.cached({ times: 1 })
+  expect(await (await ask('fresh=a3')).json()).toEqual({ fresh: 'a1', tag, view: server.view })
+})
+
 it.each([400, 401, 403, 404, 429, 500, 503])('answers %i with the standard body', async status => {
   server.snapshots.fail(status, { retryAfter: 3 })
   const response = await snapshot({ Authorization: 'Bearer token' })

@@ -50,7 +50,8 @@ fn creating_a_database_that_exists_changes_nothing() {
 #[test]
 fn the_network_side_is_loopback_and_asks_for_scram() {
     let folder = Folder::new();
-    let cluster = folder.start().unwrap();
+    let durable = private_postgres::Options::new(&folder.0);
+    let cluster = private_postgres::Cluster::start(&durable, &mut |_| {}).unwrap();
     let mut stream = TcpStream::connect(("127.0.0.1", cluster.port())).unwrap();
     let mut startup = vec![0, 0, 0, 0, 0, 3, 0, 0];
     startup.extend_from_slice(b"user\0dashboard\0database\0postgres\0\0");
@@ -76,6 +77,28 @@ fn the_address_of_a_running_cluster_is_for_its_owner_only() {
     cluster.stop().unwrap();
     assert_eq!(running_url(&folder.0), None);
     assert_eq!(running_url(&folder.file("nowhere")), None);
+}
+
+/// They show it to all who run under their account, and to superusers by SQL.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_server_does_not_get_its_owners_secrets() {
+    use crate::support::{Owner, command, server_pid};
+
+    let folder = Folder::new();
+    let mut command = command(&folder);
+    let secrets = ["DASHBOARD_JWT_HS256_SECRET", "DATABASE_URL", "PGPASSWORD", "NOTIFY_SOCKET"];
+    command.envs(secrets.map(|name| (name, "hush"))).env("LC_TIME", "C");
+    let owner = Owner::started_by(command);
+    let server = fs::read(format!("/proc/{}/environ", server_pid(&folder))).unwrap();
+    owner.stop();
+    let server = String::from_utf8_lossy(&server);
+    let names: Vec<_> =
+        server.split_terminator('\0').map(|v| v.split('=').next().unwrap()).collect();
+    assert!(!server.contains("hush"), "{names:?}");
+    for kept in ["PATH", "LC_TIME", "LC_ALL"] {
+        assert!(names.contains(&kept), "{kept} {names:?}");
+    }
 }
 
 #[test]

@@ -51,7 +51,11 @@ pub(crate) struct Owner {
 
 impl Owner {
     pub(crate) fn start(folder: &Folder) -> Self {
-        let mut child = command(folder).spawn().unwrap();
+        Self::started_by(command(folder))
+    }
+
+    pub(crate) fn started_by(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut url = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut url).unwrap();
         assert!(url.starts_with("postgres://dashboard:"), "{url:?}");

@@ -7,18 +7,20 @@ use std::process::Command;
 use crate::support::{
     Folder, Owner, am_root, as_ordinary_user, command, output, server_pid, serves,
 };
-use private_postgres::{Cluster, Error, Options, running_url};
+use private_postgres::{Cluster, Error, Options, Outlook, look, running_url};
 
 #[test]
 fn a_second_program_is_refused_until_the_first_has_stopped() {
     let folder = Folder::new();
     let owner = Owner::start(&folder);
+    assert!(matches!(look(&folder.options()), Err(Error::InUse { .. })));
     let error = folder.start().unwrap_err();
     assert!(matches!(error, Error::InUse { .. }));
     let text = error.to_string();
     assert!(text.starts_with("another program is using the PostgreSQL data in "), "{text}");
     assert_eq!(running_url(&folder.0), Some(owner.url.clone()), "the refused one broke nothing");
     owner.stop();
+    assert_eq!(look(&folder.options()).unwrap(), Outlook::Installed);
     folder.start().unwrap();
 }
 

@@ -1,44 +1,54 @@
 //! The database's part. Reads only, in a session that could not write.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnection;
+use futures_util::future::join_all;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, FromRow};
 use time::OffsetDateTime;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::check::Report;
 use crate::clock;
 use crate::config::Config;
-use crate::database::session::Purpose;
-use crate::database::{self, DatabaseError, Trouble, schema};
+use crate::database::session::{self, Purpose};
+use crate::database::{self, DatabaseError, schema};
 use crate::secret::Secret;
-use crate::source::{self, Choice, Finding, InstallError, Source, State};
 
 /// All of it; a database that is slower than this is as good as away.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Clocks may differ by so much, in seconds.
 const SKEW_MAX_S: f64 = 2.0;
+/// How often to try to open what a start opens, and how long to wait in between.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(200);
 /// Connections besides the pool: one follows the changes, one projects, one installs at the start.
 const OTHER_CONNECTIONS: i64 = 3;
 
 /// What the database says of itself and of us.
 #[derive(FromRow)]
-struct Facts {
-    role: String,
+pub(super) struct Facts {
+    pub(super) role: String,
     version: String,
-    read_only: bool,
-    may_create: bool,
-    has_schema: bool,
+    encoding: String,
+    pub(super) read_only: bool,
+    pub(super) may_create: bool,
+    pub(super) has_schema: bool,
     connection_limit: i64,
     connections: i64,
     clock: OffsetDateTime,
 }
 
-/// Looks at the configured database.
-pub(super) async fn configured(url: &Secret, config: &Config, report: &mut Report) {
+/// Looks at the configured database. Where a server of ours runs here, it has connections that it will give back.
+pub(super) async fn configured(
+    url: &Secret,
+    config: &Config,
+    is_running: bool,
+    report: &mut Report,
+) {
     match timeout(PATIENCE, look(url, config, report)).await {
-        Ok(Ok(())) => {}
+        Ok(Ok(facts)) => connections(url, &facts, config, is_running, report).await,
         Ok(Err(error)) => report.fail("database", error),
         Err(_) => report.fail(
             "database",
@@ -47,20 +57,19 @@ pub(super) async fn configured(url: &Secret, config: &Config, report: &mut Repor
     }
 }
 
-async fn look(url: &Secret, config: &Config, report: &mut Report) -> Result<(), DatabaseError> {
+async fn look(url: &Secret, config: &Config, report: &mut Report) -> Result<Facts, DatabaseError> {
     let options = schema::options(url.expose())?;
     let fail = |trouble| DatabaseError::of(&options, trouble);
     let mut connection = schema::connect(&options, Purpose::Check, Duration::ZERO).await?;
     schema::check_server(&options, &mut connection).await.map_err(fail)?;
     let facts = facts(&mut connection, &database::address(&options), report).await;
     let facts = facts.map_err(|error| fail(error.into()))?;
-    connections(&facts, config, report);
-    let looked = look_at_schema(&facts, config, &mut connection, report).await;
+    let looked = super::schema::look(&facts, config, &mut connection, report).await;
     if let Err(trouble) = looked {
         report.fail("schema", fail(trouble));
     }
     connection.close().await.ok();
-    Ok(())
+    Ok(facts)
 }
 
 /// Asks the database who it is, in a session that cannot write from then on.
@@ -74,6 +83,17 @@ async fn facts(
     let answered = clock::now();
     let Facts { version, role, .. } = &facts;
     report.ok("database", format!("PostgreSQL {version} at {address}, as role \"{role}\""));
+    let Facts { encoding, .. } = &facts;
+    if encoding != "UTF8" {
+        report.warn(
+            "database",
+            format!(
+                "its encoding is {encoding}, and dashboards are in UTF-8: a user or a row that cannot be \
+                 said in both is answered with an error; have the database in UTF8 (create database … \
+                 encoding 'UTF8' template template0)"
+            ),
+        );
+    }
     if facts.read_only {
         report.warn(
             "database",
@@ -105,7 +125,36 @@ fn clocks(seconds: f64, report: &mut Report) {
     );
 }
 
-fn connections(facts: &Facts, config: &Config, report: &mut Report) {
+/// Opens what a start opens, at the same time: neither the database's numbers nor a pooler's say what is to be had. Then
+/// compares the numbers.
+async fn connections(
+    url: &Secret,
+    facts: &Facts,
+    config: &Config,
+    is_running: bool,
+    report: &mut Report,
+) {
+    let Ok(options) = schema::options(url.expose()) else { return };
+    let first = database::first_sessions(config);
+    if let Err(error) = open_all(&options, &first).await {
+        let trouble = match error {
+            // A connection that is silent has been looked at before. This one waits for another's end.
+            sqlx::Error::Io(error) if error.kind() == ErrorKind::TimedOut => {
+                "they were not to be had in time: where a pooler is in between, raise its pool (PgBouncer: \
+                 default_pool_size)"
+                    .to_owned()
+            }
+            error => DatabaseError::of(&options, error.into()).to_string(),
+        };
+        let count = first.len();
+        let text = format!("a start needs {count} connections at the same time, and {trouble}");
+        if is_running {
+            report.warn("connections", format!("{text}; the server that runs here holds some"));
+        } else {
+            report.fail("connections", text);
+        }
+        return;
+    }
     let wanted = i64::from(config.database_connections) + OTHER_CONNECTIONS;
     let (limit, used) = (facts.connection_limit, facts.connections);
     if wanted <= limit - used {
@@ -125,110 +174,38 @@ fn connections(facts: &Facts, config: &Config, report: &mut Report) {
     );
 }
 
-async fn look_at_schema(
-    facts: &Facts,
-    config: &Config,
-    connection: &mut PgConnection,
-    report: &mut Report,
-) -> Result<(), Trouble> {
-    if facts.has_schema {
-        let denied: String = sqlx::query_scalar(DENIED).fetch_one(&mut *connection).await?;
-        if !denied.is_empty() {
-            report.fail(
-                "rights",
-                format!(
-                    "this role may not use {denied}: run the server as the role that made the schema"
-                ),
-            );
-            return Ok(());
+/// Opens these sessions and then closes them. One that has just been closed may count for a moment.
+async fn open_all(options: &PgConnectOptions, purposes: &[Purpose]) -> Result<(), sqlx::Error> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let sessions = join_all(purposes.iter().map(|purpose| session::open(options, *purpose)));
+        let (sessions, failed): (Vec<_>, Vec<_>) =
+            sessions.await.into_iter().partition(Result::is_ok);
+        join_all(sessions.into_iter().flatten().map(Connection::close)).await;
+        match failed.into_iter().find_map(Result::err) {
+            None => return Ok(()),
+            Some(sqlx::Error::Database(_)) if attempts < ATTEMPTS => sleep(PAUSE).await,
+            Some(error) => return Err(error),
         }
-        report.ok("rights", "this role may use the schema \"dashboard\" and all that is in it");
     }
-    let choice = match Choice::of(config.source.as_deref()) {
-        Ok(choice) => choice,
-        Err(error) => {
-            report.fail("source", error);
-            return Ok(());
-        }
-    };
-    let (source, name) = (&choice.source, &choice.source.name);
-    let is_needed = schema::needs_installation(connection, &choice).await?;
-    let state = source::state(connection, source).await?;
-    if is_needed && facts.read_only {
-        return Err(Trouble::ReadOnly);
-    }
-    if is_needed && state == State::Absent {
-        if !facts.may_create {
-            return Err(Trouble::Denied(
-                "the schema is not there, and this role may not make it".into(),
-            ));
-        }
-        report.ok(
-            "schema",
-            format!(
-                "a start would make the schemas \"dashboard\" and \"collection\", and install the source \
-                 \"{name}\""
-            ),
-        );
-        return Ok(());
-    }
-    match state {
-        State::Outdated => {
-            if let Some((owner, false)) = source::owner(connection).await? {
-                return Err(InstallError::Schema(owner).into());
-            }
-            report.ok("schema", format!("a start would install this version of \"{name}\""));
-            return Ok(());
-        }
-        State::Disarmed => {}
-        _ => report.ok("schema", format!("the source \"{name}\" is installed")),
-    }
-    report_source(connection, source, report).await
-}
-
-/// Whether an installed source can be read, and hears of changes.
-async fn report_source(
-    connection: &mut PgConnection,
-    source: &Source,
-    report: &mut Report,
-) -> Result<(), Trouble> {
-    let installed = source::load(connection, source).await?;
-    let mut findings = source::check(connection, source).await?;
-    findings.extend(source::check_installed(connection, &installed).await?);
-    for Finding { is_fatal, what, fix } in findings {
-        let text = fix.map_or(what.clone(), |fix| format!("{what}; {fix}"));
-        if is_fatal { report.fail("source", text) } else { report.warn("source", text) }
-    }
-    Ok(())
 }
 
 const FACTS: &str = "
     select current_user::text as role,
            split_part(current_setting('server_version'), ' ', 1) as version,
+           current_setting('server_encoding') as encoding,
            current_setting('default_transaction_read_only') = 'on' as read_only,
            has_database_privilege(current_database(), 'CREATE') as may_create,
            exists (select from pg_namespace where nspname = 'dashboard') as has_schema,
            least(current_setting('max_connections')::int8
                      - current_setting('superuser_reserved_connections')::int8,
-                 (select nullif(rolconnlimit, -1)::int8 from pg_roles where rolname = current_user),
-                 (select nullif(datconnlimit, -1)::int8 from pg_database
-                  where datname = current_database())) as connection_limit,
+                 -- A superuser is not held to these.
+                 (select nullif(rolconnlimit, -1)::int8 from pg_roles
+                  where rolname = current_user and not rolsuper),
+                 (select nullif(datconnlimit, -1)::int8 from pg_database, pg_roles
+                  where datname = current_database()
+                    and rolname = current_user and not rolsuper)) as connection_limit,
            (select count(*) from pg_stat_activity
             where backend_type = 'client backend' and pid <> pg_backend_pid()) as connections,
            clock_timestamp() as clock";
-
-/// What of the schema this role may not use as the server has to.
-const DENIED: &str = "
-    select coalesce(string_agg(name, ', ' order by name), '')
-    from (
-        select 'the schema dashboard' as name
-        where not has_schema_privilege('dashboard', 'USAGE')
-        union all
-        select 'dashboard.' || relname
-        from pg_class
-        where relnamespace = to_regnamespace('dashboard') and relkind in ('r', 'p', 'v')
-          and not (has_table_privilege(oid, 'SELECT')
-                   and (relkind = 'v'
-                        or has_table_privilege(oid, 'INSERT') and has_table_privilege(oid, 'UPDATE')
-                           and has_table_privilege(oid, 'DELETE')))
-    ) as denied";

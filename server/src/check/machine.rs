@@ -1,14 +1,17 @@
 //! The machine's part: addresses, files, limits.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use private_postgres::Outlook;
 use time::OffsetDateTime;
 
 use crate::check::Report;
 use crate::clock;
 use crate::config::Config;
+use crate::database::DatabaseError;
 use crate::metrics::process::open_files_limit;
 use crate::net::{ListenError, Listener, Tls};
 
@@ -19,31 +22,34 @@ const RENEW_BEFORE: Duration = Duration::from_hours(14 * 24);
 /// A server that answers at all answers within this.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Whether both addresses can be listened on, or are by a server of ours that runs already.
-pub(super) async fn ports(config: &Config, report: &mut Report) {
+/// Whether both addresses can be listened on, or both are by a server of ours that runs already, such as the one that
+/// is to be replaced. Says whether that is so.
+pub(super) async fn ports(config: &Config, report: &mut Report) -> bool {
     let scheme = if config.tls_cert.is_some() { "https" } else { "http" };
     let sides = [("public side", scheme, config.bind), ("admin side", "http", config.admin_bind)];
-    let mut running = None;
-    for (subject, scheme, address) in sides {
-        match Listener::bind(address).await {
+    let (public, admin) =
+        (Listener::bind(config.bind).await, Listener::bind(config.admin_bind).await);
+    let is_taken = |bound: &Result<Listener, ListenError>| {
+        let Err(ListenError::Bind { source, .. }) = bound else { return false };
+        source.kind() == ErrorKind::AddrInUse
+    };
+    let is_running = is_taken(&public) && is_taken(&admin) && is_ours(config.admin_bind).await;
+    for ((subject, scheme, address), bound) in sides.into_iter().zip([public, admin]) {
+        match bound {
             Ok(_) => report.ok(subject, format!("{scheme}://{address} is free")),
-            Err(error @ ListenError::Bind { .. }) => {
-                if running.is_none() {
-                    running = Some(is_ours(config.admin_bind).await);
-                }
-                if running == Some(true) {
-                    report.warn(
-                        subject,
-                        format!("{address} is in use: a dashboard-server runs here"),
-                    );
-                } else {
-                    let remedy = "choose another address, or stop what uses this one";
-                    report.fail(subject, format!("{error}; {remedy}"));
-                }
+            Err(_) if is_running => report.warn(
+                subject,
+                format!(
+                    "{address} is in use until a server has ended: a dashboard-server runs here"
+                ),
+            ),
+            Err(error) => {
+                let remedy = "choose another address, or stop what uses this one";
+                report.fail(subject, format!("{error}; {remedy}"));
             }
-            Err(error) => report.fail(subject, error),
         }
     }
+    is_running
 }
 
 /// Whether certificate and key can be served with.
@@ -62,8 +68,9 @@ pub(super) async fn certificate(config: &Config, report: &mut Report) {
     }
 }
 
-/// Whether a private `PostgreSQL` could keep its data where it should.
-pub(super) fn private_database(config: &Config, report: &mut Report) {
+/// Whether a private `PostgreSQL` could be started, and keep its data where it should. A server of ours that runs
+/// here may have it.
+pub(super) fn private_database(config: &Config, is_running: bool, report: &mut Report) {
     let folder = &config.data_dir;
     // The nearest folder that is there is the one in which the others would be made.
     let own = folder.join("postgres");
@@ -73,10 +80,23 @@ pub(super) fn private_database(config: &Config, report: &mut Report) {
         report
             .fail("database", format!("DASHBOARD_DATA_DIR {} is not a folder", nearest.display()));
     } else if is_writable(nearest) {
+        let fetched = match private_postgres::look(&private_postgres::Options::new(own)) {
+            Ok(Outlook::Installed) => "",
+            Ok(Outlook::Fetched) => ", and would be fetched by npm first",
+            Err(private_postgres::Error::InUse { .. }) if is_running => {
+                report
+                    .warn("database", "a private PostgreSQL belongs to the server that runs here");
+                return;
+            }
+            Err(error) => {
+                report.fail("database", DatabaseError::Private(error));
+                return;
+            }
+        };
         report.warn(
             "database",
             format!(
-                "no DATABASE_URL is set: a private PostgreSQL would keep its data in {}; good for \
+                "no DATABASE_URL is set: a private PostgreSQL would keep its data in {}{fetched}; good for \
                  trying things out, not for production",
                 folder.display()
             ),
@@ -167,10 +187,10 @@ mod tests {
         let mut config = <Config as clap::Parser>::parse_from(["dashboard-server"]);
         config.data_dir = std::env::temp_dir().join("not/here/yet");
         let mut report = Report::default();
-        private_database(&config, &mut report);
+        private_database(&config, false, &mut report);
         assert!(report.is_fit() && report.to_string().contains("not for production"), "{report}");
         config.data_dir = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml/x").into();
-        private_database(&config, &mut report);
+        private_database(&config, false, &mut report);
         assert!(report.to_string().contains("Cargo.toml is not a folder"), "{report}");
     }
 }

@@ -16,20 +16,20 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, Id};
 
-use super::values::whole;
+use super::values::{bare, is_of_form, trimmed, whole};
 use super::{Config, ConfigError};
 
 /// What our names begin with.
 const PREFIX: &str = "DASHBOARD_";
-/// What libraries read by themselves, with bounds of ours: beyond them they allocate without end, spin,
-/// or panic.
-const OTHERS: [(&str, RangeInclusive<u64>); 5] = [
+/// What libraries read by themselves, as it is, with bounds of ours: beyond them they allocate without end, or spin.
+const OTHERS: [(&str, RangeInclusive<u64>); 4] = [
     ("OTEL_BSP_EXPORT_TIMEOUT", 1..=3_600_000),
     ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1..=100_000),
     ("OTEL_BSP_MAX_QUEUE_SIZE", 1..=100_000),
     ("OTEL_BSP_SCHEDULE_DELAY", 1..=3_600_000),
-    ("TOKIO_WORKER_THREADS", 1..=1_024),
 ];
+/// The runtime panics over what it cannot read there, and over nothing, so it gets the number from here.
+const THREADS: &str = "TOKIO_WORKER_THREADS";
 /// How alike two names must be for one to be taken for the other, from 0 to 1.
 const ALIKE: f64 = 0.8;
 /// Longer values are not repeated in full.
@@ -42,6 +42,9 @@ pub struct Environment {
     left_out: BTreeSet<String>,
     misread: Vec<Misread>,
     unknown: Vec<Unknown>,
+    /// Secrets that had white space around them.
+    trimmed: Vec<String>,
+    worker_threads: Option<usize>,
 }
 
 /// A variable whose value cannot be read.
@@ -49,7 +52,7 @@ pub struct Environment {
 pub struct Misread {
     variable: String,
     argument: Id,
-    /// None for secrets.
+    /// None for what may be a secret.
     value: Option<String>,
     reason: String,
 }
@@ -68,12 +71,18 @@ impl Environment {
     #[must_use]
     pub fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let settings = Config::command().args(OTHERS.map(|(name, bounds)| {
-            Arg::new(name).long(name).env(name).value_parser(whole::<u64>(bounds))
+            Arg::new(name).long(name).env(name).value_parser(bare::<u64>(bounds))
         }));
+        let threads = Arg::new(THREADS).long(THREADS).env(THREADS);
+        let settings = settings.arg(threads.value_parser(whole::<u64>(1..=1_024)));
         let arguments: Vec<_> = settings.get_arguments().collect();
         let mut environment = Self::default();
         for (name, value) in variables {
             let Some(name) = name.to_str() else { continue };
+            if name == THREADS {
+                let threads = value.to_str().and_then(|value| trimmed(value).parse().ok());
+                environment.worker_threads = threads;
+            }
             match arguments.iter().find(|argument| variable(argument) == Some(name)) {
                 Some(argument) => environment.judge(name, argument, &value),
                 None if name.starts_with(PREFIX) && !is_known(name) => {
@@ -100,10 +109,22 @@ impl Environment {
         command.mut_subcommands(|command| self.prepare(command))
     }
 
-    /// Forgets complaints of variables that the command line overrules.
+    /// What the command line adds: it overrules variables that cannot be read, and it shows which secrets count in
+    /// the end.
     #[must_use]
-    pub fn overruled_by(mut self, matches: &ArgMatches) -> Self {
-        let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
+    pub fn completed_by(mut self, mut matches: &ArgMatches) -> Self {
+        while let Some((_, inner)) = matches.subcommand() {
+            matches = inner;
+        }
+        let settings = Config::command();
+        for secret in settings.get_arguments().filter(|argument| argument.is_hide_env_values_set())
+        {
+            let raw = matches.try_get_raw(secret.get_id().as_str()).ok().flatten();
+            let mut texts = raw.into_iter().flatten().filter_map(|raw| raw.to_str());
+            if texts.any(|text| trimmed(text) != text) {
+                self.trimmed.extend(variable(secret).map(str::to_owned));
+            }
+        }
         let typed = |id: &Id| {
             matches.try_contains_id(id.as_str()).is_ok()
                 && matches.value_source(id.as_str()) == Some(ValueSource::CommandLine)
@@ -118,13 +139,33 @@ impl Environment {
         &self.misread
     }
 
+    /// What cannot be read of these variables, in words for the operator.
+    #[must_use]
+    pub fn misread_of(&self, variables: &[&str]) -> Vec<String> {
+        let misread = self.misread.iter();
+        let misread = misread.filter(|misread| variables.contains(&misread.variable.as_str()));
+        misread.map(Misread::to_string).collect()
+    }
+
     /// Variables that look like settings, and are none.
     #[must_use]
     pub fn unknown(&self) -> &[Unknown] {
         &self.unknown
     }
 
-    /// All that is to be mended in the settings, in words for the operator: what cannot be read, and
+    /// Secrets that had white space around them, which does not count, by their variables.
+    #[must_use]
+    pub fn trimmed(&self) -> &[String] {
+        &self.trimmed
+    }
+
+    /// How many threads the runtime is to have, where that is set.
+    #[must_use]
+    pub fn worker_threads(&self) -> Option<usize> {
+        self.worker_threads
+    }
+
+    /// All that is to be corrected in the settings, in words for the operator: what cannot be read, and
     /// what does not fit together in the rest.
     #[must_use]
     pub fn faults(&self, config: &Config) -> Vec<String> {
@@ -143,8 +184,9 @@ impl Environment {
             self.left_out.insert(name.to_owned());
         }
         if let Some(reason) = reason {
-            let is_secret = argument.is_hide_env_values_set();
-            let value = (!is_secret).then(|| value.to_string_lossy().into_owned());
+            // An address may hold a password, and no other reason is ever given for one.
+            let is_hidden = argument.is_hide_env_values_set() || is_of_form(&reason);
+            let value = (!is_hidden).then(|| value.to_string_lossy().into_owned());
             let (variable, argument) = (name.to_owned(), argument.get_id().clone());
             self.misread.push(Misread { variable, argument, value, reason });
         }
@@ -177,7 +219,7 @@ fn variable(argument: &Arg) -> Option<&str> {
 }
 
 fn is_blank(value: &OsStr) -> bool {
-    value.to_str().is_some_and(|text| text.trim().is_empty())
+    value.to_str().is_some_and(|text| trimmed(text).is_empty())
 }
 
 /// Names that are ours and no flag's.
@@ -282,11 +324,55 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_quotation_marks_is_told_without_its_value() {
+        let said = misread(&[
+            ("DASHBOARD_ALLOWED_ORIGINS", "'https://a.example,https://b.example'"),
+            ("DASHBOARD_JWT_HS256_SECRET", "\"hush\"\n"),
+            ("DASHBOARD_JWT_JWKS_URL", "\"https://u:hush@idp.example/keys\""),
+            ("DASHBOARD_JWT_ISSUER", "https://hush\nhttps://hush"),
+            ("DASHBOARD_MAX_SOCKETS", " 5\r\n"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "5000\n"),
+            ("TOKIO_WORKER_THREADS", "2\n"),
+        ]);
+        let names = ["ALLOWED_ORIGINS", "JWT_HS256_SECRET", "JWT_ISSUER", "JWT_JWKS_URL"];
+        for (line, name) in said.iter().zip(names) {
+            assert!(line.starts_with(&format!("DASHBOARD_{name} must ")), "{said:?}");
+            assert!(!line.contains("hush") && !line.contains("example"), "{said:?}");
+        }
+        // A library reads it as it is.
+        let last =
+            "OTEL_BSP_SCHEDULE_DELAY is \"5000\\n\", and must be a whole number from 1 to 3600000";
+        assert_eq!(said[names.len()..], [last]);
+    }
+
+    #[test]
+    fn secrets_with_white_space_around_them_are_named_wherever_they_come_from() {
+        let named = |line: &[&str], variables: &[(&str, &str)]| {
+            let environment = read(variables);
+            let command = Command::new("all").subcommand(Config::command().name("inner"));
+            let line = ["all", "inner"].iter().chain(line);
+            let matches = environment.prepare(command).try_get_matches_from(line).unwrap();
+            environment.completed_by(&matches).trimmed().to_vec()
+        };
+        let secret = "DASHBOARD_JWT_HS256_SECRET";
+        assert_eq!(named(&["--jwt-hs256-secret", "hush "], &[]), [secret]);
+        let none: [String; 0] = [];
+        assert_eq!(named(&["--jwt-hs256-secret", "hush", "--log", "info "], &[]), none);
+        assert_eq!(named(&[], &[(secret, "\n")]), none);
+    }
+
+    #[test]
+    fn the_runtime_is_told_how_many_threads_it_has() {
+        let threads = |value| read(&[("TOKIO_WORKER_THREADS", value)]).worker_threads();
+        assert_eq!([" 3\n", "", "\n", "no"].map(threads), [Some(3), None, None, None]);
+    }
+
+    #[test]
     fn every_setting_may_be_set_to_nothing() {
         let settings = Config::command();
         let names: Vec<_> = settings.get_arguments().filter_map(variable).collect();
         assert!(names.len() > 30);
-        for blank in ["", "  "] {
+        for blank in ["", "  ", "\r\n", "\u{feff}"] {
             let all: Vec<_> = names.iter().map(|name| (*name, blank)).collect();
             let environment = read(&all);
             assert_eq!(environment.misread(), []);
@@ -304,7 +390,7 @@ mod tests {
         let matches = command.try_get_matches_from(line).unwrap();
         let config = Config::from_arg_matches(&matches).unwrap();
         assert_eq!(config.log_format, crate::config::LogFormat::Json);
-        let environment = environment.overruled_by(&matches);
+        let environment = environment.completed_by(&matches);
         let left: Vec<_> = environment.misread().iter().map(|m| m.variable.as_str()).collect();
         assert_eq!(left, ["DASHBOARD_BIND"]);
     }

@@ -97,20 +97,29 @@ pub struct Limits {
     )]
     pub max_header_bytes: u32,
 
-    /// The largest body of a request, in bytes; more is answered 413. Nothing here reads one.
+    /// The largest body of a request, in bytes; more is answered 413. Only those of sockets that poll are read:
+    /// they count as messages.
     #[arg(
         long, env = "DASHBOARD_MAX_BODY_BYTES", default_value_t = 1_024,
         value_parser = whole::<u32>(0..=1_048_576)
     )]
     pub max_body_bytes: u32,
 
-    /// How long a connection may stay without a complete request, in milliseconds: a slow head, or
-    /// one that is kept for later.
+    /// How long a connection may stay without a complete request, in milliseconds: one that has asked
+    /// for nothing yet, or a head that comes slowly.
     #[arg(
         long, env = "DASHBOARD_IDLE_TIMEOUT_MS", default_value_t = 10_000,
         value_parser = whole::<u64>(100..=600_000)
     )]
     pub idle_timeout_ms: u64,
+
+    /// How long a connection is kept for a next request, in milliseconds. Longer than a proxy in front
+    /// keeps its own, which are 60 s as a rule: a request may else meet the end of its connection.
+    #[arg(
+        long, env = "DASHBOARD_KEEP_ALIVE_TIMEOUT_MS", default_value_t = 75_000,
+        value_parser = whole::<u64>(100..=7_200_000)
+    )]
+    pub keep_alive_timeout_ms: u64,
 
     /// A client that takes nothing of what waits for it for so long is cut off, in milliseconds.
     #[arg(
@@ -119,8 +128,8 @@ pub struct Limits {
     )]
     pub write_stall_timeout_ms: u64,
 
-    /// Behind a proxy: which entry of X-Forwarded-For names the client, counted from the right. One
-    /// for each proxy of yours; what stands further left is a stranger's word.
+    /// Behind a proxy: which entry of X-Forwarded-For or Forwarded names the client, counted from the
+    /// right. One for each proxy of yours; what stands further left is a stranger's word.
     #[arg(
         long, env = "DASHBOARD_PROXY_HOPS", default_value_t = 1,
         value_parser = whole::<u32>(1..=16)
@@ -139,6 +148,12 @@ impl Limits {
     #[must_use]
     pub fn idle_timeout(&self) -> Duration {
         Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    /// See [`Limits::keep_alive_timeout_ms`].
+    #[must_use]
+    pub fn keep_alive_timeout(&self) -> Duration {
+        Duration::from_millis(self.keep_alive_timeout_ms)
     }
 
     /// See [`Limits::write_stall_timeout_ms`].

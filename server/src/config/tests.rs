@@ -220,6 +220,85 @@ fn every_number_has_bounds_and_keeps_to_them() {
     }
 }
 
+/// Every flag, with a value that it takes.
+fn every_flag() -> Vec<(String, String)> {
+    let numbers = numbers();
+    let settings = Config::command();
+    let flags = settings.get_arguments().filter_map(Arg::get_long).filter_map(|long| {
+        let value = match long {
+            "bind" | "admin-bind" => "127.0.0.1:9",
+            "behind-proxy" => "true",
+            "polling" => "false",
+            "log-format" => "json",
+            "otlp-ratio" => "0.5",
+            "allowed-origins" | "jwt-client-ids" => "https://a.example,https://b.example",
+            "help" | "version" => return None,
+            _ => "/some/text",
+        };
+        let flag = format!("--{long}");
+        let least = numbers.iter().find(|(name, ..)| *name == flag);
+        Some((flag, least.map_or(value.to_owned(), |(_, least, _)| least.to_string())))
+    });
+    flags.collect()
+}
+
+fn read(flag: &str, value: &str) -> Result<Config, String> {
+    let line = ["dashboard-server", &format!("{flag}={value}")];
+    Config::try_parse_from(line).map_err(|error| error.to_string())
+}
+
+/// What a setting holds, secrets too.
+fn held(config: &Config) -> String {
+    let secrets = [&config.database_url, &config.jwt_hs256_secret];
+    let secrets = secrets.map(|secret| secret.as_ref().map(|secret| secret.expose().to_owned()));
+    format!("{config:?} {secrets:?}")
+}
+
+#[test]
+fn white_space_around_every_value_is_left_out() {
+    let flags = every_flag();
+    assert!(flags.len() > 40, "{flags:?}");
+    for (flag, value) in flags {
+        let plain = held(&read(&flag, &value).unwrap());
+        assert_ne!(plain, held(&read("--log", "other").unwrap()), "{flag} says nothing");
+        let items = value.replace(',', "\r\n, ");
+        for padded in [
+            format!("{items}\n"),
+            format!(" \t{items}\r\n"),
+            format!("\u{feff}{items}\u{a0}\u{200b}"),
+        ] {
+            assert_eq!(held(&read(&flag, &padded).unwrap()), plain, "{flag}={padded:?}");
+        }
+    }
+}
+
+#[test]
+fn values_in_quotation_marks_and_of_several_lines_are_refused_without_being_shown() {
+    for (flag, value) in every_flag() {
+        for quoted in [format!("\"{value}\""), format!("'{value}'\n")] {
+            let said = read(&flag, &quoted).unwrap_err();
+            assert!(said.contains(&flag) && said.contains("without quotation marks"), "{said}");
+            assert!(!said.contains(&value), "{said}");
+        }
+        let broken = read(&flag, &format!("{value}\n{value}"));
+        if flag == "--jwt-hs256-secret" {
+            // It means nothing by itself, and may be anything within.
+            assert_eq!(
+                broken.unwrap().jwt_hs256_secret.unwrap().expose(),
+                "/some/text\n/some/text"
+            );
+            continue;
+        }
+        let said = broken.unwrap_err();
+        assert!(said.contains(&flag) && said.contains("as one line"), "{said}");
+        assert!(!said.contains(&value), "{said}");
+    }
+    // Within, and of two kinds, they may be meant.
+    for meant in ["it's", "\"a' b", "\"", "a\""] {
+        assert_eq!(read("--jwt-issuer", meant).unwrap().jwt_issuer.as_deref(), Some(meant));
+    }
+}
+
 #[test]
 fn secrets_are_not_printed() {
     let mut config = config(&[]);

@@ -28,7 +28,12 @@ pub(super) async fn lends_sessions(
             return Ok(true);
         }
         // While another holds one, it may have to give the first one a different one.
-        sqlx::raw_sql("begin").execute(&mut other).await?;
+        match sqlx::raw_sql("begin").execute(&mut other).await {
+            Ok(_) => {}
+            // No transaction at all: it lends them by the statement.
+            Err(sqlx::Error::Database(_)) => return Ok(true),
+            Err(error) => return Err(error),
+        }
         let held = process(&mut other).await?;
         let now = process(connection).await?;
         sqlx::raw_sql("rollback").execute(&mut other).await?;

@@ -83,7 +83,7 @@ pub(crate) async fn needs_installation(
     choice: &Choice,
 ) -> Result<bool, Trouble> {
     let source = &choice.source;
-    match source::state(connection, source).await? {
+    match source::state(connection, source).await.map_err(unseen)? {
         State::NotOurs => Err(Trouble::NotOurs),
         State::Foreign => Err(Trouble::Foreign),
         State::Other => {
@@ -103,6 +103,14 @@ pub(crate) async fn needs_installation(
             );
             Ok(false)
         }
+    }
+}
+
+/// A right that is missing for a look is another than those for an installation.
+fn unseen(error: sqlx::Error) -> Trouble {
+    match Trouble::from(error) {
+        Trouble::Denied(told) => Trouble::Closed(told),
+        trouble => trouble,
     }
 }
 

@@ -56,9 +56,9 @@ const FOLLOW: &str = "
 /// A source's queries are to read by key whatever their statistics say, as the pool's do; and by index in
 /// order: of a table that seems small a plan would read and sort all of it, for each row. Dates without a
 /// zone are UTC. What a migration of the application's holds is left for later at once: it would wait
-/// behind us. A revision that was given out must never be used again, not even after a crash.
+/// behind us, and in a deadlock with what we hold it could be the one that is ended. A revision that was given out must never be used again, not even after a crash.
 const PROJECT: &str = "
-    set statement_timeout = '2s'; set lock_timeout = '50ms'; set jit = off;
+    set statement_timeout = '2s'; set lock_timeout = '5ms'; set jit = off;
     set plan_cache_mode = force_generic_plan; set enable_seqscan = off;
     set enable_bitmapscan = off; set max_parallel_workers_per_gather = 0; set timezone = 'UTC'; set synchronous_commit = on";
 

@@ -101,9 +101,16 @@ pub enum Trouble {
     /// 42501: a right is missing.
     #[error(
         "does not let this user install the schema \"dashboard\" ({0}): grant CREATE on the database, or \
-         make the schema with this user as its owner"
+         make the schema with this user as its owner; dashboard-server check says more"
     )]
     Denied(String),
+    /// 42501: what is installed is another role's, and may not be looked at.
+    #[error(
+        "does not let this user read what is installed ({0}): run the server as the role that made the \
+         schema, or grant what dashboard-server source install prints; dashboard-server check names \
+         what is missing"
+    )]
+    Closed(String),
     /// Another version of this server made it.
     #[error(
         "has a schema \"dashboard\" of another version of this server, or one that is no longer whole: \

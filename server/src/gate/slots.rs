@@ -33,6 +33,12 @@ impl<K: Hash + Eq + Copy> Slots<K> {
         drop(taken);
         Some(Slot { slots: Arc::clone(self), key })
     }
+
+    /// How many are taken for that key.
+    pub(crate) fn taken(&self, key: K) -> u32 {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.get(&key).copied().unwrap_or_default()
+    }
 }
 
 impl<K: Hash + Eq + Copy> Drop for Slot<K> {

@@ -7,22 +7,61 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONNECTION, CONTENT_LENGTH};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
-use super::origin;
+use super::host;
 use crate::app::App;
 use crate::auth::AuthError;
 use crate::error::ApiError;
 use crate::gate::Address;
 use crate::metrics::Limit;
+use crate::proxy;
 
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// What TLS is called in it.
-const TLS_SCHEMES: [&[u8]; 2] = [b"https", b"wss"];
+/// What a router's requests have to pass.
+#[derive(Clone)]
+pub(crate) struct Admission {
+    pub(crate) app: Arc<App>,
+    pub(crate) body: BodyLimit,
+}
+
+/// The largest body that a request may announce.
+#[derive(Clone, Copy)]
+pub(crate) struct BodyLimit {
+    pub(crate) max_bytes: u32,
+    /// What a larger one is counted as.
+    pub(crate) limit: Limit,
+    /// What its sender is answered.
+    pub(crate) refusal: &'static str,
+}
+
+impl BodyLimit {
+    /// Of requests that only ask.
+    pub(crate) fn of_questions(app: &App) -> Self {
+        Self {
+            max_bytes: app.gate.limits.max_body_bytes,
+            limit: Limit::BodySize,
+            refusal: "Requests have no body here",
+        }
+    }
+
+    /// Of requests that may hold a client's packets.
+    pub(crate) fn of_packets(app: &App) -> Self {
+        Self {
+            max_bytes: app.gate.limits.max_message_bytes,
+            limit: Limit::MessageSize,
+            refusal: "The packets are larger than maxPayload",
+        }
+    }
+}
 
 /// Passes a request on that is within the limits.
-pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let address = match pass(&app, &request) {
+pub(crate) async fn admit(
+    State(admission): State<Admission>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Admission { app, body } = admission;
+    let address = match pass(&app, body, &request) {
         Ok(address) => address,
         Err(error) => return refuse(&app, request.version(), error),
     };
@@ -47,7 +86,7 @@ pub(crate) async fn admit_preflight(
     next: Next,
 ) -> Response {
     if request.method() == Method::OPTIONS
-        && let Err(error) = pass(&app, &request)
+        && let Err(error) = pass(&app, BodyLimit::of_questions(&app), &request)
     {
         return refuse(&app, request.version(), error);
     }
@@ -55,21 +94,18 @@ pub(crate) async fn admit_preflight(
 }
 
 /// Who sends the request, if it may be looked at.
-fn pass(app: &App, request: &Request) -> Result<Address, ApiError> {
+fn pass(app: &App, body: BodyLimit, request: &Request) -> Result<Address, ApiError> {
     let bad = |message| ApiError::Invalid(StatusCode::BAD_REQUEST, message);
     let address = request.extensions().get().copied().ok_or(bad("Unknown sender"))?;
     app.gate.request(address)?;
-    if app.config.behind_proxy && !is_forwarded_https(request.headers()) {
+    if app.config.behind_proxy {
         // Not 403, which ends a session: this is no fault of it.
-        return Err(bad("HTTPS is required"));
+        proxy::require_tls(request.headers()).map_err(bad)?;
     }
-    if origin::is_ambiguous(request.uri(), request.headers()) {
-        return Err(bad("The request names more than one host"));
-    }
-    if body_length(request.headers()) > app.gate.limits.max_body_bytes.into() {
-        app.metrics.limited(Limit::BodySize);
-        let status = StatusCode::PAYLOAD_TOO_LARGE;
-        return Err(ApiError::Invalid(status, "Requests have no body here"));
+    host::check(request.version(), request.uri(), request.headers()).map_err(bad)?;
+    if body_length(request.headers()) > body.max_bytes.into() {
+        app.metrics.limited(body.limit);
+        return Err(ApiError::Invalid(StatusCode::PAYLOAD_TOO_LARGE, body.refusal));
     }
     Ok(address)
 }
@@ -87,65 +123,8 @@ fn refuse(app: &App, version: Version, error: ApiError) -> Response {
     response
 }
 
-/// Whether the proxies in front say that the request came by TLS. Some name the scheme of a socket,
-/// `wss`, where it asks for one. Where several of them say something, in one header or in several, all
-/// have to say so: which of them to believe, nothing tells, and one may be the client's own.
-fn is_forwarded_https(headers: &HeaderMap) -> bool {
-    let mut schemes = headers
-        .get_all(FORWARDED_PROTO)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .peekable();
-    let is_secure =
-        |scheme: &[u8]| TLS_SCHEMES.iter().any(|secure| scheme.eq_ignore_ascii_case(secure));
-    schemes.peek().is_some() && schemes.all(is_secure)
-}
-
 /// What the head announces. A body that comes in pieces is not read, and ends the connection.
 fn body_length(headers: &HeaderMap) -> u64 {
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     length.and_then(|text| text.parse().ok()).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn is_https(values: &[&'static str]) -> bool {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(FORWARDED_PROTO, HeaderValue::from_static(value));
-        }
-        is_forwarded_https(&headers)
-    }
-
-    #[test]
-    fn tls_counts_by_the_name_of_either_scheme() {
-        for secure in ["https", "wss", "HTTPS", "Wss", " https "] {
-            assert!(is_https(&[secure]), "{secure}");
-        }
-        for plain in ["", "http", "ws", "httpss", "https:", "https/wss", "wss;", "on", "\"wss\""] {
-            assert!(!is_https(&[plain]), "{plain}");
-        }
-        assert!(!is_https(&[]), "nothing is said");
-    }
-
-    #[test]
-    fn of_several_proxies_all_have_to_say_tls() {
-        for secure in [&["https, https"][..], &["wss,https"], &["https", "wss"]] {
-            assert!(is_https(secure), "{secure:?}");
-        }
-        for plain in [
-            &["https, http"][..],
-            &["http, https"],
-            &["wss,ws"],
-            &["https,"],
-            &["https", "http"],
-            &["http", "https"],
-            &["https", ""],
-        ] {
-            assert!(!is_https(plain), "{plain:?}");
-        }
-    }
 }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use shared_types::SnapshotTag;
 
 use crate::app::App;
 use crate::auth::Session;
-use crate::database::Database;
 use crate::error::ApiError;
+use crate::http::conditional::Known;
+use crate::http::fresh::Fresh;
 use crate::http::origin::{self, Sender};
 use crate::http::query::refuse_tokens;
 use crate::push::query::{self, QueryError};
@@ -22,7 +23,10 @@ use crate::reads::flights::Ticket;
 /// The shared caches' part: nothing; the browser's part: ask each time.
 const CACHING: HeaderValue = HeaderValue::from_static("private, no-cache");
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Of an answer to one request, which is of no use for another.
+const KEEP_NOTHING: HeaderValue = HeaderValue::from_static("no-store");
+
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A dashboard as it is sent, however often.
 #[derive(Clone)]
@@ -38,7 +42,7 @@ pub(crate) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let session = caller(&app, &uri, &headers).await?;
-    respond(&app, &session.user, &headers).await
+    respond(&app, &session.user, &uri, &headers).await
 }
 
 /// Whoever asks.
@@ -48,30 +52,38 @@ pub(crate) async fn caller(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<
     Ok(app.authenticator.session(headers, foreign).await?)
 }
 
-/// Answers with a user's dashboard, or with 304 if the caller's copy is current: then only the
-/// revision is read.
+/// Answers with a user's dashboard, or with 304 if the caller's copy is current. Where the request has a nonce
+/// (see [`Fresh`]), with an answer that repeats it.
 pub(crate) async fn respond(
     app: &App,
     user: &UserId,
+    uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     app.gate.snapshot(user)?;
-    let known: Vec<SnapshotTag> = headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|tag| tag.parse().ok())
-        .collect();
-    let tag = if known.is_empty() {
-        None
-    } else {
-        let tag = app.tags.join(user.clone(), |users| tags(&app.database, users));
-        Some(query::in_time(tag).await?).filter(|tag| known.contains(tag))
-    };
-    if let Some(tag) = tag {
-        app.push.rooms().served(user, tag.revision);
-        return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), &tag));
+    let fresh = Fresh::of(uri.query())?;
+    // A 304 has no body that could repeat the nonce, so the header is not looked at beside one.
+    let known = fresh.as_ref().map_or_else(|| Known::of(headers), Fresh::known);
+    let (tag, view) = read(app, user, &known).await?;
+    app.gate.arrivals.came_late(app.push.rooms().served(user, tag.revision));
+    Ok(match (fresh, view) {
+        (Some(fresh), view) => tagged(fresh.answer(&tag, view.as_deref()), &tag, KEEP_NOTHING),
+        (None, Some(view)) => tagged(([(CONTENT_TYPE, JSON)], view).into_response(), &tag, CACHING),
+        (None, None) => tagged(StatusCode::NOT_MODIFIED.into_response(), &tag, CACHING),
+    })
+}
+
+/// Reads a user's dashboard and its tag; only the tag if the caller's copy is current.
+async fn read(
+    app: &App,
+    user: &UserId,
+    known: &Known,
+) -> Result<(SnapshotTag, Option<Bytes>), ApiError> {
+    if !known.is_nothing() {
+        let tag = app.tags.now(user).await?;
+        if known.has(&tag) {
+            return Ok((tag, None));
+        }
     }
     let (database, reader) = (Arc::clone(&app.database), user.clone());
     let read = |ticket: Ticket<_>| async move {
@@ -89,30 +101,14 @@ pub(crate) async fn respond(
         Ok(Snapshot { tag, body: body.into() })
     };
     let Snapshot { tag, body } = query::in_time(app.snapshots.join(user, read)).await?;
-    app.push.rooms().served(user, tag.revision);
-    Ok(tagged(([(CONTENT_TYPE, JSON)], body).into_response(), &tag))
+    Ok((tag, Some(body)))
 }
 
-/// Reads the tags of several users; what fails does so for all of them.
-async fn tags(database: &Database, users: Vec<UserId>) -> Vec<Result<SnapshotTag, ApiError>> {
-    let read = async {
-        let _turn = database.turn().await?;
-        let mut connection = database.pool.get().await?;
-        let tags = query::tags(&mut *connection, &users).await?;
-        connection.done();
-        Ok::<_, QueryError>(tags)
-    };
-    match read.await {
-        Ok(tags) => tags.into_iter().map(Ok).collect(),
-        Err(error) => vec![Err(ApiError::from(error)); users.len()],
-    }
-}
-
-fn tagged(mut response: Response, tag: &SnapshotTag) -> Response {
+fn tagged(mut response: Response, tag: &SnapshotTag, caching: HeaderValue) -> Response {
     let headers = response.headers_mut();
-    if let Ok(tag) = HeaderValue::from_str(&tag.to_string()) {
+    if let Ok(tag) = HeaderValue::from_str(&tag.to_header()) {
         headers.insert(ETAG, tag);
     }
-    headers.insert(CACHE_CONTROL, CACHING);
+    headers.insert(CACHE_CONTROL, caching);
     response
 }

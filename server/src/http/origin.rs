@@ -5,7 +5,7 @@
 //! compared to the letter, as browsers write them: whatever only looks like one of ours is not.
 
 use http::header::{HOST, ORIGIN};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, Uri};
 
 use crate::config::Config;
 
@@ -41,15 +41,6 @@ pub(crate) fn sender(config: &Config, uri: &Uri, headers: &HeaderMap) -> Sender 
     if allowed { Sender::TrustedPage } else { Sender::ForeignPage }
 }
 
-/// Whether a request names more than one host: in its address, as HTTP/2 and requests to proxies do,
-/// and in `Host`. What is before us and what is behind us might each believe another one.
-pub(crate) fn is_ambiguous(uri: &Uri, headers: &HeaderMap) -> bool {
-    let mut hosts = headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
-    let named = uri.authority().map(|authority| authority.as_str().as_bytes());
-    let Some(first) = named.or_else(|| hosts.next()) else { return false };
-    !hosts.all(|host| host.eq_ignore_ascii_case(first))
-}
-
 /// This server's own origin, as a browser that sent the request writes it. HTTP/2 has the host in
 /// the address.
 fn own(config: &Config, uri: &Uri, headers: &HeaderMap) -> Option<String> {
@@ -67,6 +58,7 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use http::HeaderValue;
 
     use super::*;
 
@@ -127,23 +119,6 @@ mod tests {
         assert_eq!(by(true, "/", &[own]), Sender::ForeignPage);
         let plain = [("host", "127.0.0.1:9112"), ("origin", "http://127.0.0.1:9112")];
         assert_eq!(by(false, "/", &plain), Sender::TrustedPage);
-    }
-
-    #[test]
-    fn a_request_names_one_host() {
-        let ambiguous = |uri, hosts: &[&'static str]| {
-            let mut headers = HeaderMap::new();
-            for host in hosts {
-                headers.append(HOST, HeaderValue::from_static(host));
-            }
-            is_ambiguous(&Uri::from_static(uri), &headers)
-        };
-        assert!(!ambiguous("/", &[]) && !ambiguous("/", &["a.test"]));
-        assert!(!ambiguous("http://a.test/", &[]) && !ambiguous("http://a.test/", &["A.test"]));
-        assert!(ambiguous("/", &["a.test", "b.test"]));
-        assert!(ambiguous("http://b.test/", &["a.test"]));
-        assert!(ambiguous("http://b.test/", &["b.test", "a.test"]));
-        assert!(ambiguous("http://a.test@b.test/", &["b.test"]));
     }
 
     #[test]

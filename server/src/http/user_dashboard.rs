@@ -22,5 +22,5 @@ pub(crate) async fn get(
     if session.user.as_str() != user_id {
         return Err(ApiError::Forbidden("This dashboard belongs to another user"));
     }
-    dashboard::respond(&app, &session.user, &headers).await
+    dashboard::respond(&app, &session.user, &uri, &headers).await
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,13 +13,16 @@ use bytes::Bytes;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::activity::{Activity, Heard, Patience, Sending};
 use super::stream::Stream;
 use super::tls::Tls;
 use crate::gate::{ConnectionSlot, Gate};
@@ -27,6 +30,7 @@ use crate::metrics::{Limit, Metrics};
 
 /// How long a connection that is to end may take without any progress.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
+const ENDING: Patience = Patience { idle: END_TIMEOUT, kept: END_TIMEOUT };
 /// Requests at the same time over one connection of HTTP/2.
 const STREAMS: u32 = 64;
 /// What is sent of an answer at a time, in bytes: in the time that a connection may be idle, also
@@ -48,30 +52,21 @@ pub(super) struct Serving {
     pub(super) stop: CancellationToken,
 }
 
-/// What a connection is waited for.
-#[derive(Clone)]
-struct Activity(Arc<Mutex<State>>);
-
-struct State {
-    in_flight: u32,
-    answered: bool,
-    since: Instant,
-}
-
-/// A request that is being answered, or was given up by its client.
-struct InFlight(Activity);
-
 /// An answer's body, in pieces: each that is fetched of it shows that somebody is still there.
 struct Sent {
     body: Body,
     /// What has not been sent of the last frame.
     rest: Bytes,
     activity: Activity,
+    _sending: Sending,
 }
 
-/// How a connection was ended from here.
+/// How a connection was ended.
 enum Ended {
     ByItself(hyper::Result<()>),
+    /// From here: it was kept for later.
+    Kept,
+    /// From here: it was waited for.
     Idle,
 }
 
@@ -85,6 +80,33 @@ pub(super) async fn serve(
     let Some((stream, is_http2)) = encrypt(stream, slot, &serving).await else {
         return;
     };
+    match speak(stream, is_http2, peer, &serving).await {
+        // A connection that is kept for later and not needed after all ends like that.
+        Ended::ByItself(Ok(())) | Ended::Kept => {}
+        Ended::ByItself(Err(error)) => {
+            if error.is_parse_too_large() {
+                serving.metrics.limited(Limit::HeaderSize);
+            }
+            tracing::debug!(%error, "a connection ended early");
+        }
+        Ended::Idle => serving.metrics.limited(Limit::IdleTimeout),
+    }
+}
+
+/// The stream below a connection that was upgraded, and what was read of it already; if it is one of
+/// this server's.
+pub(crate) fn below(upgraded: Upgraded) -> Option<(Stream, Bytes)> {
+    let parts = upgraded.downcast::<TokioIo<Heard<Stream>>>().ok()?;
+    Some((parts.io.into_inner().into_inner(), parts.read_buf))
+}
+
+/// Speaks HTTP until the connection ends.
+async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    is_http2: bool,
+    peer: SocketAddr,
+    serving: &Serving,
+) -> Ended {
     let (limits, activity) = (&serving.gate.limits, Activity::new());
     let head_max = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX);
     let service = {
@@ -93,45 +115,33 @@ pub(super) async fn serve(
             let in_flight = activity.begin();
             request.extensions_mut().insert(Peer(peer));
             let answer = router.clone().oneshot(request.map(Body::new));
-            let sending = activity.clone();
+            let activity = activity.clone();
             async move {
                 let answer = answer.await;
+                let answer = answer.map(|answer| answer.map(|body| Sent::new(body, activity)));
                 drop(in_flight);
-                answer.map(|answer| answer.map(|body| Sent::new(body, sending)))
+                answer
             }
         })
     };
-    let stream = TokioIo::new(stream);
-    let idle = limits.idle_timeout();
-    let ended = if is_http2 {
+    if is_http2 {
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
             .max_header_list_size(limits.max_header_bytes)
             .max_concurrent_streams(STREAMS)
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING);
-        let connection = http.serve_connection(stream, service);
-        let finish = http2::Connection::graceful_shutdown;
-        drive(connection, finish, &activity, idle, &serving.stop).await
+        // What comes between requests is no head there, but what the protocol says to itself.
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        drive(connection, http2::Connection::graceful_shutdown, &activity, peer, serving).await
     } else {
         let mut http = http1::Builder::new();
         // Slow heads end like any other idleness: see `Activity`.
         http.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(head_max);
+        let stream = TokioIo::new(Heard::new(stream, activity.clone()));
         let connection = http.serve_connection(stream, service).with_upgrades();
-        let finish = http1::UpgradeableConnection::graceful_shutdown;
-        drive(connection, finish, &activity, idle, &serving.stop).await
-    };
-    match ended {
-        Ended::ByItself(Ok(())) => {}
-        Ended::ByItself(Err(error)) => {
-            if error.is_parse_too_large() {
-                serving.metrics.limited(Limit::HeaderSize);
-            }
-            tracing::debug!(%error, "a connection ended early");
-        }
-        // Kept for later and not needed after all: that is how connections end.
-        Ended::Idle if activity.was_useful() => {}
-        Ended::Idle => serving.metrics.limited(Limit::IdleTimeout),
+        drive(connection, http1::UpgradeableConnection::graceful_shutdown, &activity, peer, serving)
+            .await
     }
 }
 
@@ -170,78 +180,33 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     connection: C,
     finish: impl Fn(Pin<&mut C>),
     activity: &Activity,
-    idle: Duration,
-    stop: &CancellationToken,
+    peer: SocketAddr,
+    serving: &Serving,
 ) -> Ended {
     let mut connection = pin!(connection);
-    let is_idle = tokio::select! {
+    let limits = &serving.gate.limits;
+    let patience = Patience { idle: limits.idle_timeout(), kept: limits.keep_alive_timeout() };
+    let ended = tokio::select! {
         ended = connection.as_mut() => return Ended::ByItself(ended),
-        () = stop.cancelled() => false,
-        () = activity.idle_for(idle) => true,
+        () = serving.stop.cancelled() => None,
+        () = activity.end(patience, || serving.gate.is_crowded(peer)) => {
+            Some(if activity.is_kept() { Ended::Kept } else { Ended::Idle })
+        }
     };
     finish(connection.as_mut());
     activity.touch();
-    let ended = tokio::select! {
+    let by_itself = tokio::select! {
         biased;
         ended = connection => ended,
-        () = activity.idle_for(END_TIMEOUT) => Ok(()),
+        () = activity.end(ENDING, || false) => Ok(()),
     };
-    if is_idle { Ended::Idle } else { Ended::ByItself(ended) }
-}
-
-impl Activity {
-    fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { in_flight: 0, answered: false, since: Instant::now() })))
-    }
-
-    fn begin(&self) -> InFlight {
-        self.with(|state| state.in_flight += 1);
-        InFlight(self.clone())
-    }
-
-    /// Something was sent.
-    fn touch(&self) {
-        self.with(|state| state.since = Instant::now());
-    }
-
-    fn was_useful(&self) -> bool {
-        self.with(|state| state.answered)
-    }
-
-    /// Returns once there has been no request, and no piece of an answer been taken, for so long.
-    async fn idle_for(&self, idle: Duration) {
-        loop {
-            let now = Instant::now();
-            let due = self.with(
-                |state| {
-                    if state.in_flight > 0 { now + idle } else { state.since + idle }
-                },
-            );
-            if due <= now {
-                return;
-            }
-            sleep_until(due).await;
-        }
-    }
-
-    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.with(|state| {
-            state.in_flight = state.in_flight.saturating_sub(1);
-            state.answered = true;
-            state.since = Instant::now();
-        });
-    }
+    ended.unwrap_or(Ended::ByItself(by_itself))
 }
 
 impl Sent {
     fn new(body: Body, activity: Activity) -> Self {
-        Self { body, rest: Bytes::new(), activity }
+        let sending = activity.send();
+        Self { body, rest: Bytes::new(), activity, _sending: sending }
     }
 }
 
@@ -283,10 +248,23 @@ impl hyper::body::Body for Sent {
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::{get, post};
+    use clap::Parser;
     use http_body_util::BodyExt;
     use hyper::body::Body as _;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::task::JoinHandle;
+    use tokio::time::{Instant, sleep};
 
     use super::*;
+    use crate::config::Config;
+
+    const IDLE: Duration = Duration::from_secs(10);
+    const KEPT: Duration = Duration::from_secs(75);
+    /// Longer than balancers keep theirs.
+    const ALMOST: Duration = Duration::from_secs(74);
+    const SECOND: Duration = Duration::from_secs(1);
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
     #[tokio::test]
     async fn an_answer_is_sent_in_pieces_and_whole() {
@@ -301,5 +279,150 @@ mod tests {
         let mut sent = Sent::new(vec![b'x'; length].into(), Activity::new());
         sent.frame().await.unwrap().unwrap();
         assert_eq!(sent.size_hint().exact(), Some((length - PIECE) as u64));
+    }
+
+    /// A connection in virtual time.
+    struct Client {
+        stream: DuplexStream,
+        served: JoinHandle<Ended>,
+        serving: Arc<Serving>,
+    }
+
+    impl Client {
+        /// To a server that takes that number of connections.
+        fn connect(max_connections: u32) -> Self {
+            let mut limits = Config::parse_from(["dashboard-server"]).limits;
+            limits.max_connections = max_connections;
+            let metrics = Arc::new(Metrics::new());
+            let long = "x".repeat(10 * PIECE);
+            let router = Router::new()
+                .route("/", get(async || "answered"))
+                .route("/post", post(async |body: Bytes| body))
+                .route("/slow", get(async || sleep(2 * KEPT).await))
+                .route("/long", get(async || long));
+            let serving = Arc::new(Serving {
+                router,
+                tls: None,
+                gate: Arc::new(Gate::new(limits, false, Arc::clone(&metrics))),
+                metrics,
+                stop: CancellationToken::new(),
+            });
+            let (stream, end) = duplex(PIECE);
+            let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+            let served = {
+                let serving = Arc::clone(&serving);
+                tokio::spawn(async move { speak(end, false, peer, &serving).await })
+            };
+            Self { stream, served, serving }
+        }
+
+        async fn say(&mut self, bytes: &[u8]) {
+            self.stream.write_all(bytes).await.unwrap();
+        }
+
+        async fn ask(&mut self) {
+            self.say(REQUEST).await;
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"answered") {
+                assert!(self.stream.read_buf(&mut answer).await.unwrap() > 0);
+            }
+        }
+
+        /// How long it takes from now until the connection is ended, and how it is.
+        async fn end(mut self) -> (Duration, Ended) {
+            let begun = Instant::now();
+            self.stream.read_to_end(&mut Vec::new()).await.unwrap();
+            (begun.elapsed(), self.served.await.unwrap())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_nothing_has_little_time() {
+        let (took, ended) = Client::connect(100).end().await;
+        assert_eq!(took, IDLE);
+        assert!(matches!(ended, Ended::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_comes_byte_by_byte_has_no_more_time() {
+        for asks_first in [false, true] {
+            let mut client = Client::connect(100);
+            if asks_first {
+                client.ask().await;
+                sleep(ALMOST).await;
+            }
+            let begun = Instant::now();
+            for byte in REQUEST {
+                if client.stream.write_all(&[*byte]).await.is_err() {
+                    break;
+                }
+                sleep(SECOND).await;
+            }
+            assert!(matches!(client.served.await.unwrap(), Ended::Idle), "{asks_first}");
+            assert!(begun.elapsed() < IDLE + 3 * SECOND, "{:?}", begun.elapsed());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_has_served_outlives_those_of_a_balancer() {
+        let mut client = Client::connect(100);
+        for _ in 0..3 {
+            client.ask().await;
+            sleep(ALMOST).await;
+        }
+        client.ask().await;
+        let (took, ended) = client.end().await;
+        assert_eq!(took, KEPT);
+        assert!(matches!(ended, Ended::Kept));
+    }
+
+    /// Some clients send head and body one after the other.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_behind_its_head_is_no_next_request() {
+        let mut client = Client::connect(100);
+        client.say(b"POST /post HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n").await;
+        sleep(SECOND).await;
+        client.say(b"answered").await;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"answered") {
+            assert!(client.stream.read_buf(&mut answer).await.unwrap() > 0);
+        }
+        let (took, ended) = client.end().await;
+        assert_eq!(took, KEPT);
+        assert!(matches!(ended, Ended::Kept));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_may_take_longer_than_a_connection_is_kept() {
+        let mut client = Client::connect(100);
+        client.say(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let begun = Instant::now();
+        assert!(client.stream.read(&mut [0; 1024]).await.unwrap() > 0);
+        assert_eq!(begun.elapsed(), 2 * KEPT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_of_which_nothing_is_taken_is_no_reason_to_keep_a_connection() {
+        let mut client = Client::connect(100);
+        client.say(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let begun = Instant::now();
+        assert!(matches!((&mut client.served).await.unwrap(), Ended::Idle));
+        // The library may take one more piece when it is woken.
+        assert!(begun.elapsed() < 3 * IDLE, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_connections_are_scarce_none_is_kept_for_long() {
+        let mut client = Client::connect(4);
+        let take = || client.serving.gate.connection(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let mut others = vec![take(), take()];
+        client.ask().await;
+        sleep(2 * IDLE).await;
+        let take = || client.serving.gate.connection(SocketAddr::from(([127, 0, 0, 1], 1)));
+        others.push(take());
+        let (took, ended) = client.end().await;
+        assert!(took <= IDLE, "{took:?}");
+        assert!(matches!(ended, Ended::Kept));
+        assert!(others.iter().all(Option::is_some));
     }
 }

@@ -2,7 +2,7 @@
 //! aside here, and nothing else with it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::lane::{self, Batch, Subject};
 use super::map::Map;
-use super::pace::{PASS_TIME, Paces};
+use super::pace::Paces;
 use super::statements::Touched;
 use super::sweep;
 use super::trouble::{ProjectorError, Trouble};
@@ -63,6 +63,7 @@ pub(super) struct Done {
     pub(super) users: usize,
     /// Something was put aside.
     pub(super) has_failed: bool,
+    pub(super) took: Duration,
 }
 
 /// What a user sees.
@@ -149,7 +150,11 @@ impl<'a> Work<'a> {
         }
         sqlx::raw_sql(NO_HURRY).execute(&mut *self.connection).await?;
         note_changes(self.connection, &self.seen).await?;
-        Ok(Done { users: self.seen.len(), has_failed: self.has_failed })
+        Ok(Done {
+            users: self.seen.len(),
+            has_failed: self.has_failed,
+            took: self.started.elapsed(),
+        })
     }
 
     /// Writes down what there was no time for.
@@ -160,7 +165,7 @@ impl<'a> Work<'a> {
     }
 
     fn is_late(&self) -> bool {
-        self.started.elapsed() >= PASS_TIME
+        self.started.elapsed() >= self.paces.pass_time()
     }
 
     async fn begin(&mut self, rows: usize) -> Result<(), sqlx::Error> {

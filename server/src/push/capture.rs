@@ -369,6 +369,15 @@ async fn confirm(
     Ok(life)
 }
 
+/// Whether the changes can be followed by this session. Reads only, and none of them.
+///
+/// # Errors
+/// See [`CaptureError`].
+pub(crate) async fn try_look(connection: &mut PgConnection) -> Result<(), CaptureError> {
+    let rows = sqlx::query(POLL).bind(i64::MAX).fetch_all(connection).await?;
+    rows.first().map(drop).ok_or(CaptureError::Empty)
+}
+
 async fn life_now(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     sqlx::query_scalar("select life from dashboard.current_epoch").fetch_one(connection).await
 }

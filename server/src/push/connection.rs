@@ -1,13 +1,13 @@
 //! A socket's connection, as the rest of the server sees it: whose it is, what waits for it, and how
 //! to end it.
 //!
-//! What is asked of it here is done by its task, the [`Socket`](super::socket::Socket), which is woken
-//! for it.
+//! What is asked of it here is done by its task, see [`socket`](super::socket), which is woken for it.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -15,10 +15,24 @@ use uuid::Uuid;
 use crate::auth::{AuthError, Session};
 use crate::clock;
 use crate::gate::{Address, Arrival};
-use crate::push::outbox::{Batch, Outbox, Unsent};
+use crate::push::envelope::Message;
+use crate::push::outbox::{Closed, Outbox};
+use crate::push::packet;
 
-/// How long a socket counts as one that arrives, at most and give or take the next look.
-pub(crate) const ARRIVAL: Duration = Duration::from_millis(250);
+/// Writes a line about a connection into the log: as one for developers only, where its address has
+/// had its share of lines.
+macro_rules! log_line {
+    ($connection:expr, $($rest:tt)+) => {{
+        let connection = &$connection;
+        let (socket, correlation_id) = (connection.id.simple(), &*connection.correlation_id);
+        if connection.is_logged {
+            tracing::info!(%socket, correlation_id, $($rest)+);
+        } else {
+            tracing::debug!(%socket, correlation_id, $($rest)+);
+        }
+    }};
+}
+pub(crate) use log_line;
 
 /// What the handshake's request bore as the session cookie.
 #[derive(Debug, Default)]
@@ -32,13 +46,45 @@ pub(crate) enum Cookie {
     Token(String),
 }
 
-/// One WebSocket connection, from the upgrade to the end of its stream.
+/// What carries a socket's packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// A WebSocket.
+    WebSocket,
+    /// HTTP long-polling.
+    Polling,
+}
+
+impl Transport {
+    /// Socket.IO's own name, for the logs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::Polling => "polling",
+        }
+    }
+}
+
+/// What is known of a connection when it is asked for.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) transport: Transport,
+    pub(crate) cookie: Cookie,
+    pub(crate) address: Address,
+    pub(crate) correlation_id: Arc<str>,
+    /// Whether its address may have lines in the log for it.
+    pub(crate) is_logged: bool,
+}
+
+/// One socket's connection, from its opening to its end, over a WebSocket or many requests.
 #[derive(Debug)]
 pub(crate) struct Connection {
     /// Its name, in logs and for its client. Whoever reads it can do nothing with it.
     pub(crate) id: Uuid,
     /// Of the request that opened it.
     pub(crate) correlation_id: Arc<str>,
+    /// Whether its address may have lines in the log for it.
+    pub(crate) is_logged: bool,
     /// When it was opened.
     pub(crate) since: Instant,
     /// Where it comes from.
@@ -48,7 +94,15 @@ pub(crate) struct Connection {
     cookie: Mutex<Cookie>,
     /// Its place among those who arrive, until its user has a snapshot.
     arrival: Mutex<Option<Arrival>>,
+    /// That place was taken away before its user had one.
+    is_late: AtomicBool,
+    /// When the client was asked whether it is there, and has not answered since: milliseconds since it was
+    /// opened, and one; zero if it has answered.
+    asked: AtomicU64,
+    /// It is to be asked now.
+    is_to_be_asked: AtomicBool,
     state: AtomicU8,
+    is_polling: AtomicBool,
     reason: OnceLock<&'static str>,
     /// Events on their way to the client.
     pub(super) outbox: Outbox,
@@ -63,26 +117,41 @@ pub(super) const CLOSING: u8 = 1;
 pub(super) const CUT: u8 = 2;
 
 impl Connection {
-    /// A connection that has just been upgraded.
-    pub(crate) fn new(
-        cookie: Cookie,
-        address: Address,
-        correlation_id: Arc<str>,
-        arrival: Arrival,
-    ) -> Arc<Self> {
+    /// A connection that begins.
+    pub(crate) fn new(opening: Opening, arrival: Arrival) -> Arc<Self> {
+        let Opening { transport, cookie, address, correlation_id, is_logged } = opening;
         Arc::new(Self {
             id: clock::random_id(),
             correlation_id,
+            is_logged,
             since: Instant::now(),
             address,
             session: OnceLock::new(),
             cookie: Mutex::new(cookie),
             arrival: Mutex::new(Some(arrival)),
+            is_late: AtomicBool::new(false),
+            asked: AtomicU64::new(0),
+            is_to_be_asked: AtomicBool::new(false),
             state: AtomicU8::new(OPEN),
+            is_polling: AtomicBool::new(transport == Transport::Polling),
             reason: OnceLock::new(),
             outbox: Outbox::default(),
             waker: AtomicWaker::new(),
         })
+    }
+
+    /// What carries it now.
+    pub(crate) fn transport(&self) -> Transport {
+        if self.is_polling.load(Ordering::SeqCst) {
+            Transport::Polling
+        } else {
+            Transport::WebSocket
+        }
+    }
+
+    /// Notes that a WebSocket carries it from now on.
+    pub(crate) fn upgraded(&self) {
+        self.is_polling.store(false, Ordering::SeqCst);
     }
 
     /// The cookie, which is not kept.
@@ -90,18 +159,74 @@ impl Connection {
         std::mem::take(&mut *self.cookie.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes room for the next one to arrive. Safe to call again and again.
-    pub(crate) fn settle(&self) {
-        drop(self.arrival.lock().unwrap_or_else(PoisonError::into_inner).take());
+    /// Makes room for the next one to arrive. Whether it held a place until now. Safe to call again and again.
+    pub(crate) fn settle(&self) -> bool {
+        self.arrival.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+
+    /// The same, because it takes too long.
+    pub(crate) fn take_away(&self) -> bool {
+        let is_taken = self.settle();
+        if is_taken {
+            self.is_late.store(true, Ordering::Relaxed);
+        }
+        is_taken
+    }
+
+    /// The same, because its user has a snapshot. Whether that took too long.
+    pub(crate) fn served(&self) -> bool {
+        self.settle();
+        self.is_late.swap(false, Ordering::Relaxed)
+    }
+
+    /// Has the client asked whether it is there, without waiting for the next time.
+    pub(crate) fn ask(&self) {
+        self.is_to_be_asked.store(true, Ordering::SeqCst);
+        self.waker.wake();
+    }
+
+    /// Takes the wish that it be asked, if there is one.
+    pub(super) fn take_ask(&self) -> bool {
+        self.is_to_be_asked.load(Ordering::SeqCst)
+            && self.is_to_be_asked.swap(false, Ordering::SeqCst)
+    }
+
+    /// Notes that the client has just been asked whether it is there.
+    pub(super) fn asked(&self) {
+        let at = self.since.elapsed().as_millis();
+        let at = u64::try_from(at).unwrap_or(u64::MAX).saturating_add(1);
+        self.asked.store(at, Ordering::SeqCst);
+    }
+
+    /// Notes that it has answered.
+    pub(super) fn answered(&self) {
+        self.asked.store(0, Ordering::SeqCst);
+    }
+
+    /// For how long the client has owed an answer; none if it owes none.
+    pub(crate) fn silence(&self) -> Option<Duration> {
+        let asked = self.asked.load(Ordering::SeqCst).checked_sub(1)?;
+        Some(self.since.elapsed().saturating_sub(Duration::from_millis(asked)))
     }
 
     /// Hands over events. They go out in this order, once the client has been told that it is
-    /// accepted.
-    pub(crate) fn send(&self, batch: &Batch) -> Result<(), Unsent> {
+    /// accepted. How many that it has not taken yet they take the place of.
+    pub(crate) fn send(&self, messages: &[Message]) -> Result<usize, Closed> {
         if self.state() != OPEN {
-            return Err(Unsent::Closed);
+            return Err(Closed);
         }
-        self.outbox.push(batch)?;
+        let superseded = self.outbox.push(messages)?;
+        self.waker.wake();
+        Ok(superseded)
+    }
+
+    /// The same for a packet that is no event.
+    pub(crate) fn send_packet(&self, packet: impl Into<Bytes>) -> Result<(), Closed> {
+        let mut frame = Vec::new();
+        if self.state() != OPEN || packet::frame(packet, &mut frame).is_err() {
+            return Err(Closed);
+        }
+        self.outbox.push_packet(frame.into())?;
         self.waker.wake();
         Ok(())
     }
@@ -140,5 +265,19 @@ impl Connection {
 
     pub(super) fn state(&self) -> u8 {
         self.state.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+impl Opening {
+    /// From this machine, with nothing to show.
+    pub(crate) fn local(transport: Transport) -> Self {
+        Self {
+            transport,
+            cookie: Cookie::Absent,
+            address: Address::of([127, 0, 0, 1].into()),
+            correlation_id: "c-1".into(),
+            is_logged: true,
+        }
     }
 }

@@ -4,15 +4,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use serde_json::Value;
+use shared_types::SnapshotTag;
 use shared_types::event::{AUTH_FAILED, TOO_MANY_SOCKETS};
 
 use crate::auth::{AuthError, Authenticator, Session, TokenKind};
 use crate::gate::Gate;
 use crate::metrics::{Limit, Metrics};
-use crate::push::connection::{Connection, Cookie};
+use crate::push::connection::{Connection, Cookie, log_line};
 use crate::push::frames::FrameLimits;
 use crate::push::packet::Heartbeat;
 use crate::push::room::{Full, Rooms};
+use crate::push::user::UserId;
+use crate::reads::tags::Tags;
 
 /// Why sockets end that are not let in.
 pub(crate) const REFUSED: &str = "refused";
@@ -24,6 +27,7 @@ pub(crate) const KEYS_UNAVAILABLE: &str = "keys_unavailable";
 /// What sockets need to be let in, and to stay.
 pub(crate) struct Door {
     pub(crate) rooms: Arc<Rooms>,
+    pub(crate) tags: Arc<Tags>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) metrics: Arc<Metrics>,
@@ -37,8 +41,10 @@ pub(crate) struct Terms {
     pub(crate) heartbeat: Heartbeat,
 }
 
-/// A session that is being checked. Dropped, it lets nobody in.
-pub(crate) type Admission = Pin<Box<dyn Future<Output = Result<(), Refused>> + Send>>;
+/// A session that is being checked, and then the tag of its user's snapshot, if it could be read. Dropped,
+/// it accepts no socket.
+pub(crate) type Admission =
+    Pin<Box<dyn Future<Output = Result<Option<SnapshotTag>, Refused>> + Send>>;
 
 /// What the client is told: never why (D-WS-4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +85,9 @@ impl Door {
                 Ok((token, kind)) => door.authenticator.verify(&token, kind).await,
                 Err(error) => Err(error),
             };
-            door.enter(&connection, session)
+            let user = door.enter(&connection, session)?;
+            // Only now: a change before the read is in the tag, and one after it finds the socket in its room.
+            Ok(door.tags.soon(&user).await)
         })
     }
 
@@ -87,7 +95,7 @@ impl Door {
         &self,
         connection: &Arc<Connection>,
         session: Result<Session, AuthError>,
-    ) -> Result<(), Refused> {
+    ) -> Result<UserId, Refused> {
         let session = session.map_err(|error| self.refuse(connection, error))?;
         let user = session.user.clone();
         if connection.session.set(session).is_err() {
@@ -101,13 +109,12 @@ impl Door {
         }
         // Said before the client learns of it, which may be gone again a moment later.
         self.metrics.connects.inc();
-        tracing::info!(
-            socket = %connection.id.simple(),
-            correlation_id = &*connection.correlation_id,
+        log_line!(
+            connection,
             user = %user,
             "socket connected"
         );
-        Ok(())
+        Ok(user)
     }
 
     fn refuse(&self, connection: &Arc<Connection>, error: AuthError) -> Refused {
@@ -129,9 +136,8 @@ impl Door {
 
     fn turn_away(&self, connection: &Arc<Connection>, reason: &'static str, end: &'static str) {
         self.metrics.refused(reason);
-        tracing::info!(
-            socket = %connection.id.simple(),
-            correlation_id = &*connection.correlation_id,
+        log_line!(
+            connection,
             // Known where it is not the session that is refused.
             user = connection.session.get().map(|session| tracing::field::display(&session.user)),
             reason,

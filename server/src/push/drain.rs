@@ -56,9 +56,9 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::gate::{Address, Arrival};
+    use crate::gate::Arrival;
     use crate::metrics::Metrics;
-    use crate::push::connection::Cookie;
+    use crate::push::connection::{Opening, Transport};
 
     const SOCKETS: usize = 1_000;
     const BIN: Duration = Duration::from_millis(100);
@@ -68,10 +68,9 @@ mod tests {
 
     fn crowded() -> Rooms {
         let rooms = Rooms::new(Arc::new(Metrics::new()));
-        let address = Address::of([127, 0, 0, 1].into());
         for _ in 0..SOCKETS {
-            let arrival = Arrival::unlimited();
-            rooms.opened(&Connection::new(Cookie::Absent, address, "c-1".into(), arrival));
+            let opening = Opening::local(Transport::WebSocket);
+            rooms.opened(&Connection::new(opening, Arrival::unlimited()));
         }
         rooms
     }

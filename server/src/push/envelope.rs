@@ -5,22 +5,24 @@
 //! changes A→B→A shows B, and comparing A with the A that was last sent would leave it there. What
 //! such a comparison would be for is done by the projector, which compares rows.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use serde::Serialize;
 use shared_types::event::NAMESPACE;
+use shared_types::view::RECENT_MOCS_LIMIT;
 use shared_types::{DashboardEvent, ErrorEvent, EventType, RecentMoc, Revision};
-use uuid::Uuid;
 
 use crate::clock;
 use crate::push::packet;
-use crate::push::query::Refresh;
+use crate::push::query::{Added, Refresh};
 use crate::push::section::Sections;
 
 /// How an event's packet begins: a message of Engine.IO, an event of Socket.IO.
 const EVENT: &str = "42";
 
-/// An event, encoded once for all sockets of a user.
-#[derive(Debug)]
+/// An event, encoded once for all sockets of a user. A clone shares the frame.
+#[derive(Clone, Debug)]
 pub struct Message {
     /// What it is; also the Socket.IO event name.
     pub event_type: EventType,
@@ -30,9 +32,8 @@ pub struct Message {
 
 /// The events that a refresh gives rise to.
 ///
-/// A new MOC is sent by itself (D-FR-11) if nothing else happened to the recent list and it is the
-/// head; in every other case the whole list is sent. Also of two new ones: a client whose snapshot
-/// fell between their commits has the second already, and would put the first above it.
+/// New MOCs are sent by themselves, the oldest first, so that a client puts one above the other
+/// (D-FR-11). In every other case the whole list is sent: see [`announced`].
 ///
 /// # Errors
 /// If a value cannot be written as JSON, which no type of the contract allows.
@@ -47,9 +48,12 @@ pub fn messages(refresh: &Refresh) -> Result<Vec<Message>, serde_json::Error> {
         push(message(EventType::ThemeBreakdownUpdated, revision, &view.theme_breakdown))?;
     }
     if refresh.sections.contains(Sections::RECENT) {
-        match only_added(&refresh.added, &view.recent_mocs) {
-            Some(moc) => push(message(EventType::RecentMocAdded, revision, moc))?,
-            None => push(message(EventType::RecentMocsUpdated, revision, &view.recent_mocs))?,
+        let new = announced(&refresh.added, &view.recent_mocs);
+        for moc in new.iter().rev() {
+            push(message(EventType::RecentMocAdded, revision, moc))?;
+        }
+        if new.is_empty() {
+            push(message(EventType::RecentMocsUpdated, revision, &view.recent_mocs))?;
         }
     }
     if refresh.sections.contains(Sections::PARTIAL) {
@@ -84,10 +88,27 @@ fn encode<T: Serialize>(event: &DashboardEvent<T>) -> Result<Message, serde_json
     Ok(Message { event_type, frame: frame.into() })
 }
 
-/// The head of the list, if it is the one MOC that was added and nothing else changed.
-fn only_added<'a>(added: &[Option<Uuid>], recent: &'a [RecentMoc]) -> Option<&'a RecentMoc> {
-    let [Some(added)] = added else { return None };
-    recent.first().filter(|head| head.id == clock::id(*added))
+/// The head of the list, as far as it is made of new MOCs and nothing else happened to the list. Empty if
+/// a client that puts them above what it shows, from the oldest on, might end with another list:
+///
+/// - something else happened, or a new MOC has an old date and belongs in the middle;
+/// - a new MOC that is not in the list is gone again, and not just older than ten others;
+/// - they were committed in another order than that of their dates: a client whose snapshot fell
+///   between two commits has the younger one already, and would put the older one above it.
+fn announced<'a>(added: &[Added], recent: &'a [RecentMoc]) -> &'a [RecentMoc] {
+    let Some(new) = added
+        .iter()
+        .map(|added| Some((clock::id(added.moc?), added.by)))
+        .collect::<Option<HashMap<_, _>>>()
+    else {
+        return &[];
+    };
+    let by: Vec<_> = recent.iter().map_while(|moc| new.get(&moc.id)).collect();
+    let (head, rest) = recent.split_at(by.len());
+    let are_others_older = new.len() == head.len() || recent.len() == RECENT_MOCS_LIMIT;
+    let are_in_order = by.iter().rev().is_sorted();
+    let is_rest_old = rest.iter().all(|moc| !new.contains_key(&moc.id));
+    if are_others_older && are_in_order && is_rest_old { head } else { &[] }
 }
 
 #[cfg(test)]
@@ -106,6 +127,7 @@ mod tests {
     use tokio::sync::mpsc;
     use tungstenite::protocol::frame::coding::{Data, OpCode};
     use tungstenite::protocol::frame::{Frame, FrameHeader};
+    use uuid::Uuid;
 
     use super::*;
     use crate::push::cursor;
@@ -163,12 +185,16 @@ mod tests {
         }
     }
 
-    fn refresh(sections: Sections, added: Vec<Option<Uuid>>, recent: &[u128]) -> Refresh {
+    fn refresh(sections: Sections, added: &[Option<(u128, i64)>], recent: &[u128]) -> Refresh {
         let epoch = Epoch::try_from("e").unwrap();
+        let added = added.iter().map(|added| Added {
+            moc: added.map(|(moc, _)| uuid(moc)),
+            by: cursor::Cursor(added.map_or(7, |(_, by)| by)),
+        });
         Refresh {
             tag: SnapshotTag { epoch, revision: Revision::try_from(7).unwrap() },
             sections,
-            added,
+            added: added.collect(),
             cursor: cursor::Cursor(7),
             removed_to: cursor::Cursor(0),
             view: DashboardView {
@@ -237,7 +263,7 @@ mod tests {
 
     #[test]
     fn each_changed_section_is_one_event_and_others_are_none() {
-        let all = sent(&refresh(Sections::ALL, vec![None], &[1]));
+        let all = sent(&refresh(Sections::ALL, &[None], &[1]));
         let types: Vec<_> = all.iter().map(|(event_type, _)| *event_type).collect();
         let expected = [
             EventType::SummaryUpdated,
@@ -248,36 +274,84 @@ mod tests {
         assert_eq!(types, expected);
         assert!(all.iter().all(|(event_type, body)| body["type"] == event_type.name()));
         assert!(all.iter().all(|(_, body)| body["revision"] == 7));
-        assert!(sent(&refresh(Sections::NONE, vec![], &[1])).is_empty());
+        assert!(sent(&refresh(Sections::NONE, &[], &[1])).is_empty());
+    }
+
+    /// What happened to the list: a MOC that was added by that change, or something else.
+    type Changes = Vec<Option<(u128, i64)>>;
+
+    /// What a client shows that puts each new MOC above the others, and knows nothing else.
+    fn shown(before: &[u128], events: &[(EventType, Value)]) -> Vec<String> {
+        let ids = before.iter().map(|number| clock::id(uuid(*number)).as_str().to_owned());
+        let mut shown: Vec<String> = ids.collect();
+        for (event_type, body) in events {
+            assert_eq!(*event_type, EventType::RecentMocAdded);
+            let id = body["payload"]["id"].as_str().unwrap().to_owned();
+            if !shown.contains(&id) {
+                shown.insert(0, id);
+            }
+            shown.truncate(10);
+        }
+        shown
+    }
+
+    fn ids(recent: &[u128]) -> Vec<String> {
+        shown(recent, &[])
+    }
+
+    /// MOCs that were added by changes one after the other.
+    fn each(mocs: &[u128]) -> Changes {
+        (1..).zip(mocs).map(|(by, moc)| Some((*moc, by))).collect()
     }
 
     #[test]
-    fn a_new_moc_at_the_head_is_sent_by_itself() {
-        let events = sent(&refresh(Sections::RECENT, vec![Some(uuid(3))], &[3, 2, 1]));
-        let [(event_type, body)] = events.as_slice() else { panic!("{events:?}") };
-        assert_eq!(*event_type, EventType::RecentMocAdded);
-        assert_eq!(body["payload"]["id"], clock::id(uuid(3)).as_str());
+    fn each_new_moc_at_the_head_is_sent_by_itself() {
+        let long: Vec<u128> = (1..=30).rev().collect();
+        let cases: [(Changes, &[u128], usize); 6] = [
+            (each(&[3]), &[3, 2, 1], 1),
+            (each(&[2, 3]), &[3, 2, 1], 2),
+            // By one statement, in no order.
+            (vec![Some((3, 7)), Some((2, 7))], &[3, 2, 1], 2),
+            (each(&[1, 2, 3]), &[3, 2, 1], 3),
+            // More than the list holds.
+            (each(&(11..=30).collect::<Vec<_>>()), &long[..10], 10),
+            // One has an old date, and is not in the list.
+            (each(&[90, 30]), &long[..10], 1),
+        ];
+        for (added, recent, count) in cases {
+            let events = sent(&refresh(Sections::RECENT, &added, recent));
+            assert_eq!(events.len(), count, "{added:?}");
+            // Wherever between the commits the snapshot of a client fell.
+            for known in 0..=count {
+                let new = &recent[..count];
+                let old: Vec<u128> =
+                    new[count - known..].iter().chain(&recent[count..]).copied().collect();
+                assert_eq!(shown(&old, &events), ids(recent), "{added:?}: {known}");
+            }
+        }
     }
 
     #[test]
     fn anything_else_sends_the_whole_list() {
-        let cases: [(Vec<Option<Uuid>>, &[u128]); 7] = [
+        let long: Vec<u128> = (21..=30).rev().collect();
+        let cases: [(Changes, &[u128]); 9] = [
             // Something besides the insertion touched the list.
-            (vec![Some(uuid(3)), None], &[3, 2, 1]),
+            (vec![Some((3, 7)), None], &[3, 2, 1]),
             // A new MOC with an old date is not at the head.
-            (vec![Some(uuid(1))], &[3, 2, 1]),
-            // A client may have the later of two and not the earlier.
-            (vec![Some(uuid(2)), Some(uuid(3))], &[3, 2, 1]),
+            (each(&[1]), &[3, 2, 1]),
+            (each(&[1, 3]), &[3, 2, 1]),
+            (each(&[25, 30]), &long),
+            // A client may have the younger of two and not the older.
+            (each(&[3, 2]), &[3, 2, 1]),
             // One of the new MOCs is gone again.
-            (vec![Some(uuid(3)), Some(uuid(4))], &[3, 2, 1]),
-            // More were added than the list holds.
-            (vec![Some(uuid(3)), Some(uuid(2)), Some(uuid(1)), Some(uuid(4))], &[3, 2, 1]),
+            (each(&[3, 4]), &[3, 2, 1]),
+            (each(&[3, 2, 1, 4]), &[3, 2, 1]),
             // The section was asked for without a change.
             (vec![], &[3, 2, 1]),
-            (vec![Some(uuid(1))], &[]),
+            (each(&[1]), &[]),
         ];
         for (added, recent) in cases {
-            let events = sent(&refresh(Sections::RECENT, added.clone(), recent));
+            let events = sent(&refresh(Sections::RECENT, &added, recent));
             assert_eq!(events.len(), 1, "{added:?}");
             assert_eq!(events[0].0, EventType::RecentMocsUpdated, "{added:?}");
             assert_eq!(events[0].1["payload"].as_array().map(Vec::len), Some(recent.len()));

@@ -46,14 +46,32 @@ impl Violation {
     }
 }
 
+/// How much of its rate a client has used up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MessageRate {
+    /// When the messages that have come would all have been due, had they come evenly. How far this
+    /// lies ahead is how much of the burst is used up.
+    paid_until: Option<Instant>,
+}
+
+impl MessageRate {
+    /// Counts a message, or a frame of one.
+    pub(crate) fn pay(&mut self, limits: FrameLimits, now: Instant) -> Result<(), Violation> {
+        let rate = limits.messages_per_s.max(1);
+        let each = Duration::from_secs(1) / rate;
+        let burst = each * rate.saturating_mul(2).max(MIN_BURST);
+        let paid_until = self.paid_until.map_or(now, |until| until.max(now)) + each;
+        self.paid_until = Some(paid_until);
+        if paid_until.duration_since(now) > burst { Err(Violation::MessageRate) } else { Ok(()) }
+    }
+}
+
 /// Follows one client's frames.
 #[derive(Debug)]
 pub struct FrameScanner {
     limits: FrameLimits,
     step: Step,
-    /// When the frames that have come would all have been due, had they come evenly. How far this
-    /// lies ahead is how much of the burst is used up.
-    paid_until: Option<Instant>,
+    rate: MessageRate,
     /// The payload of the message that is under way; `None` between messages.
     message: Option<u32>,
     violation: Option<Violation>,
@@ -63,7 +81,13 @@ impl FrameScanner {
     /// A scanner for a connection that has just been upgraded.
     #[must_use]
     pub fn new(limits: FrameLimits) -> Self {
-        Self { limits, step: Step::Start, paid_until: None, message: None, violation: None }
+        Self {
+            limits,
+            step: Step::Start,
+            rate: MessageRate::default(),
+            message: None,
+            violation: None,
+        }
     }
 
     /// Takes the next bytes of the stream, which came at `now`. How the stream is cut into chunks
@@ -98,7 +122,7 @@ impl FrameScanner {
         match self.step {
             Step::Start | Step::Skip { .. } => {
                 let head = self.head(byte)?;
-                self.pay(now)?;
+                self.rate.pay(self.limits, now)?;
                 Ok(Step::Second(head))
             }
             Step::Second(head) => {
@@ -154,16 +178,6 @@ impl FrameScanner {
         }
         // Without its top bit a length leaves room for the mask.
         Ok(Step::Skip { left: MASK_BYTES + length })
-    }
-
-    /// Counts a frame.
-    fn pay(&mut self, now: Instant) -> Result<(), Violation> {
-        let rate = self.limits.messages_per_s.max(1);
-        let each = Duration::from_secs(1) / rate;
-        let burst = each * rate.saturating_mul(2).max(MIN_BURST);
-        let paid_until = self.paid_until.map_or(now, |until| until.max(now)) + each;
-        self.paid_until = Some(paid_until);
-        if paid_until.duration_since(now) > burst { Err(Violation::MessageRate) } else { Ok(()) }
     }
 }
 

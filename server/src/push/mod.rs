@@ -27,7 +27,7 @@ mod refresh;
 pub mod retention;
 pub(crate) mod room;
 pub mod section;
-mod socket;
+pub(crate) mod socket;
 pub(crate) mod supervise;
 pub mod user;
 
@@ -58,9 +58,10 @@ use crate::push::frames::FrameLimits;
 use crate::push::packet::Heartbeat;
 use crate::push::refresh::{Reader, Refresher};
 use crate::push::room::Rooms;
-use crate::push::socket::Socket;
+use crate::push::socket::{Link, Poller, Polling, Polls, Session, Sid, WebSocket};
 pub(crate) use crate::push::supervise::PANIC_VARIABLE;
 use crate::push::supervise::{Progress, Supervisor};
+use crate::reads::tags::Tags;
 use crate::telemetry::traces::Traces;
 
 /// Room for a few batches of changes.
@@ -70,6 +71,8 @@ const SIGNALS: usize = 64;
 const REFRESH_BATCH: usize = 16;
 /// How soon after its end a session's sockets are closed, and how often the other times are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+/// The same while sockets wait for a place among those who arrive.
+const CROWDED_INTERVAL: Duration = Duration::from_millis(50);
 /// A task that has made no progress for so long hangs: each of its steps has a limit of seconds.
 const STALLED_AFTER: Duration = Duration::from_mins(1);
 /// How long sockets may take to close when the server stops.
@@ -77,6 +80,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The push side of a server.
 pub(crate) struct Push {
     rooms: Arc<Rooms>,
+    polls: Arc<Polls>,
     door: Arc<Door>,
     lag: Arc<Lag>,
     pace: drain::Pace,
@@ -89,6 +93,7 @@ impl Push {
     pub(crate) async fn start(
         config: &Config,
         database: &Database,
+        tags: Arc<Tags>,
         authenticator: Arc<Authenticator>,
         gate: Arc<Gate>,
         metrics: Arc<Metrics>,
@@ -126,6 +131,7 @@ impl Push {
         let tasks = Supervisor::new(stop.clone(), Arc::clone(&metrics));
         let door = Arc::new(Door {
             rooms: Arc::clone(&rooms),
+            tags,
             authenticator,
             gate,
             metrics,
@@ -133,6 +139,7 @@ impl Push {
         });
         let push = Self {
             rooms,
+            polls: Arc::default(),
             door,
             lag,
             pace: drain::Pace {
@@ -161,14 +168,45 @@ impl Push {
         self.tasks.failed().await;
     }
 
-    /// Serves a stream that has just been upgraded, of which `prefix` has been read already.
+    /// Serves a socket over a stream that has just been upgraded, of which `prefix` has been read
+    /// already.
     pub(crate) fn open<S>(&self, stream: S, prefix: Bytes, connection: Arc<Connection>, slot: Slot)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let session = self.session(connection, slot);
+        tokio::spawn(WebSocket::open(stream, prefix, session).run());
+    }
+
+    /// Serves a socket whose client polls; that asks for its first packets.
+    pub(crate) fn open_polling(&self, connection: Arc<Connection>, slot: Slot) -> Poller {
+        let (polling, poller) = Polling::open(self.session(connection, slot), &self.polls);
+        tokio::spawn(polling.run());
+        poller
+    }
+
+    /// The way to the session of that name, while it polls.
+    pub(crate) fn poller(&self, sid: Sid) -> Option<Poller> {
+        self.polls.get(sid)
+    }
+
+    /// Takes a session that polls over to a stream that has just been upgraded, once the client says
+    /// that it works.
+    pub(crate) async fn upgrade<S>(&self, stream: S, prefix: Bytes, poller: Poller)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let link = Link::new(stream, prefix, self.door.terms.frames);
+        let upgraded = socket::upgrade(link, poller, &self.rooms, &self.door.metrics).await;
+        if let Some(websocket) = upgraded {
+            // In a task of its own, which keeps nothing of the change.
+            tokio::spawn(websocket.run());
+        }
+    }
+
+    fn session(&self, connection: Arc<Connection>, slot: Slot) -> Session {
         self.rooms.opened(&connection);
-        let socket = Socket::new(stream, prefix, connection, slot, Arc::clone(&self.door));
-        tokio::spawn(socket.run());
+        Session::new(connection, slot, Arc::clone(&self.door))
     }
 
     /// Tells the sockets to come back later and closes them, one after the other; then stops.
@@ -218,9 +256,8 @@ impl Push {
             retention::run(pool, retention, metrics, stop(), progress)
         });
         tasks.spawn("projector", STALLED_AFTER, |progress| projector.run(stop(), progress));
-        let patience = config.limits.connect_timeout();
         tasks.spawn("sweep", STALLED_AFTER, |progress| {
-            sweep(Arc::clone(&self.rooms), patience, stop(), progress)
+            sweep(Arc::clone(&self.door), stop(), progress)
         });
     }
 }
@@ -240,13 +277,20 @@ fn terms(config: &Config) -> Terms {
 
 /// Ends the sockets of sessions that run out, and those that never begin one, and waits no longer for
 /// those that are slow to arrive, until told to stop.
-async fn sweep(rooms: Arc<Rooms>, patience: Duration, stop: CancellationToken, progress: Progress) {
+async fn sweep(door: Arc<Door>, stop: CancellationToken, progress: Progress) {
+    let Door { rooms, gate, .. } = &*door;
+    let arrivals = &gate.arrivals;
     loop {
         progress.made();
+        let interval = if arrivals.is_crowded() { CROWDED_INTERVAL } else { SWEEP_INTERVAL };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = sleep(SWEEP_INTERVAL) => {
-                rooms.sweep(patience, clock::now(), expired);
+            () = sleep(interval) => {
+                let patience = gate.limits.connect_timeout();
+                let taken_away = rooms.sweep(arrivals.patience(), patience, clock::now(), expired);
+                if arrivals.is_crowded() {
+                    arrivals.taken_away(taken_away);
+                }
             }
         }
     }

@@ -1,17 +1,19 @@
 //! The packets of Engine.IO 4 and Socket.IO 5, as far as this server speaks them: what clients say
 //! in them, and what they are told. Socket.IO's own are read and written by socketioxide's parser.
 
+use std::io::Cursor;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};
+use shared_types::SnapshotTag;
 use shared_types::event::NAMESPACE;
 use socketioxide_core::packet::{Packet, PacketData};
 use socketioxide_core::parser::{Parse, ParseConfig, ParserState};
 use socketioxide_core::{Str, Value};
 use socketioxide_parser_common::CommonParser;
-use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
+use tungstenite::protocol::frame::{Frame, FrameHeader};
 
 /// The kinds of Engine.IO's packets: the first letter of each.
 const OPEN: char = '0';
@@ -22,6 +24,17 @@ const NOOP: char = '6';
 
 /// Asks a client whether it is there.
 pub(crate) const PING: &str = "2";
+/// Ends a client's request for packets while there are none, so that it can change its transport.
+pub(crate) const EMPTY: &str = "6";
+/// Ends the session of a client that polls.
+pub(crate) const END: &str = "1";
+/// The question of a client over a WebSocket that it may change to, and the answer.
+pub(crate) const PROBE: &str = "2probe";
+pub(crate) const PROBED: &str = "3probe";
+/// The client has changed over to that WebSocket.
+pub(crate) const UPGRADED: &str = "5";
+/// Stands between the packets in a body.
+const SEPARATOR: char = '\u{1e}';
 
 /// What a client said.
 #[derive(Debug, PartialEq)]
@@ -88,20 +101,26 @@ pub(crate) struct Heartbeat {
     pub(crate) timeout: Duration,
 }
 
-/// The first packet, which tells the rules.
-pub(crate) fn open(sid: &str, heartbeat: Heartbeat, max_payload: u32) -> Result<String, Failed> {
+/// The first packet, which tells the rules: the name of the session for its transport, and which
+/// transports it may change to.
+pub(crate) fn open(
+    sid: &str,
+    upgrades: &[&str],
+    heartbeat: Heartbeat,
+    max_payload: u32,
+) -> Result<String, Failed> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Open<'a> {
         sid: &'a str,
-        upgrades: [&'a str; 0],
+        upgrades: &'a [&'a str],
         ping_interval: u128,
         ping_timeout: u128,
         max_payload: u32,
     }
     let rules = Open {
         sid,
-        upgrades: [],
+        upgrades,
         ping_interval: heartbeat.interval.as_millis(),
         ping_timeout: heartbeat.timeout.as_millis(),
         max_payload,
@@ -109,13 +128,16 @@ pub(crate) fn open(sid: &str, heartbeat: Heartbeat, max_payload: u32) -> Result<
     Ok(format!("{OPEN}{}", serde_json::to_string(&rules)?))
 }
 
-/// Lets a client into the namespace.
-pub(crate) fn accept(sid: &str) -> Result<String, Failed> {
+/// Lets a client into the namespace, and tells the tag that its user's snapshot has now, where the database
+/// says so: it is for the client to see that a snapshot is not an older one. Where it does not, `null` keeps
+/// that apart from a server that does not tell tags.
+pub(crate) fn accept(sid: &str, tag: Option<&SnapshotTag>) -> Result<String, Failed> {
     #[derive(Serialize)]
     struct Accepted<'a> {
         sid: &'a str,
+        tag: Option<String>,
     }
-    let data = serde_json::to_string(&Accepted { sid })?;
+    let data = serde_json::to_string(&Accepted { sid, tag: tag.map(SnapshotTag::to_text) })?;
     Ok(message(Packet::connect(NAMESPACE, Some(Value::Str(data.into(), None)))))
 }
 
@@ -142,6 +164,31 @@ fn message(packet: Packet) -> String {
         // None of ours has attachments.
         Value::Bytes(_) => String::new(),
     }
+}
+
+/// The packets in the body of a request, between separators.
+pub(crate) fn split(body: &str) -> impl Iterator<Item = &str> {
+    body.split(SEPARATOR)
+}
+
+/// Puts the packets of whole frames, as [`frame`] writes them, behind those of a body.
+pub(crate) fn unframe(frames: &[u8], body: &mut Vec<u8>) {
+    let mut frames = Cursor::new(frames);
+    while let Ok(Some((_, length))) = FrameHeader::parse(&mut frames) {
+        let rest = &frames.get_ref()[usize::try_from(frames.position()).unwrap_or(usize::MAX)..];
+        let packet = &rest[..usize::try_from(length).unwrap_or(usize::MAX).min(rest.len())];
+        add(packet, body);
+        frames.set_position(frames.position() + packet.len() as u64);
+    }
+}
+
+/// Puts a packet behind those of a body.
+pub(crate) fn add(packet: &[u8], body: &mut Vec<u8>) {
+    if !body.is_empty() {
+        // One byte, in either encoding.
+        body.push(SEPARATOR as u8);
+    }
+    body.extend_from_slice(packet);
 }
 
 /// A packet that could not be written.
@@ -211,13 +258,16 @@ mod tests {
     fn clients_are_told_in_the_protocol_s_words() {
         let heartbeat =
             Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) };
-        let open = open("s", heartbeat, 100).unwrap();
+        let open = open("s", &["websocket"], heartbeat, 100).unwrap();
         let rules = json!({
-            "sid": "s", "upgrades": [], "pingInterval": 25_000, "pingTimeout": 20_000,
+            "sid": "s", "upgrades": ["websocket"], "pingInterval": 25_000, "pingTimeout": 20_000,
             "maxPayload": 100
         });
         assert_eq!(serde_json::from_str::<Json>(open.strip_prefix('0').unwrap()).unwrap(), rules);
-        assert_eq!(accept("s").unwrap(), r#"40/dashboard,{"sid":"s"}"#);
+        let tag = "e-17".parse().unwrap();
+        let accepted = r#"40/dashboard,{"sid":"s","tag":"e-17"}"#;
+        assert_eq!(accept("s", Some(&tag)).unwrap(), accepted);
+        assert_eq!(accept("s", None).unwrap(), r#"40/dashboard,{"sid":"s","tag":null}"#);
         let why = r#"{"message":"N}o","data":{"code":"NO"}}"#;
         assert_eq!(refuse(NAMESPACE, "N}o", "NO"), format!("44/dashboard,{why}"));
         assert_eq!(refuse("/é\"", "N}o", "NO"), format!("44/é\",{why}"));

@@ -11,6 +11,8 @@
 mod rows;
 mod statements;
 
+pub(crate) use self::rows::is_address;
+
 use std::time::Duration;
 
 use shared_types::{DashboardView, SnapshotTag};
@@ -55,6 +57,15 @@ pub struct Owed<'a> {
     pub forced: Sections,
 }
 
+/// Something that happened to the recent list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// A MOC, if all that happened was that it was added.
+    pub moc: Option<Uuid>,
+    /// By that change. Those of one change were added together.
+    pub by: Cursor,
+}
+
 /// What changed for a user since a cursor.
 #[derive(Debug)]
 pub struct Refresh {
@@ -62,9 +73,8 @@ pub struct Refresh {
     pub tag: SnapshotTag,
     /// The sections that were read: those that changed, and those that were asked for.
     pub sections: Sections,
-    /// One entry for each change of the recent list: the MOC, if all that happened was that it was
-    /// added.
-    pub added: Vec<Option<Uuid>>,
+    /// What happened to the recent list, in the order of the changes.
+    pub added: Vec<Added>,
     /// The newest change of all users that the statement saw.
     pub cursor: Cursor,
     /// Changes up to here may have been removed. If this is later than the caller's cursor, some may
@@ -163,10 +173,15 @@ fn read(owed: &Owed<'_>, rows: &[&PgRow]) -> Result<Refresh, QueryError> {
     let head = head.ok_or(rows::NO_HEAD)?;
     let sections = Sections::from_bits(head.try_get("sections")?);
     let added: Option<Vec<Option<Uuid>>> = head.try_get("added")?;
-    // Asked for without regard to the log: what the log says is then not all that happened.
-    let added = added.filter(|_| !owed.forced.contains(Sections::RECENT));
+    let added_by: Option<Vec<i64>> = head.try_get("added_by")?;
+    let added = added.unwrap_or_default().into_iter().zip(added_by.unwrap_or_default());
+    let mut added: Vec<_> = added.map(|(moc, by)| Added { moc, by: Cursor(by) }).collect();
+    if owed.forced.contains(Sections::RECENT) {
+        // Asked for without regard to the log: what the log says is then not all that happened.
+        added.clear();
+    }
     let (cursor, removed_to) =
         (Cursor(head.try_get("newest")?), Cursor(head.try_get("removed_to")?));
     let (tag, view) = reader.finish()?;
-    Ok(Refresh { tag, sections, added: added.unwrap_or_default(), cursor, removed_to, view })
+    Ok(Refresh { tag, sections, added, cursor, removed_to, view })
 }

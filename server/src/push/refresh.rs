@@ -115,10 +115,15 @@ impl Refresher {
             if due.is_empty() {
                 return;
             }
-            let (batch, gone): (Vec<_>, Vec<_>) =
+            let (mut batch, gone): (Vec<_>, Vec<_>) =
                 due.into_iter().partition(|(user, _)| self.reader.rooms.contains(user));
             for (user, dirty) in gone {
                 self.coalescer.finished(&user, Outcome::Sent(dirty.since), now);
+            }
+            for (user, dirty) in &mut batch {
+                // A refresh may have seen more than it was asked for. That is not told again.
+                let sent = self.reader.rooms.sent(user).and_then(Cursor::of);
+                dirty.since = dirty.since.max(sent.unwrap_or_default());
             }
             if !batch.is_empty() {
                 let batch = Batch::from(batch);

@@ -2,8 +2,7 @@
 //!
 //! A socket enters before its acceptance is sent: the client reads its snapshot after that, so
 //! every change that the snapshot does not hold finds the socket here. Events that come before the
-//! acceptance wait for it in the connection's outbox. Each connection is handed its events by itself:
-//! one that cannot take them has to be cut off rather than left stale.
+//! acceptance wait for it in the connection's outbox. Each connection is handed its events by itself.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -17,15 +16,19 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::metrics::{EventLabel, Limit, Metrics};
-use crate::push::connection::{ARRIVAL, Connection};
+use crate::push::connection::{Connection, Transport, log_line};
 use crate::push::drain;
 use crate::push::envelope::Message;
-use crate::push::outbox::{Batch, Unsent};
+use crate::push::outbox::Closed;
 use crate::push::packet;
 use crate::push::user::UserId;
 
 /// Why sockets end that never say whose they are.
 pub(crate) const AUTH_TIMEOUT: &str = "auth_timeout";
+/// Why sockets end whose place another one of their user takes, because they seem to be dead.
+const REPLACED: &str = "replaced";
+/// A client that owes an answer for so long may be gone: a live one owes it for a round trip.
+const SILENT: Duration = Duration::from_secs(5);
 /// Maps keep room for so many entries, once they have had it.
 const SMALL: usize = 1024;
 
@@ -51,6 +54,28 @@ struct Room {
     /// How often to say yet that a snapshot, which went out while the change log was lost, may have
     /// grown old. Twice: the first may overtake the snapshot.
     doubts: u8,
+    /// When its members were last asked whether they are there, for want of room.
+    asked: Option<Instant>,
+}
+
+impl Room {
+    /// Takes out the member that has owed an answer for longest, and for a while. If there is none, all are asked,
+    /// so that the next attempt finds those that are gone.
+    fn take_silent(&mut self) -> Option<Arc<Connection>> {
+        let silences = self.members.iter().map(|member| member.silence());
+        let longest =
+            silences.enumerate().filter_map(|(place, silence)| Some((silence?, place))).max();
+        match longest {
+            Some((silence, place)) if silence >= SILENT => Some(self.members.remove(place)),
+            // Not again and again: their answers count against their rate.
+            _ if self.asked.is_some_and(|at| at.elapsed() < SILENT) => None,
+            _ => {
+                self.asked = Some(Instant::now());
+                self.members.iter().for_each(|member| member.ask());
+                None
+            }
+        }
+    }
 }
 
 /// A user has as many sockets as one may have.
@@ -75,18 +100,25 @@ impl Rooms {
         }
     }
 
-    /// Notes a connection that has just been upgraded.
+    /// Notes a connection that begins.
     pub(crate) fn opened(&self, connection: &Arc<Connection>) {
         lock(&self.connections).insert(connection.id, Arc::clone(connection));
+        let transport = connection.transport();
         self.metrics.transports.inc();
-        tracing::info!(
-            socket = %connection.id.simple(),
-            correlation_id = &*connection.correlation_id,
-            "connection opened"
-        );
+        if transport == Transport::Polling {
+            self.metrics.polling.inc();
+        }
+        log_line!(connection, transport = transport.name(), "connection opened");
     }
 
-    /// Notes that a connection's stream is gone.
+    /// Notes that a WebSocket has taken over from polling.
+    pub(crate) fn upgraded(&self, connection: &Connection) {
+        connection.upgraded();
+        self.metrics.polling.dec();
+        log_line!(connection, transport = connection.transport().name(), "connection upgraded");
+    }
+
+    /// Notes that a connection is over.
     pub(crate) fn over(&self, connection: &Connection) {
         connection.settle();
         let mut connections = lock(&self.connections);
@@ -99,9 +131,11 @@ impl Rooms {
         self.leave(connection, reason);
         if known {
             self.metrics.transports.dec();
-            tracing::info!(
-                socket = %connection.id.simple(),
-                correlation_id = &*connection.correlation_id,
+            if connection.transport() == Transport::Polling {
+                self.metrics.polling.dec();
+            }
+            log_line!(
+                connection,
                 reason,
                 lived_s = connection.since.elapsed().as_secs_f32(),
                 "connection closed"
@@ -112,7 +146,8 @@ impl Rooms {
         }
     }
 
-    /// Lets a socket in, unless its user has so many already.
+    /// Lets a socket in, unless its user has that many already and each of them seems to be alive. Of those that owe
+    /// an answer for a while, the longest silent makes room.
     pub(crate) fn enter(
         &self,
         user: &UserId,
@@ -121,13 +156,16 @@ impl Rooms {
     ) -> Result<(), Full> {
         let mut rooms = lock(&self.by_user);
         let first = rooms.is_empty();
-        let count = rooms.get(user).map_or(0, |room| room.members.len());
-        if u32::try_from(count).is_ok_and(|count| count >= max_sockets) {
-            return Err(Full);
-        }
-        rooms.entry(user.clone()).or_default().members.push(Arc::clone(connection));
+        let room = rooms.entry(user.clone()).or_default();
+        let is_full = u32::try_from(room.members.len()).is_ok_and(|count| count >= max_sockets);
+        let silent = if is_full { Some(room.take_silent().ok_or(Full)?) } else { None };
+        room.members.push(Arc::clone(connection));
         drop(rooms);
         self.metrics.connections.inc();
+        if let Some(silent) = silent {
+            silent.cut(REPLACED);
+            self.left(&silent, user, REPLACED);
+        }
         if first {
             self.occupied.notify_one();
         }
@@ -152,23 +190,32 @@ impl Rooms {
         }
         drop(rooms);
         if gone {
-            let reason = connection.reason().unwrap_or(reason);
-            self.metrics.connections.dec();
-            self.metrics.disconnected(reason);
-            tracing::info!(
-                socket = %connection.id.simple(),
-                correlation_id = &*connection.correlation_id,
-                user = %session.user,
-                reason,
-                lived_s = connection.since.elapsed().as_secs_f32(),
-                "socket disconnected"
-            );
+            self.left(connection, &session.user, reason);
         }
+    }
+
+    /// Notes that a socket is in its room no more.
+    fn left(&self, connection: &Connection, user: &UserId, reason: &'static str) {
+        let reason = connection.reason().unwrap_or(reason);
+        self.metrics.connections.dec();
+        self.metrics.disconnected(reason);
+        log_line!(
+            connection,
+            %user,
+            reason,
+            lived_s = connection.since.elapsed().as_secs_f32(),
+            "socket disconnected"
+        );
     }
 
     /// Whether the user has a socket here.
     pub(crate) fn contains(&self, user: &UserId) -> bool {
         lock(&self.by_user).contains_key(user)
+    }
+
+    /// Up to where the user's sockets have been sent everything.
+    pub(crate) fn sent(&self, user: &UserId) -> Option<Revision> {
+        lock(&self.by_user).get(user)?.sent
     }
 
     /// Whether nobody is here.
@@ -191,13 +238,14 @@ impl Rooms {
         lock(&self.by_user).iter().map(occupant).collect()
     }
 
-    /// Notes the revision of a snapshot that went out to the user.
-    pub(crate) fn served(&self, user: &UserId, revision: Revision) {
-        if let Some(room) = lock(&self.by_user).get_mut(user) {
-            room.seen = room.seen.max(Some(revision));
-            room.doubts = 2;
-            room.members.iter().for_each(|member| member.settle());
-        }
+    /// Notes the revision of a snapshot that went out to the user. How many of the user's sockets
+    /// had lost their place among those who arrive before it.
+    pub(crate) fn served(&self, user: &UserId, revision: Revision) -> u32 {
+        let mut rooms = lock(&self.by_user);
+        let Some(room) = rooms.get_mut(user) else { return 0 };
+        room.seen = room.seen.max(Some(revision));
+        room.doubts = 2;
+        room.members.iter().map(|member| u32::from(member.served())).sum()
     }
 
     /// Forgets how far each user is: the revisions were of another life of the changes.
@@ -278,22 +326,24 @@ impl Rooms {
         self.hand_over(std::slice::from_ref(connection), message.as_slice());
     }
 
-    /// Does what is due for each connection, in one look at all. Who has taken long to arrive no longer
-    /// holds up the rest: it may have a view and want no other, say nothing, or be far away. Who has
-    /// been open for `patience` and says nothing of whose it is, is closed. Whose session has run out is
-    /// told so with that message, and ended.
+    /// Does what is due for each connection, in one look at all. One that has been arriving for longer than
+    /// `arrival` no longer holds up the rest: it may have a view and want no other, say nothing, or be far
+    /// away. One that has been open for `patience` and has not authenticated is closed. One whose session has
+    /// run out gets that message, and is ended. How many no longer arrive.
     pub(crate) fn sweep(
         &self,
+        arrival: Duration,
         patience: Duration,
         now: OffsetDateTime,
         make: impl Fn(Revision) -> Option<Message>,
-    ) {
+    ) -> u32 {
+        let mut taken_away = 0;
         let (mut strangers, mut expired) = (Vec::new(), Vec::new());
         let instant = Instant::now();
         for connection in lock(&self.connections).values() {
             let age = instant.saturating_duration_since(connection.since);
-            if age >= ARRIVAL {
-                connection.settle();
+            if age >= arrival {
+                taken_away += u32::from(connection.take_away());
             }
             match connection.session.get() {
                 _ if connection.reason().is_some() => {}
@@ -305,23 +355,17 @@ impl Rooms {
         for connection in strangers {
             self.metrics.limited(Limit::AuthTimeout);
             self.metrics.refused(AUTH_TIMEOUT);
-            tracing::info!(
-                socket = %connection.id.simple(),
-                correlation_id = &*connection.correlation_id,
-                reason = AUTH_TIMEOUT,
-                "socket refused"
-            );
+            log_line!(connection, reason = AUTH_TIMEOUT, "socket refused");
             // Said before the client learns of it.
             connection.close_soon(AUTH_TIMEOUT);
         }
         for connection in expired {
             self.tell(&connection, &make);
             // It tells the official clients not to come back by themselves.
-            if let Ok(parting) = Batch::of_packet(packet::disconnect()) {
-                connection.send(&parting).ok();
-            }
+            connection.send_packet(packet::disconnect()).ok();
             connection.close_soon("token_expired");
         }
+        taken_away
     }
 
     /// Ends every connection.
@@ -338,23 +382,17 @@ impl Rooms {
         }
     }
 
-    /// Puts messages into outboxes, and cuts off whoever has too many waiting.
+    /// Puts messages into outboxes.
     fn hand_over(&self, connections: &[Arc<Connection>], messages: &[Message]) {
-        let Some(batch) = Batch::new(messages) else {
-            return;
-        };
-        let mut count = 0;
+        let (mut count, mut superseded, mut closed) = (0, 0, 0);
         for connection in connections {
-            match connection.send(&batch) {
-                Ok(()) => count += 1,
-                Err(unsent) => {
-                    self.metrics.emit_failed(unsent.label());
-                    if unsent == Unsent::Full {
-                        connection.cut("slow_consumer");
-                    }
-                }
+            match connection.send(messages) {
+                Ok(waiting) => (count, superseded) = (count + 1, superseded + waiting),
+                Err(Closed) => closed += messages.len(),
             }
         }
+        self.metrics.unsent("superseded", superseded);
+        self.metrics.unsent("closed", closed);
         for message in messages {
             let label = EventLabel { r#type: message.event_type.name() };
             self.metrics.events.get_or_create(&label).inc_by(count);
@@ -375,7 +413,50 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::advance;
+
     use super::*;
+    use crate::auth::Session;
+    use crate::gate::Arrival;
+    use crate::push::connection::Opening;
+
+    /// A connection of that user's, opened now.
+    fn connection(user: &UserId) -> Arc<Connection> {
+        let opening = Opening::local(Transport::WebSocket);
+        let connection = Connection::new(opening, Arrival::unlimited());
+        let expires_at = OffsetDateTime::UNIX_EPOCH;
+        connection.session.set(Session { user: user.clone(), expires_at }).unwrap();
+        connection
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_too_many_sockets_the_longest_silent_makes_room() {
+        let rooms = Rooms::new(Arc::new(Metrics::new()));
+        let user = UserId::from("ada");
+        let [one, two, three, four] = [(); 4].map(|()| connection(&user));
+        assert_eq!(rooms.enter(&user, &one, 2), Ok(()));
+        assert_eq!(rooms.enter(&user, &two, 2), Ok(()));
+        // They owe nothing. Now they are asked.
+        assert_eq!(rooms.enter(&user, &three, 2), Err(Full));
+        assert!(one.take_ask() && two.take_ask());
+        one.asked();
+        advance(Duration::from_millis(10)).await;
+        two.asked();
+        advance(SILENT.saturating_sub(Duration::from_millis(11))).await;
+        assert_eq!(rooms.enter(&user, &three, 2), Err(Full), "they have had too little time");
+        assert!(!one.take_ask(), "once is enough for a while");
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(rooms.enter(&user, &three, 2), Ok(()));
+        assert_eq!((one.reason(), two.reason()), (Some(REPLACED), None));
+        // The other one has answered meanwhile.
+        two.answered();
+        advance(SILENT).await;
+        assert_eq!(rooms.enter(&user, &four, 2), Err(Full));
+        assert!(two.take_ask() && three.take_ask());
+        assert_eq!(rooms.metrics.connections.get(), 2);
+        rooms.leave(&one, "late");
+        assert_eq!(rooms.metrics.connections.get(), 2);
+    }
 
     #[test]
     fn a_map_that_most_have_left_gives_back_its_memory() {

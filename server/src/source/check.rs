@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use futures_util::TryStreamExt;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Row};
@@ -9,8 +10,9 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 use super::install::{owner, parts};
 use super::state::{Installed, State, state};
 use super::triggers;
-use super::{Feed, InstallError, Origin, Source, Watch, identifier};
+use super::{Feed, InstallError, Kind, Origin, Source, Watch, identifier};
 use crate::projector::{columns, oddities};
+use crate::push::query::is_address;
 
 /// Tables beyond this many rows are not to be read from end to end.
 const LARGE: i64 = 10_000;
@@ -48,8 +50,12 @@ pub async fn check(
     source: &Source,
 ) -> Result<Vec<Finding>, sqlx::Error> {
     let mut findings = Vec::new();
-    // Only who installs needs more than to read.
-    let is_installed = matches!(state(connection, source).await?, State::Current | State::Disarmed);
+    // Only who installs needs more than to read, and a start of the standalone source puts its triggers back.
+    let is_installed = match state(connection, source).await? {
+        State::Current => true,
+        State::Disarmed => !source.is_standalone(),
+        _ => false,
+    };
     for watch in source.watches() {
         check_watch(connection, source, watch, is_installed, &mut findings).await?;
     }
@@ -531,6 +537,9 @@ async fn check_rows(
             findings.push(Finding::warning(what, None));
         }
     }
+    if feed.kind == Kind::Mocs {
+        check_pictures(connection, feed, number, findings).await?;
+    }
     let failed: Vec<(String, String)> = sqlx::query_as(
         "select key, error from dashboard.failed where feed = $1 order by since limit $2",
     )
@@ -551,6 +560,38 @@ async fn check_rows(
     if let Some(error) = held {
         let what = format!("{}.sql cannot be read: {error}", feed.name);
         findings.push(Finding::fatal(what, None));
+    }
+    Ok(())
+}
+
+/// Counts pictures that are left out where they are read: those whose host SQL cannot judge.
+async fn check_pictures(
+    connection: &mut PgConnection,
+    feed: &Feed,
+    number: i16,
+    findings: &mut Vec<Finding>,
+) -> Result<(), sqlx::Error> {
+    const UNJUDGED: &str = "
+        select key, cover_image_url from dashboard.mocs
+        where feed = $1 and user_id is not null
+          and cover_image_url ~* '^https?://[^/?#]*([[%]|xn--|[^!-~])'
+        order by key";
+    let mut rows = sqlx::query_as::<_, (String, String)>(UNJUDGED).bind(number).fetch(connection);
+    let (mut count, mut examples) = (0, Vec::new());
+    while let Some((key, address)) = rows.try_next().await? {
+        if !is_address(&address) {
+            count += 1;
+            examples.push(key);
+            examples.truncate(usize::try_from(EXAMPLES).unwrap_or_default());
+        }
+    }
+    if count > 0 {
+        let (name, keys) = (&feed.name, examples.join(", "));
+        let what = format!(
+            "{name}.sql: {count} rows shown without a picture: cover_image_url has no possible host, \
+             such as {keys}"
+        );
+        findings.push(Finding::warning(what, None));
     }
     Ok(())
 }

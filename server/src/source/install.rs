@@ -222,15 +222,64 @@ pub(crate) async fn owe_sweeps(
 /// # Errors
 /// Where the database fails.
 pub async fn make_collection(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let is_made: bool = sqlx::query_scalar("select to_regclass('collection.mocs') is not null")
-        .fetch_one(&mut *connection)
-        .await?;
-    if is_made {
+    if has_collection(connection).await? {
         return Ok(());
     }
     let mut transaction = connection.begin().await?;
     sqlx::raw_sql(COLLECTION).execute(&mut *transaction).await?;
     transaction.commit().await
+}
+
+/// Whether the tables of the standalone source have been made.
+///
+/// # Errors
+/// Where the database fails.
+pub(crate) async fn has_collection(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    // Without a right in that schema, too.
+    let query = "select exists (
+                     select from pg_class
+                     where relnamespace = to_regnamespace('collection') and relname = 'mocs'
+                 )";
+    sqlx::query_scalar(query).fetch_one(connection).await
+}
+
+/// What keeps the tables of the standalone source from being made where there are none, if anything does: a schema of
+/// that name that may not be written to, or in which something has their names.
+///
+/// # Errors
+/// Where the database fails.
+pub(crate) async fn collection_obstacle(
+    connection: &mut PgConnection,
+) -> Result<Option<String>, sqlx::Error> {
+    let names = COLLECTION.lines().filter_map(|line| {
+        let rest = ["create table collection.", "create type collection.", "create index "]
+            .into_iter()
+            .find_map(|made| line.strip_prefix(made))?;
+        rest.split(' ').next()
+    });
+    let names: Vec<&str> = names.collect();
+    sqlx::query_scalar(
+        "select case
+             when not (has_schema_privilege(oid, 'CREATE') and has_schema_privilege(oid, 'USAGE')) then
+                 format('the schema collection belongs to %I, and this role may not make tables in it: '
+                        'grant usage, create on schema collection to %I',
+                        pg_get_userbyid(nspowner), current_user)
+             when taken.names is not null then
+                 format('the schema collection has no table mocs, and has %s, which a start would make: '
+                        'rename that schema, or remove what is in it', taken.names)
+         end
+         from pg_namespace cross join lateral (
+             select string_agg(distinct name, ', ') as names
+             from (select relname, relnamespace from pg_class
+                   union all select typname, typnamespace from pg_type) as own (name, home)
+             where home = pg_namespace.oid and name = any ($1::text[])
+         ) as taken
+         where nspname = 'collection'",
+    )
+    .bind(names)
+    .fetch_optional(connection)
+    .await
+    .map(Option::flatten)
 }
 
 /// Refuses keys whose text could not be relied on.
@@ -296,6 +345,10 @@ pub(crate) async fn owner(
                 and not exists (
                     select from pg_class as c
                     where c.relnamespace = n.oid and c.relowner <> n.nspowner
+                )
+                and not exists (
+                    select from pg_proc as p
+                    where p.pronamespace = n.oid and p.proowner <> n.nspowner
                 )
          from pg_namespace as n where n.nspname = 'dashboard'",
     )

@@ -66,8 +66,7 @@ pub(crate) async fn state(
         }
         Err(error) => return Err(error),
     };
-    if schema != fingerprint(connection, &SCHEMA.concat()).await?
-        || lacks_tables(connection).await?
+    if schema != fingerprint(connection, &SCHEMA.concat()).await? || lacks_parts(connection).await?
     {
         return Ok(State::Foreign);
     }
@@ -78,7 +77,15 @@ pub(crate) async fn state(
     if installed.as_ref() != Some(&wanted) {
         return Ok(State::Outdated);
     }
-    let (watches, _) = known(connection).await?;
+    let (watches, feeds) = known(connection).await?;
+    let lacks_watch = source.watches().into_iter().any(|watch| !watches.contains_key(watch));
+    let lacks_feed = source
+        .feeds
+        .iter()
+        .any(|feed| !feeds.contains_key(&(feed.name.clone(), feed.kind.name().to_owned())));
+    if lacks_watch || lacks_feed {
+        return Ok(State::Foreign);
+    }
     let is_armed = super::check::is_armed(connection, &watches).await?;
     Ok(if is_armed { State::Current } else { State::Disarmed })
 }
@@ -106,23 +113,50 @@ pub(super) async fn whose(connection: &mut PgConnection) -> Result<(bool, bool),
     .await
 }
 
-/// Whether a table or view of the schema is gone.
-async fn lacks_tables(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+/// Whether something of the schema is gone without which nothing is projected: a table, a view, a column, or the one
+/// row that servers take the turn by.
+async fn lacks_parts(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let schema = SCHEMA.concat();
-    let tables = schema.lines().filter_map(|line| {
-        let rest = line
-            .strip_prefix("create table dashboard.")
-            .or_else(|| line.strip_prefix("create view dashboard."))?;
-        rest.split(' ').next()
-    });
-    let tables: Vec<&str> = tables.collect();
-    sqlx::query_scalar(
-        "select count(*) < cardinality($1::text[]) from pg_class
-         where relnamespace = to_regnamespace('dashboard') and relname = any ($1::text[])",
+    let (tables, columns): (Vec<&str>, Vec<&str>) = parts(&schema).into_iter().unzip();
+    let lacks: bool = sqlx::query_scalar(
+        "select exists (
+             select from unnest($1::text[], $2::text[]) as part (name, column_name)
+             where not exists (
+                 select from pg_class as c join pg_attribute as a on a.attrelid = c.oid
+                 where c.relnamespace = to_regnamespace('dashboard') and c.relname = part.name
+                   and a.attnum > 0 and not a.attisdropped and a.attname = part.column_name
+             )
+         )
+         or to_regclass('dashboard.current_epoch') is null",
     )
     .bind(tables)
-    .fetch_one(connection)
-    .await
+    .bind(columns)
+    .fetch_one(&mut *connection)
+    .await?;
+    if lacks {
+        return Ok(true);
+    }
+    let turn = "select not exists (select from dashboard.turn)";
+    sqlx::query_scalar(turn).fetch_one(connection).await
+}
+
+/// The tables of a schema with each of their columns, as its text is laid out: four spaces before a column.
+fn parts(schema: &str) -> Vec<(&str, &str)> {
+    const NO_COLUMNS: [&str; 4] = ["primary", "unique", "check", "constraint"];
+    let (mut parts, mut table) = (Vec::new(), None);
+    for line in schema.lines() {
+        if let Some(rest) = line.strip_prefix("create table dashboard.") {
+            table = rest.split(' ').next();
+        } else if line.starts_with(')') {
+            table = None;
+        }
+        let column = line.strip_prefix("    ").and_then(|rest| rest.split(' ').next());
+        let is_name = |word: &&str| {
+            word.starts_with(|c: char| c.is_ascii_lowercase()) && !NO_COLUMNS.contains(word)
+        };
+        parts.extend(table.zip(column.filter(is_name)));
+    }
+    parts
 }
 
 /// All that makes a source what it is, with the triggers that this version of the server writes for it.
@@ -202,4 +236,25 @@ pub(crate) async fn holds_other_tables(connection: &mut PgConnection) -> Result<
               )
         )";
     sqlx::query_scalar(query).fetch_one(connection).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schemas_text_tells_tables_and_columns() {
+        let schema = SCHEMA.concat();
+        let parts = parts(&schema);
+        let tables = schema.matches("create table dashboard.").count();
+        let mut named: Vec<_> = parts.iter().map(|(table, _)| *table).collect();
+        named.dedup();
+        assert_eq!(named.len(), tables);
+        let of = |wanted: &str| -> Vec<_> {
+            parts.iter().filter(|(table, _)| *table == wanted).map(|(_, column)| *column).collect()
+        };
+        assert_eq!(of("turn"), ["only_row", "rests_since", "rest"]);
+        assert_eq!(of("changes"), ["id", "user_id", "sections", "added", "nonce", "at"]);
+        assert_eq!(of("feeds"), ["number", "name", "kind", "is_projected"]);
+    }
 }

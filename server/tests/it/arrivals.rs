@@ -64,7 +64,7 @@ async fn whoever_has_a_snapshot_makes_room_at_once() {
     with_one_place(|server| async move {
         // While no time passes, no socket makes room because its time is over.
         let _time = Frozen::start();
-        for is_known in [false, true] {
+        for (is_fresh, is_known) in [(false, false), (false, true), (true, false), (true, true)] {
             let mut clients = Vec::new();
             for number in 0..CLIENTS {
                 let user = format!("user-{number}");
@@ -73,9 +73,15 @@ async fn whoever_has_a_snapshot_makes_room_at_once() {
                 let known = server.get("/api/dashboard", &[authorization]).await;
                 clients.push(server.connect(&user).await);
                 let tag = known.headers()["etag"].to_str().unwrap();
-                let (tag, status) = if is_known { (tag, 304) } else { ("\"0-0\"", 200) };
-                let headers = [authorization, ("if-none-match", tag)];
-                assert_eq!(server.get("/api/dashboard", &headers).await.status(), status);
+                let tag = if is_known { tag } else { "\"0-0\"" };
+                let answer = if is_fresh {
+                    let have = tag.trim_matches('"');
+                    let path = format!("/api/dashboard?fresh=a&have={have}");
+                    server.get(&path, &[authorization]).await
+                } else {
+                    server.get("/api/dashboard", &[authorization, ("if-none-match", tag)]).await
+                };
+                assert_eq!(answer.status(), if is_known && !is_fresh { 304 } else { 200 });
             }
         }
     })

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::process::Output;
 
 use dashboard_server::database::Database;
+use sqlx::ConnectOptions;
 
 use crate::process::{Process, command};
 use crate::support::{
@@ -170,6 +171,20 @@ async fn all_that_is_set_wrong_is_said_at_once() {
 }
 
 #[tokio::test]
+async fn white_space_around_a_secret_is_warned_of() {
+    with_database(|db: TestDb| async move {
+        let secret = format!("{SECRET}\n");
+        let (fit, text) =
+            check(&format!("{}\n", db.url), &[("DASHBOARD_JWT_HS256_SECRET", &secret)]);
+        let warnings = of("warn  settings", &text);
+        let said = "white space around DASHBOARD_JWT_HS256_SECRET is left out: what signs tokens";
+        assert!(fit && warnings.len() == 1 && warnings[0].contains(said), "{text}");
+        assert!(text.contains("ok    settings     the white space around DATABASE_URL"), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_set_to_nothing_is_not_set() {
     with_database(|db: TestDb| async move {
         let blank =
@@ -219,13 +234,13 @@ async fn a_database_that_cannot_be_used_is_said_to_be() {
         admin(&format!("alter database {name} reset default_transaction_read_only")).await;
         db.run("alter table collection.mocs disable trigger user").await;
         let (fit, text) = check(&db.url, &[]);
-        let fails = of("FAIL", &text);
-        assert!(!fit && fails.len() == 5, "{text}");
-        let said =
-            "of collection.mocs is disabled: changes are missed; dashboard-server source install";
-        assert!(fails.iter().all(|line| line.ends_with(said)), "{text}");
+        let said = "of collection.mocs is disabled: changes are missed; a start puts it back";
+        let warnings = of("warn  source", &text);
+        assert!(fit && warnings.len() == 5, "{text}");
+        assert!(warnings.iter().all(|line| line.ends_with(said)), "{text}");
         Database::open(&config(&db.url)).await.unwrap().close().await;
-        assert!(check(&db.url, &[]).0, "the start has put them back");
+        let (fit, text) = check(&db.url, &[]);
+        assert!(fit && !text.contains("collection.mocs"), "the start has put them back: {text}");
         db.run("update dashboard.meta set source = 'another'").await;
         let (fit, text) = check(&db.url, &[]);
         let would = "schema       a start would install this version of \"standalone\"";
@@ -246,9 +261,67 @@ async fn a_role_without_rights_is_told_which() {
         let stranger = format!("postgres://{role}:stranger@{place}");
         let denied = ["rights", "the schema dashboard", "dashboard.changes", "dashboard.mocs"];
         assert_fails(&stranger, &[], &denied);
-        db.run("drop schema dashboard cascade").await;
+        db.run("drop schema dashboard cascade; drop schema collection cascade").await;
         assert_fails(&stranger, &[], &["schema", "grant CREATE on the database"]);
         admin(&format!("drop role {role}")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_right_that_is_missing_is_named() {
+    with_database(|db: TestDb| async move {
+        let role = format!("check_{}", uuid::Uuid::new_v4().simple());
+        admin(&format!("create role {role} login password 'stranger'")).await;
+        let (_, place) = db.url.split_once('@').unwrap();
+        let url = format!("postgres://{role}:stranger@{place}");
+        db.run(&format!(
+            "grant usage on schema dashboard, collection to {role};
+             grant select, insert, update, delete on all tables in schema dashboard to {role};
+             grant usage, update on sequence dashboard.changes_id_seq to {role};
+             grant select on all tables in schema collection to {role}"
+        ))
+        .await;
+        assert!(check(&url, &[]).0);
+        let tables = "select array_agg(relname::text order by relname) from pg_class
+                      where relnamespace = 'dashboard'::regnamespace and relkind = 'r'";
+        let tables: Vec<String> = db.one(tables).await;
+        assert!(tables.len() > 10, "{tables:?}");
+        let rights = ["select", "insert", "update", "delete"];
+        for (table, right) in tables.iter().zip(rights.into_iter().cycle()) {
+            db.run(&format!("revoke {right} on dashboard.{table} from {role}")).await;
+            assert_fails(&url, &[], &["rights", &format!("may not use dashboard.{table}: ")]);
+            db.run(&format!("grant {right} on dashboard.{table} to {role}")).await;
+        }
+        db.run(&format!("drop owned by {role}")).await;
+        admin(&format!("drop role {role}")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_in_utf8_is_warned_of() {
+    for (encoding, is_warned) in [("UTF8", false), ("LATIN1", true), ("SQL_ASCII", true)] {
+        let name = format!("dash_test_{}", uuid::Uuid::new_v4().simple());
+        let made = format!("create database {name} encoding '{encoding}' template template0");
+        admin(&format!("{made} lc_collate 'C' lc_ctype 'C'")).await;
+        let base = std::env::var("DATABASE_URL").unwrap();
+        let options: sqlx::postgres::PgConnectOptions = base.parse().unwrap();
+        let url = options.database(&name).to_url_lossy().to_string();
+        let (fit, text) = check(&url, &[]);
+        drop_database(&name).await;
+        let said = format!("its encoding is {encoding}, and dashboards are in UTF-8");
+        assert!(fit && text.contains(&said) == is_warned, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_only_an_admin_side_of_ours_has_is_taken() {
+    with_database(|db: TestDb| async move {
+        let process = Process::start(&db.url, &[]);
+        let taken = process.server.admin.strip_prefix("http://").unwrap().to_owned();
+        assert_fails(&db.url, &[("DASHBOARD_ADMIN_BIND", &taken)], &["admin side", &taken]);
+        assert!(process.stop().status.success());
     })
     .await;
 }

@@ -9,7 +9,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection};
 
 use crate::support::{
-    TestDb, access, config, create_database, drop_database, start, with_database, with_server,
+    TestDb, access, config, create_database, drop_database, pause, start, with_database,
+    with_server,
 };
 
 const WISH: &str = "insert into collection.wishlist_items (user_id, title) values ('ada', 'x')";
@@ -267,7 +268,9 @@ async fn a_search_path_that_leads_astray_leads_no_session_astray() {
     quick.change_retention_s = 1;
     let (node, _) = start(quick).await;
     let superfluous = "select count(*) - count(distinct user_id) from dashboard.changes";
-    while db.one::<i64>(superfluous).await > 0 {}
+    while db.one::<i64>(superfluous).await > 0 {
+        pause().await;
+    }
     node.shutdown().await;
     drop(astray);
     db.pool.close().await;

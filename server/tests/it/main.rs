@@ -4,6 +4,8 @@
 //! own and drops it.
 
 #[cfg(test)]
+mod acceptance;
+#[cfg(test)]
 mod arrivals;
 #[cfg(test)]
 mod capture;
@@ -25,6 +27,8 @@ mod migrations;
 mod parting;
 #[cfg(test)]
 mod plans;
+#[cfg(test)]
+mod polling;
 #[cfg(test)]
 mod pool;
 #[cfg(test)]
@@ -55,5 +59,7 @@ mod telemetry;
 mod traces;
 #[cfg(test)]
 mod transports;
+#[cfg(test)]
+mod worlds;
 #[cfg(test)]
 mod writes;

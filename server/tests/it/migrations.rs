@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::list::COLLECTION;
 use self::list::{BEFORE, MIGRATIONS, STREAM};
 use crate::support::{
-    Client, PATIENCE, TestDb, TestServer, admin, config, start, with_application,
+    Client, PATIENCE, TestDb, TestServer, admin, config, pause, start, with_application,
 };
 
 /// How many migrations go on at a time: most of the time they wait until a server calls itself stale.
@@ -228,14 +228,20 @@ impl Place {
     async fn be_told(&mut self) {
         let told = async {
             while self.ada.event().await["payload"]["code"] != "SNAPSHOT_UNAVAILABLE" {}
-            while self.test.readiness().await.0 != 503 {}
+            while self.test.readiness().await.0 != 503 {
+                pause().await;
+            }
         };
         timeout(PATIENCE, told).await.expect("nothing is called stale");
     }
 
     /// Waits until all is well again, and nothing is found that is not.
     async fn be_ready(&self) {
-        let ready = async { while self.test.readiness().await.0 != 200 {} };
+        let ready = async {
+            while self.test.readiness().await.0 != 200 {
+                pause().await;
+            }
+        };
         timeout(PATIENCE, ready).await.expect("it is not ready");
         assert_eq!(self.findings().await, [""; 0]);
     }

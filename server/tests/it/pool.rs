@@ -1,12 +1,10 @@
 //! The pool of connections: what is given back at once, what is asked first, and what is closed.
 
-use std::time::Duration;
-
 use dashboard_server::database::{Database, Lease, Pool};
 use sqlx::Connection;
 use tokio::time::timeout;
 
-use crate::support::{PATIENCE, TestDb, config, with_database};
+use crate::support::{PATIENCE, TestDb, config, pause, with_database};
 
 /// A pool with one connection, so that each lease shows what the one before has left.
 async fn one_connection(db: &TestDb) -> Database {
@@ -25,7 +23,7 @@ async fn next(pool: &Pool) -> Lease {
         loop {
             match pool.get().await {
                 Ok(lease) => return lease,
-                Err(sqlx::Error::PoolTimedOut) => {}
+                Err(sqlx::Error::PoolTimedOut) => pause().await,
                 Err(error) => panic!("{error}"),
             }
         }
@@ -42,7 +40,7 @@ async fn until(db: &TestDb, condition: &'static str, session: i32) {
     let asked = async {
         let ask = || sqlx::query_scalar::<_, bool>(condition).bind(session).fetch_one(&db.pool);
         while !ask().await.unwrap() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            pause().await;
         }
     };
     timeout(PATIENCE, asked).await.unwrap();

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::process::command;
-use crate::support::{SECRET, TestDb, create_database, drop_database};
+use crate::support::{SECRET, TestDb, create_database, drop_database, pause};
 
 /// What a client says who asks for encryption.
 const ASKS_FOR_TLS: [u8; 4] = 80_877_103_u32.to_be_bytes();
@@ -93,7 +93,7 @@ impl Pooler {
         if !is_first {
             // Another is about to be let in by the database.
             while self.state.lock().unwrap().greeting.is_empty() {
-                tokio::task::yield_now().await;
+                pause().await;
             }
             let greeting = self.state.lock().unwrap().greeting.clone();
             return client.write_all(&greeting).await;
@@ -212,5 +212,40 @@ async fn a_session_begins_without_settings_that_a_pooler_may_not_know() {
         ["DateStyle", "TimeZone", "application_name", "client_encoding", "database", "user"];
     let named = pooler.state.lock().unwrap().named.clone();
     assert_eq!(named, known.map(str::to_owned).into());
+    drop_database(&name).await;
+}
+
+/// As `PgBouncer` is with `pool_mode=session`: a client has its session until it leaves. Others wait for one.
+async fn session_pooler(url: &str, size: usize) -> String {
+    let options: PgConnectOptions = url.parse().unwrap();
+    let target = (options.get_host().to_owned(), options.get_port());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let free = Arc::new(Semaphore::new(size));
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (free, target) = (Arc::clone(&free), target.clone());
+            tokio::spawn(async move {
+                let _session = free.acquire().await.unwrap();
+                let mut session = TcpStream::connect((target.0.as_str(), target.1)).await.unwrap();
+                copy_bidirectional(&mut client, &mut session).await.ok();
+            });
+        }
+    });
+    options.host("127.0.0.1").port(port).to_url_lossy().to_string()
+}
+
+#[tokio::test]
+async fn a_pool_that_is_too_small_is_told_before_a_start() {
+    let (name, url) = create_database().await;
+    let through = session_pooler(&url, 5).await;
+    let (is_fine, text) = said(dashboard_server(&through, &["check"])).await;
+    assert!(
+        !is_fine && text.contains("needs 6 connections") && text.contains("pool_size"),
+        "{text}"
+    );
+    let through = session_pooler(&url, 6).await;
+    let (is_fine, text) = said(dashboard_server(&through, &["check"])).await;
+    assert!(is_fine, "{text}");
     drop_database(&name).await;
 }

@@ -202,6 +202,57 @@ async fn a_name_that_is_no_setting_is_warned_of_and_what_is_set_to_nothing_is_no
     .await;
 }
 
+/// A secret of Kubernetes that was made with `echo` ends with a line.
+#[tokio::test]
+async fn white_space_around_settings_does_not_count_and_is_told_of_where_it_may_matter() {
+    with_database(|db| async move {
+        let (secret, url) = (format!("{SECRET}\n"), format!(" {}\r\n", db.url));
+        let settings = [
+            ("DASHBOARD_JWT_HS256_SECRET", secret.as_str()),
+            ("DASHBOARD_JWT_CLIENT_IDS", "other\n, app\n"),
+            ("DASHBOARD_LOG_FORMAT", "json\n"),
+            ("DASHBOARD_SOURCE", "standalone\n"),
+            ("TOKIO_WORKER_THREADS", "\n"),
+        ];
+        let process = Process::start(&url, &settings);
+        let bearer = format!("Bearer {}", access("ada"));
+        let answer = process.server.get("/api/dashboard", &[("authorization", &bearer)]).await;
+        assert_eq!(answer.status(), 200);
+        let ended = process.stop();
+        assert!(ended.status.success() && !ended.log.contains(SECRET), "{}", ended.log);
+        let lines = ended.log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let is_told = |line: &Value| line["message"] == "white space around a secret was left out";
+        let told: Vec<_> = lines.filter(is_told).map(|line| line["variable"].clone()).collect();
+        assert_eq!(told, ["DATABASE_URL", "DASHBOARD_JWT_HS256_SECRET"]);
+    })
+    .await;
+}
+
+#[test]
+fn what_stands_in_quotation_marks_is_refused_by_every_command_and_not_shown() {
+    for (arguments, names) in [
+        (&[][..], &["DATABASE_URL", "DASHBOARD_JWT_HS256_SECRET", "DASHBOARD_JWT_ISSUER"][..]),
+        (&["check"], &["DATABASE_URL", "DASHBOARD_JWT_HS256_SECRET", "DASHBOARD_JWT_ISSUER"]),
+        (&["source", "check"], &["DATABASE_URL"]),
+        (&["source", "install"], &["DATABASE_URL"]),
+    ] {
+        let output = command()
+            .args(arguments)
+            .env("DATABASE_URL", "\"postgres://u:hunter2@127.0.0.1:1/d\"")
+            .env("DASHBOARD_JWT_HS256_SECRET", format!("'{SECRET}'\n"))
+            .env("DASHBOARD_JWT_ISSUER", "\"https://idp.example.org\"")
+            .output()
+            .unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let code = if arguments == ["check"] { 1 } else { 2 };
+        assert_eq!(output.status.code(), Some(code), "{arguments:?} {text}");
+        let told: Vec<_> = text.lines().filter(|l| l.contains("without quotation marks")).collect();
+        assert_eq!(told.len(), names.len(), "{arguments:?} {text}");
+        assert!(names.iter().all(|name| text.contains(&format!("{name} must "))), "{text}");
+        assert!(!text.contains("hunter2") && !text.contains(SECRET), "a secret");
+    }
+}
+
 /// The variables that take a number, with its bounds: what a start says when none is one.
 fn numbers() -> Vec<(String, u64, u64)> {
     let help = command().arg("--help").output().unwrap();

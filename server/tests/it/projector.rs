@@ -8,6 +8,7 @@ mod model;
 mod oddities;
 mod races;
 mod standalone;
+mod values;
 mod writer;
 
 use std::collections::BTreeMap;

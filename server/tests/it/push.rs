@@ -1,11 +1,11 @@
 //! The socket side, over the bare wire: who gets in, and what they get (D-WS-1 to D-WS-7).
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::{
-    REFUSED, TestDb, TestServer, access, config, start, token, with_database, with_server,
+    REFUSED, TestDb, TestServer, access, config, pause, start, token, with_database, with_server,
 };
 
 fn moc(user: &str, title: &str) -> String {
@@ -204,19 +204,96 @@ async fn a_thousand_mocs_in_one_transaction_are_few_refreshes() {
              commit",
         )
         .await;
-        let types = ["summaryUpdated", "themeBreakdownUpdated", "recentMocsUpdated"];
         let mut refreshes = 0;
-        let events = loop {
-            let events = client.events(&types).await;
-            refreshes += 1;
-            if events[0]["payload"]["totalMocs"] == 1000 {
-                break events;
+        let mut recent = Recent::default();
+        let total = loop {
+            let event = client.event().await;
+            recent.take(&event);
+            if event["type"] == "dashboard:summaryUpdated" {
+                refreshes += 1;
+                if event["payload"]["totalMocs"] == 1000 {
+                    break event["revision"].clone();
+                }
             }
         };
         assert!(refreshes < 50, "{refreshes} refreshes");
         let (view, revision) = server.snapshot("ada").await;
-        assert_eq!(events[2]["payload"], view["recentMocs"]);
-        assert_eq!(events[2]["revision"], revision);
+        assert_eq!(total, revision);
+        while recent.ids() != ids(&view["recentMocs"]) {
+            recent.take(&client.event().await);
+        }
+    })
+    .await;
+}
+
+/// The recent list as a client keeps it.
+#[derive(Default)]
+struct Recent {
+    mocs: Vec<Value>,
+    /// How often it was told of the whole list, which the PRD has no event for.
+    lists: usize,
+}
+
+impl Recent {
+    fn take(&mut self, event: &Value) {
+        match event["type"].as_str().unwrap() {
+            "dashboard:recentMocAdded" => {
+                self.mocs.insert(0, event["payload"].clone());
+                self.mocs.truncate(10);
+            }
+            "dashboard:recentMocsUpdated" => {
+                self.lists += 1;
+                self.mocs = event["payload"].as_array().unwrap().clone();
+            }
+            _ => {}
+        }
+    }
+
+    fn ids(&self) -> Vec<&Value> {
+        self.mocs.iter().map(|moc| &moc["id"]).collect()
+    }
+}
+
+fn ids(mocs: &Value) -> Vec<&Value> {
+    mocs.as_array().unwrap().iter().map(|moc| &moc["id"]).collect()
+}
+
+#[tokio::test]
+async fn d_fr_11_a_client_that_only_prepends_new_mocs_shows_the_right_list() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        let mut client = server.connect("ada").await;
+        let mut recent = Recent::default();
+        for (count, statement) in [
+            (1, moc("ada", "One")),
+            (
+                3,
+                "insert into collection.mocs (user_id, title, theme)
+                 select 'ada', 'B' || i, 'Castle' from generate_series(1, 3) i"
+                    .to_owned(),
+            ),
+            // Each its own transaction, in one window.
+            (5, (1..=5).map(|i| moc("ada", &format!("C{i}")) + ";commit;begin;").collect()),
+            (
+                12,
+                "insert into collection.mocs (user_id, title, theme)
+                  select 'ada', 'D' || i, 'Castle' from generate_series(1, 12) i"
+                    .to_owned(),
+            ),
+        ] {
+            let before = server.snapshot("ada").await.0["summary"]["totalMocs"].as_u64().unwrap();
+            db.run(&format!("begin;{statement};commit")).await;
+            let view = loop {
+                let (view, _) = server.snapshot("ada").await;
+                if view["summary"]["totalMocs"] == before + count {
+                    break view;
+                }
+                pause().await;
+            };
+            while recent.ids() != ids(&view["recentMocs"]) {
+                recent.take(&client.event().await);
+            }
+            assert_eq!(recent.lists, 0, "after {count}");
+        }
     })
     .await;
 }
@@ -346,7 +423,6 @@ async fn raw_socket(server: &TestServer, user: &str) -> TcpStream {
 async fn a_client_that_stops_reading_is_cut_off_and_harms_nobody() {
     with_database(|db: TestDb| async move {
         let mut config = config(&db.url);
-        // Sooner than so many events wait that it is cut off for those.
         config.limits.write_stall_timeout_ms = 5_000;
         let (running, server) = start(config).await;
         // Long lists make large events: buffers fill soon.
@@ -425,6 +501,44 @@ async fn a_socket_that_enters_while_data_changes_misses_nothing() {
             client.unwrap();
         }
         writer.await.unwrap();
+    })
+    .await;
+}
+
+/// A tab that crashed, a phone that went into a tunnel: their sockets are found to be dead much later.
+#[tokio::test]
+async fn a_socket_that_is_gone_makes_room_for_another_of_its_user() {
+    with_database(|db: TestDb| async move {
+        let mut config = config(&db.url);
+        config.limits.max_sockets_per_user = 1;
+        let (running, server) = start(config).await;
+        let gone = raw_socket(&server, "ada").await;
+        let connect = format!("40/dashboard,{}", json!({ "token": access("ada") }));
+        let too_many =
+            r#"44/dashboard,{"message":"TOO_MANY_SOCKETS","data":{"code":"TOO_MANY_SOCKETS"}}"#;
+        let mut refusals = 0;
+        let mut second = loop {
+            let mut second = server.open(&[]).await;
+            second.send(&connect).await;
+            let answer = second.frame().await;
+            if answer.starts_with("40/dashboard,") {
+                break second;
+            }
+            assert_eq!(answer, too_many);
+            refusals += 1;
+        };
+        assert!(refusals > 0, "it has had no time to answer");
+        server.await_metric("dashboard_disconnects_total{reason=\"replaced\"} 1").await;
+        server.await_metric("dashboard_transports 1").await;
+        drop(gone);
+        // One that is there keeps its place.
+        let third = server.open(&[]);
+        let mut third = third.await;
+        third.send(&connect).await;
+        assert_eq!(third.frame().await, too_many);
+        db.run("insert into collection.wishlist_items (user_id, title) values ('ada', 'w')").await;
+        second.event().await;
+        running.shutdown().await;
     })
     .await;
 }

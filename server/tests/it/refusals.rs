@@ -94,3 +94,29 @@ async fn beyond_the_limit_of_its_address_a_socket_is_told_and_counted_but_not_lo
     })
     .await;
 }
+
+/// It is a stranger who decides how many there are.
+#[tokio::test]
+async fn refused_requests_and_sockets_of_one_address_share_their_lines_in_the_log() {
+    with_database(|db| async move {
+        let process = Process::start(&db.url, &[("DASHBOARD_LOG_FORMAT", "json")]);
+        let server = &process.server;
+        for _ in 0..40 {
+            assert_eq!(server.get("/nothing", &[]).await.status(), 404);
+        }
+        for _ in 0..40 {
+            let mut client = server.open(&[]).await;
+            client.send("40/dashboard,").await;
+            while client.next().await.is_some() {}
+        }
+        server.await_metric("dashboard_refusals_total{reason=\"missing\"} 40").await;
+        let log = process.stop().log;
+        let count = |message: &str| log.lines().filter(|line| line.contains(message)).count();
+        assert_eq!(count("request refused"), 40);
+        // And what has come back of the share meanwhile, on a machine however busy.
+        let sockets = count("connection opened");
+        assert!((20..40).contains(&sockets), "{sockets}");
+        assert_eq!((count("socket refused"), count("connection closed")), (sockets, sockets));
+    })
+    .await;
+}

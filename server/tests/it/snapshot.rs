@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    CERTIFICATE, TestDb, TestServer, access, config, start, token, with_database, with_server,
+    CERTIFICATE, NO_TLS, TestDb, TestServer, access, config, start, token, with_database,
+    with_server,
 };
 
 const COLLECTION: &str = "
@@ -148,7 +149,8 @@ async fn an_unchanged_dashboard_is_304_until_it_changes() {
             let headers = [("authorization", bearer.as_str()), ("if-none-match", tag)];
             server.get("/api/dashboard", &headers).await
         };
-        for tag in [tag.clone(), format!("W/{tag}"), format!("\"other-0\", {tag}")] {
+        for tag in [tag.clone(), format!("W/{tag}"), format!("\"other-0\", {tag}"), "*".to_owned()]
+        {
             let same = ask(&tag).await;
             assert_eq!(same.status(), 304, "{tag}");
             assert_eq!(same.headers()["etag"], first.headers()["etag"]);
@@ -166,11 +168,113 @@ async fn an_unchanged_dashboard_is_304_until_it_changes() {
     .await;
 }
 
-/// What clients are told that begin with another transport.
-const TRANSPORT: &str = "Only the websocket transport is served here; the client has to begin with it. \
-                         Socket.IO in JavaScript: transports: ['websocket']; python-socketio: \
-                         transports=['websocket']; rust_socketio: \
-                         .transport_type(TransportType::Websocket)";
+#[tokio::test]
+async fn an_answer_to_a_nonce_repeats_it_and_shows_the_same_dashboard() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        db.write(COLLECTION).await;
+        let bearer = format!("Bearer {}", access("ada"));
+        let authorization = ("authorization", bearer.as_str());
+        let plain = server.get("/api/dashboard", &[authorization]).await;
+        let etag = plain.headers()["etag"].to_str().unwrap().to_owned();
+        let tag = etag.trim_matches('"');
+        let view = plain.text().await.unwrap();
+        assert!(view.starts_with("{\"summary\":"), "as it has always been: {view}");
+        let whole = |nonce: &str| format!(r#"{{"fresh":"{nonce}","tag":"{tag}","view":{view}}}"#);
+        let longest = "aZ09".repeat(8);
+        for (path, body) in [
+            ("/api/dashboard?fresh=a1".to_owned(), whole("a1")),
+            (format!("/api/users/ada/dashboard?fresh={longest}"), whole(&longest)),
+            (format!("/api/dashboard?x=1&fresh=2&y&have={tag}1"), whole("2")),
+            ("/api/dashboard?have=nonsense&fresh=2".to_owned(), whole("2")),
+            // Without a nonce the others mean nothing.
+            (format!("/api/dashboard?have={tag}&have={tag}&x"), view.clone()),
+        ] {
+            let answer = server.get(&path, &[authorization]).await;
+            let is_plain = body == view;
+            assert_eq!(answer.status(), 200, "{path}");
+            assert_eq!(answer.headers()["etag"], etag, "{path}");
+            let caching = if is_plain { "private, no-cache" } else { "no-store" };
+            assert_eq!(answer.headers()["cache-control"], caching, "{path}");
+            assert_eq!(answer.headers()["content-type"], "application/json", "{path}");
+            assert_eq!(answer.text().await.unwrap(), body, "{path}");
+        }
+        // A 304 could not repeat the nonce.
+        let headers = [authorization, ("if-none-match", etag.as_str())];
+        let answer = server.get("/api/dashboard?fresh=b2", &headers).await;
+        assert_eq!((answer.status().as_u16(), answer.text().await.unwrap()), (200, whole("b2")));
+        let headers = [authorization, ("if-none-match", "*")];
+        let answer = server.get("/api/dashboard?fresh=b2", &headers).await;
+        assert_eq!((answer.status().as_u16(), answer.text().await.unwrap()), (200, whole("b2")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dashboard_that_the_caller_has_is_not_read_to_answer_a_nonce() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        db.write(COLLECTION).await;
+        let bearer = format!("Bearer {}", access("ada"));
+        let ask = async |have: &str| {
+            let path = format!("/api/dashboard?fresh=a1&have={have}");
+            server.get(&path, &[("authorization", &bearer)]).await
+        };
+        let answer: Value = ask("").await.json().await.unwrap();
+        let tag = answer["tag"].as_str().unwrap().to_owned();
+        assert_eq!(answer["view"], server.snapshot("ada").await.0);
+        // No dashboard can be read now.
+        db.run("alter table dashboard.sets rename to sets_away").await;
+        let answer = ask(&tag).await;
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers()["cache-control"].to_str().unwrap()),
+            (200, "no-store")
+        );
+        assert_eq!(answer.headers()["etag"], format!("\"{tag}\""));
+        let body = format!(r#"{{"fresh":"a1","tag":"{tag}","view":null}}"#);
+        assert_eq!(answer.text().await.unwrap(), body);
+        assert_eq!(ask("other-0").await.status(), 503);
+        db.run("alter table dashboard.sets_away rename to sets").await;
+        // What was current is so no more.
+        db.write("insert into collection.wishlist_items (user_id, title) values ('ada', 'w')")
+            .await;
+        let answer: Value = ask(&tag).await.json().await.unwrap();
+        assert_ne!(answer["tag"], tag.as_str());
+        assert_eq!(answer["view"]["summary"]["totalWishlistItems"], 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_no_nonce_is_400_and_a_nonce_opens_no_door() {
+    with_server(|_: TestDb, server: TestServer| async move {
+        let bearer = format!("Bearer {}", access("ada"));
+        let authorization = ("authorization", bearer.as_str());
+        let nonce = "fresh must be 1 to 32 letters and digits (0-9, A-Z, a-z)";
+        let too_long = format!("fresh={}", "a".repeat(33));
+        for (query, message) in [
+            ("fresh", nonce),
+            ("fresh=&have=e-17", nonce),
+            ("fresh=a-b", nonce),
+            ("fresh=%22", nonce),
+            (&too_long, nonce),
+            ("fresh=a&fresh=a", "fresh must be given once"),
+            ("fresh=a&have=e-17&have=e-18", "have must be given once"),
+        ] {
+            for path in ["/api/dashboard", "/api/users/ada/dashboard"] {
+                let refused = error(&server, &format!("{path}?{query}"), &[authorization]).await;
+                let expected = json!({ "code": "VALIDATION_ERROR", "message": message });
+                assert_eq!(refused, (400, expected), "{path}?{query}");
+            }
+        }
+        for (path, headers, status) in [
+            ("/api/dashboard?fresh=a", &[][..], 401),
+            ("/api/users/bob/dashboard?fresh=a", &[authorization], 403),
+            ("/api/dashboard?fresh=a&token=b", &[authorization], 400),
+        ] {
+            assert_eq!(error(&server, path, headers).await.0, status, "{path}");
+        }
+    })
+    .await;
+}
 
 #[tokio::test]
 async fn errors_have_the_standard_body() {
@@ -197,10 +301,13 @@ async fn errors_have_the_standard_body() {
                 json!({ "code": "NOT_FOUND", "message": "Not found" }),
             ),
             (
-                "/socket.io/?EIO=4&transport=polling",
+                "/socket.io/?EIO=4&transport=other",
                 vec![],
                 400,
-                json!({ "code": "VALIDATION_ERROR", "message": TRANSPORT }),
+                json!({
+                    "code": "VALIDATION_ERROR",
+                    "message": "Unknown transport: set transport to websocket or polling",
+                }),
             ),
         ];
         for (path, headers, status, expected) in cases {
@@ -319,7 +426,7 @@ async fn behind_a_proxy_plain_requests_are_refused() {
         let (server, test) = start(config).await;
         let bearer = format!("Bearer {}", access("ada"));
         let (status, body) = error(&test, "/api/dashboard", &[("authorization", &bearer)]).await;
-        assert_eq!((status, &body["message"]), (400, &json!("HTTPS is required")));
+        assert_eq!((status, &body["message"]), (400, &json!(NO_TLS)));
         let headers = [("authorization", bearer.as_str()), ("x-forwarded-proto", "https")];
         let response = test.get("/api/dashboard", &headers).await;
         assert_eq!(response.status(), 200);

@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 use crate::process::{Process, command};
-use crate::support::{admin, drop_database, with_application};
+use crate::support::{admin, drop_database, pause, with_application};
 
 const MOC: &str = "insert into public.moc_instructions (user_id, title, type, theme)
                    values ('ada', 'Castle', 'moc', 'City')";
@@ -173,7 +173,9 @@ async fn triggers_that_are_gone_are_told_and_what_was_missed_is_found() {
         let (is_fine, text) = source(&db.url, &["check"]);
         assert!(!is_fine && text.contains("public.wishlist_items lacks the trigger"), "{text}");
         assert!(source(&db.url, &["install"]).0);
-        while process.server.readiness().await.0 != 200 {}
+        while process.server.readiness().await.0 != 200 {
+            pause().await;
+        }
         db.run("insert into public.wishlist_items (user_id) values ('ada')").await;
         while ada.event().await["payload"]["totalWishlistItems"] != 2 {}
         let log = process.stop().log;

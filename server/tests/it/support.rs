@@ -39,8 +39,25 @@ pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// What a client is told whose session is not accepted, whatever is wrong with it.
 pub(crate) const REFUSED: &str =
     r#"44/dashboard,{"message":"AUTH_FAILED","data":{"code":"AUTH_FAILED"}}"#;
+/// The answer to a request behind a proxy that says nothing of TLS.
+pub(crate) const NO_TLS: &str = "HTTPS is required: the proxy must set X-Forwarded-Proto: https";
 /// Far more than anything here takes, on a machine however busy; a test that waits so long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// How long to wait before a question that nothing else answers is asked again.
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
+
+/// Waits a moment before the same question is asked again. Those who are to bring the answer about need
+/// the processors, which a loop without a pause would take from them.
+///
+/// It waits in real time, also where a test holds the runtime's clock.
+pub(crate) async fn pause() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "for what can only be asked again, this is the pause"
+    )]
+    let waited = tokio::task::spawn_blocking(|| std::thread::sleep(LOOK)).await;
+    waited.expect("a thread can sleep");
+}
 
 /// A fresh database with the standalone source installed.
 pub(crate) struct TestDb {
@@ -237,6 +254,7 @@ impl TestDb {
             if !self.one::<bool>("select exists (select from dashboard.pending)").await {
                 break;
             }
+            pause().await;
         }
         node.close().await.ok();
     }
@@ -254,7 +272,9 @@ impl TestDb {
             select exists (select from dashboard.outbox) or exists (select from dashboard.pending)
                 or exists (select from dashboard.sweeps) or exists (select from dashboard.failed)
                 or not (select is_ready from dashboard.current_epoch)";
-        while self.one(WAITS).await {}
+        while self.one(WAITS).await {
+            pause().await;
+        }
     }
 
     /// The newest change.
@@ -347,7 +367,7 @@ impl TestServer {
     pub(crate) async fn await_metric(&self, line: &str) {
         let found = async {
             while !self.metrics().await.lines().any(|have| have == line) {
-                tokio::task::yield_now().await;
+                pause().await;
             }
         };
         let waited = timeout(PATIENCE, found).await;

@@ -39,6 +39,21 @@ async fn live(server: &TestServer, wish: impl AsyncFn()) {
     server.await_metric("dashboard_transports 0").await;
 }
 
+/// The name of a session in the addresses of its requests, which act for its user.
+async fn polled(server: &TestServer) -> String {
+    let path = "/socket.io/?EIO=4&transport=polling";
+    let rules = server.get(path, &[]).await.text().await.unwrap();
+    let rules: Value = serde_json::from_str(rules.strip_prefix('0').unwrap()).unwrap();
+    let sid = rules["sid"].as_str().unwrap().to_owned();
+    let path = format!("{path}&sid={sid}");
+    let refused = server.get(&format!("{path}&token=hidden-in-query"), &[]).await;
+    assert_eq!(refused.status(), 400);
+    let post = reqwest::Client::new().post(format!("{}{path}", server.base));
+    assert_eq!(post.body("hidden-in-packet").send().await.unwrap().status(), 400);
+    server.await_metric("dashboard_transports 0").await;
+    sid
+}
+
 /// A line's message, whose it is, and why.
 fn step(line: &Value) -> (&str, &str, &str) {
     let text = |name: &str| line[name].as_str().unwrap_or_default();
@@ -193,13 +208,22 @@ async fn no_secret_is_in_the_log_whatever_is_asked_for() {
                 let settings = [("DASHBOARD_LOG_FORMAT", format), ("DASHBOARD_LOG", level)];
                 let process = Process::start(&db.url, &settings);
                 live(&process.server, async || db.run(&wish).await).await;
+                let sid = polled(&process.server).await;
                 let ended = process.stop();
                 let text = ended.out + &ended.log;
                 let signature = access(USER).rsplit('.').next().unwrap().to_owned();
                 let body = access(USER).split('.').nth(1).unwrap()[..40].to_owned();
-                for secret in
-                    [SECRET, USER, FORGED, "4815162342", "hidden-", password, &signature, &body]
-                {
+                for secret in [
+                    SECRET,
+                    USER,
+                    FORGED,
+                    "4815162342",
+                    "hidden-",
+                    password,
+                    &signature,
+                    &body,
+                    &sid,
+                ] {
                     let line = text.lines().find(|line| line.contains(secret));
                     assert_eq!(line, None, "{secret} at {level}");
                 }

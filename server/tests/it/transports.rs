@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::{TestDb, TestServer, config, start, with_database};
+use crate::support::{NO_TLS, TestDb, TestServer, config, start, with_database};
 
 const ALLOWED: &str = "https://app.example.org";
 const FOREIGN: &str = "https://evil.example.org";
@@ -38,12 +38,13 @@ async fn who_begins_otherwise_is_told_what_to_set_and_trusted_pages_can_read_it(
     with_database(|db: TestDb| async move {
         let mut config = config(&db.url);
         config.allowed_origins = vec![ALLOWED.to_owned()];
+        config.polling = false;
         let (server, test) = start(config).await;
         let own = test.base.clone();
         let cases = [
             (Method::GET, "?EIO=4&transport=polling&t=abc", &OPTIONS[..]),
             (Method::POST, "?EIO=4&transport=polling&sid=abc", &OPTIONS),
-            (Method::GET, "?EIO=4", &OPTIONS),
+            (Method::GET, "?EIO=4", &["Unknown transport"]),
             (Method::GET, "?EIO=4&transport=polling&sid=abc", &OPTIONS),
             (
                 Method::GET,
@@ -118,10 +119,11 @@ async fn what_is_refused_before_can_be_read_too() {
         let mut config = config(&db.url);
         config.allowed_origins = vec![ALLOWED.to_owned()];
         (config.behind_proxy, config.limits.requests_per_s) = (true, 1);
+        config.polling = false;
         let (server, test) = start(config).await;
         let path = "/socket.io/?EIO=4&transport=polling";
         let told = ask(&test, Method::GET, path, &[("origin", ALLOWED)]).await;
-        assert_eq!((told.0, told.2.as_str()), (400, "HTTPS is required"));
+        assert_eq!((told.0, told.2.as_str()), (400, NO_TLS));
         assert_eq!(header(&told, "access-control-allow-origin"), ALLOWED);
         for method in [Method::GET, Method::OPTIONS] {
             let headers = [

@@ -44,6 +44,12 @@ impl Canned {
         Self { body, ..Self::new(status) }.with("Content-Type", "text/html; charset=utf-8")
     }
 
+    /// A script.
+    #[must_use]
+    pub(super) fn script(text: &'static str) -> Self {
+        Self { body: text, ..Self::new(200) }.with("Content-Type", "text/javascript")
+    }
+
     /// With a header.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -89,9 +95,28 @@ impl Head {
         }
     }
 
+    /// What is asked for: the path and the query.
+    pub(super) fn target(&self) -> &str {
+        self.text.split(' ').nth(1).unwrap_or_default()
+    }
+
+    /// A member of the query.
+    pub(super) fn query(&self, name: &str) -> Option<&str> {
+        let (_, query) = self.target().split_once('?')?;
+        let mut members = query.split('&').filter_map(|member| member.split_once('='));
+        members.find_map(|(key, value)| (key == name).then_some(value))
+    }
+
+    /// The same for what is asked for without the query.
+    pub(super) fn without_query(&self) -> Self {
+        let (path, _) = self.target().split_once('?').unwrap_or((self.target(), ""));
+        let text = self.text.replacen(self.target(), path, 1);
+        Self { text, rest: self.rest.clone() }
+    }
+
     /// Which of the SDK's lanes it belongs to.
     pub(super) fn lane(&self) -> Option<Lane> {
-        let path = self.text.split(' ').nth(1)?;
+        let path = self.target();
         match path {
             _ if path.starts_with("/socket.io/") => Some(Lane::Socket),
             _ if path.starts_with("/api/") => Some(Lane::Rest),
@@ -102,14 +127,6 @@ impl Head {
     /// The status of an answer.
     pub(super) fn status(&self) -> Option<u16> {
         self.text.split(' ').nth(1)?.parse().ok()
-    }
-
-    /// A header's value.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.text.lines().skip(1).find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
     }
 
     /// As it came.

@@ -28,7 +28,11 @@ pub(super) async fn carry(shared: &Shared, client: &mut TcpStream, request: &Hea
             let _ = canned.write(client).await;
             return End::Closed;
         }
-        Fault::Pass | Fault::Hold | Fault::Late(_) => {}
+        Fault::Pass
+        | Fault::Hold
+        | Fault::Late(_)
+        | Fault::Cache { .. }
+        | Fault::DropQueries(_) => {}
     }
     let Ok(mut server) = TcpStream::connect(shared.server).await else { return End::Reset };
     let _ = server.set_nodelay(true);
@@ -102,7 +106,12 @@ async fn down(
         match fault {
             Fault::BlackHole => continue,
             Fault::Late(latency) => tokio::time::sleep(latency).await,
-            Fault::Pass | Fault::Hold | Fault::Reset | Fault::Answer(_) => {}
+            Fault::Pass
+            | Fault::Hold
+            | Fault::Reset
+            | Fault::Answer(_)
+            | Fault::Cache { .. }
+            | Fault::DropQueries(_) => {}
         }
         if to.write_all(&bytes).await.is_err() {
             return;

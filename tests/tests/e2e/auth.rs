@@ -7,7 +7,7 @@ mod rows;
 use std::collections::HashSet;
 use std::time::Instant;
 
-use e2e_tests::{Answer, Credential, Issuer, Refused, Rest, TestApp, Tokens, Wire, within};
+use e2e_tests::{Answer, Credential, Issuer, Refused, Rest, TestApp, Tokens, Wire, pause, within};
 use serde_json::{Value, json};
 use shared_types::ErrorCode;
 use tokio::task::JoinSet;
@@ -89,7 +89,7 @@ async fn without_the_issuers_keys_nobody_is_logged_out_and_the_server_recovers_b
     let issuer = Issuer::listen(&address).await;
     within("readiness without a request", async {
         while admin.get("/readyz", &Credential::Nobody, &[]).await.status != 200 {
-            tokio::task::yield_now().await;
+            pause().await;
         }
     })
     .await;

@@ -182,14 +182,12 @@ async fn d_res_4_the_banner_comes_with_degraded_mode_and_goes_with_recovery() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    app.start_again().await;
-    // It is said for a while only, so it is watched for from now on.
+    // It is said for a while only, so it is watched for before the server can be reached.
     let watch = "(new MutationObserver(() => {
        window.restored ||= document.body.innerText.includes('Connection restored')
      }).observe(document.body, { subtree: true, childList: true, characterData: true }), true)";
     page.browser.evaluate(watch).await.unwrap();
-    let press = format!("({banner}.querySelector('button').click(), true)");
-    page.browser.evaluate(&press).await.unwrap();
+    app.start_again().await;
     page.browser.wait_until(&format!("{banner} === null"), patience).await.unwrap();
     page.until_live().await;
     page.until("window.restored").await;

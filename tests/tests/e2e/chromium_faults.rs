@@ -3,6 +3,7 @@
 //! Each scenario holds the whole story against what must be told: every state that the app's client
 //! came to, what was on the screen, and in the end the server's own snapshot.
 
+mod caches;
 mod frames;
 mod life;
 mod link;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use client_sdk::backoff;
 use client_sdk::state::{Code, Status};
-use e2e_tests::{DEADLINE, OwnCluster, Process, Screen, projected, within};
+use e2e_tests::{DEADLINE, OwnCluster, Process, Screen, pause, projected, within};
 use futures_util::future::join_all;
 use shared_types::DashboardView;
 use sqlx::{Connection, PgConnection};
@@ -130,6 +130,7 @@ async fn reconnected(url: &str) -> PgConnection {
             if let Ok(connection) = PgConnection::connect(url).await {
                 return connection;
             }
+            pause().await;
         }
     })
     .await
@@ -177,7 +178,7 @@ async fn snapshot(server: &Process, user: &str) -> DashboardView {
         let answer = server.rest().get("/api/dashboard", &server.bearer(user), &[]).await;
         match answer.status {
             200 => return answer.json(),
-            503 if begun.elapsed() < DEADLINE => {}
+            503 if begun.elapsed() < DEADLINE => pause().await,
             _ => panic!("{answer:?} after {:?}\n{}", begun.elapsed(), server.log()),
         }
     }
@@ -208,7 +209,7 @@ impl Load {
         let start = self.commits.load(Ordering::SeqCst);
         within("commits", async {
             while self.commits.load(Ordering::SeqCst) < start + LOAD {
-                tokio::task::yield_now().await;
+                pause().await;
             }
         })
         .await;

@@ -292,7 +292,8 @@ async fn size_of_a_body() {
 #[tokio::test]
 async fn time_for_a_request() {
     // Long enough to ask something first, on a machine that is busy.
-    let app = TestApp::start_with(&["--idle-timeout-ms", "3000"]).await;
+    let flags = ["--idle-timeout-ms", "3000", "--keep-alive-timeout-ms", "3000"];
+    let app = TestApp::start_with(&flags).await;
     let mut neighbour = Wire::join(&app.url(), &app.bearer(NEIGHBOUR)).await.unwrap();
     let begun = Instant::now();
     let (mut silent, mut slow, mut kept) =

@@ -22,7 +22,6 @@ mod page;
 mod replication;
 mod rest;
 mod rolling;
-mod rust_client;
 mod socket;
 mod stock_clients;
 mod strangers;

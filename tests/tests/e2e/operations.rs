@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use client_sdk::driver::native::Options;
 use client_sdk::state::{DashboardState, Status};
 use e2e_tests::writer::{self, NewMoc};
-use e2e_tests::{Credential, Payload, Screen, TestApp, Wire, within};
+use e2e_tests::{Credential, Payload, Screen, TestApp, Wire, pause, within};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -166,6 +166,7 @@ async fn metrics_until(app: &TestApp, fits: impl Fn(&str) -> bool) -> String {
             if fits(&answer.body) {
                 return answer.body;
             }
+            pause().await;
         }
     })
     .await

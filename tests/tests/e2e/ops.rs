@@ -7,7 +7,7 @@ use std::path::Path;
 use dashboard_server::auth::AuthError;
 use dashboard_server::metrics::Limit;
 use e2e_tests::writer::{self, NewMoc};
-use e2e_tests::{Credential, TestApp, Wire, within};
+use e2e_tests::{Credential, TestApp, Wire, pause, within};
 use serde_json::Value;
 
 const USER: &str = "operators@example.test";
@@ -88,9 +88,9 @@ async fn d_nfr_4_counters_whose_first_step_raises_an_alert_begin_at_zero() {
     let limits = limits.map(|limit| format!("dashboard_limited_total{{limit=\"{limit}\"}}"));
     let results = ["dashboard_tls_reloads_total", "dashboard_jwks_fetches_total"];
     let results = results.map(|name| format!("{name}{{result=\"error\"}}"));
-    let reasons = ["full", "closed"];
+    let reasons = ["superseded", "closed"];
     let reasons =
-        reasons.map(|reason| format!("dashboard_emit_failures_total{{reason=\"{reason}\"}}"));
+        reasons.map(|reason| format!("dashboard_events_unsent_total{{reason=\"{reason}\"}}"));
     let others = ["panics", "stalls", "capture_gaps"].map(|name| format!("dashboard_{name}_total"));
     let wanted = limits.into_iter().chain(results).chain(reasons).chain(others);
     let missing: Vec<_> = wanted
@@ -206,6 +206,7 @@ async fn metrics() -> String {
             if metrics.contains("dashboard_disconnects_total{") {
                 return metrics;
             }
+            pause().await;
         }
     })
     .await

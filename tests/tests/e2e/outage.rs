@@ -9,7 +9,7 @@ mod start;
 use std::time::Instant;
 
 use client_sdk::state::{Code, DashboardState, Source, Status};
-use e2e_tests::{Answer, OwnCluster, Payload, Process, Screen, Wire, within, writer};
+use e2e_tests::{Answer, OwnCluster, Payload, Process, Screen, Wire, pause, within, writer};
 use sqlx::{Connection, PgConnection};
 
 const USER: &str = "outage@example.test";
@@ -286,7 +286,7 @@ async fn a_private_database_that_is_killed_is_started_again() {
             while server.log().matches("the private PostgreSQL runs again").count()
                 < wishes as usize
             {
-                tokio::task::yield_now().await;
+                pause().await;
             }
         })
         .await;

@@ -39,6 +39,37 @@ async fn d_api_2_d_api_3_a_user_without_data_has_zeros_and_empty_lists() {
     assert_eq!(answer.json::<Value>(), expected);
 }
 
+/// What caches and proxies between make of it is theirs; the client finds its own nonce in the body, or does not.
+#[tokio::test]
+async fn d_api_2_an_answer_to_a_nonce_was_made_for_its_request() {
+    let app = TestApp::start().await;
+    writer::add_moc(app.db(), USER, &NewMoc::new("Windmill", "City")).await;
+    app.projected().await;
+    let rest = app.rest();
+    for who in [app.bearer(USER), app.cookie(USER)] {
+        let plain = rest.get(SNAPSHOT, &who, &[]).await;
+        let tag = plain.tag();
+        for (path, nonce) in
+            [(SNAPSHOT.to_owned(), "a1"), (format!("/api/users/{USER}/dashboard"), "B2")]
+        {
+            let path = format!("{path}?fresh={nonce}");
+            let fresh = rest.get_when_served(&path, &who, &[("if-none-match", "*")]).await;
+            let body = format!(r#"{{"fresh":"{nonce}","tag":"{tag}","view":{}}}"#, plain.body);
+            assert_eq!((fresh.status, &fresh.body), (200, &body));
+            assert_eq!((fresh.tag(), fresh.header("cache-control")), (tag.clone(), "no-store"));
+            let known = rest.get_when_served(&format!("{path}&have={tag}"), &who, &[]).await;
+            let body = format!(r#"{{"fresh":"{nonce}","tag":"{tag}","view":null}}"#);
+            assert_eq!((known.status, known.body), (200, body));
+        }
+        let refused = rest.get("/api/dashboard?fresh=a%22", &who, &[]).await;
+        assert_eq!((refused.status, refused.error().error.code), (400, ErrorCode::ValidationError));
+        // And what is asked without one is what it has always been.
+        let plain = rest.get(SNAPSHOT, &who, &[]).await;
+        assert_eq!(plain.header("cache-control"), "private, no-cache");
+        assert_eq!(plain.json::<DashboardView>().summary.total_mocs, 1);
+    }
+}
+
 #[tokio::test]
 async fn d_api_4_d_api_5_d_api_6_every_field_is_there_and_true() {
     let app = TestApp::start().await;
@@ -202,7 +233,7 @@ async fn an_unchanged_snapshot_is_not_sent_again() {
     assert_eq!((answer.status, answer.body.as_str()), (304, ""));
     assert_eq!(answer.tag(), tag);
     // A weak form, as a compressing proxy makes it, and a list.
-    let weak = format!("\"other\", W/{tag}");
+    let weak = format!("\"other\", W/{}", tag.to_header());
     let answer = rest.get(SNAPSHOT, &who, &[("if-none-match", &weak)]).await;
     assert_eq!(answer.status, 304);
     // Another user's change does not touch it; one's own does.

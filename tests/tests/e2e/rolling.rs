@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use client_sdk::state::{Code, DashboardState, Status};
 use client_sdk::{DashboardClient, Options};
 use e2e_tests::writer::{self, NewMoc};
-use e2e_tests::{Balancer, DEADLINE, Database, Process, Tokens, within};
+use e2e_tests::{Balancer, DEADLINE, Database, Process, Tokens, pause, within};
 use futures_util::future::join_all;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_util::task::AbortOnDropHandle;
@@ -231,7 +231,7 @@ fn user(number: usize) -> String {
 async fn until(what: &str, fits: impl Fn() -> bool) {
     within(what, async {
         while !fits() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            pause().await;
         }
     })
     .await;

@@ -3,7 +3,7 @@
 use e2e_tests::writer::{self, NewMoc};
 use e2e_tests::{Credential, Payload, Received, Refused, TestApp, Tokens, Wire};
 use serde_json::{Value, json};
-use shared_types::{ErrorCode, EventType};
+use shared_types::EventType;
 
 const USER: &str = "wire@example.test";
 
@@ -132,14 +132,6 @@ async fn a_client_that_talks_nonsense_loses_its_session_and_harms_nobody() {
     }
     writer::add_wish(app.db(), USER, "Titanic").await;
     assert_eq!(neighbour.event().await.event_type, EventType::SummaryUpdated);
-}
-
-#[tokio::test]
-async fn sockets_use_websocket_only() {
-    let app = TestApp::start().await;
-    let path = "/socket.io/?EIO=4&transport=polling";
-    let answer = app.rest().get(path, &app.bearer(USER), &[]).await;
-    assert_eq!((answer.status, answer.error().error.code), (400, ErrorCode::ValidationError));
 }
 
 #[tokio::test]

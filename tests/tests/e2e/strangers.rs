@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use e2e_tests::writer::{self, NewMoc};
-use e2e_tests::{Database, Process, Screen, within};
+use e2e_tests::{Database, Process, Screen, pause, within};
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -112,7 +112,12 @@ async fn round(server: &Process, database: &Database, each: usize) {
 }
 
 async fn until(server: &Process, series: &str, count: u64) {
-    within(series, async { while server.count(series).await != count {} }).await;
+    within(series, async {
+        while server.count(series).await != count {
+            pause().await;
+        }
+    })
+    .await;
 }
 
 /// What a server holds.

@@ -1,5 +1,6 @@
 //! The groups of tests, in the order in which they are run: the quick and telling ones first.
 
+use std::num::NonZero;
 use std::process::Command;
 
 use super::counts::{self, Counts};
@@ -55,7 +56,13 @@ fn clippy(session: &mut Session) -> anyhow::Result<Counts> {
     let mut browser = cargo(["clippy", "--package", "client-sdk", "--all-targets"]);
     browser.args(["--target", "wasm32-unknown-unknown"]);
     browser.args(["--no-default-features", "--features", "browser"]).args(deny);
-    Ok(host.and(check(session, "Clippy on the SDK for browsers", &mut browser)?))
+    let browser = check(session, "Clippy on the SDK for browsers", &mut browser)?;
+
+    // By itself: together with tests, what it depends on is built with the standard library.
+    let mut module = cargo(["clippy", "--package", "client-module"]);
+    module.args(["--target", "wasm32-unknown-unknown"]).args(deny);
+    let module = check(session, "Clippy on the module for browsers", &mut module)?;
+    Ok(host.and(browser).and(module))
 }
 
 fn generated(session: &mut Session) -> anyhow::Result<Counts> {
@@ -241,9 +248,17 @@ fn nextest_outcome(
     run: &mut Command,
 ) -> anyhow::Result<Outcome> {
     run.args(["--no-fail-fast", "--color", "never", "--status-level", "fail"]);
+    run.arg("--test-threads").arg(test_threads().to_string());
+    run.env("TMPDIR", session.scratch());
     // Deep inside the runtime they say little, and they bury what the assertion said.
     run.env("RUST_BACKTRACE", "0");
     session.builder.steps.attempt(title, run)
+}
+
+/// How many tests run at the same time. Most of them wait for something: a database, a socket, a browser.
+/// With one or two for each processor, the processors are idle half of the time.
+fn test_threads() -> usize {
+    4 * std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// A program that passes or fails as a whole.

@@ -5,6 +5,7 @@
 
 mod counts;
 mod groups;
+mod scratch;
 mod session;
 
 use std::process::ExitCode;
@@ -57,10 +58,15 @@ pub(crate) fn run(builder: Builder, only: &[String]) -> anyhow::Result<ExitCode>
             }
         };
         rows.push(Row { name: group.name, counts, took: begun.elapsed() });
-        steps::check_interrupted()?;
+        if steps::check_interrupted().is_err() {
+            break;
+        }
     }
     session.end();
-    Ok(summarise(&rows, started.elapsed()))
+    let code = summarise(&rows, started.elapsed());
+    // What has run until then is told all the same.
+    steps::check_interrupted()?;
+    Ok(code)
 }
 
 fn summarise(rows: &[Row], took: Duration) -> ExitCode {

@@ -1,22 +1,33 @@
-//! What the groups of one run share: the builder, and one database.
+//! What the groups of one run share: the builder, a folder for what is thrown away, and one database.
+
+use std::path::Path;
 
 use anyhow::Context;
 use private_postgres::{Cluster, Options};
 
+use super::scratch::Scratch;
 use crate::build::Builder;
-use crate::{steps, workspace};
+use crate::steps;
 
 /// One run of the tests. Dropping it stops the database.
 pub(super) struct Session {
     /// Builds what the groups need.
     pub(super) builder: Builder,
     cluster: Option<Cluster>,
+    /// Dropped after the cluster in it.
+    scratch: Scratch,
 }
 
 impl Session {
     pub(super) fn new(builder: Builder) -> anyhow::Result<Self> {
         steps::end_on_signal()?;
-        Ok(Self { builder, cluster: None })
+        let scratch = Scratch::create().context("there is no room for what the tests write")?;
+        Ok(Self { builder, cluster: None, scratch })
+    }
+
+    /// Where tests put what they throw away: the value of `TMPDIR`.
+    pub(super) fn scratch(&self) -> &Path {
+        self.scratch.folder()
     }
 
     /// The address of a database of this run's own cluster; started by the first who asks.
@@ -25,7 +36,7 @@ impl Session {
             return Ok(cluster.url("postgres"));
         }
         self.builder.steps.note("Start a private PostgreSQL for the tests");
-        let folder = workspace::target().join("xtask/postgres");
+        let folder = self.scratch().join("postgres");
         let cluster = Cluster::start(&Options::throwaway(folder), &mut |sentence| {
             println!("     {sentence}");
         })

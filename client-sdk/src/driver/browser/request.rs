@@ -4,7 +4,7 @@ use crate::prelude::*;
 use js_sys::{Date, Promise};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
-use web_sys::{AbortController, Headers};
+use web_sys::AbortController;
 
 use super::callbacks::message_of;
 use super::convert::object;
@@ -32,23 +32,16 @@ impl Request {
     pub(super) fn send(
         url: &str,
         token: Option<&Secret>,
-        if_none_match: Option<&str>,
         cookies: bool,
         answer: impl FnOnce(Answer) + 'static,
     ) -> Result<Self, FetchFailure> {
         let abort = AbortController::new().map_err(|thrown| failed(&thrown))?;
-        let headers = Headers::new().map_err(|thrown| failed(&thrown))?;
-        if let Some(token) = token {
-            let bearer = ["Bearer ", token.expose()].concat();
-            headers.set("Authorization", &bearer).map_err(|_| FetchFailure::TokenUnavailable)?;
-        }
-        if let Some(tag) = if_none_match {
-            headers.set("If-None-Match", tag).map_err(|thrown| failed(&thrown))?;
-        }
+        let bearer = token.map(|token| ["Bearer ", token.expose()].concat().into());
+        let bearer = bearer.map(|bearer| ("Authorization", bearer));
         let init = object(&[
-            ("headers", headers.into()),
+            ("headers", object(bearer.as_slice())),
             ("signal", abort.signal().into()),
-            // The tag is ours to compare; a copy that the browser kept would hide the server's answer.
+            // A copy that the browser kept would hide the server's answer.
             ("cache", "no-store".into()),
             // A redirect leads to a login page, not to a snapshot.
             ("redirect", "error".into()),

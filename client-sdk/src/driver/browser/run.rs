@@ -137,12 +137,12 @@ impl Inner {
                 }
             }
             Effect::CloseSocket { epoch } => drop(take(&self.socket, epoch)),
-            Effect::FetchSnapshot { epoch, if_none_match } => {
+            Effect::FetchSnapshot { epoch, query } => {
                 self.request.borrow_mut().epoch = Some(epoch);
                 let weak = Rc::downgrade(self);
                 ask_token(self.settings.get_token.as_ref(), move |token| {
                     if let Some(inner) = weak.upgrade() {
-                        inner.send_request(epoch, token, if_none_match.as_deref());
+                        inner.send_request(epoch, token, &query);
                     }
                 });
             }
@@ -193,7 +193,7 @@ impl Inner {
         }
         let tell = teller(Rc::downgrade(self));
         let opened = match token {
-            Ok(token) => Socket::open(&self.settings.endpoints.socket, epoch, token, tell),
+            Ok(token) => Socket::open(&self.settings.socket_url, epoch, token, tell),
             Err(()) => Err(socket::lost(Code::TokenUnavailable, "the app gave no token")),
         };
         match opened {
@@ -207,7 +207,7 @@ impl Inner {
         self: &Rc<Self>,
         epoch: EffectEpoch,
         token: Result<Option<Secret>, ()>,
-        if_none_match: Option<&str>,
+        query: &str,
     ) {
         if self.request.borrow().epoch != Some(epoch) {
             return;
@@ -219,8 +219,9 @@ impl Inner {
             }
         };
         let sent = token.map_err(|()| FetchFailure::TokenUnavailable).and_then(|token| {
-            let Settings { endpoints, cookies, .. } = &self.settings;
-            Request::send(&endpoints.snapshot, token.as_ref(), if_none_match, *cookies, answer)
+            let Settings { snapshot_url, cookies, .. } = &self.settings;
+            let url = [snapshot_url, "?", query].concat();
+            Request::send(&url, token.as_ref(), *cookies, answer)
         });
         match sent {
             Ok(request) => self.request.borrow_mut().thing = Some(request),

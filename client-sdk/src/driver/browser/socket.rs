@@ -1,5 +1,8 @@
 //! One WebSocket, from the moment that its token is known to its close.
 
+use alloc::rc::Rc;
+use core::cell::Cell;
+
 use crate::prelude::*;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -15,6 +18,7 @@ pub(super) struct Socket {
     inner: WebSocket,
     _on_open: Closure<dyn FnMut()>,
     _on_message: Closure<dyn Fn(MessageEvent)>,
+    _on_error: Closure<dyn FnMut()>,
     _on_close: Closure<dyn FnMut(CloseEvent)>,
 }
 
@@ -28,8 +32,10 @@ impl Socket {
     ) -> Result<Self, Loss> {
         let socket =
             WebSocket::new(url).map_err(|thrown| lost(Code::SocketFailed, message_of(&thrown)))?;
-        let (opened, heard) = (tell.clone(), tell.clone());
-        let mut token = Some(token);
+        let (opened, failed, heard) = (tell.clone(), tell.clone(), tell.clone());
+        // Taken by what comes first: an opening, or an error instead of it.
+        let token = Rc::new(Cell::new(Some(token)));
+        let at_error = Rc::clone(&token);
         let on_open = Closure::<dyn FnMut()>::new(move || {
             if let Some(token) = token.take() {
                 opened(Input::Opened { epoch, token });
@@ -41,7 +47,16 @@ impl Socket {
                 None => Input::BinaryFrame { epoch },
             });
         });
-        // An error event tells nothing, and is always followed by this one.
+        // Of a socket that cannot be opened, this is all that Node 22 tells. Elsewhere a close
+        // follows, which says no more. It always follows where the socket was open.
+        let unheard = socket.clone();
+        let on_error = Closure::<dyn FnMut()>::new(move || {
+            if at_error.take().is_some() {
+                unheard.set_onclose(None);
+                let loss = lost(Code::SocketFailed, "the socket could not be opened");
+                failed(Input::Closed { epoch, loss });
+            }
+        });
         let on_close = Closure::<dyn FnMut(CloseEvent)>::new(move |event: CloseEvent| {
             let code = event.code().to_string();
             let message = ["the socket closed with code ", &code].concat();
@@ -49,8 +64,15 @@ impl Socket {
         });
         socket.set_onopen(Some(on_open.as_ref().unchecked_ref()));
         socket.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        socket.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         socket.set_onclose(Some(on_close.as_ref().unchecked_ref()));
-        Ok(Self { inner: socket, _on_open: on_open, _on_message: on_message, _on_close: on_close })
+        Ok(Self {
+            inner: socket,
+            _on_open: on_open,
+            _on_message: on_message,
+            _on_error: on_error,
+            _on_close: on_close,
+        })
     }
 
     /// The socket itself, to send on.
@@ -63,6 +85,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         self.inner.set_onopen(None);
         self.inner.set_onmessage(None);
+        self.inner.set_onerror(None);
         self.inner.set_onclose(None);
         let _: Result<(), JsValue> = self.inner.close();
     }

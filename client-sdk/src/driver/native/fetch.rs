@@ -2,13 +2,18 @@
 
 use std::time::UNIX_EPOCH;
 
-use reqwest::header::{AUTHORIZATION, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH, RETRY_AFTER};
+use reqwest::StatusCode;
+use reqwest::header::{AUTHORIZATION, CACHE_CONTROL, ETAG, HeaderMap, HeaderName, RETRY_AFTER};
 use tokio::sync::mpsc;
 
 use super::clock::{millis, wall_clock};
-use super::options::TokenProvider;
+use super::connection::told;
+use super::fault;
+use super::run::{Answer, Cause};
+use super::token::{NoToken, Tokens};
 use crate::backoff;
 use crate::machine::{EffectEpoch, FetchFailure, Input, Response};
+use crate::state::Fault;
 use crate::time::Millis;
 
 /// The largest body that is read; a view of 10,000 partial rows is about 3 MB.
@@ -16,36 +21,45 @@ const LARGEST_BODY: usize = 32 << 20;
 
 pub(super) struct Fetch {
     pub(super) epoch: EffectEpoch,
-    pub(super) if_none_match: Option<String>,
     pub(super) url: String,
-    pub(super) token: TokenProvider,
+    pub(super) tokens: Tokens,
     pub(super) http: reqwest::Client,
-    pub(super) answers: mpsc::Sender<Input>,
+    pub(super) answers: mpsc::Sender<Answer>,
 }
 
 impl Fetch {
     pub(super) async fn run(self) {
-        let result = self.fetch().await;
+        let mut cause = None;
+        let result = self.fetch(&mut cause).await;
+        let input = Input::Snapshot { epoch: self.epoch, result };
         // The driver is gone: nobody waits for the answer.
-        let _ = self.answers.send(Input::Snapshot { epoch: self.epoch, result }).await;
+        let _ = self.answers.send(Answer { input, cause }).await;
     }
 
-    async fn fetch(&self) -> Result<Response, FetchFailure> {
-        let token = (self.token)().await.map_err(|_| FetchFailure::TokenUnavailable)?;
-        let mut request = self.http.get(&self.url);
+    async fn fetch(&self, cause: &mut Option<Cause>) -> Result<Response, FetchFailure> {
+        let token = self.tokens.next().await.map_err(|why| {
+            *cause = (why == NoToken::TimedOut).then_some(Cause::TokenTimeout);
+            FetchFailure::TokenUnavailable
+        })?;
+        let mut network = |error| {
+            *cause = fault::of(&error).map(Cause::Fault);
+            FetchFailure::Network(told(error))
+        };
+        // Not kept by any cache either, as browsers ask for it.
+        let mut request = self.http.get(&self.url).header(CACHE_CONTROL, "no-cache");
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, ["Bearer ", token.expose()].concat());
         }
-        if let Some(tag) = &self.if_none_match {
-            request = request.header(IF_NONE_MATCH, tag);
-        }
-        let mut answer = request.send().await.map_err(|error| network(&error))?;
+        let mut answer = request.send().await.map_err(&mut network)?;
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| network(&error))? {
+        while let Some(chunk) = answer.chunk().await.map_err(&mut network)? {
             if body.len() + chunk.len() > LARGEST_BODY {
                 return Err(FetchFailure::Network("the snapshot is absurdly large".to_owned()));
             }
             body.extend_from_slice(&chunk);
+        }
+        if answer.status() == StatusCode::NOT_FOUND {
+            *cause = Some(Cause::Fault(Fault::NotFound));
         }
         let headers = answer.headers();
         Ok(Response {
@@ -69,16 +83,4 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Millis> {
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-}
-
-/// The error with its causes, which hold the interesting part.
-fn network(error: &reqwest::Error) -> FetchFailure {
-    let mut told = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        told.push_str(": ");
-        told.push_str(&error.to_string());
-        cause = error.source();
-    }
-    FetchFailure::Network(told)
 }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::clock::wall_clock;
 use super::journal::Journal;
+use super::run::Answer;
 use crate::codec::push_escaped;
 use crate::last_view::LastView;
 use crate::machine::{EffectEpoch, Input};
@@ -41,7 +42,7 @@ enum Order {
 }
 
 impl Keeper {
-    pub(super) fn start(kept: Kept, answers: mpsc::Sender<Input>, journal: Arc<Journal>) -> Self {
+    pub(super) fn start(kept: Kept, answers: mpsc::Sender<Answer>, journal: Arc<Journal>) -> Self {
         let (orders, inbox) = mpsc::unbounded_channel();
         tokio::spawn(obey(kept.path, inbox, answers, journal));
         Self { user: kept.user, session: None, orders }
@@ -78,7 +79,7 @@ impl Keeper {
 async fn obey(
     path: PathBuf,
     mut orders: mpsc::UnboundedReceiver<Order>,
-    answers: mpsc::Sender<Input>,
+    answers: mpsc::Sender<Answer>,
     journal: Arc<Journal>,
 ) {
     while let Some(order) = orders.recv().await {
@@ -100,7 +101,7 @@ async fn obey(
         });
         if let Ok(Some((epoch, record))) = work.await {
             // The driver is gone: nobody waits for the answer.
-            let _ = answers.send(Input::LastView { epoch, record }).await;
+            let _ = answers.send(Input::LastView { epoch, record }.into()).await;
         }
     }
 }

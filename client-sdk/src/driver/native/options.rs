@@ -2,15 +2,13 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::FutureExt as _;
-
+use super::connection::{Connection, Proxy};
 use super::last_view::Kept;
-use crate::machine::Secret;
+use super::token::{IntoToken, TokenProvider, TokenRequest, Tokens};
 use crate::state::Diagnostic;
 
 /// Where to connect, and as whom.
@@ -18,32 +16,11 @@ use crate::state::Diagnostic;
 pub struct Options {
     pub(super) url: String,
     pub(super) base_path: String,
-    pub(super) token: TokenProvider,
+    pub(super) tokens: Tokens,
     pub(super) on_diagnostic: Arc<dyn Fn(Diagnostic) + Send + Sync>,
-    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(super) connection: Connection,
     pub(super) last_view: Option<Kept>,
 }
-
-/// The app could not give a token now; another attempt is made later. Bears no cause, because
-/// causes of this kind tend to hold secrets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokenUnavailable;
-
-/// What a token provider may give: a token, none, or the news that it cannot.
-pub trait IntoToken {
-    /// The token, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// Where a token exists and cannot be had now.
-    fn into_token(self) -> Result<Option<Secret>, TokenUnavailable>;
-}
-
-pub(super) type TokenProvider = Arc<
-    dyn Fn() -> Pin<Box<dyn Future<Output = Result<Option<Secret>, TokenUnavailable>> + Send>>
-        + Send
-        + Sync,
->;
 
 impl Options {
     /// Options for the server at `url`, such as `https://example.org`, with the REST API at
@@ -56,9 +33,9 @@ impl Options {
         Self {
             url: url.into(),
             base_path: "/api".to_owned(),
-            token: Arc::new(|| Box::pin(async { Ok(None) })),
+            tokens: Tokens::of(async |_: TokenRequest| None::<String>),
             on_diagnostic: Arc::new(drop),
-            tls: None,
+            connection: Connection::default(),
             last_view: None,
         }
     }
@@ -71,23 +48,35 @@ impl Options {
         self
     }
 
-    /// Where tokens come from: asked anew for every attempt and every request, so it should keep
-    /// its token while it is valid. Gives a text, an `Option` of one, or a `Result` of either.
+    /// Where tokens come from; see [`TokenProvider`] for when it is asked.
+    ///
+    /// The closure gives a future of a text, of an `Option` of one, or of a `Result` of either. What
+    /// it needs it has to own, and each future its own share of that:
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # struct Session;
+    /// # impl Session { async fn token(&self) -> Result<String, std::io::Error> { Ok(String::new()) } }
+    /// # let session = Arc::new(Session);
+    /// let options = client_sdk::Options::new("https://example.org").token(move || {
+    ///     let session = session.clone();
+    ///     async move { session.token().await }
+    /// });
+    /// ```
     #[must_use]
-    pub fn token<F, T>(mut self, provider: F) -> Self
+    pub fn token<F, T>(self, provider: F) -> Self
     where
         F: Fn() -> T + Send + Sync + 'static,
         T: Future<Output: IntoToken> + Send + 'static,
     {
-        self.token = Arc::new(move || {
-            let token = catch_unwind(AssertUnwindSafe(&provider));
-            Box::pin(async move {
-                // A provider that panics could not give a token either.
-                let token = AssertUnwindSafe(token.map_err(|_| TokenUnavailable)?);
-                let token = token.catch_unwind().await.map_err(|_| TokenUnavailable)?;
-                token.into_token()
-            })
-        });
+        self.token_provider(move |_: TokenRequest| provider())
+    }
+
+    /// The same for a provider that wants to know why it is asked: a type of the program's own, or a
+    /// closure that takes a [`TokenRequest`].
+    #[must_use]
+    pub fn token_provider(mut self, provider: impl TokenProvider) -> Self {
+        self.tokens = Tokens::of(provider);
         self
     }
 
@@ -116,10 +105,65 @@ impl Options {
         self
     }
 
-    /// TLS as the program wants it, instead of the platform's trust store.
+    /// Trusts servers whose certificates were signed by one of these, such as those of a private
+    /// authority, and no others. PEM, one certificate or several. Without this option the platform's
+    /// trust store decides.
+    #[must_use]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.connection.root_certificates = Some(pem.into());
+        self
+    }
+
+    /// Shows this certificate to servers and proxies that ask for one. PEM: the certificate, those that
+    /// lead to its authority, and the private key, in any order.
+    #[must_use]
+    pub fn identity(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.connection.identity = Some(pem.into());
+        self
+    }
+
+    /// Sends this header with each request, those for sockets too. May be called several times. The
+    /// value is told in no error and no log. Headers that the client sets itself, such as
+    /// `Authorization`, are refused at the start.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.connection.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// How long connecting may take: the lookup of the name, TCP, the proxy and TLS. An attempt as a
+    /// whole, and a snapshot as a whole, take ten seconds at most (D-RES-1), so more has no effect.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connection.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// TLS as the program wants it, for what [`root_certificates`](Self::root_certificates) and
+    /// [`identity`](Self::identity) cannot say; takes the place of both.
     #[must_use]
     pub fn tls(mut self, tls: Arc<rustls::ClientConfig>) -> Self {
-        self.tls = Some(tls);
+        self.connection.tls = Some(tls);
+        self
+    }
+
+    /// Reaches the server through the proxy at that URL, such as `http://proxy.example.org:3128` or
+    /// `http://user:password@proxy.example.org:3128`, by `CONNECT`.
+    ///
+    /// Without this option the variables `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` of the environment
+    /// hold. Either way the same holds for the socket and for snapshots, a server on this machine
+    /// (`localhost`, `127.0.0.1`, `[::1]`) is reached directly, and so is one whose URL begins with
+    /// `http://`, because the proxy could read the token. To name a proxy for such a URL is an error.
+    #[must_use]
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.connection.proxy = Proxy::At(url.into());
+        self
+    }
+
+    /// Reaches the server directly, whatever proxies the environment names.
+    #[must_use]
+    pub fn no_proxy(mut self) -> Self {
+        self.connection.proxy = Proxy::Direct;
         self
     }
 }
@@ -127,29 +171,5 @@ impl Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options").field("base_path", &self.base_path).finish_non_exhaustive()
-    }
-}
-
-impl IntoToken for String {
-    fn into_token(self) -> Result<Option<Secret>, TokenUnavailable> {
-        Ok(Some(Secret::new(self)))
-    }
-}
-
-impl IntoToken for &str {
-    fn into_token(self) -> Result<Option<Secret>, TokenUnavailable> {
-        Ok(Some(Secret::new(self)))
-    }
-}
-
-impl<T: IntoToken> IntoToken for Option<T> {
-    fn into_token(self) -> Result<Option<Secret>, TokenUnavailable> {
-        self.map_or(Ok(None), T::into_token)
-    }
-}
-
-impl<T: IntoToken, E> IntoToken for Result<T, E> {
-    fn into_token(self) -> Result<Option<Secret>, TokenUnavailable> {
-        self.map_err(|_| TokenUnavailable).and_then(T::into_token)
     }
 }

@@ -8,15 +8,17 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::clock::{millis, seed, steady_clock, wall_clock};
+use super::connection::Clients;
 use super::journal::Journal;
 use super::last_view::Keeper;
 use super::options::Options;
+use super::token::NoToken;
 use super::{fetch, socket};
 use crate::decode::Decoder;
 use crate::driver::LONGEST_NAP;
 use crate::endpoint::Endpoints;
 use crate::machine::{Effect, EffectEpoch, Input, Machine};
-use crate::state::{Code, DashboardState, Diagnostic, Publication, Reason, Status};
+use crate::state::{Code, DashboardState, Diagnostic, Fault, Publication, Reason, Status};
 use crate::time::{Clock, Millis, Moment};
 
 /// How many inputs of sockets and requests may wait for the machine.
@@ -25,8 +27,7 @@ const INBOX: usize = 64;
 pub(super) struct Driver<D> {
     options: Options,
     endpoints: Endpoints,
-    tls: Arc<rustls::ClientConfig>,
-    http: reqwest::Client,
+    clients: Clients,
     machine: Machine<D>,
     started: Instant,
     clock: Clock,
@@ -36,14 +37,41 @@ pub(super) struct Driver<D> {
     journal: Arc<Journal>,
     /// None where the program wants no view to be kept.
     keeper: Option<Keeper>,
+    /// What was behind the last snapshot's failure.
+    snapshot_cause: Option<Cause>,
+}
+
+/// What a handle wants.
+pub(super) enum Command {
+    Input(Input),
+    /// The end, with all that is under way.
+    Shutdown,
+}
+
+/// What a socket, a request or the keeper has to say.
+pub(super) struct Answer {
+    pub(super) input: Input,
+    pub(super) cause: Option<Cause>,
+}
+
+/// What is behind a failure, beyond what the machine is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    Fault(Fault),
+    TokenTimeout,
+}
+
+impl From<Input> for Answer {
+    fn from(input: Input) -> Self {
+        Self { input, cause: None }
+    }
 }
 
 impl<D: Decoder + Send + 'static> Driver<D> {
     pub(super) fn new(
         options: Options,
         endpoints: Endpoints,
-        tls: Arc<rustls::ClientConfig>,
-        http: reqwest::Client,
+        clients: Clients,
         journal: Arc<Journal>,
         decoder: D,
     ) -> Self {
@@ -53,8 +81,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
         Self {
             options,
             endpoints,
-            tls,
-            http,
+            clients,
             machine: Machine::new(decoder, seed()),
             started,
             clock,
@@ -63,6 +90,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
             fetch: None,
             journal,
             keeper: None,
+            snapshot_cause: None,
         }
     }
 
@@ -70,8 +98,8 @@ impl<D: Decoder + Send + 'static> Driver<D> {
         self.states.subscribe()
     }
 
-    /// Runs until the client is dropped.
-    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Input>) {
+    /// Runs until all handles are dropped, or one wants the end. `commands` closes last.
+    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let (answers, mut inbox) = mpsc::channel(INBOX);
         self.keeper = self
             .options
@@ -81,10 +109,10 @@ impl<D: Decoder + Send + 'static> Driver<D> {
         loop {
             let input = tokio::select! {
                 command = commands.recv() => match command {
-                    Some(input) => input,
-                    None => break,
+                    Some(Command::Input(input)) => input,
+                    Some(Command::Shutdown) | None => break,
                 },
-                Some(input) = inbox.recv() => input,
+                Some(answer) = inbox.recv() => self.note(answer),
                 () = tokio::time::sleep(self.nap()) => Input::Tick,
             };
             self.handle(input, &answers);
@@ -92,9 +120,37 @@ impl<D: Decoder + Send + 'static> Driver<D> {
         // The program ends, which is no reason to forget: only its own word is.
         self.keeper = None;
         self.handle(Input::Stop, &answers);
+        // A socket that says farewell and a file that is being written hold a sender until they are
+        // done.
+        drop(answers);
+        while inbox.recv().await.is_some() {}
     }
 
-    fn handle(&mut self, input: Input, answers: &mpsc::Sender<Input>) {
+    fn note(&mut self, answer: Answer) -> Input {
+        match answer.input {
+            Input::Snapshot { .. } => self.snapshot_cause = answer.cause,
+            // From now on a token that is missing is one that this socket wanted.
+            Input::Closed { .. } => {
+                self.snapshot_cause.take_if(|cause| *cause == Cause::TokenTimeout);
+            }
+            _ => {}
+        }
+        answer.input
+    }
+
+    /// The machine's reason, with what the driver knows besides.
+    fn explained(&self, mut reason: Reason) -> Reason {
+        match (reason.code, self.snapshot_cause) {
+            (Code::SnapshotFailed, Some(Cause::Fault(fault))) => reason.fault = Some(fault),
+            (Code::TokenUnavailable, Some(Cause::TokenTimeout)) => {
+                reason = Reason::new(Code::TokenTimeout, NoToken::TimedOut.told());
+            }
+            _ => {}
+        }
+        reason
+    }
+
+    fn handle(&mut self, input: Input, answers: &mpsc::Sender<Answer>) {
         let now = self.read_clock();
         self.machine.handle(input, now);
         while let Some(effect) = self.machine.poll_effect() {
@@ -102,7 +158,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
         }
     }
 
-    fn perform(&mut self, effect: Effect, answers: &mpsc::Sender<Input>) {
+    fn perform(&mut self, effect: Effect, answers: &mpsc::Sender<Answer>) {
         match effect {
             Effect::OpenSocket { epoch } => {
                 let (sender, outbox) = mpsc::unbounded_channel();
@@ -110,8 +166,8 @@ impl<D: Decoder + Send + 'static> Driver<D> {
                 let socket = socket::Socket {
                     epoch,
                     url: self.endpoints.socket.clone(),
-                    token: self.options.token.clone(),
-                    tls: self.tls.clone(),
+                    tokens: self.options.tokens.clone(),
+                    http: self.clients.sockets.clone(),
                     answers: answers.clone(),
                 };
                 tokio::spawn(socket.run(outbox));
@@ -126,13 +182,12 @@ impl<D: Decoder + Send + 'static> Driver<D> {
                 // The socket closes when its outbox is gone.
                 self.socket = self.socket.take().filter(|(open, _)| *open != epoch);
             }
-            Effect::FetchSnapshot { epoch, if_none_match } => {
+            Effect::FetchSnapshot { epoch, query } => {
                 let request = fetch::Fetch {
                     epoch,
-                    if_none_match,
-                    url: self.endpoints.snapshot.clone(),
-                    token: self.options.token.clone(),
-                    http: self.http.clone(),
+                    url: [&self.endpoints.snapshot, "?", &query].concat(),
+                    tokens: self.options.tokens.clone(),
+                    http: self.clients.snapshots.clone(),
                     answers: answers.clone(),
                 };
                 self.fetch = Some((epoch, tokio::spawn(request.run()).abort_handle()));
@@ -157,13 +212,21 @@ impl<D: Decoder + Send + 'static> Driver<D> {
                     keeper.drop_kept();
                 }
             }
-            Effect::State(publication) => {
+            Effect::State(mut publication) => {
+                publication.reason = publication.reason.map(|reason| self.explained(reason));
                 let state = DashboardState::new(&publication, &self.clock);
                 self.states.send_replace(Arc::new(state));
             }
             Effect::Diagnostic { level, reason } => {
                 let at = self.clock.wall(self.clock.now());
-                let Reason { code, message } = reason;
+                match reason.code {
+                    Code::AuthFailed | Code::Unauthorized | Code::TokenExpired => {
+                        self.options.tokens.note(true);
+                    }
+                    Code::Accepted => self.options.tokens.note(false),
+                    _ => {}
+                }
+                let Reason { code, message, .. } = self.explained(reason);
                 self.journal.tell(Diagnostic { at, level, code, message });
             }
         }

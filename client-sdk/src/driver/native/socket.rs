@@ -1,20 +1,26 @@
 //! One WebSocket, from asking for the token to its close.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::TcpStream;
+use reqwest::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use reqwest::{StatusCode, Upgraded};
 use tokio::sync::mpsc;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
+use super::connection::told;
+use super::fault;
 use super::fetch::retry_after;
-use super::options::TokenProvider;
+use super::run::Answer;
+use super::token::{NoToken, Tokens};
 use crate::machine::{EffectEpoch, Input, Loss};
-use crate::state::{Code, Reason};
+use crate::state::{Code, Fault, Reason};
 
 /// The largest message that is read; a view of 10,000 partial rows is about 3 MB.
 const LARGEST_MESSAGE: usize = 32 << 20;
@@ -24,12 +30,12 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(super) struct Socket {
     pub(super) epoch: EffectEpoch,
     pub(super) url: String,
-    pub(super) token: TokenProvider,
-    pub(super) tls: Arc<rustls::ClientConfig>,
-    pub(super) answers: mpsc::Sender<Input>,
+    pub(super) tokens: Tokens,
+    pub(super) http: reqwest::Client,
+    pub(super) answers: mpsc::Sender<Answer>,
 }
 
-type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Stream = WebSocketStream<Upgraded>;
 
 impl Socket {
     /// Runs until the socket closes, or the driver drops the outbox.
@@ -52,23 +58,55 @@ impl Socket {
 
     async fn open(&self) -> Result<Stream, Loss> {
         let epoch = self.epoch;
-        let Ok(token) = (self.token)().await else {
-            return Err(lost(Code::TokenUnavailable, "the app gave no token"));
+        let token = self.tokens.next().await.map_err(|why| {
+            let is_late = why == NoToken::TimedOut;
+            let code = if is_late { Code::TokenTimeout } else { Code::TokenUnavailable };
+            lost(code, why.told())
+        })?;
+        let stream = self.upgrade().await?;
+        self.answer(Input::Opened { epoch, token }).await;
+        Ok(stream)
+    }
+
+    /// Opens the WebSocket (RFC 6455) by a request of the HTTP client, so that it goes the same way as
+    /// the snapshots.
+    async fn upgrade(&self) -> Result<Stream, Loss> {
+        let failed = |error| {
+            let mut loss = lost(Code::SocketFailed, "");
+            loss.reason.fault = fault::of(&error);
+            loss.reason.message = told(error);
+            loss
         };
-        let request = self.url.as_str().into_client_request().map_err(|error| failed(&error))?;
+        let key = generate_key();
+        // `ws` becomes `http`, and `wss` becomes `https`.
+        let url = ["http", self.url.strip_prefix("ws").unwrap_or_default()].concat();
+        let request = self
+            .http
+            .get(url)
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "websocket")
+            .header(SEC_WEBSOCKET_VERSION, "13")
+            .header(SEC_WEBSOCKET_KEY, &key);
+        let answer = request.send().await.map_err(failed)?;
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let status = answer.status().as_u16();
+            let message = format!("the WebSocket's handshake was answered with HTTP {status}");
+            // Such an answer may say when to come back.
+            let retry_after = retry_after(answer.headers());
+            let mut loss = Loss { retry_after, ..lost(Code::SocketFailed, message) };
+            loss.reason.fault = (status == 404).then_some(Fault::NotFound);
+            return Err(loss);
+        }
+        let expected = derive_accept_key(key.as_bytes());
+        if answer.headers().get(SEC_WEBSOCKET_ACCEPT).is_none_or(|accept| *accept != expected) {
+            let message = "what answered the WebSocket's handshake does not speak WebSocket";
+            return Err(lost(Code::SocketFailed, message));
+        }
+        let stream = answer.upgrade().await.map_err(failed)?;
         let mut config = WebSocketConfig::default();
         config.max_message_size = Some(LARGEST_MESSAGE);
         config.max_frame_size = Some(LARGEST_MESSAGE);
-        let tls = Connector::Rustls(self.tls.clone());
-        let opening = tokio_tungstenite::connect_async_tls_with_config(
-            request,
-            Some(config),
-            true,
-            Some(tls),
-        );
-        let (stream, _) = opening.await.map_err(|error| failed(&error))?;
-        self.answer(Input::Opened { epoch, token }).await;
-        Ok(stream)
+        Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await)
     }
 
     /// Carries messages both ways; none where the driver wants no more of it.
@@ -113,7 +151,7 @@ impl Socket {
 
     async fn answer(&self, input: Input) {
         // The driver is gone: nobody waits for the answer.
-        let _ = self.answers.send(input).await;
+        let _ = self.answers.send(input.into()).await;
     }
 }
 
@@ -123,13 +161,4 @@ fn lost(code: Code, message: impl Into<String>) -> Loss {
 
 fn broken(error: &Error) -> Loss {
     lost(Code::SocketClosed, error.to_string())
-}
-
-/// A handshake that was answered with another status than 101 may say when to come back.
-fn failed(error: &Error) -> Loss {
-    let retry_after = match error {
-        Error::Http(response) => retry_after(response.headers()),
-        _ => None,
-    };
-    Loss { reason: Reason::new(Code::SocketFailed, error.to_string()), retry_after }
 }

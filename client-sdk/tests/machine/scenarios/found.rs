@@ -54,13 +54,29 @@ fn live_that_was_slept_through_has_not_held() {
 
 #[test]
 fn events_from_before_the_data_counted_anew_are_not_mixed_with_what_came_after() {
-    let mut bench = syncing_again();
-    bench.frame(&summary_event(50));
-    bench.answer_with(snapshot("f", 3));
-    assert_eq!((bench.state.status, bench.total()), (Status::Backoff, Some(3)));
-    assert_eq!(bench.reason(), Some(Code::EpochChanged));
+    for (tag, shown) in [(r#""e-0""#, Some(10)), ("null", Some(3))] {
+        let mut bench = Bench::at(Status::Live);
+        bench.lose();
+        bench.pass_until_socket();
+        bench.accept_with(tag);
+        bench.frame(&summary_event(50));
+        bench.answer_with(snapshot("f", 3));
+        assert_eq!((bench.state.status, bench.total()), (Status::Backoff, shown), "{tag}");
+        assert_eq!(bench.reason(), Some(Code::EpochChanged));
+        bench.pass_until_socket();
+        bench.accept_with(r#""f-2""#);
+        bench.frame(&summary_event(4));
+        bench.answer_with(snapshot("f", 3));
+        assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(4)));
+    }
+}
+
+#[test]
+fn events_that_came_with_the_new_count_are_kept() {
+    let mut bench = Bench::at(Status::Live);
+    bench.lose();
     bench.pass_until_socket();
-    bench.accept();
+    bench.accept_with(r#""f-2""#);
     bench.frame(&summary_event(4));
     bench.answer_with(snapshot("f", 3));
     assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(4)));

@@ -6,7 +6,8 @@
 use client_sdk::View;
 use client_sdk::backoff;
 use client_sdk::machine::{
-    BELIEVED_AFTER, EffectEpoch, FETCH_TIMEOUT, POLL_EVERY, SAVE_EVERY, SETTLE_AFTER,
+    BELIEVED_AFTER, BELIEVED_ANSWERS, EffectEpoch, FETCH_TIMEOUT, POLL_EVERY, SAVE_EVERY,
+    SETTLE_AFTER,
 };
 use client_sdk::state::{Code, Publication, Source, Status};
 use client_sdk::time::{Millis, Moment};
@@ -45,17 +46,25 @@ pub(super) enum Cause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Says {
     Something,
-    Accepted,
+    /// With whose data there are, and how new they are, if the server said so.
+    Accepted(Option<Vouched>),
     AuthFailed,
     TokenExpired,
     Drains(Millis),
 }
 
+/// Owner and revision of the server's data when it accepted a socket.
+pub(super) type Vouched = (u64, u64);
+
 /// What an answer to a request says.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Answer {
-    /// A snapshot, or 304, from the server or a replica.
+    /// A snapshot, or that nothing is newer, from the server or a replica; or something kept that is as new as
+    /// the socket's data.
     pub(super) tag: Option<String>,
+    /// A cache gave it, or nothing shows that none did.
+    pub(super) is_unconfirmed: bool,
     pub(super) is_refused: bool,
     pub(super) is_forbidden: bool,
     /// Not the server's at all: it says nothing about the session.
@@ -80,8 +89,11 @@ pub(super) struct Checks {
     fetches: usize,
     told: usize,
     failures: u32,
-    /// The socket whose acceptance the client knows of.
+    /// The socket whose acceptance the client knows of, and what the server said then.
     accepted: Option<EffectEpoch>,
+    pub(super) vouched: Option<Vouched>,
+    /// What the server has said since the view was last known to be right.
+    answers: u32,
     /// The request on its way was asked for after that.
     is_fetch_of_accepted: bool,
     is_fetching: bool,
@@ -106,6 +118,8 @@ pub(super) struct Checks {
     kept: Option<(Moment, Moment)>,
     /// The tags that this session's server sent.
     tags: Vec<String>,
+    /// One of its answers has been shown, or has confirmed what is.
+    has_shown: bool,
     /// The server said that the session is not accepted, or may not read.
     is_refused: bool,
     is_forbidden: bool,
@@ -124,6 +138,7 @@ impl Checks {
         let state = &bench.state;
         if bench.socket.is_none() || bench.socket != self.accepted {
             self.accepted = None;
+            self.vouched = None;
             self.is_synchronized = false;
         }
         let news = bench.diagnostics.get(self.told..).unwrap_or_default();
@@ -132,7 +147,7 @@ impl Checks {
         if is_admitted {
             self.learn(bench, host, cause);
         }
-        self.look(bench, host);
+        self.look(bench, host, cause);
         self.never_back(state, bench.now);
         if let Some(seen) = &self.seen {
             assert_eq!(seen.owner / 1_000, user, "another user's data is shown");
@@ -146,12 +161,11 @@ impl Checks {
         self.stays_refused(bench);
         Self::rests(bench);
         self.notices_silence(bench, host);
-        self.polls_honestly(state, host);
+        self.polls_honestly(state, host, is_admitted.then_some(cause));
         self.believes_no_stranger(bench, cause);
         self.keeps_what_it_may(bench, user);
-        let is_confirmed = !self.tags.is_empty();
         assert!(
-            is_confirmed || matches!(state.source, Source::None | Source::Stale),
+            self.has_shown || matches!(state.source, Source::None | Source::Stale),
             "unconfirmed"
         );
         assert!(state.as_of.is_none_or(|as_of| as_of <= bench.now), "known in the future");
@@ -185,7 +199,9 @@ impl Checks {
             Cause::Frame(epoch, says) => {
                 self.heard = Some((*epoch, bench.now, host.awake()));
                 match says {
-                    Says::Accepted => self.accepted = bench.socket,
+                    Says::Accepted(vouched) => {
+                        (self.accepted, self.vouched) = (bench.socket, *vouched);
+                    }
                     Says::AuthFailed => self.is_refused = true,
                     Says::Drains(wish) => self.no_socket_before = bench.now + backoff::wish(*wish),
                     Says::Something | Says::TokenExpired => {}
@@ -195,9 +211,12 @@ impl Checks {
                 self.no_socket_before = bench.now + backoff::wish(*wish);
             }
             Cause::Answer(answer) => {
+                if answer.tag.is_some() && !answer.is_unconfirmed {
+                    self.answers += 1;
+                }
                 if let Some(tag) = &answer.tag {
                     // What an earlier life showed has no authority: anything may follow it.
-                    self.is_recalled = self.tags.is_empty() && self.seen.is_some();
+                    self.is_recalled = !self.has_shown && self.seen.is_some();
                     self.tags.push(tag.clone());
                     // Also where it turns out too old; then the client must not be live.
                     self.is_synchronized |= self.is_fetch_of_accepted;
@@ -218,10 +237,13 @@ impl Checks {
     }
 
     /// Reads the view, if it is another one.
-    fn look(&mut self, bench: &Bench<Remembering>, host: &Host) {
+    fn look(&mut self, bench: &Bench<Remembering>, host: &Host, cause: &Cause) {
         let state = &bench.state;
+        let is_told = matches!(cause, Cause::Answer(Answer { tag: Some(_), .. }));
+        self.has_shown |= is_told && state.as_of == Some(bench.now);
         if self.last.as_ref().is_none_or(|last| last.as_of != state.as_of) {
             self.as_of_awake = host.awake();
+            self.answers = 0;
         }
         let is_same = match (&self.shown, &state.view) {
             (Some(before), Some(now)) => is_same(before, now),
@@ -244,7 +266,8 @@ impl Checks {
         let is_recalled = std::mem::take(&mut self.is_recalled);
         // The server is believed again, if it has long contradicted what is shown.
         let as_of = last.and_then(|last| last.as_of);
-        let is_old = as_of.is_some_and(|as_of| now.since(as_of) >= BELIEVED_AFTER);
+        let is_old = as_of.is_some_and(|as_of| now.since(as_of) >= BELIEVED_AFTER)
+            && self.answers >= BELIEVED_ANSWERS;
         if let (Some(before), Some(now)) = (&self.seen, &seen)
             && before.owner == now.owner
             && !is_recalled
@@ -268,6 +291,11 @@ impl Checks {
         assert_eq!(is_live, bench.state.source == Source::Live, "live in one word only");
         if is_live {
             assert!(self.is_synchronized, "live without a snapshot of this connection");
+            let seen = self.seen.as_ref().zip(bench.state.revision);
+            let is_new = seen.zip(self.vouched).is_none_or(|((seen, shown), (owner, revision))| {
+                seen.owner == owner && shown.get() >= revision
+            });
+            assert!(is_new, "live with less than the server had when it accepted");
             assert!(bench.socket.is_some(), "live without a socket");
         }
     }
@@ -299,13 +327,13 @@ impl Checks {
         if bench.fetches != self.fetches {
             // A late step may ask for what was overdue, and end it at once.
             assert!(bench.fetches <= self.fetches + 2, "several requests in one step");
-            let is_accepted = matches!(cause, Cause::Frame(_, Says::Accepted));
+            let is_accepted = matches!(cause, Cause::Frame(_, Says::Accepted(_)));
             self.fetches = bench.fetches;
             assert!(
                 bench.now >= self.no_fetch_before,
                 "a request although the server asked for peace"
             );
-            if let Some((_, Some(tag))) = &bench.fetch {
+            if let Some(tag) = bench.fetch.as_ref().and_then(|(_, query)| query.have.as_ref()) {
                 let is_ours = self.tags.contains(tag);
                 assert!(is_ours, "asked with {tag}, which this session never got");
             }
@@ -315,7 +343,7 @@ impl Checks {
             } else if self.is_fetch_of_accepted && !is_accepted {
                 let pause = self.fetch_ended.map(|ended| bench.now.since(ended));
                 assert!(pause >= Some(backoff::FLOOR), "asked again after {pause:?}");
-            } else if !self.is_fetch_of_accepted && self.tags.is_empty() {
+            } else if !self.is_fetch_of_accepted && !self.has_shown {
                 // Where there is nothing to show, each failed attempt may ask once.
                 let ended = bench.sockets - usize::from(bench.socket.is_some());
                 let is_asked = self.asked_at == Some(ended);
@@ -452,7 +480,7 @@ impl Checks {
             return;
         };
         let may = !matches!(bench.state.status, Status::Closed | Status::AuthRequired);
-        assert!(may && !self.tags.is_empty(), "keeps a view that nobody vouches for");
+        assert!(may && self.has_shown, "keeps a view that nobody vouches for");
         if let Some((as_of, since)) = self.kept {
             if as_of == kept.as_of {
                 return;
@@ -465,8 +493,10 @@ impl Checks {
     }
 
     /// What is called polled was confirmed within a period and a request.
-    fn polls_honestly(&self, state: &Publication, host: &Host) {
+    fn polls_honestly(&self, state: &Publication, host: &Host, cause: Option<&Cause>) {
         if state.source == Source::Polling {
+            let is_kept = matches!(cause, Some(Cause::Answer(Answer { is_unconfirmed: true, .. })));
+            assert!(!is_kept, "called polled after an answer that a cache may have kept");
             let age = host.awake() - self.as_of_awake;
             let late = if host.was_hidden(FETCH_TIMEOUT.0) { THROTTLED } else { 0 };
             let longest = LATEST_POLL.0 + FETCH_TIMEOUT.0 + late;

@@ -83,6 +83,8 @@ kinds! {
     SnapshotStranger = "snapshot answered 401 or 403 by a firewall", 3, Next;
     SnapshotBusy = "snapshot answered 429 or 503", 3, Next;
     SnapshotWish = "snapshot answered 429 or 503, with Retry-After", 3, Next;
+    SnapshotKept = "snapshots kept by a cache that overlooks queries", 4, Short;
+    QueryLost = "a proxy drops queries, and perhaps tags", 3, Short;
     SnapshotAbsurd = "snapshot breaks the contract", 3, Next;
     EventsDuringSnapshot = "events during the snapshot", 6, Next;
     FloodDuringSnapshot = "more events during the snapshot than are kept", 1, Once;
@@ -94,6 +96,7 @@ kinds! {
     // The session.
     TokenExpired = "token expired mid-stream", 3, Once;
     TokenUnavailable = "token unavailable", 3, Next;
+    AcceptedWithoutTag = "accepted without a tag", 3, Next;
     AuthFailed = "AUTH_FAILED at connect", 2, Once;
     AuthFailedLate = "AUTH_FAILED on an accepted connection", 2, Once;
     Unauthorized = "snapshot answered 401", 2, Once;

@@ -14,7 +14,7 @@ use client_sdk::time::{Millis, Moment};
 
 use super::decoder::Remembering;
 use super::server::Server;
-use crate::bench::{ACCEPTED, Bench, HANDSHAKE, error_event, loss, status};
+use crate::bench::{Bench, HANDSHAKE, accepted, error_event, loss, status};
 
 const CLIENTS: usize = 2_000;
 const PING_EVERY: u64 = 25_000;
@@ -129,14 +129,14 @@ impl Herd {
             let plan = if self.is_up { Plan::Opened(epoch) } else { Plan::Close(epoch) };
             self.plan(number, plan);
         }
-        if let Some((epoch, condition)) = fetch.filter(|_| is_new_fetch) {
+        if let Some((epoch, query)) = fetch.filter(|_| is_new_fetch) {
             self.fetches.push(self.now);
             let answer = if !self.is_up {
                 Err(FetchFailure::Network("unreachable".to_owned()))
-            } else if condition == Some(self.server.tag()) {
-                Ok(status(304))
+            } else if query.have == Some(self.server.tag()) {
+                Ok(query.answered(status(304)))
             } else {
-                Ok(self.server.snapshot())
+                Ok(query.answered(self.server.snapshot()))
             };
             self.plan(number, Plan::Answer(epoch, answer));
         }
@@ -163,7 +163,8 @@ impl Herd {
             }
             Plan::Accept(epoch) if socket == Some(epoch) && self.is_up => {
                 self.clients[number].is_joined = true;
-                self.give(number, Input::Frame { epoch, text: ACCEPTED.to_owned() });
+                let text = accepted(&format!("\"{}\"", self.server.tag()));
+                self.give(number, Input::Frame { epoch, text });
                 self.plan_in(PING_EVERY, number, Plan::Ping(epoch));
             }
             Plan::Ping(epoch) if socket == Some(epoch) && self.clients[number].is_joined => {

@@ -7,8 +7,9 @@ use client_sdk::time::Millis;
 
 use super::checks::{Answer, Says};
 use super::faults::Kind;
+use super::server::Server;
 use super::world::{Plan, World};
-use crate::bench::{AUTH_FAILED, loss, refusal, status, strangers_bodies};
+use crate::bench::{AUTH_FAILED, Query, loss, refusal, status, strangers_bodies};
 
 /// The faults that wait for an operation, by what they strike.
 const OF_CONNECTIONS: [Kind; 4] =
@@ -46,10 +47,52 @@ pub(super) struct Network {
     pub(super) offline_until: u64,
     pub(super) down_until: u64,
     pub(super) slow_until: u64,
+    /// What a cache answers in the server's place, and until when.
+    kept: Option<(u64, Kept)>,
+    /// Until when a proxy drops queries, and what it makes of tags.
+    query_lost: Option<(u64, Rewritten)>,
     /// Faults that wait for their operation.
     pub(super) armed: Vec<Armed>,
     /// Events that later ones shall overtake.
     held: Vec<(EffectEpoch, String)>,
+}
+
+/// What a cache has kept: an answer to another request.
+pub(super) struct Kept {
+    pub(super) server: Server,
+    pub(super) answer: Response,
+}
+
+/// What becomes of a tag on its way.
+#[derive(Clone, Copy)]
+pub(super) enum Rewritten {
+    Not,
+    Compressed,
+    Weak,
+    Dropped,
+    Strangers,
+}
+
+impl Rewritten {
+    pub(super) fn drawn(dice: u64) -> Self {
+        match dice {
+            0 => Self::Not,
+            1 => Self::Compressed,
+            2 => Self::Weak,
+            3 => Self::Dropped,
+            _ => Self::Strangers,
+        }
+    }
+
+    fn of(self, tag: &str) -> Option<String> {
+        match self {
+            Self::Not => Some(format!("\"{tag}\"")),
+            Self::Compressed => Some(format!("\"{tag}-gzip\"")),
+            Self::Weak => Some(format!("W/\"{tag}\"")),
+            Self::Dropped => None,
+            Self::Strangers => Some("\"5f3c1a\"".to_owned()),
+        }
+    }
 }
 
 /// A fault that strikes the next so many operations of its kind.
@@ -69,6 +112,24 @@ impl Network {
         self.armed.clear();
         self.held.clear();
         (self.offline_until, self.down_until, self.slow_until) = (0, 0, 0);
+        (self.kept, self.query_lost) = (None, None);
+    }
+
+    /// From now on a cache answers in the server's place, with what it has of another request.
+    pub(super) fn keep(&mut self, until: u64, kept: Kept) {
+        self.kept = Some((until, kept));
+    }
+
+    fn kept(&self, now: u64) -> Option<&Kept> {
+        self.kept.as_ref().filter(|(until, _)| now < *until).map(|(_, kept)| kept)
+    }
+
+    pub(super) fn lose_queries(&mut self, until: u64, tags: Rewritten) {
+        self.query_lost = Some((until, tags));
+    }
+
+    fn without_query(&self, now: u64) -> Option<Rewritten> {
+        self.query_lost.filter(|(until, _)| now < *until).map(|(_, tags)| tags)
     }
 
     /// The client's process has ended, and its connections with it.
@@ -189,7 +250,7 @@ impl World {
     }
 
     /// The request has arrived; decides what the answer will be.
-    pub(super) fn ask(&mut self, epoch: EffectEpoch, condition: Option<&str>) {
+    pub(super) fn ask(&mut self, epoch: EffectEpoch, query: &Query) {
         let latency = self.latency();
         let mut answer = Answer::default();
         let unreachable = || Err(FetchFailure::Network("unreachable".to_owned()));
@@ -197,6 +258,17 @@ impl World {
             // A proxy outlives the server that it stands before.
             let is_proxied = self.network.offline_until <= self.host.now && self.draw(0, 1) == 0;
             let result = if is_proxied { Ok(status(502)) } else { unreachable() };
+            self.plan(latency, Plan::Answer(epoch, result, answer));
+            return;
+        }
+        if let Some(kept) = self.network.kept(self.host.now) {
+            // As new as the socket's data, it may be shown; of any other nothing may be seen.
+            let is_new = self.checks.vouched.is_some_and(|(owner, revision)| {
+                kept.server.owner() == owner && kept.server.revision >= revision
+            });
+            answer.is_unconfirmed = true;
+            answer.tag = is_new.then(|| kept.server.tag());
+            let result = Ok(kept.answer.clone());
             self.plan(latency, Plan::Answer(epoch, result, answer));
             return;
         }
@@ -235,10 +307,13 @@ impl World {
                 self.is_cheated |= is_lagging;
                 let source = if is_lagging { &self.past } else { &self.server };
                 let tag = source.tag();
-                let result = if condition == Some(&tag) {
-                    Response { etag: Some(tag.clone()), ..status(304) }
+                let result = if let Some(rewritten) = self.network.without_query(self.host.now) {
+                    answer.is_unconfirmed = true;
+                    Response { etag: rewritten.of(&tag), ..source.snapshot() }
+                } else if query.have.as_ref() == Some(&tag) {
+                    query.answered(status(304))
                 } else {
-                    source.snapshot()
+                    query.answered(source.snapshot())
                 };
                 answer.tag = Some(tag);
                 match struck {

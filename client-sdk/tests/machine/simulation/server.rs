@@ -67,21 +67,25 @@ impl Server {
                 vec![event("dashboard:recentMocsUpdated", at, &self.recent_json())]
             }
             _ => {
-                self.mocs += 1;
-                self.recent.insert(0, (self.mocs, at));
+                // Several may be new at once.
+                let count = random.span(Millis(0), Millis(5)).0.saturating_sub(2).max(1);
+                let mut events = Vec::new();
+                for _ in 0..count {
+                    self.mocs += 1;
+                    self.recent.insert(0, (self.mocs, at));
+                    events.push(event("dashboard:recentMocAdded", at, &moc((self.mocs, at))));
+                }
                 self.recent.truncate(10);
                 self.summary = at;
-                vec![
-                    event("dashboard:recentMocAdded", at, &moc((self.mocs, at))),
-                    event("dashboard:summaryUpdated", at, &self.summary_json()),
-                ]
+                events.push(event("dashboard:summaryUpdated", at, &self.summary_json()));
+                events
             }
         }
     }
 
     pub(super) fn snapshot(&self) -> Response {
         Response {
-            etag: Some(self.tag()),
+            etag: Some(format!("\"{}\"", self.tag())),
             body: format!(
                 r#"{{"summary":{},"themeBreakdown":{},"recentMocs":{},"partialPartsMocs":{}}}"#,
                 self.summary_json(),
@@ -93,8 +97,9 @@ impl Server {
         }
     }
 
+    /// Each user has an epoch of its own, as it is in the world.
     pub(super) fn tag(&self) -> String {
-        format!("\"e{}-{}\"", self.epoch, self.revision)
+        format!("e{}u{}-{}", self.epoch, self.user, self.revision)
     }
 
     /// The number that names this user and epoch in every summary.

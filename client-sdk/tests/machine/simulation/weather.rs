@@ -6,10 +6,10 @@ use client_sdk::time::Millis;
 
 use super::checks::{Cause, Says};
 use super::faults::{Fault, Kind};
-use super::network::Armed;
+use super::network::{Armed, Kept, Rewritten};
 use super::server::Server;
 use super::world::{Plan, World};
-use crate::bench::{error_event, loss};
+use crate::bench::{Query, error_event, loss};
 
 const HOUR: u64 = 3_600_000;
 
@@ -51,6 +51,26 @@ impl World {
             Kind::SlowNetwork => {
                 self.happened(kind);
                 self.network.slow_until = now + size;
+            }
+            Kind::SnapshotKept => {
+                self.happened(kind);
+                // Of now, of some changes ago, of another epoch, of another user.
+                let mut server = if draw(0, 1) == 0 { &self.server } else { &self.past }.clone();
+                match draw(0, 3) {
+                    0 => server.epoch += 500,
+                    1 => server.user += 500,
+                    _ => {}
+                }
+                let query = Query { fresh: "1".to_owned(), have: None };
+                let answer = match draw(0, 2) {
+                    0 => server.snapshot(),
+                    _ => query.answered(server.snapshot()),
+                };
+                self.network.keep(now + size, Kept { server, answer });
+            }
+            Kind::QueryLost => {
+                self.happened(kind);
+                self.network.lose_queries(now + size, Rewritten::drawn(draw(0, 4)));
             }
             Kind::Offline => {
                 self.happened(kind);

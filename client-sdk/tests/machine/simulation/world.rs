@@ -15,7 +15,7 @@ use super::host::Host;
 use super::network::Network;
 use super::server::Server;
 use super::tally::Tally;
-use crate::bench::{ACCEPTED, Bench, HANDSHAKE};
+use crate::bench::{Bench, HANDSHAKE, Query, accepted};
 
 /// How long it takes until nothing that began in the storm goes on, in ms.
 const RUN_OUT: u64 = 30_000;
@@ -68,7 +68,7 @@ pub(super) enum Plan {
     Frame(EffectEpoch, Says, String),
     Binary(EffectEpoch),
     Close(EffectEpoch, Loss),
-    Ask(EffectEpoch, Option<String>),
+    Ask(EffectEpoch, Query),
     Answer(EffectEpoch, Result<Response, FetchFailure>, Answer),
     /// The link is cut now and then until that time.
     Flap(u64, Random),
@@ -227,9 +227,9 @@ impl World {
         }
         if fetch != self.seen_fetch {
             self.seen_fetch = fetch;
-            if let Some((epoch, condition)) = self.bench.fetch.clone() {
+            if let Some((epoch, query)) = self.bench.fetch.clone() {
                 let latency = self.latency();
-                self.plan(latency, Plan::Ask(epoch, condition));
+                self.plan(latency, Plan::Ask(epoch, query));
             }
         }
         if let Some(epoch) = self.bench.recall.take() {
@@ -290,7 +290,11 @@ impl World {
                 } else if self.network.is_up(self.host.now) {
                     self.network.joined = Some(epoch);
                     self.is_cheated = false;
-                    self.send(epoch, Says::Accepted, ACCEPTED.to_owned());
+                    let is_silent = self.struck(&[Kind::AcceptedWithoutTag]).is_some();
+                    let vouched = (self.server.owner(), self.server.revision);
+                    let tag = format!("\"{}\"", self.server.tag());
+                    let says = Says::Accepted((!is_silent).then_some(vouched));
+                    self.send(epoch, says, accepted(if is_silent { "null" } else { &tag }));
                     self.plan(PING_EVERY, Plan::Ping(epoch));
                 }
             }
@@ -307,7 +311,7 @@ impl World {
                     self.give(Input::Closed { epoch, loss }, &cause);
                 }
             }
-            Plan::Ask(epoch, condition) => self.ask(epoch, condition.as_deref()),
+            Plan::Ask(epoch, query) => self.ask(epoch, &query),
             Plan::Answer(epoch, result, answer) => {
                 self.give(Input::Snapshot { epoch, result }, &Cause::Answer(answer));
             }

@@ -5,7 +5,6 @@
 import { cpSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
 
 import { tell } from './tell.mjs'
@@ -22,8 +21,9 @@ const { metafile, warnings } = await build({
   metafile: true,
 })
 for (const { text } of warnings) console.error(text)
+const installed = path.dirname(resolve('@moc/dashboard-sdk/package.json'))
 cpSync(
-  new URL('../wasm/dashboard_core_bg.wasm', pathToFileURL(resolve('@moc/dashboard-sdk'))),
+  path.join(installed, 'dist/wasm/dashboard_core_bg.wasm'),
   path.join(folder, 'wasm/dashboard_core_bg.wasm'),
 )
 tell({

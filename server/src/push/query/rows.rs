@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use shared_types::scalar::{THEME_MAX_UNITS, TITLE_MAX_UNITS};
 use shared_types::{
     BuildStatus, CoverImageUrl, CoverageStatus, DashboardView, Epoch, PartialPartsMoc, Percentage,
     RecentMoc, Revision, SnapshotTag, Theme, ThemeStats, Title,
@@ -10,6 +11,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 use time::macros::datetime;
+use url::Url;
 use uuid::Uuid;
 
 use super::QueryError;
@@ -121,12 +123,12 @@ fn count(row: &PgRow) -> Result<u32, QueryError> {
 
 fn title(row: &PgRow) -> Result<Title, QueryError> {
     let text: String = row.try_get(3)?;
-    Title::try_from(text).map_err(|invalid| QueryError::Value(invalid.0))
+    Title::try_from(cut(text, TITLE_MAX_UNITS)).map_err(|invalid| QueryError::Value(invalid.0))
 }
 
 fn theme(row: &PgRow) -> Result<Theme, QueryError> {
     let text: String = row.try_get(4)?;
-    Theme::try_from(text).map_err(|invalid| QueryError::Value(invalid.0))
+    Theme::try_from(cut(text, THEME_MAX_UNITS)).map_err(|invalid| QueryError::Value(invalid.0))
 }
 
 fn build_status(row: &PgRow) -> Result<BuildStatus, QueryError> {
@@ -147,6 +149,34 @@ fn coverage_status(row: &PgRow) -> Result<CoverageStatus, QueryError> {
     }
 }
 
+/// The text, or as much of it as the contract can express. The projector cuts by the same rule; but the row
+/// may be an older one's, or the database's encoding have other lengths.
+fn cut(mut text: String, units: usize) -> String {
+    // No text has more units than bytes.
+    if text.len() > units {
+        let mut taken = 0;
+        let beyond = text.char_indices().find(|(_, letter)| {
+            taken += letter.len_utf16();
+            taken > units
+        });
+        if let Some((end, _)) = beyond {
+            text.truncate(end);
+        }
+    }
+    text
+}
+
+/// A picture, if its address is one. One that cannot be shown is no reason to show nothing at all.
+fn picture(address: String) -> Option<CoverImageUrl> {
+    is_address(&address).then(|| CoverImageUrl::try_from(address).ok()).flatten()
+}
+
+/// Whether `new URL()` can read an address. A client that makes sure of it would refuse the whole snapshot
+/// otherwise.
+pub(crate) fn is_address(text: &str) -> bool {
+    Url::parse(text).is_ok()
+}
+
 fn recent_moc(row: &PgRow, id: Uuid, at: OffsetDateTime) -> Result<RecentMoc, QueryError> {
     let cover: Option<String> = row.try_get(7)?;
     Ok(RecentMoc {
@@ -154,8 +184,7 @@ fn recent_moc(row: &PgRow, id: Uuid, at: OffsetDateTime) -> Result<RecentMoc, Qu
         title: title(row)?,
         theme: theme(row)?,
         build_status: build_status(row)?,
-        // A picture that cannot be shown safely is no reason to show nothing at all.
-        cover_image_url: cover.and_then(|url| CoverImageUrl::try_from(url).ok()),
+        cover_image_url: cover.and_then(picture),
         created_at: timestamp(at)?,
     })
 }
@@ -187,4 +216,48 @@ const BAD_DATE: QueryError = QueryError::Value("a date beyond the year 9999");
 
 fn timestamp(at: OffsetDateTime) -> Result<shared_types::Timestamp, QueryError> {
     clock::timestamp(at).ok_or(BAD_DATE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_cut_between_letters() {
+        for (text, kept) in [
+            ("x".repeat(200), 200),
+            ("x".repeat(201), 200),
+            ("é".repeat(201), 200),
+            ("🧱".repeat(100), 100),
+            ("🧱".repeat(150), 100),
+            ("x".to_owned() + &"🧱".repeat(150), 100),
+            ("x".repeat(199) + "🧱", 199),
+            ("x".repeat(198) + "🧱x", 199),
+        ] {
+            let cut = cut(text.clone(), TITLE_MAX_UNITS);
+            assert!(text.starts_with(&cut) && Title::try_from(cut.as_str()).is_ok(), "{text}");
+            assert_eq!(cut.chars().count(), kept, "{text}");
+        }
+    }
+
+    /// What Node's `new URL()` takes, and what it does not.
+    #[test]
+    fn a_picture_is_what_a_url_can_be_made_of() {
+        const ADDRESSES: &str = include_str!("../../../tests/it/projector/addresses.json");
+        let addresses: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(ADDRESSES).unwrap();
+        for (kind, addresses) in addresses {
+            for address in addresses.as_array().unwrap() {
+                let address = address.as_str().unwrap();
+                let is_picture = picture(address.to_owned()).is_some();
+                match kind.as_str() {
+                    "shown" => assert!(is_picture, "{address:?}"),
+                    "refused" | "refusedLate" => assert!(!is_picture, "{address:?}"),
+                    // The standard takes it; our own rules are narrower.
+                    "unusual" => assert!(Url::parse(address).is_ok(), "{address:?}"),
+                    other => panic!("{other}"),
+                }
+            }
+        }
+    }
 }

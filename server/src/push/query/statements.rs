@@ -31,20 +31,23 @@ pub(super) static REFRESH: LazyLock<String> = LazyLock::new(|| {
     let head = format!(
         "with log as materialized (
             select asked.user_id, asked.place, {revision} as revision,
-                   coalesce(mine.sections, 0::int2) | asked.forced as sections, mine.added
+                   coalesce(mine.sections, 0::int2) | asked.forced as sections,
+                   mine.added, mine.added_by
             from unnest($1::text[], $2::int8[], $3::int2[])
                 with ordinality as asked (user_id, since, forced, place)
             cross join lateral (
                 select bit_or(sections) as sections,
                        array_agg(moc order by id, nth) filter (where sections & 4::int2 <> 0::int2)
-                           as added
+                           as added,
+                       array_agg(id order by id, nth) filter (where sections & 4::int2 <> 0::int2)
+                           as added_by
                 from dashboard.changes
                 cross join lateral unnest(coalesce(added, array[null::uuid]))
                     with ordinality as new (moc, nth)
                 where user_id = asked.user_id and id > asked.since
             ) as mine
         )
-        select {}, log.sections, log.added,
+        select {}, log.sections, log.added, log.added_by,
                coalesce((select max(id) from dashboard.changes), 0) as newest,
                meta.removed_to, log.place
         from dashboard.meta cross join log",
@@ -57,7 +60,7 @@ pub(super) static REFRESH: LazyLock<String> = LazyLock::new(|| {
     );
     let branches = branches("log.user_id", &theme).map(|Branch { sections, select }| {
         format!(
-            "select branch.*, null, null, null, null, log.place
+            "select branch.*, null, null, null, null, null, log.place
             from log cross join lateral ({select} offset 0) as branch
             where log.sections & {}::int2 <> 0::int2",
             sections.bits()

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use tokio::time::timeout;
 
 use super::{MOC, assert_consistent, moc, waiting};
-use crate::support::{PATIENCE, TestDb, with_database};
+use crate::support::{PATIENCE, TestDb, pause, with_database};
 
 /// A projector that goes on from what it has seen, as a server's does.
 struct Follower {
@@ -39,6 +39,7 @@ impl Follower {
         let finished = async {
             self.catch_up().await;
             while waiting(db).await > 0 {
+                pause().await;
                 self.catch_up().await;
             }
         };

@@ -124,8 +124,14 @@ fn is_owner(user: &str) -> bool {
     (1..=255).contains(&user.len())
 }
 
-fn first(text: &str, chars: usize) -> String {
-    text.chars().take(chars).collect()
+/// The beginning of a text, in whole letters and with at most that number of UTF-16 units.
+fn first(text: &str, units: usize) -> String {
+    let mut taken = 0;
+    let fits = |letter: &char| {
+        taken += letter.len_utf16();
+        taken <= units
+    };
+    text.chars().take_while(fits).collect()
 }
 
 /// As the tags and themes of the source are trimmed: of spaces.

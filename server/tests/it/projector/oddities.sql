@@ -17,7 +17,7 @@ $$;
 create or replace function pg_temp.titles(n integer) returns text[] language sql immutable as $$
     select array[
         'Castle ' || n, lpad(n::text, 200, 'x'), lpad(n::text, 201, 'x'), repeat('é', 200) || n,
-        repeat('🧱', 201) || n, E'\x01\x1f\x7f ' || n, E'\u0085\u2028\u202e\ufeff\uffff' || n,
+        repeat('🧱', 201) || n, n || repeat('🧱', 150), E'\x01\x1f\x7f ' || n, E'\u0085\u2028\u202e\ufeff\uffff' || n,
         E'\\u0000 \\x00 \\0 ' || n, '"''` ' || n, E'\\" ' || n, E'line\r\nbreak\t' || n, '  ' || n || '  ',
         '</script> ' || n, E'\U0010ffff' || n, '👩‍👩‍👧 ' || n, E'\u0301' || n, repeat('long ', 60) || n
     ]

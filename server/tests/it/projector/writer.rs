@@ -103,7 +103,15 @@ impl Values {
         let mut one_of = |choices: &[&'static str]| *choices.choose(random).unwrap();
         let user = quoted(one_of(&USERS));
         let (part, color) = (quoted(one_of(&PARTS)), quoted(one_of(&COLORS)));
-        let theme = one_of(&["null", "''", "'  '", "' City '", "'Space'", "repeat('x', 300)"]);
+        let theme = one_of(&[
+            "null",
+            "''",
+            "'  '",
+            "' City '",
+            "'Space'",
+            "repeat('x', 300)",
+            "repeat('🧱', 150)",
+        ]);
         let tags = one_of(&[
             "null",
             r#"'["Red", "castle"]'"#,
@@ -134,7 +142,8 @@ impl Values {
         let title = match random.random_range(0..8) {
             0 => "''".to_owned(),
             1 => format!("repeat('é', 201) || '{n}'"),
-            2 => "'The same'".to_owned(),
+            2 => format!("'{n}' || repeat('🧱', 150)"),
+            3 => "'The same'".to_owned(),
             _ => format!("'Title {n}'"),
         };
         let mut id = || {

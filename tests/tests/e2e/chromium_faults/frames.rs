@@ -20,9 +20,9 @@ async fn messages_twice_out_of_order_and_absurd_do_no_harm() {
     for event in stage.kept_events().await.iter().rev() {
         stage.proxy.say(event);
     }
-    stage.evaluate("(clock.freeze(), true)").await;
+    stage.freeze().await;
     stage.pass(Duration::from_secs(9)).await;
-    stage.evaluate("(clock.thaw(), true)").await;
+    stage.thaw().await;
     stage.converge().await;
 
     for text in absurdities() {

@@ -1,6 +1,6 @@
 //! The link fails: refused, reset, silent, or coming and going.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use e2e_tests::browser::by_test_id;
 use e2e_tests::proxy::{Fault, Lane};
@@ -14,17 +14,19 @@ async fn a_page_that_cannot_connect_says_so_and_fills_when_it_can() {
         proxy.set(Lane::Rest, Fault::Reset);
     });
     let stage = stage.await;
-    stage.until_told("backoff none SOCKET_CLOSED").await;
+    stage.until_told("backoff none SOCKET_FAILED").await;
+    stage.freeze().await;
     stage.page.until(&format!("{} !== null", by_test_id("dashboard-load-failure"))).await;
     // First the socket, so that nothing is shown before it.
     stage.proxy.set(Lane::Socket, Fault::Pass);
+    stage.thaw().await;
     stage.until_now("syncing none SNAPSHOT_FAILED").await;
     stage.proxy.set(Lane::Rest, Fault::Pass);
     stage.converge().await;
     let told = stage.told().await;
     let end = [
-        "connecting none SOCKET_CLOSED",
-        "syncing none SOCKET_CLOSED",
+        "connecting none SOCKET_FAILED",
+        "syncing none SOCKET_FAILED",
         "syncing none SNAPSHOT_FAILED",
         "live live -",
     ];
@@ -41,27 +43,35 @@ async fn a_page_that_cannot_connect_says_so_and_fills_when_it_can() {
 async fn a_lost_connection_is_made_again_however_it_was_lost() {
     let mut stage = Stage::live().await;
 
-    // Reset, and reset again for a while.
+    // Reset, and reset again. While the page's clock stands still, it tries no more often than that.
+    stage.freeze().await;
     stage.proxy.set(Lane::Socket, Fault::Reset);
     stage.proxy.cut(Lane::Socket);
     stage.until_told("backoff stale SOCKET_CLOSED").await;
+    let lost_again =
+        "story.states.filter(({ line }) => line === 'backoff stale SOCKET_FAILED').length === 1";
+    stage.pass_until(lost_again, Duration::from_secs(2)).await;
     stage.add("While it was cut off").await;
     stage.proxy.set(Lane::Socket, Fault::Pass);
+    stage.thaw().await;
     stage.converge().await;
-    stage.assert_told_a_loss("SOCKET_CLOSED").await;
+    stage.assert_told_losses(&["SOCKET_CLOSED", "SOCKET_FAILED"]).await;
 
     // Refused.
-    stage.begin().await;
+    stage.begin_anew().await;
+    stage.freeze().await;
     stage.proxy.refuse().await;
     stage.until_told("backoff stale SOCKET_CLOSED").await;
-    stage.add("While nobody listened").await;
+    stage.add("While nothing listened").await;
     stage.proxy.accept().await;
+    stage.thaw().await;
     stage.call("refresh").await;
     stage.converge().await;
     stage.assert_told_a_loss("SOCKET_CLOSED").await;
 
     // The server is killed, and another one comes up.
-    stage.begin().await;
+    stage.begin_anew().await;
+    stage.freeze().await;
     stage.proxy.set_both(&Fault::Reset);
     stage.cut();
     stage.app.stop();
@@ -69,6 +79,7 @@ async fn a_lost_connection_is_made_again_however_it_was_lost() {
     stage.add("While it was down").await;
     stage.app.start_again().await;
     stage.proxy.set_both(&Fault::Pass);
+    stage.thaw().await;
     stage.call("refresh").await;
     stage.converge().await;
     stage.assert_told_a_loss("SOCKET_CLOSED").await;

@@ -32,9 +32,9 @@ async fn d_res_2_a_session_that_runs_out_is_renewed_and_one_that_is_refused_is_n
     let attempts = stage.proxy.traffic().attempts.len();
     // Neither a person nor time gets it to try.
     stage.call("refresh").await;
-    stage.evaluate("(clock.freeze(), true)").await;
+    stage.freeze().await;
     stage.pass(Duration::from_mins(10)).await;
-    stage.evaluate("(clock.thaw(), true)").await;
+    stage.thaw().await;
     assert_eq!(stage.proxy.traffic().attempts.len(), attempts);
     stage.call("reauthenticate").await;
     stage.converge().await;
@@ -87,7 +87,7 @@ async fn another_user_sees_no_trace_of_the_one_before() {
     // The snapshot hangs, so whatever was kept of the former user would be seen for long.
     stage.page.until("!document.body.innerHTML.includes('Lighthouse')").await;
     let traffic = stage.proxy.until("a request", |traffic| traffic.requests.len() > before).await;
-    assert_eq!(traffic.requests[before].if_none_match, None, "their tag is forgotten");
+    assert_eq!(traffic.requests[before].have, None, "their tag is forgotten");
     assert_eq!(stage.evaluate("client.getState().view").await, serde_json::Value::Null);
     stage.proxy.set(Lane::Rest, Fault::Pass);
     stage.page.until("document.body.innerText.includes('Mine')").await;

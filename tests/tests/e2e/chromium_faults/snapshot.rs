@@ -14,12 +14,12 @@ async fn a_snapshot_that_fails_in_every_way_is_asked_for_again_and_the_socket_st
     for (fault, code) in [
         (Fault::Answer(Canned::html(200)), "SNAPSHOT_MALFORMED"),
         (Fault::Reset, "SNAPSHOT_FAILED"),
-        (Fault::Answer(Canned::new(304)), "SNAPSHOT_MALFORMED"),
+        (Fault::Answer(Canned::new(200)), "SNAPSHOT_MALFORMED"),
         // A firewall's page is no refusal of the session, whatever its status.
         (Fault::Answer(Canned::html(403)), "SNAPSHOT_FAILED"),
         (Fault::Answer(Canned::html(200)), "SNAPSHOT_MALFORMED"),
         (Fault::Answer(Canned::new(401)), "SNAPSHOT_FAILED"),
-        (Fault::Answer(Canned::new(304)), "SNAPSHOT_MALFORMED"),
+        (Fault::Answer(Canned::new(200)), "SNAPSHOT_MALFORMED"),
         (Fault::Answer(Canned::new(302).with("Location", "/login")), "SNAPSHOT_FAILED"),
     ] {
         stage.proxy.set(Lane::Rest, fault);
@@ -28,7 +28,7 @@ async fn a_snapshot_that_fails_in_every_way_is_asked_for_again_and_the_socket_st
         stage.until_now(&format!("syncing none {code}")).await;
     }
     // It hangs: ten seconds, and not one less.
-    stage.evaluate("(clock.freeze(), true)").await;
+    stage.freeze().await;
     stage.proxy.set(Lane::Rest, Fault::BlackHole);
     stage.call("refresh").await;
     let hanging = |traffic: &Traffic| traffic.requests.last().unwrap().status.is_none();
@@ -42,7 +42,7 @@ async fn a_snapshot_that_fails_in_every_way_is_asked_for_again_and_the_socket_st
     let waited = stage.page.browser.run(&script).await.unwrap().as_f64().unwrap();
     assert!((9_900.0..=10_100.0).contains(&waited), "{waited} ms");
     stage.proxy.set(Lane::Rest, Fault::Pass);
-    stage.evaluate("(clock.thaw(), true)").await;
+    stage.thaw().await;
     stage.call("refresh").await;
     stage.converge().await;
     assert_eq!(stage.seen().await, ["disconnected", "disconnected failed", "connected cards"]);
@@ -90,7 +90,7 @@ async fn a_snapshot_that_is_put_off_is_asked_for_when_the_server_said() {
         stage.begin().await;
         stage.call("reauthenticate").await;
         stage.until_told("syncing none SNAPSHOT_FAILED").await;
-        stage.evaluate("(clock.freeze(), true)").await;
+        stage.freeze().await;
         let due = stage.evaluate("story.states.at(-1).retry").await.as_f64().unwrap();
         let wait = due - stage.evaluate("Date.now()").await.as_f64().unwrap();
         // A date has no fractions of a second.
@@ -103,7 +103,7 @@ async fn a_snapshot_that_is_put_off_is_asked_for_when_the_server_said() {
         stage
             .pass_until("story.states.at(-1).line === 'live live -'", Duration::from_secs(2))
             .await;
-        stage.evaluate("(clock.thaw(), true)").await;
+        stage.thaw().await;
         stage.converge().await;
         let traffic = stage.proxy.traffic();
         assert_eq!(traffic.requests.len(), before.requests.len() + 2, "{wish}");

@@ -68,6 +68,14 @@ impl Stage {
         .await;
     }
 
+    /// Loads the page again, up to live, and begins the story there: the failures of its former life are
+    /// no part of how patient the client is in this one.
+    pub(super) async fn begin_anew(&self) {
+        self.page.browser.reload().await.unwrap();
+        self.converge().await;
+        self.begin().await;
+    }
+
     /// What the client said since then, as `status source CODE`; what repeats is there once, as
     /// nobody can say how often a retry was in vain.
     pub(super) async fn told(&self) -> Vec<String> {
@@ -91,10 +99,17 @@ impl Stage {
 
     /// The story of a loss with that reason, while the view stayed, up to live again.
     pub(super) async fn assert_told_a_loss(&self, code: &str) {
-        let stale = |status: &str| format!("{status} stale {code}");
-        let mut expected = vec!["live live -".to_owned(), stale("backoff")];
-        expected.extend(AGAIN[..2].iter().map(|status| stale(status)));
-        expected.push("live live -".to_owned());
+        self.assert_told_losses(&[code]).await;
+    }
+
+    /// The story of a loss and of failures to connect, while the view stayed, up to live again.
+    pub(super) async fn assert_told_losses(&self, codes: &[&str]) {
+        let mut expected = vec!["live live -".to_owned()];
+        for code in codes {
+            expected.extend(["backoff", AGAIN[0]].map(|status| format!("{status} stale {code}")));
+        }
+        let last = codes.last().unwrap();
+        expected.extend([format!("{} stale {last}", AGAIN[1]), "live live -".to_owned()]);
         assert_eq!(self.told().await, expected);
         let seen = ["connected cards", "disconnected cards", "connected cards"];
         assert_eq!(self.seen().await, seen);
@@ -104,6 +119,16 @@ impl Stage {
     pub(super) async fn assert_one_of_each(&self) {
         let most = self.evaluate("[traffic.mostSockets, traffic.mostRequests]").await;
         assert_eq!(most, serde_json::json!([1, 1]));
+    }
+
+    /// Stops the page's clock: its timers wait, and what comes from the network arrives.
+    pub(super) async fn freeze(&self) {
+        self.evaluate("(clock.freeze(), true)").await;
+    }
+
+    /// Lets the page's clock go on.
+    pub(super) async fn thaw(&self) {
+        self.evaluate("(clock.thaw(), true)").await;
     }
 
     /// Lets the page's frozen time pass until something is true in the page; tells how much passed,

@@ -13,7 +13,7 @@ use crate::faults::setting::told;
 #[tokio::test]
 async fn a_server_that_drains_is_left_alone_for_as_long_as_it_said() {
     let stage = Stage::live().await;
-    stage.evaluate("(clock.freeze(), true)").await;
+    stage.freeze().await;
     stage.proxy.say(&told("SERVER_DRAINING", json!({ "reconnectAfterMs": 9_000 })));
     stage.until_told("backoff stale SERVER_DRAINING").await;
     let attempts = stage.proxy.traffic().attempts.len();
@@ -24,7 +24,7 @@ async fn a_server_that_drains_is_left_alone_for_as_long_as_it_said() {
     assert_eq!(stage.proxy.traffic().attempts.len(), attempts);
     let live = "story.states.at(-1).line === 'live live -'";
     stage.pass_until(live, Duration::from_millis(200)).await;
-    stage.evaluate("(clock.thaw(), true)").await;
+    stage.thaw().await;
     stage.converge().await;
     stage.assert_told_a_loss("SERVER_DRAINING").await;
     stage.assert_one_of_each().await;
@@ -34,7 +34,7 @@ async fn a_server_that_drains_is_left_alone_for_as_long_as_it_said() {
 async fn d_res_4_degraded_mode_polls_says_so_and_gives_way_to_the_socket() {
     let stage = Stage::live().await;
     let banner = by_test_id("degraded-mode-banner");
-    stage.evaluate("(clock.freeze(), true)").await;
+    stage.freeze().await;
     stage.proxy.set(Lane::Socket, Fault::Reset);
     stage.proxy.cut(Lane::Socket);
     stage.until_told("backoff stale SOCKET_CLOSED").await;
@@ -56,10 +56,10 @@ async fn d_res_4_degraded_mode_polls_says_so_and_gives_way_to_the_socket() {
         assert!((27_000.0..=33_000.0).contains(gap), "{gaps:?}");
     }
     let requests = &stage.proxy.traffic().requests[begun..];
-    assert!(requests.iter().all(|request| request.status == Some(304)), "{requests:#?}");
-    assert!(requests.iter().all(|request| request.if_none_match.is_some()), "{requests:#?}");
+    assert!(requests.iter().all(|request| request.unchanged), "{requests:#?}");
+    assert!(requests.iter().all(|request| request.have.is_some()), "{requests:#?}");
     let last = stage.evaluate("story.states.at(-1).line").await;
-    assert_eq!(last, "degraded polling SOCKET_CLOSED");
+    assert_eq!(last, "degraded polling SOCKET_FAILED");
     stage.pass(Duration::from_secs(20)).await;
     let text = stage.page.browser.text("degraded-mode-banner").await.unwrap();
     assert!(
@@ -77,7 +77,7 @@ async fn d_res_4_degraded_mode_polls_says_so_and_gives_way_to_the_socket() {
     stage.proxy.set(Lane::Socket, Fault::Pass);
     stage.pass_until(&format!("{banner} === null"), Duration::from_mins(1)).await;
     stage.page.until("story.screens.at(-1) === 'connected cards restored'").await;
-    stage.evaluate("(clock.thaw(), true)").await;
+    stage.thaw().await;
     stage.converge().await;
     let seen = stage.seen().await;
     assert_eq!(
@@ -91,6 +91,27 @@ async fn d_res_4_degraded_mode_polls_says_so_and_gives_way_to_the_socket() {
     );
     let told = stage.told().await;
     assert_eq!(told.last().unwrap(), "live live -", "{told:#?}");
-    assert!(told.contains(&"degraded stale SOCKET_CLOSED".to_owned()), "{told:#?}");
+    assert!(told.contains(&"degraded stale SOCKET_FAILED".to_owned()), "{told:#?}");
+    stage.assert_one_of_each().await;
+}
+
+/// No time passes for the page after the press, so nothing but the press leads to the attempt.
+#[tokio::test]
+async fn d_res_4_refresh_now_connects_without_waiting() {
+    let stage = Stage::live().await;
+    let banner = by_test_id("degraded-mode-banner");
+    stage.freeze().await;
+    stage.proxy.set(Lane::Socket, Fault::Reset);
+    stage.proxy.cut(Lane::Socket);
+    stage.until_told("backoff stale SOCKET_CLOSED").await;
+    stage.pass_until(&format!("{banner} !== null"), Duration::from_secs(20)).await;
+    stage.proxy.set(Lane::Socket, Fault::Pass);
+    stage.add("Seen after the press").await;
+    let attempts = stage.proxy.traffic().attempts.len();
+    stage.evaluate(&format!("({banner}.querySelector('button').click(), true)")).await;
+    stage.page.until(&format!("{banner} === null")).await;
+    assert_eq!(stage.proxy.traffic().attempts.len(), attempts + 1);
+    stage.thaw().await;
+    stage.converge().await;
     stage.assert_one_of_each().await;
 }

@@ -64,7 +64,7 @@ async fn absurd_messages_are_skipped_and_the_view_is_compared_soon() {
     time.pass(Duration::from_secs(8)).await;
     drop(time);
     let traffic = setting.proxy.until("a comparison", |traffic| traffic.requests.len() == 2).await;
-    assert!(traffic.requests[1].if_none_match.is_some());
+    assert!(traffic.requests[1].have.is_some());
     setting.converge().await;
     assert_eq!(setting.proxy.traffic().attempts.len(), 1);
 }

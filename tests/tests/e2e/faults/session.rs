@@ -109,7 +109,7 @@ async fn another_user_sees_no_trace_of_the_one_before() {
         traffic.requests.get(1).is_some_and(|request| request.status.is_some())
     });
     let traffic = traffic.await;
-    assert_eq!(traffic.requests[1].if_none_match, None, "their tag is forgotten");
+    assert_eq!(traffic.requests[1].have, None, "their tag is forgotten");
     assert_eq!(screen.view(), None);
     let state = screen.client.state();
     assert_eq!((state.freshness.source, state.freshness.as_of), (Source::None, None));

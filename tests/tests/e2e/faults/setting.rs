@@ -1,5 +1,7 @@
 //! A native client, the real server, and the network between them.
 
+use std::time::Duration;
+
 use client_sdk::state::Status;
 use e2e_tests::proxy::Lane;
 use e2e_tests::writer::{self, NewMoc};
@@ -7,7 +9,14 @@ use e2e_tests::{Proxy, Screen, TestApp};
 use serde_json::{Value, json};
 use shared_types::DashboardView;
 
+use crate::virtual_time::VirtualTime;
+
 pub(crate) const USER: &str = "collector@example.test";
+
+/// How much virtual time passes at once.
+const STEP: Duration = Duration::from_millis(250);
+/// Turns of the runtime between two steps. In each of them it looks after its sockets.
+const TURNS: usize = 50;
 
 pub(super) struct Setting {
     pub(super) app: TestApp,
@@ -59,6 +68,26 @@ impl Setting {
     pub(super) fn cut(&self) {
         self.proxy.cut(Lane::Socket);
         self.proxy.cut(Lane::Rest);
+    }
+
+    /// Lets time pass in steps until that came. Between two steps, what is on its way arrives.
+    pub(super) async fn pass_until(
+        &self,
+        time: &VirtualTime,
+        what: &str,
+        came: impl Fn(&Self) -> bool,
+    ) {
+        for _ in 0..1_000 {
+            if came(self) {
+                return;
+            }
+            time.pass(STEP).await;
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+            self.proxy.until("no request", |traffic| traffic.in_flight.now == 0).await;
+        }
+        panic!("never {what}: {:#?}, {:#?}", self.screen.client.state(), self.screen.timeline());
     }
 
     pub(super) async fn until_status(&self, status: Status) {

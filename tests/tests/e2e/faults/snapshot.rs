@@ -17,7 +17,7 @@ async fn a_snapshot_that_fails_in_every_way_is_asked_for_again_and_the_socket_st
         (Fault::Answer(Canned::html(403)), Code::SnapshotFailed),
         (Fault::Answer(Canned::new(401)), Code::SnapshotFailed),
         (Fault::Answer(Canned::html(200)), Code::SnapshotMalformed),
-        (Fault::Answer(Canned::new(304)), Code::SnapshotMalformed),
+        (Fault::Answer(Canned::new(200)), Code::SnapshotMalformed),
         (Fault::Answer(Canned::new(302).with("Location", "/login")), Code::SnapshotFailed),
         (Fault::Answer(Canned::new(500)), Code::SnapshotFailed),
         (Fault::Reset, Code::SnapshotFailed),

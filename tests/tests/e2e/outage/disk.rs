@@ -55,7 +55,7 @@ async fn a_full_disk_at_the_start_is_told_as_such() {
     // The first connection writes files of its own.
     PgConnection::connect(&crowded).await.unwrap().close().await.unwrap();
     disk.fill();
-    let said = Process::refused(&crowded, &[]).await;
+    let said = Process::refused_unforeseen(&crowded, &[]).await;
     println!("{}", said.lines().last().unwrap_or_default());
     assert!(said.contains("no room left on its disk"), "{said}");
     drop(cluster);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use client_sdk::state::Status;
-use e2e_tests::{OwnCluster, Process, within, writer};
+use e2e_tests::{OwnCluster, Process, pause, within, writer};
 use sqlx::{Connection, PgConnection};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -37,7 +37,9 @@ async fn after_a_failover_that_lost_commits_every_view_is_that_of_the_new_primar
     let mut follower = standby.connect().await;
     within("the standby", async {
         let wishes = "select count(*) from dashboard.wishlist_items";
-        while sqlx::query_scalar::<_, i64>(wishes).fetch_one(&mut follower).await.unwrap() < 1 {}
+        while sqlx::query_scalar::<_, i64>(wishes).fetch_one(&mut follower).await.unwrap() < 1 {
+            pause().await;
+        }
     })
     .await;
     for statement in ["alter system set primary_conninfo = ''", "select pg_reload_conf()"] {
@@ -45,7 +47,9 @@ async fn after_a_failover_that_lost_commits_every_view_is_that_of_the_new_primar
     }
     within("the end of replication", async {
         let receivers = "select count(*) from pg_stat_wal_receiver";
-        while sqlx::query_scalar::<_, i64>(receivers).fetch_one(&mut follower).await.unwrap() > 0 {}
+        while sqlx::query_scalar::<_, i64>(receivers).fetch_one(&mut follower).await.unwrap() > 0 {
+            pause().await;
+        }
     })
     .await;
     for number in 0..5 {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use client_sdk::state::Status;
 use e2e_tests::{
-    Answer, Caught, DatabaseLink, OwnCluster, Process, Screen, projected, within, writer,
+    Answer, Caught, DatabaseLink, OwnCluster, Process, Screen, pause, projected, within, writer,
 };
 use futures_util::future::join_all;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
@@ -122,11 +122,12 @@ async fn while_the_pool_is_idle() {
 #[tokio::test]
 async fn at_a_snapshot() {
     at("a snapshot", &[], async |site| {
-        end_sessions(&mut site.db, OTHERS).await;
         site.link.silence_at(SNAPSHOT);
+        end_sessions(&mut site.db, OTHERS).await;
         // At first by connections that have just been ended.
         while !site.link.is_silent() {
             assert_unavailable(&site.ask().await);
+            pause().await;
         }
     })
     .await;
@@ -135,8 +136,8 @@ async fn at_a_snapshot() {
 #[tokio::test]
 async fn at_a_refresh() {
     at("a refresh", &[], async |site| {
-        end_sessions(&mut site.db, OTHERS).await;
         site.link.silence_at(REFRESH);
+        end_sessions(&mut site.db, OTHERS).await;
         site.wish().await;
         site.link.until_silent().await;
     })
@@ -146,8 +147,8 @@ async fn at_a_refresh() {
 #[tokio::test]
 async fn at_a_comparison_of_revisions() {
     at("a comparison", &[], async |site| {
-        end_sessions(&mut site.db, OTHERS).await;
         site.link.silence_at(COMPARISON);
+        end_sessions(&mut site.db, OTHERS).await;
         end_sessions(&mut site.db, FOLLOWER).await;
         site.link.until_silent().await;
     })
@@ -158,8 +159,8 @@ async fn at_a_comparison_of_revisions() {
 async fn at_a_removal_of_old_changes_and_another_node_goes_on() {
     let flags = ["--change-retention-s", "1"];
     at("a removal", &flags, async |site| {
-        end_sessions(&mut site.db, OTHERS).await;
         site.link.silence_at(REMOVAL);
+        end_sessions(&mut site.db, OTHERS).await;
         site.link.until_silent().await;
         // The silent node has the turn, and the database takes it away.
         let second = Process::start(&site.cluster.url(), &flags).await;
@@ -177,8 +178,8 @@ async fn at_a_removal_of_old_changes_and_another_node_goes_on() {
 #[tokio::test]
 async fn at_a_pass_of_the_projector_and_another_node_goes_on() {
     at("a pass", &[], async |site| {
-        end_sessions(&mut site.db, OTHERS).await;
         site.link.silence_at(TAKING);
+        end_sessions(&mut site.db, OTHERS).await;
         site.wish().await;
         site.link.until_silent().await;
         // The silent node has the turn, and the database takes it away.
@@ -194,8 +195,8 @@ async fn at_a_pass_of_the_projector_and_another_node_goes_on() {
 #[tokio::test]
 async fn at_a_page_of_a_sweep_and_another_node_goes_on() {
     at("a sweep", &[], async |site| {
-        end_sessions(&mut site.db, OTHERS).await;
         site.link.silence_at(PAGE);
+        end_sessions(&mut site.db, OTHERS).await;
         let owed = "insert into dashboard.sweeps (feed) select number from dashboard.feeds";
         site.db.execute(owed).await.unwrap();
         site.link.until_silent().await;
@@ -214,7 +215,12 @@ async fn connections_that_take_long_to_make_are_made_all_the_same() {
     site.link.connect_slowly(Duration::from_secs(3));
     end_sessions(&mut site.db, OTHERS).await;
     assert_unavailable(&site.ask().await);
-    within("a snapshot", async { while site.ask().await.status != 200 {} }).await;
+    within("a snapshot", async {
+        while site.ask().await.status != 200 {
+            pause().await;
+        }
+    })
+    .await;
     site.wish().await;
     site.until_shown().await;
 }
@@ -244,7 +250,7 @@ async fn at_an_installation_and_another_node_goes_on() {
             link.until_silent().await;
             link.end_silence(Caught::Forgotten);
         };
-        let (said, ()) = tokio::join!(Process::refused(link.url(), &[]), forget);
+        let (said, ()) = tokio::join!(Process::refused_unforeseen(link.url(), &[]), forget);
         assert!(said.contains("does not answer"), "{said}");
         // It is not kept from installing, though the dead session had the lock that one node has at a time.
         let second = Process::start(&cluster.url(), &["--database-wait-s", "60"]).await;
@@ -253,7 +259,8 @@ async fn at_an_installation_and_another_node_goes_on() {
     }
 }
 
-/// Ends sessions of the server. Statements are new to those that take their place.
+/// Ends sessions of the server. Statements are new to those that take their place, so their text passes the
+/// link again: what is to happen at one is said before, or it may pass in between.
 async fn end_sessions(db: &mut PgConnection, which: &str) {
     let end = format!(
         "select bool_and(pg_terminate_backend(pid, 10000)) from pg_stat_activity

@@ -1,7 +1,7 @@
 //! Starting on a database that cannot be used: each trouble has its own words, and they say what
 //! to do. Never a password.
 
-use e2e_tests::{OwnCluster, Process};
+use e2e_tests::{OwnCluster, Process, pause};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::hog;
@@ -98,7 +98,7 @@ async fn a_standby_and_a_database_that_is_not_ready_are_told_apart() {
     let code = loop {
         match PgConnection::connect(closed.url()).await {
             Err(sqlx::Error::Database(error)) => break error.code().unwrap().into_owned(),
-            Err(_) => {}
+            Err(_) => pause().await,
             Ok(_) => panic!("it takes connections"),
         }
     };

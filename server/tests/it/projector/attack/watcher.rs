@@ -69,11 +69,16 @@ impl Shown {
             other => panic!("{other}"),
         };
         let shown = self.revisions.get_mut(section).unwrap();
-        if revision <= *shown {
+        // Several additions may have one revision.
+        if revision < *shown || revision == *shown && !is_added {
             return;
         }
         *shown = revision;
         if is_added {
+            let shown = self.view[section].as_array().unwrap();
+            if shown.iter().any(|moc| moc["id"] == event["payload"]["id"]) {
+                return;
+            }
             let mocs = self.view[section].as_array_mut().unwrap();
             mocs.insert(0, event["payload"].clone());
             mocs.truncate(10);

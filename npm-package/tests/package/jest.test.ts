@@ -1,0 +1,91 @@
+/** The README's tests in a fresh project: Vitest's and Jest's, one after the other in one go. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+
+import { Project, packageFolder } from './project.js'
+import { tools } from './tool.js'
+
+const COMPANIONS = [
+  ...['@testing-library/dom', '@testing-library/react', '@types/react', '@types/react-dom'],
+  ...['jsdom', 'react', 'react-dom', 'vitest'],
+]
+/** Not among this repository's own tools: Jest is what many apps have. */
+const SWC = { '@swc/core': '1.16.22', '@swc/jest': '0.2.39' }
+
+/** The block of the README that says which tool it is for. */
+async function block(language: string, mark: string): Promise<string> {
+  const readme = await readFile(path.join(packageFolder, 'README.md'), 'utf8')
+  const blocks = [...readme.matchAll(/```(\w+)\n(.*?)```/gs)]
+  const found = blocks.filter(([, is, code]) => is === language && code?.includes(mark))
+  expect(found).toHaveLength(1)
+  return found[0]?.[2] ?? ''
+}
+
+describe.each(['29.7.0', '30.5.2'])('Jest %s', version => {
+  let project: Project
+
+  beforeAll(async () => {
+    project = new Project(await mkdtemp(path.join(tmpdir(), 'dashboard-sdk-jest-')))
+    const jest = { jest: version, 'jest-environment-jsdom': version }
+    await project.install(inject('packed').tarball, COMPANIONS, { ...jest, ...SWC })
+    await project.write('jest.config.cjs', await block('js', 'jest.config.cjs'))
+    await project.write('jest/total.test.tsx', await block('tsx', "from '@jest/globals'"))
+    await project.write('jest/node.test.ts', WITHOUT_JSDOM)
+    await project.write('vitest/total.test.tsx', await block('tsx', "from 'vitest'"))
+  })
+
+  afterAll(() => rm(project.folder, { recursive: true, force: true }))
+
+  it('runs the example of the README beside the one for Vitest, with jsdom and without', async () => {
+    const vitest = 'npx vitest run --dir vitest --reporter json --outputFile vitest.json'
+    const jest = 'npx jest --roots jest --json --outputFile jest.json'
+    // Jest reports on stderr.
+    const said = await project.exec('sh', '-c', `(${vitest} && ${jest}) 2>&1`)
+    expect(said).not.toMatch(/console\.(warn|error)|did not exit|Warning:/)
+    expect(await counts('vitest.json')).toEqual({ passed: 1, failed: 0 })
+    expect(await counts('jest.json')).toEqual({ passed: 2, failed: 0 })
+  })
+
+  it('compiles the examples as they stand', async () => {
+    const compilerOptions = {
+      ...{ target: 'ES2022', module: 'ESNext', moduleResolution: 'bundler', jsx: 'react-jsx' },
+      ...{ strict: true, noEmit: true, skipLibCheck: true, types: [] },
+    }
+    await project.write('tsconfig.json', JSON.stringify({ compilerOptions, include: ['*/*.ts*'] }))
+    const tsc = path.join(path.dirname(tools.resolve('typescript/package.json')), 'bin/tsc')
+    expect(await project.exec(process.execPath, tsc, '-p', '.')).toBe('')
+  })
+
+  async function counts(file: string): Promise<{ passed: number; failed: number }> {
+    const text = await readFile(project.path(file), 'utf8')
+    const { numPassedTests: passed, numFailedTests: failed } = JSON.parse(text)
+    return { passed, failed }
+  }
+})
+
+const WITHOUT_JSDOM = `
+/** @jest-environment node */
+import { expect, it, jest } from '@jest/globals'
+import { createDashboardClient } from '@moc/dashboard-sdk'
+import { createFakeServer, recordStates } from '@moc/dashboard-sdk/testing'
+
+it('is live, lives through an outage and is live again', async () => {
+  jest.useFakeTimers()
+  const server = createFakeServer({ time: jest })
+  server.install()
+  const client = createDashboardClient({ url: server.url, cookies: true, logger: null })
+  const record = recordStates(client)
+  client.start()
+  await server.until(client, 'live')
+  server.connections.refuse()
+  server.connections.drop()
+  await server.until(client, 'degraded')
+  server.heal()
+  await server.until(client, 'live')
+  expect(record.statuses.slice(0, 5)).toEqual(['idle', 'connecting', 'syncing', 'live', 'backoff'])
+  server.uninstall()
+})
+`
