@@ -72,7 +72,7 @@ pub trait Decoder {
     /// # Errors
     ///
     /// See [`Decoder::handshake`]; also where the code is another one, or `success` is not false.
-    fn rest_refusal(&self, json: &str) -> Result<ErrorCode, DecodeError>;
+    fn rest_refusal(&self, json: &str) -> Result<RestRefusal, DecodeError>;
 }
 
 /// Where and why a JSON text breaks the contract, such as `payload.totalMocs: missing`.
@@ -112,6 +112,15 @@ pub struct Answer {
     pub tag: SnapshotTag,
     /// None where the client has that one.
     pub view: Option<DashboardView>,
+}
+
+/// Why REST refused us (D-API-7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestRefusal {
+    /// [`ErrorCode::Unauthorized`] or [`ErrorCode::Forbidden`].
+    pub code: ErrorCode,
+    /// The name that the request has given itself. None in a refusal of another request, which a cache has kept.
+    pub fresh: Option<String>,
 }
 
 /// Why the namespace refused us (D-WS-4).

@@ -96,9 +96,12 @@ pub enum Input {
     Start,
     /// The app stops the client; nothing of the view is kept.
     Stop,
-    /// The app says that the session is a new one, perhaps another user's: nothing of the view is
-    /// kept, and the client connects anew.
-    Reauthenticate,
+    /// The app says that the session is a new one, and the client connects anew.
+    Reauthenticate {
+        /// The app knows that it is of the user whose view is shown, which then stays, as stale.
+        /// Otherwise nothing of it is kept.
+        is_same_user: bool,
+    },
     /// A person wants fresh data now.
     Refresh,
     /// The platform says that the network is back.
@@ -170,8 +173,8 @@ pub struct Response {
     pub etag: Option<String>,
     /// Header `Retry-After`: how long the server wants to be left alone.
     pub retry_after: Option<Millis>,
-    /// The body: with 200 the answer or, where the query was lost on the way, a view; with 401 and 403 what tells the server's refusal (D-API-7) from
-    /// a page of something between. Not looked at with any other status.
+    /// The body: with 200 the answer or, where the query was lost on the way, a view; with 401 and 403 what tells the server's refusal (D-API-7) of this
+    /// request from a page of something between. Not looked at with any other status.
     pub body: String,
 }
 
@@ -262,7 +265,9 @@ impl<D: Decoder> Machine<D> {
         match input {
             Input::Start => self.core.step(signal::Signal::Start, now),
             Input::Stop => self.core.step(signal::Signal::Stop, now),
-            Input::Reauthenticate => self.core.step(signal::Signal::Reauthenticate, now),
+            Input::Reauthenticate { is_same_user } => {
+                self.core.step(signal::Signal::Reauthenticate { is_same_user }, now);
+            }
             Input::Refresh => self.core.step(signal::Signal::Refresh, now),
             Input::Online => self.core.step(signal::Signal::Online, now),
             Input::Offline => self.core.step(signal::Signal::Offline, now),

@@ -102,7 +102,10 @@ export interface DashboardClient {
   start(): void
   /** Ends: closes the connection, forgets the view, drops the last view. `start()` begins afresh. */
   stop(): void
-  /** Leaves `authRequired`: tries again with a fresh token or a fresh cookie. */
+  /**
+   * Leaves `authRequired`: connects anew with a fresh token or a fresh cookie. The view stays, as
+   * stale, where `lastView.userId` names the same user as before; otherwise it is forgotten.
+   */
   reauthenticate(): void
   /** Asks for the newest state now, or retries now instead of at the next due time. */
   refresh(): void

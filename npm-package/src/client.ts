@@ -81,9 +81,10 @@ class Client implements DashboardClient {
   }
 
   reauthenticate = (): void => {
+    const isSameUser = this.#lastView?.goOn() ?? false
     // Without a core there is nothing to go on with, but what was kept is of the old session.
-    if (this.#core === null) this.#lastView?.drop()
-    else this.#core.reauthenticate()
+    if (this.#core !== null) this.#core.reauthenticate(isSameUser)
+    else if (!isSameUser) this.#lastView?.drop()
   }
 
   refresh = (): void => {

@@ -19,7 +19,7 @@ export interface CoreLastView {
   load: () => Promise<string | null>
   /** Called at most every 2 s while the view changes. */
   save: (record: string) => void
-  /** Called on stop, on reauthenticate and when the session is refused. */
+  /** Called on stop, when the session is refused, and when another user's begins. */
   drop: () => void
 }
 
@@ -27,7 +27,8 @@ export interface CoreLastView {
 export interface Core {
   start(): void
   stop(): void
-  reauthenticate(): void
+  /** With true the view stays, as stale. */
+  reauthenticate(isSameUser: boolean): void
   refresh(): void
   getState(): DashboardState
   free(): void

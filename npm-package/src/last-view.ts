@@ -19,7 +19,9 @@ export class LastView implements CoreLastView {
   #next: LastViewEntry | null = null
   /** Whose views the core has shown since it began, as far as the app has told. */
   #owner: string | null = null
-  /** Whether the app named another user meanwhile: whose view is shown is no longer known. */
+  /** Whether the app named another user, or none, meanwhile: nothing is kept until the next session. */
+  #isClosed = false
+  /** Whether it named another user: whose view is shown is no longer known. */
   #isMixed = false
   #drops = 0
   #isFailing = false
@@ -36,8 +38,7 @@ export class LastView implements CoreLastView {
 
   load = async (): Promise<string | null> => {
     const user = this.#user()
-    this.#owner = user
-    this.#isMixed = false
+    this.#begin(user)
     if (user === null) return null
     const drops = this.#drops
     const record = await this.#inTurn('read', async () => {
@@ -56,13 +57,16 @@ export class LastView implements CoreLastView {
   watch = (): string | null => {
     const user = this.#user()
     this.#owner ??= user
-    if (user !== this.#owner && !this.#isMixed) this.#disown()
+    if (user === this.#owner) return user
+    this.#isMixed ||= user !== null
+    if (!this.#isClosed) this.drop()
+    this.#isClosed = true
     return user
   }
 
   save = (record: string): void => {
     const user = this.watch()
-    if (user === null || this.#isMixed) return
+    if (user === null || this.#isClosed) return
     const isWaiting = this.#next !== null
     this.#next = { userId: user, record }
     if (isWaiting) return
@@ -76,18 +80,24 @@ export class LastView implements CoreLastView {
     })
   }
 
+  /** A session takes the place of another one: whether the user is the same, whose view is shown. */
+  goOn(): boolean {
+    const user = this.#user()
+    const isSame = user !== null && user === this.#owner && !this.#isMixed
+    this.#begin(user)
+    return isSame
+  }
+
   drop = (): void => {
     this.#drops += 1
     this.#next = null
-    this.#owner = null
-    this.#isMixed = false
     void this.#inTurn('dropped', () => this.#store.drop())
   }
 
-  /** The app named another user than the one whose view is shown. */
-  #disown(): void {
-    this.drop()
-    this.#isMixed = true
+  #begin(user: string | null): void {
+    this.#owner = user
+    this.#isClosed = false
+    this.#isMixed = false
   }
 
   #inTurn<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {

@@ -77,6 +77,7 @@ export const errorBody = z.strictObject({
   }),
   correlationId: z.string(),
   timestamp,
+  fresh: z.string().optional(),
 })
 
 /** Fails where an event is not of the contract; the payload by the event's type. */

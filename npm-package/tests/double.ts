@@ -22,8 +22,8 @@ export class CoreDouble implements Core {
     this.say(withoutView('closed', null))
   }
 
-  reauthenticate(): void {
-    this.calls.push('reauthenticate')
+  reauthenticate(isSameUser: boolean): void {
+    this.calls.push(isSameUser ? 'reauthenticate the same user' : 'reauthenticate')
   }
 
   refresh(): void {

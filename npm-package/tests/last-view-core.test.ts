@@ -100,8 +100,24 @@ describe('the last view', () => {
 
     door = 'open'
     client.reauthenticate()
-    expect(client.getState().view).toBeNull()
+    expect(client.getState().view).toEqual(VIEW)
+    expect(client.getState().freshness.source).toBe('stale')
     await vi.waitFor(() => expect(client.getState().freshness.source).toBe('live'))
+  })
+
+  it('stays for the next session of the same user, and for no other', async () => {
+    const client = visit()
+    await vi.waitFor(() => expect(client.getState().status).toBe('live'))
+    door = 'refused'
+    client.reauthenticate()
+    await vi.waitFor(() => expect(client.getState().status).toBe('authRequired'))
+    door = 'silent'
+    client.reauthenticate()
+    expect(client.getState().status).toBe('connecting')
+    expect(client.getState().view).toEqual(VIEW)
+    user = 'bob'
+    client.reauthenticate()
+    expect(client.getState().view).toBeNull()
   })
 
   it('of another user is neither shown nor kept', async () => {
@@ -118,7 +134,13 @@ describe('the last view', () => {
 
   it.each([
     ['stop', (client: DashboardClient) => client.stop()],
-    ['reauthenticate', (client: DashboardClient) => client.reauthenticate()],
+    [
+      "another user's reauthenticate",
+      (client: DashboardClient) => {
+        user = 'bob'
+        client.reauthenticate()
+      },
+    ],
   ])('is gone after %s', async (_name, act) => {
     await afterOneVisit()
     door = 'silent'

@@ -160,11 +160,12 @@ describe('a last view', () => {
     expect(slot.kept).toEqual({ userId: 'ann', record: 'her view' })
   })
 
-  it('is kept for the next user after a drop, which a new session begins with', async () => {
+  it('is kept for the next user once the app has begun a session of theirs', async () => {
     const kept = keeper()
     await kept.load()
     kept.save('her view')
     user = 'bob'
+    expect(kept.goOn()).toBe(false)
     kept.drop()
     kept.save('his view')
     await settle()
@@ -346,6 +347,24 @@ describe('a client with a last view', () => {
     lastView.save('his view')
     await settle()
     expect(slot.kept).toBeNull()
+  })
+
+  it.each<[string, () => void, string]>([
+    ['the same user', () => {}, 'reauthenticate the same user'],
+    ['a user who logs in again', () => (user = null), 'reauthenticate the same user'],
+    ['another user', () => (user = 'bob'), 'reauthenticate'],
+    ['a user who came back after another one', () => (user = 'bob'), 'reauthenticate'],
+    ['no user', () => (user = null), 'reauthenticate'],
+  ])('tells the core of the session of %s', async (who, change, told) => {
+    const { client, core, lastView } = await startedWith()
+    lastView.save('her view')
+    lastView.drop()
+    core.say(withoutView('authRequired', null))
+    change()
+    core.say(withoutView('authRequired', { code: 'AUTH_FAILED', message: 'no' }))
+    if (who.startsWith('a user')) user = 'ann'
+    client.reauthenticate()
+    expect(core.calls.at(-1)).toBe(told)
   })
 
   it.each(['stop', 'reauthenticate'] as const)('drops it on %s also without a core', async act => {

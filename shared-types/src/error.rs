@@ -21,6 +21,11 @@ pub struct ErrorBody {
     pub correlation_id: String,
     /// When the error was made.
     pub timestamp: Timestamp,
+    /// The nonce `fresh` of the request, where it has one: this answer was made for that request, and is not
+    /// a copy that something between has kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "codegen", ts(optional))]
+    pub fresh: Option<String>,
 }
 
 /// What went wrong, for programs and for people.

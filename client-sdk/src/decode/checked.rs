@@ -13,7 +13,7 @@ use shared_types::{
 };
 
 use super::tape::{MEMBERS, Tape, Value};
-use super::{Answer, Change, DecodeError, Decoder, Event, Handshake, Refusal};
+use super::{Answer, Change, DecodeError, Decoder, Event, Handshake, Refusal, RestRefusal};
 
 /// Reads JSON without any library.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,10 +84,10 @@ impl Decoder for CheckedDecoder {
         read(json, view)
     }
 
-    fn rest_refusal(&self, json: &str) -> Result<ErrorCode, DecodeError> {
+    fn rest_refusal(&self, json: &str) -> Result<RestRefusal, DecodeError> {
         read(json, |object| {
-            let names = ["success", "error", "correlationId", "timestamp"];
-            let [success, detail, correlation, timestamp, ..] = members(object, &names, 4)?;
+            let names = ["success", "error", "correlationId", "timestamp", "fresh"];
+            let [success, detail, correlation, timestamp, fresh, ..] = members(object, &names, 4)?;
             if !success.is_false() {
                 return Err(success.breaks("must be false"));
             }
@@ -95,11 +95,13 @@ impl Decoder for CheckedDecoder {
             let _: Timestamp = timestamp.checked()?;
             let [code, message, ..] = members(detail, &["code", "message"], 2)?;
             message.string()?;
-            Ok(match code.string()?.as_str() {
+            let code = match code.string()?.as_str() {
                 "UNAUTHORIZED" => ErrorCode::Unauthorized,
                 "FORBIDDEN" => ErrorCode::Forbidden,
                 _ => return Err(code.breaks("not a known code")),
-            })
+            };
+            let fresh = if fresh.is_null() { None } else { Some(fresh.string()?) };
+            Ok(RestRefusal { code, fresh })
         })
     }
 }

@@ -7,7 +7,7 @@ use shared_types::{
     DashboardEvent, DashboardView, ErrorBody, ErrorCode, ErrorEvent, EventType, SnapshotTag,
 };
 
-use super::{Answer, Change, DecodeError, Decoder, Event, Handshake, Refusal};
+use super::{Answer, Change, DecodeError, Decoder, Event, Handshake, Refusal, RestRefusal};
 
 /// Reads JSON with `serde_json`, which bounds its own depth.
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,11 +96,13 @@ impl Decoder for JsonDecoder {
         read(json)
     }
 
-    fn rest_refusal(&self, json: &str) -> Result<ErrorCode, DecodeError> {
+    fn rest_refusal(&self, json: &str) -> Result<RestRefusal, DecodeError> {
         let body: ErrorBody = read(json)?;
         match body.error.code {
             _ if body.success => Err(error("success: must be false")),
-            code @ (ErrorCode::Unauthorized | ErrorCode::Forbidden) => Ok(code),
+            code @ (ErrorCode::Unauthorized | ErrorCode::Forbidden) => {
+                Ok(RestRefusal { code, fresh: body.fresh })
+            }
             _ => Err(error("error.code: not a refusal")),
         }
     }

@@ -61,9 +61,10 @@ impl DashboardCore {
         self.input(Input::Stop);
     }
 
-    /// Says that there is a new session, perhaps another user's: nothing that was shown is kept.
-    pub fn reauthenticate(&self) {
-        self.input(Input::Reauthenticate);
+    /// Says that there is a new session. Nothing that was shown is kept, unless it is certain that the
+    /// user is the same.
+    pub fn reauthenticate(&self, is_same_user: bool) {
+        self.input(Input::Reauthenticate { is_same_user });
     }
 
     /// Asks for fresh data now.

@@ -116,7 +116,7 @@ impl DashboardClient {
             run::Driver::new(options, endpoints, clients, Arc::clone(&journal), JsonDecoder);
         let states = driver.states();
         let client = Self { commands, states, journal };
-        client.command(Input::Start);
+        client.command(Command::Input(Input::Start));
         Ok((client, driver.run(inbox)))
     }
 
@@ -164,25 +164,28 @@ impl DashboardClient {
         self.journal.entries()
     }
 
-    /// Says that there is a new session, perhaps another user's: nothing that was shown is kept.
+    /// Says that there is a new session, and connects anew.
     /// The only way out of [`Status::AuthRequired`](crate::state::Status::AuthRequired).
+    ///
+    /// What was shown stays, as stale, where [`Options::last_view`] names the same user as before.
+    /// Otherwise it may be another user's, and nothing of it is kept.
     pub fn reauthenticate(&self) {
-        self.command(Input::Reauthenticate);
+        self.command(Command::Reauthenticate);
     }
 
     /// Asks for fresh data now: a snapshot while connected, an attempt while waiting for one.
     pub fn refresh(&self) {
-        self.command(Input::Refresh);
+        self.command(Command::Input(Input::Refresh));
     }
 
     /// Stops; the state becomes closed and shows nothing.
     pub fn stop(&self) {
-        self.command(Input::Stop);
+        self.command(Command::Input(Input::Stop));
     }
 
     /// Starts again after [`DashboardClient::stop`].
     pub fn restart(&self) {
-        self.command(Input::Start);
+        self.command(Command::Input(Input::Start));
     }
 
     /// Ends the client, whatever other handles there are, and waits until its socket is closed, its
@@ -201,9 +204,9 @@ impl DashboardClient {
         let _ = runtime::block_on(self.shutdown(), Duration::MAX);
     }
 
-    fn command(&self, input: Input) {
+    fn command(&self, command: Command) {
         // A client that has ended, by a shutdown or with its runtime, obeys no more.
-        let _ = self.commands.send(Command::Input(input));
+        let _ = self.commands.send(command);
     }
 }
 

@@ -29,7 +29,7 @@ impl Core {
     pub(super) fn connecting(&mut self, attempt: Attempt, signal: Signal, now: Moment) -> State {
         match signal {
             Signal::Stop => self.close(),
-            Signal::Reauthenticate => self.begin_anew(now),
+            Signal::Reauthenticate { is_same_user } => self.begin_anew(is_same_user, now),
             // Under way already: the attempt ends by itself, in ten seconds at the latest.
             Signal::Start
             | Signal::Refresh
@@ -107,7 +107,7 @@ impl Core {
                 // Not about the socket.
                 | Signal::Start
                 | Signal::Stop
-                | Signal::Reauthenticate
+                | Signal::Reauthenticate { .. }
                 | Signal::Refresh
                 | Signal::Online
                 | Signal::Offline

@@ -23,6 +23,7 @@ use crate::state::{Code, Level, Publication, Reason, Source, Status};
 use crate::time::{Millis, Moment};
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Core {
     pub(super) state: State,
     pub(super) shown: Option<Shown>,
@@ -30,6 +31,8 @@ pub(super) struct Core {
     pub(super) memory: Memory,
     /// When the view was last known to be the server's.
     pub(super) as_of: Option<Moment>,
+    /// Data of more than one epoch were shown in this session: it may be another user's than it was.
+    is_mixed: bool,
     /// Whether the last poll succeeded.
     pub(super) polled: bool,
     /// Consecutive failures to get a socket that lasts.
@@ -75,6 +78,7 @@ impl Core {
             shown: None,
             memory: Memory::default(),
             as_of: None,
+            is_mixed: false,
             polled: false,
             failures: 0,
             doubts: 0,
@@ -260,11 +264,19 @@ impl Core {
         self.connect(Reason::new(Code::Started, "the app started the client"), now)
     }
 
-    /// The session is a new one, perhaps another user's: what is shown may not be theirs, and its
-    /// tag could match theirs by chance, so both go, and what is kept with them.
-    pub(super) fn begin_anew(&mut self, now: Moment) -> State {
+    /// The session is a new one. Of another user's, perhaps, what is shown may not be theirs, and its
+    /// tag could match theirs by chance, so both go, and what is kept with them. The same user's view
+    /// stays, unless it may have been taken over from another one on the way.
+    pub(super) fn begin_anew(&mut self, is_same_user: bool, now: Moment) -> State {
+        let stays = is_same_user && !self.is_mixed;
+        let kept = stays.then(|| (self.shown.take(), mem::take(&mut self.memory), self.as_of));
         self.forget();
-        self.drop_last_view();
+        match kept {
+            Some((shown, memory, as_of)) => {
+                (self.shown, self.memory, self.as_of) = (shown, memory, as_of);
+            }
+            None => self.drop_last_view(),
+        }
         self.connect(Reason::new(Code::Reauthenticated, "the app has a new session"), now)
     }
 
@@ -352,6 +364,7 @@ impl Core {
     ) -> SnapshotOutcome {
         let is_outvoted = self.is_outvoted(now);
         let outcome = if let Some(shown) = &mut self.shown {
+            self.is_mixed |= shown.tag().epoch != tag.epoch;
             if is_outvoted {
                 *shown = Shown::new(tag, view);
                 SnapshotOutcome::Replaced
@@ -445,6 +458,7 @@ impl Core {
         self.shown = None;
         self.memory = Memory::default();
         self.as_of = None;
+        self.is_mixed = false;
         self.polled = false;
         self.failures = 0;
         self.doubts = 0;

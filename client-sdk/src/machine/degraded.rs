@@ -14,7 +14,7 @@ impl Core {
     pub(super) fn degraded(&mut self, degraded: Degraded, signal: Signal, now: Moment) -> State {
         match signal {
             Signal::Stop => self.close(),
-            Signal::Reauthenticate => self.begin_anew(now),
+            Signal::Reauthenticate { is_same_user } => self.begin_anew(is_same_user, now),
             Signal::Online | Signal::Visible | Signal::Refresh => {
                 self.hurry(degraded, &signal, now)
             }

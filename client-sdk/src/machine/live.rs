@@ -31,7 +31,7 @@ impl Core {
     pub(super) fn live(&mut self, mut live: Live, signal: Signal, now: Moment) -> State {
         match signal {
             Signal::Stop => self.close(),
-            Signal::Reauthenticate => self.begin_anew(now),
+            Signal::Reauthenticate { is_same_user } => self.begin_anew(is_same_user, now),
             Signal::Offline => self.lose(offline(), None, now),
             // A socket may look open long after its peer is gone. A request tells what was missed;
             // if the socket is dead, the heartbeat tells that.

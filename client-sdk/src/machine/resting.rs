@@ -14,7 +14,7 @@ impl Core {
             Signal::Start => self.begin(now),
             Signal::Stop => self.close(),
             // There is no session yet, and nothing to refresh.
-            Signal::Reauthenticate
+            Signal::Reauthenticate { .. }
             | Signal::Refresh
             // Not asked to be connected.
             | Signal::Online
@@ -40,7 +40,7 @@ impl Core {
             Signal::Start => self.begin(now),
             // Stopped already, and stays so until the app starts it.
             Signal::Stop
-            | Signal::Reauthenticate
+            | Signal::Reauthenticate { .. }
             | Signal::Refresh
             | Signal::Online
             | Signal::Offline
@@ -64,7 +64,7 @@ impl Core {
     pub(super) fn auth_required(&mut self, signal: &Signal, now: Moment) -> State {
         match signal {
             Signal::Stop => self.close(),
-            Signal::Reauthenticate => self.begin_anew(now),
+            Signal::Reauthenticate { is_same_user } => self.begin_anew(*is_same_user, now),
             // Started already.
             Signal::Start
             // The session would be refused again.

@@ -19,7 +19,9 @@ const LONGEST_WORD: usize = 64;
 pub(super) enum Signal {
     Start,
     Stop,
-    Reauthenticate,
+    Reauthenticate {
+        is_same_user: bool,
+    },
     Refresh,
     Online,
     Offline,
@@ -44,7 +46,7 @@ impl Signal {
         match self {
             Self::Start => "start",
             Self::Stop => "stop",
-            Self::Reauthenticate => "reauthenticate",
+            Self::Reauthenticate { .. } => "reauthenticate",
             Self::Refresh => "refresh",
             Self::Online => "online",
             Self::Offline => "offline",
@@ -78,7 +80,7 @@ pub(super) enum Fetched {
     Unchanged,
     /// It may be something that a cache has kept, and nothing tells how old it is.
     Unconfirmed,
-    /// 401 or 403, with the server's own body: more requests would not help.
+    /// 401 or 403, with the server's own body for this request: more requests would not help.
     Refused(Terminal),
     Failed {
         reason: Reason,
@@ -158,18 +160,19 @@ pub(super) fn read_answer<D: Decoder>(
         200 => read_snapshot(decoder, request, &response),
         status => {
             let may_refuse = matches!(status, 401 | 403);
-            match (status, may_refuse.then(|| decoder.rest_refusal(&response.body))) {
-                (401, Some(Ok(ErrorCode::Unauthorized))) => {
-                    Fetched::Refused(Terminal::Unauthorized)
-                }
-                (403, Some(Ok(ErrorCode::Forbidden))) => Fetched::Refused(Terminal::Forbidden),
+            let refusal = may_refuse.then(|| decoder.rest_refusal(&response.body).ok()).flatten();
+            // One of another request, which a cache has kept, says nothing about this session.
+            let refusal = refusal.filter(|it| it.fresh.as_deref() == Some(request.fresh));
+            match (status, refusal.map(|it| it.code)) {
+                (401, Some(ErrorCode::Unauthorized)) => Fetched::Refused(Terminal::Unauthorized),
+                (403, Some(ErrorCode::Forbidden)) => Fetched::Refused(Terminal::Forbidden),
                 _ => {
                     let [before, after] = if may_refuse {
                         // The server would have said so in its own body. A firewall's page, or a
                         // proxy's, tells nothing about the session.
                         [
                             "something between the client and the server answered HTTP ",
-                            " with a page that is not the server's",
+                            " with a page that is not the server's answer to this request",
                         ]
                     } else {
                         ["the snapshot was answered with HTTP ", ""]

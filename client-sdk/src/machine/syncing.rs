@@ -32,7 +32,7 @@ impl Core {
     pub(super) fn syncing(&mut self, mut syncing: Syncing, signal: Signal, now: Moment) -> State {
         match signal {
             Signal::Stop => self.close(),
-            Signal::Reauthenticate => self.begin_anew(now),
+            Signal::Reauthenticate { is_same_user } => self.begin_anew(is_same_user, now),
             Signal::Offline => self.lose(offline(), None, now),
             Signal::Online | Signal::Visible | Signal::Refresh => match &syncing.fetch {
                 Fetch::Waiting(pause) if now >= pause.not_before => {

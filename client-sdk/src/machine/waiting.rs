@@ -12,7 +12,7 @@ impl Core {
         let is_allowed = now >= waiting.pause.not_before;
         let code = match signal {
             Signal::Stop => return self.close(),
-            Signal::Reauthenticate => return self.begin_anew(now),
+            Signal::Reauthenticate { is_same_user } => return self.begin_anew(is_same_user, now),
             Signal::Due if now >= waiting.pause.until => Code::Retrying,
             Signal::Due => return self.peeked(waiting, Fetch::timed_out(), now),
             Signal::Fetched(fetched) => return self.peeked(waiting, fetched, now),

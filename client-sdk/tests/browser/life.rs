@@ -187,9 +187,20 @@ async fn refused_sessions_wait_for_the_app() {
     dispatch("online");
     turn().await;
     assert_eq!(scene.world.socket_count(), 1);
-    scene.core.reauthenticate();
+    scene.core.reauthenticate(false);
     turn().await;
     assert_eq!((scene.status().as_str(), scene.world.socket_count()), ("connecting", 2));
+}
+
+#[wasm_bindgen_test]
+async fn a_new_session_keeps_the_same_users_view_only() {
+    let scene = Scene::new();
+    scene.live(10).await;
+    scene.core.reauthenticate(true);
+    assert_eq!((scene.status().as_str(), scene.total()), ("connecting", 10.0));
+    scene.core.reauthenticate(false);
+    assert_eq!(scene.status(), "connecting");
+    assert!(get(&scene.core.get_state(), "view").is_null());
 }
 
 #[wasm_bindgen_test]
@@ -276,7 +287,7 @@ async fn a_firewalls_page_does_not_end_the_session_and_leaves_both_views() {
         let told = scene.diagnostics.iter().map(|entry| text(&entry, "message"));
         let expected = format!(
             "something between the client and the server answered HTTP {status} with a page that \
-             is not the server's"
+             is not the server's answer to this request"
         );
         assert_eq!(told.filter(|message| *message == expected).count(), 1, "{status} {body}");
         scene.until(|scene| scene.world.request_count() == 3).await;

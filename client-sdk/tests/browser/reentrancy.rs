@@ -154,7 +154,7 @@ async fn freeing_twice_and_calling_afterwards_is_nothing() {
     scene.core.start();
     scene.core.stop();
     scene.core.refresh();
-    scene.core.reauthenticate();
+    scene.core.reauthenticate(false);
     dispatch("offline");
     turn().await;
     assert_eq!((scene.world.socket_count(), scene.world.open_socket_count()), (1, 0));

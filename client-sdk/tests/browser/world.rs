@@ -60,7 +60,8 @@ export class World {
   query(name) { return new URL(this.request.url).searchParams.get(name) ?? undefined }
   answer(status, tag, view) {
     const fresh = this.query('fresh')
-    const body = tag ? `{"fresh":"${fresh}","tag":"${tag}","view":${view}}` : view
+    const refusal = view.replace('{"success"', `{"fresh":"${fresh}","success"`)
+    const body = tag ? `{"fresh":"${fresh}","tag":"${tag}","view":${view}}` : refusal
     this.request.resolve(new Response(body, { status }))
   }
   fail() { this.request.reject(new TypeError('Failed to fetch')) }

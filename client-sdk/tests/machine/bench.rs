@@ -9,6 +9,7 @@ use client_sdk::machine::{
 use client_sdk::state::{Code, Level, Publication, Reason, Source, Status};
 use client_sdk::time::{Millis, Moment};
 use serde_json::{Value, json};
+use shared_types::ErrorBody;
 
 pub(crate) const HANDSHAKE: &str =
     r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":100000}"#;
@@ -316,6 +317,9 @@ impl Query {
             (200, Some(etag), _) if plain.body.starts_with('{') => (etag, plain.body.as_str()),
             // No server says that of nothing; but what if?
             (304, etag, have) => (etag.or(have.as_deref()).unwrap_or("e-1"), "null"),
+            (401 | 403, ..) => {
+                return Response { body: named_refusal(fresh, &plain.body), ..plain };
+            }
             _ => return plain,
         };
         let tag = tag.trim_matches('"');
@@ -368,6 +372,23 @@ pub(crate) fn error_body(code: &str) -> String {
         "timestamp": "2026-11-23T09:31:12.250Z",
     })
     .to_string()
+}
+
+/// The standard error body for that request; any other body as it is.
+fn named_refusal(fresh: &str, body: &str) -> String {
+    let Ok(mut refusal) = serde_json::from_str::<ErrorBody>(body) else { return body.to_owned() };
+    refusal.fresh.get_or_insert_with(|| fresh.to_owned());
+    serde_json::to_string(&refusal).unwrap()
+}
+
+/// The server's own refusals of other requests, which a cache has kept.
+pub(crate) fn kept_refusals() -> Vec<Response> {
+    let kept = [401, 403].map(|code| {
+        let plain = refusal(code);
+        let other = Response { body: named_refusal("0", &plain.body), ..plain.clone() };
+        [plain, other]
+    });
+    kept.concat()
 }
 
 /// Bodies of a 401 or a 403 that are not the server's.

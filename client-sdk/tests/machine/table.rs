@@ -83,10 +83,11 @@ const SITUATIONS: [Situation; 14] = [
     ("closed", || Bench::at(Status::Closed)),
 ];
 
-const CAUSES: [Cause; 35] = [
+const CAUSES: [Cause; 36] = [
     ("start", |_| Input::Start),
     ("stop", |_| Input::Stop),
-    ("reauthenticate", |_| Input::Reauthenticate),
+    ("reauthenticate", |_| Input::Reauthenticate { is_same_user: false }),
+    ("reauthenticate, same user", |_| Input::Reauthenticate { is_same_user: true }),
     ("refresh", |_| Input::Refresh),
     ("online", |_| Input::Online),
     ("offline", |_| Input::Offline),

@@ -106,8 +106,8 @@ async fn another_user_is_not_shown_it_and_it_goes() {
 }
 
 #[tokio::test]
-async fn stop_another_session_and_a_refusal_remove_it() {
-    for end in ["stop", "reauthenticate", "refusal"] {
+async fn stop_and_a_refusal_remove_it() {
+    for end in ["stop", "refusal"] {
         let folder = Folder::new(end);
         let mut server = Server::start().await;
         let client = DashboardClient::start(kept_for(&server, &folder, "amber")).unwrap();
@@ -116,16 +116,37 @@ async fn stop_another_session_and_a_refusal_remove_it() {
         // A change that is still waiting to be kept.
         socket.send(&summary_event(11)).await;
         until(&client, |state| total(state) == Some(11)).await;
-        match end {
-            "stop" => client.stop(),
-            "reauthenticate" => client.reauthenticate(),
-            _ => {
-                server.answer_snapshots(refusal("401 Unauthorized"));
-                client.refresh();
-            }
+        if end == "stop" {
+            client.stop();
+        } else {
+            server.answer_snapshots(refusal("401 Unauthorized"));
+            client.refresh();
         }
         folder.until(str::is_empty).await;
     }
+}
+
+#[tokio::test]
+async fn the_same_users_next_session_goes_on_with_the_view() {
+    let folder = Folder::new("same-user");
+    let mut server = Server::start().await;
+    let client = DashboardClient::start(kept_for(&server, &folder, "amber")).unwrap();
+    let _socket = server.accepted().await;
+    until_status(&client, Status::Live).await;
+    folder.until(|text| !text.is_empty()).await;
+    server.answer_snapshots(refusal("401 Unauthorized"));
+    client.refresh();
+    until_status(&client, Status::AuthRequired).await;
+    folder.until(str::is_empty).await;
+
+    server.answer_snapshots(crate::server::snapshot(12));
+    client.reauthenticate();
+    let (mut socket, _) = server.connected().await;
+    let state = client.state();
+    assert_eq!((total(&state), state.freshness.source), (Some(10), Source::Stale));
+    socket.send(r#"40/dashboard,{"sid":"s"}"#).await;
+    until(&client, |state| total(state) == Some(12)).await;
+    folder.until(|text| text.contains("\"totalMocs\":12")).await;
 }
 
 #[tokio::test]

@@ -203,7 +203,7 @@ async fn a_firewalls_page_does_not_end_the_session_and_leaves_both_views() {
         let status = &line[..3];
         let told = format!(
             "something between the client and the server answered HTTP {status} with a page that \
-             is not the server's"
+             is not the server's answer to this request"
         );
         assert!(client.diagnostics().iter().any(|entry| entry.message == told), "{told}");
 

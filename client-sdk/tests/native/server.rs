@@ -154,7 +154,7 @@ pub(crate) fn snapshot(revision: u32) -> Answer {
 }
 
 impl Answer {
-    /// A snapshot says which request it was made for.
+    /// A snapshot and a refusal say which request they were made for.
     fn named(self, request: &str) -> Self {
         let fresh = request.split_once("?fresh=").map(|(_, rest)| rest);
         let fresh = fresh.and_then(|rest| rest.split(['&', ' ']).next()).unwrap_or_default();
@@ -164,6 +164,10 @@ impl Answer {
                 let Self { head, body } = &self;
                 let body = format!(r#"{{"fresh":"{fresh}","tag":"{tag}","view":{body}}}"#);
                 Self { head: head.clone(), body }
+            }
+            _ if self.body.starts_with('{') && self.body.contains(r#""success":false"#) => {
+                let body = self.body.replacen('{', &format!(r#"{{"fresh":"{fresh}","#), 1);
+                Self { body, ..self }
             }
             _ => self,
         }

@@ -69,7 +69,7 @@ fn play(mut bench: Bench, script: &str) {
     // Whatever was heard, a new session begins like any other.
     match bench.state.status {
         Status::Idle | Status::Closed => bench.input(Input::Start),
-        _ => bench.input(Input::Reauthenticate),
+        _ => bench.input(Input::Reauthenticate { is_same_user: false }),
     }
     bench.accept();
     bench.answer(10);

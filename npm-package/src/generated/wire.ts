@@ -135,6 +135,11 @@ export type ErrorBody = {
   correlationId: string
   /** When the error was made. */
   timestamp: Timestamp
+  /**
+   * The nonce `fresh` of the request, where it has one: this answer was made for that request, and is not
+   * a copy that something between has kept.
+   */
+  fresh?: string
 }
 
 /** What went wrong, for programs and for people. */

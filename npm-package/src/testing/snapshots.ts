@@ -43,6 +43,14 @@ type Request = { -readonly [Key in keyof SnapshotRequest]: SnapshotRequest[Key] 
 type Step =
   | { kind: 'serve' | 'cached' | 'hang' | 'networkError' }
   | { kind: 'answer'; status: number; headers: Record<string, string>; body: string | null }
+  | ({ kind: 'fail' } & Failure)
+
+interface Failure {
+  status: number
+  headers?: Record<string, string>
+  /** In place of the standard body. */
+  body?: string | undefined
+}
 
 /** What the snapshots are read from. */
 export interface Source {
@@ -89,8 +97,9 @@ export class Snapshots {
    * are retried. With a `body` of its own every one of them is retried.
    */
   fail(status: number, { retryAfter, body, times }: FailedAnswer = {}): void {
-    const headers = retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) }
-    this.#script.set(failure(status, headers, body), times)
+    const headers: Record<string, string> =
+      retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) }
+    this.#script.set({ kind: 'fail', status, headers, body }, times)
   }
 
   /**
@@ -136,7 +145,8 @@ export class Snapshots {
       if (step.kind === 'networkError') throw new TypeError('Failed to fetch')
       if (step.kind === 'answer') return responseOf(step)
       if (step.kind === 'cached' && this.#kept !== null) return responseOf(this.#kept)
-      if (!this.#sessions.accepts(token)) return responseOf(failure(401))
+      if (step.kind === 'fail') return responseOf(failure(step, fresh))
+      if (!this.#sessions.accepts(token)) return responseOf(failure({ status: 401 }, fresh))
       request.unchanged = have === this.#source.tag
       return responseOf(this.#served(fresh, request.unchanged))
     })
@@ -194,7 +204,8 @@ export class Snapshots {
   }
 }
 
-function failure(status: number, headers: Record<string, string> = {}, text?: string) {
+/** Of this request; one that is kept and given to another ends no session. */
+function failure({ status, headers = {}, body }: Failure, fresh: string | null) {
   const correlationId = makeId()
   const [code, message] = CODES[status] ?? ['INTERNAL_ERROR', 'Unable to load dashboard']
   const standard: ErrorBody = {
@@ -202,13 +213,14 @@ function failure(status: number, headers: Record<string, string> = {}, text?: st
     error: { code, message },
     correlationId,
     timestamp: new Date().toISOString(),
+    ...(fresh === null ? {} : { fresh }),
   }
-  const type = text === undefined ? 'application/json' : 'text/html'
+  const type = body === undefined ? 'application/json' : 'text/html'
   return {
     kind: 'answer' as const,
     status,
     headers: { 'Content-Type': type, 'X-Correlation-Id': correlationId, ...headers },
-    body: text ?? JSON.stringify(standard),
+    body: body ?? JSON.stringify(standard),
   }
 }
 

@@ -222,6 +222,14 @@ describe('snapshots', () => {
     expect(server.connections.open).toBe(0)
   })
 
+  /** The server's own, for another request. */
+  const KEPT = JSON.stringify({
+    success: false,
+    error: { code: 'UNAUTHORIZED', message: 'Authentication required' },
+    correlationId: 'c',
+    timestamp: '2026-11-23T09:30:00Z',
+    fresh: 'a1',
+  })
   const PAGE = '<html><title>Access denied</title></html>'
   type Script = (snapshots: FakeServer['snapshots'], status: number) => void
 
@@ -231,6 +239,7 @@ describe('snapshots', () => {
     ['nothing', 403, (snapshots, status) => snapshots.answer({ status })],
     ['JSON of its own', 403, (snapshots, status) => snapshots.answer({ status, body: '{}' })],
     ['a page', 403, (snapshots, status) => snapshots.fail(status, { body: PAGE })],
+    ['a kept refusal', 401, (snapshots, status) => snapshots.answer({ status, body: KEPT })],
   ])('answered by a firewall with %s and %i are retried', async (_, status, script) => {
     const onAuthRequired = vi.fn()
     const { server, client, record } = await liveScene({}, { onAuthRequired })
@@ -249,7 +258,7 @@ describe('snapshots', () => {
         level: 'warn',
         message:
           `something between the client and the server answered HTTP ${status} ` +
-          "with a page that is not the server's",
+          "with a page that is not the server's answer to this request",
       }),
     )
 

@@ -23,6 +23,7 @@ use tracing::Instrument;
 use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
+use crate::http::fresh;
 use crate::metrics::Metrics;
 use crate::net::Peer;
 use crate::telemetry::traces::Answered;
@@ -56,6 +57,7 @@ pub(crate) async fn edge(
     if let Some(address) = address {
         request.extensions_mut().insert(address);
     }
+    let nonce = fresh::nonce_of_error(request.uri().query());
     let parent = app.traces.parent(request.headers());
     let method = method_label(request.method());
     let route = request
@@ -66,7 +68,7 @@ pub(crate) async fn edge(
     let response = async {
         let response = contain(next.run(request), &app.metrics).await;
         let may_tell = || address.is_none_or(|address| app.gate.may_tell(address));
-        let mut response = standardise(response, &correlation_id, may_tell);
+        let mut response = standardise(response, &correlation_id, nonce, may_tell);
         let headers = response.headers_mut();
         if let Ok(value) = HeaderValue::from_str(&correlation_id) {
             headers.insert(CORRELATION_ID, value);
@@ -102,6 +104,7 @@ async fn contain(answer: impl Future<Output = Response>, metrics: &Metrics) -> R
 fn standardise(
     mut response: Response,
     correlation_id: &str,
+    nonce: Option<String>,
     may_tell: impl FnOnce() -> bool,
 ) -> Response {
     let status = response.status();
@@ -124,6 +127,7 @@ fn standardise(
         error: ErrorDetail { code: error.code(), message: error.message().to_owned() },
         correlation_id: correlation_id.to_owned(),
         timestamp: clock::timestamp_now(),
+        fresh: nonce,
     };
     // The headers stay, such as those that let a page of another origin read the error.
     let (mut parts, _) = response.into_parts();
@@ -203,12 +207,13 @@ mod tests {
     async fn a_panic_is_answered_with_the_standard_body_and_counted() {
         let metrics = Metrics::new();
         let response = contain(async { panic!("secret") }, &metrics).await;
-        let response = standardise(response, "c-1", || true);
+        let response = standardise(response, "c-1", Some("a1".to_owned()), || true);
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
         let body: ErrorBody = serde_json::from_slice(&body).unwrap();
         assert_eq!(body.error.message, "Unable to load dashboard");
         assert_eq!(body.correlation_id, "c-1");
+        assert_eq!(body.fresh.as_deref(), Some("a1"));
         assert_eq!(metrics.panics.get(), 1);
     }
 
@@ -218,13 +223,14 @@ mod tests {
             [(404, "NOT_FOUND"), (413, "VALIDATION_ERROR"), (500, "INTERNAL_ERROR")]
         {
             let plain = StatusCode::from_u16(status).unwrap().into_response();
-            let response = standardise(plain, "c-1", || true);
+            let response = standardise(plain, "c-1", None, || true);
             assert_eq!(response.status().as_u16(), status);
             let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
             let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(body["error"]["code"], code);
+            assert!(body.get("fresh").is_none(), "{body}");
         }
-        let fine = standardise(StatusCode::NOT_MODIFIED.into_response(), "c-1", || true);
+        let fine = standardise(StatusCode::NOT_MODIFIED.into_response(), "c-1", None, || true);
         assert_eq!(fine.status(), StatusCode::NOT_MODIFIED);
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A cache between client and server may answer with an old snapshot, whatever the headers say: a proxy that
 //! is set up that way, or a service worker. So a client asks with a nonce that it makes up for each request. The
-//! server repeats the nonce in the body, beside the tag: proxies rewrite headers, not bodies. An answer with the
+//! server repeats the nonce in the body, beside the tag, and in the body of an error: proxies rewrite headers, not bodies. An answer with the
 //! nonce was made after the request. An answer without it, or with another, is an old copy.
 
 use axum::response::{IntoResponse, Response};
@@ -33,13 +33,9 @@ impl Fresh {
     /// 400 where the nonce is another, or one of the two comes twice.
     pub(crate) fn of(query: Option<&str>) -> Result<Option<Self>, ApiError> {
         let query = query.unwrap_or_default();
-        let Some(nonce) = member(query, "fresh", "fresh must be given once")? else {
+        let Some(nonce) = nonce(query)? else {
             return Ok(None);
         };
-        let is_plain = nonce.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !is_plain || !(1..=NONCE_MAX).contains(&nonce.len()) {
-            return Err(bad("fresh must be 1 to 32 letters and digits (0-9, A-Z, a-z)"));
-        }
         let have = member(query, "have", "have must be given once")?;
         Ok(Some(Self { nonce, have: have.and_then(|tag| tag.parse().ok()) }))
     }
@@ -56,6 +52,24 @@ impl Fresh {
         let head = format!(r#"{{"fresh":"{}","tag":"{tag}","view":"#, self.nonce);
         let body = [head.as_bytes(), view.unwrap_or(b"null"), b"}"].concat();
         ([(CONTENT_TYPE, JSON)], body).into_response()
+    }
+}
+
+/// The nonce, for the body of an error; none where there is none that could be repeated.
+pub(crate) fn nonce_of_error(query: Option<&str>) -> Option<String> {
+    nonce(query?).ok().flatten()
+}
+
+fn nonce(query: &str) -> Result<Option<String>, ApiError> {
+    let nonce = member(query, "fresh", "fresh must be given once")?;
+    let is_plain = |nonce: &String| {
+        (1..=NONCE_MAX).contains(&nonce.len())
+            && nonce.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    if nonce.as_ref().is_none_or(is_plain) {
+        Ok(nonce)
+    } else {
+        Err(bad("fresh must be 1 to 32 letters and digits (0-9, A-Z, a-z)"))
     }
 }
 
@@ -115,7 +129,9 @@ mod tests {
     fn a_nonce_that_could_be_anything_is_refused() {
         let too_long = "a".repeat(33);
         for nonce in ["", &too_long, "a-b", "a_b", "a+b", "%22", "%C3%A4", "a%00", "a,b"] {
-            let refused = read(&format!("fresh={nonce}")).unwrap_err();
+            let query = format!("fresh={nonce}");
+            assert_eq!(nonce_of_error(Some(&query)), None, "{nonce}");
+            let refused = read(&query).unwrap_err();
             assert!(refused.contains("1 to 32 letters and digits"), "{nonce}: {refused}");
         }
         for query in ["fresh", "fresh&have=e-17"] {
@@ -127,9 +143,11 @@ mod tests {
     fn what_is_said_twice_is_refused() {
         for query in ["fresh=a&fresh=b", "fresh=a&fresh=a", "fresh=a&%66resh=a"] {
             assert_eq!(read(query), Err("fresh must be given once"), "{query}");
+            assert_eq!(nonce_of_error(Some(query)), None, "{query}");
         }
         for query in ["fresh=a&have=e-17&have=e-17", "have=x&fresh=a&have="] {
             assert_eq!(read(query), Err("have must be given once"), "{query}");
+            assert_eq!(nonce_of_error(Some(query)).as_deref(), Some("a"), "{query}");
         }
     }
 }

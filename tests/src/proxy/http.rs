@@ -1,5 +1,6 @@
 //! As much of HTTP/1.1 as the proxy needs: heads, and answers of its own.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 
@@ -16,38 +17,47 @@ const LONGEST_HEAD: usize = 64 << 10;
 pub struct Canned {
     status: u16,
     headers: Vec<(&'static str, String)>,
-    body: &'static str,
+    body: Cow<'static, str>,
+    /// The body repeats the request's nonce.
+    is_fresh: bool,
 }
 
 impl Canned {
     /// An answer without a body.
     #[must_use]
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: "" }
+        Self { status, headers: Vec::new(), body: "".into(), is_fresh: false }
     }
 
-    /// A refused session as the server itself tells it: 401 or 403 with its standard body.
+    /// A refused session as the server itself tells it: 401 or 403 with its standard body, for this request.
     #[must_use]
     pub fn refusal(status: u16) -> Self {
+        Self { is_fresh: true, ..Self::kept_refusal(status) }
+    }
+
+    /// The same for another request: a cache has kept it.
+    #[must_use]
+    pub fn kept_refusal(status: u16) -> Self {
         let body = if status == 401 {
             include_str!("../../../shared-types/goldens/error-body-unauthorized.json")
         } else {
             include_str!("../../../shared-types/goldens/error-body-forbidden.json")
         };
-        Self { body, ..Self::new(status) }.with("Content-Type", "application/json")
+        Self { body: body.into(), ..Self::new(status) }.with("Content-Type", "application/json")
     }
 
     /// The page of a gateway or of a login, where JSON was asked for.
     #[must_use]
     pub fn html(status: u16) -> Self {
         let body = "<!doctype html><title>Not what you asked for</title><h1>Sorry</h1>";
-        Self { body, ..Self::new(status) }.with("Content-Type", "text/html; charset=utf-8")
+        Self { body: body.into(), ..Self::new(status) }
+            .with("Content-Type", "text/html; charset=utf-8")
     }
 
     /// A script.
     #[must_use]
     pub(super) fn script(text: &'static str) -> Self {
-        Self { body: text, ..Self::new(200) }.with("Content-Type", "text/javascript")
+        Self { body: text.into(), ..Self::new(200) }.with("Content-Type", "text/javascript")
     }
 
     /// With a header.
@@ -61,8 +71,16 @@ impl Canned {
         self.status
     }
 
+    /// Answers that request.
+    pub(super) async fn answer(mut self, request: &Head, client: &mut TcpStream) -> io::Result<()> {
+        if let Some(nonce) = request.query("fresh").filter(|_| self.is_fresh) {
+            self.body = self.body.replacen('{', &format!("{{\"fresh\":\"{nonce}\","), 1).into();
+        }
+        self.write(client).await
+    }
+
     pub(super) async fn write(&self, client: &mut TcpStream) -> io::Result<()> {
-        let Self { status, headers, body } = self;
+        let Self { status, headers, body, .. } = self;
         let mut text = format!("HTTP/1.1 {status} Canned\r\nConnection: close\r\n");
         for (name, value) in headers {
             text.extend([*name, ": ", value, "\r\n"]);

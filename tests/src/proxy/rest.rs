@@ -29,7 +29,7 @@ pub(super) async fn carry(shared: &Shared, client: &mut TcpStream, request: &Hea
             note(shared, number, Some(canned.status()));
             // The client may ask again as soon as it has read this.
             drop(counted);
-            let _ = canned.write(client).await;
+            let _ = canned.answer(request, client).await;
             return End::Closed;
         }
         Fault::Cache { by_query } => cached(shared, request, by_query).await,

@@ -30,7 +30,8 @@ pub(super) struct Kept {
 /// The driver's hand on the task.
 pub(super) struct Keeper {
     user: Arc<dyn Fn() -> Option<String> + Send + Sync>,
-    /// Whose session this is; nothing is loaded or kept for nobody.
+    /// Whose session this is. Nothing is loaded or kept without a user, or once the program has named another
+    /// one than at the session's beginning: what is shown may be either's.
     session: Option<String>,
     orders: mpsc::UnboundedSender<Order>,
 }
@@ -56,18 +57,24 @@ impl Keeper {
         }
     }
 
-    /// Where the program's user is another one by now, what is shown is not theirs, and not kept.
-    pub(super) fn save(&self, last: &LastView, clock: &Clock) {
+    /// A session takes the place of another one: whether the user is the same, whose view is shown.
+    pub(super) fn is_same_user(&mut self) -> bool {
         let user = (self.user)();
-        if let Some(user) = user.filter(|user| self.session.as_ref() == Some(user)) {
+        let is_same = user.is_some() && user == self.session;
+        self.session = user;
+        is_same
+    }
+
+    pub(super) fn save(&mut self, last: &LastView, clock: &Clock) {
+        let user = (self.user)();
+        self.session.take_if(|session| user.as_ref() != Some(session));
+        if let Some(user) = self.session.clone() {
             self.order(Order::Save { user, record: last.to_record(clock) });
         }
     }
 
-    /// A session ends, and another may begin with it.
-    pub(super) fn drop_kept(&mut self) {
+    pub(super) fn drop_kept(&self) {
         self.order(Order::Drop);
-        self.session = (self.user)();
     }
 
     fn order(&self, order: Order) {
@@ -199,5 +206,43 @@ mod tests {
         assert!(!save(Some("amber"), None));
         assert!(!save(None, Some("birch")));
         assert!(!save(None, None));
+    }
+
+    #[test]
+    fn a_view_stays_for_the_next_session_only_where_the_user_never_was_another() {
+        let user = Arc::new(Mutex::new(None));
+        let asked = Arc::clone(&user);
+        let (orders, _inbox) = mpsc::unbounded_channel();
+        let ask = Arc::new(move || asked.lock().unwrap().clone());
+        let mut keeper = Keeper { user: ask, session: None, orders };
+        let name = |name: Option<&str>| *user.lock().unwrap() = name.map(str::to_owned);
+        let last = LastView {
+            view: shared_types::DashboardView::default().into(),
+            revision: shared_types::Revision::default(),
+            as_of: Moment(5),
+        };
+
+        name(Some("amber"));
+        keeper.load(EffectEpoch(1));
+        // Refused meanwhile.
+        keeper.drop_kept();
+        assert!(keeper.is_same_user());
+        name(Some("birch"));
+        assert!(!keeper.is_same_user());
+        assert!(keeper.is_same_user(), "the session is theirs from now on");
+
+        // Another one came, was shown something perhaps, and went.
+        name(Some("amber"));
+        keeper.save(&last, &Clock::new(0, 10));
+        name(Some("birch"));
+        assert!(!keeper.is_same_user());
+
+        // The program names another one while the session is refused.
+        name(Some("amber"));
+        keeper.drop_kept();
+        assert!(!keeper.is_same_user());
+        name(None);
+        assert!(!keeper.is_same_user());
+        assert!(!keeper.is_same_user(), "no one is not the same as no one");
     }
 }

@@ -93,8 +93,8 @@ impl Options {
     /// `user` tells whose session it is, by whatever id the program knows; it is asked at every start,
     /// [`reauthenticate`](super::DashboardClient::reauthenticate) and write, and must not block.
     /// Another user's view is never shown, and none is kept for `None`. The file, readable by its
-    /// owner only, is removed by [`stop`](super::DashboardClient::stop), by `reauthenticate`, and
-    /// when the session is refused; dropping the client leaves it.
+    /// owner only, is removed by [`stop`](super::DashboardClient::stop), when the session is refused, and
+    /// by a `reauthenticate` for another user; dropping the client leaves it.
     #[must_use]
     pub fn last_view(
         mut self,

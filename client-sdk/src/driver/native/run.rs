@@ -44,6 +44,8 @@ pub(super) struct Driver<D> {
 /// What a handle wants.
 pub(super) enum Command {
     Input(Input),
+    /// To go on with a new session.
+    Reauthenticate,
     /// The end, with all that is under way.
     Shutdown,
 }
@@ -110,6 +112,10 @@ impl<D: Decoder + Send + 'static> Driver<D> {
             let input = tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Input(input)) => input,
+                    Some(Command::Reauthenticate) => {
+                        let is_same_user = self.keeper.as_mut().is_some_and(Keeper::is_same_user);
+                        Input::Reauthenticate { is_same_user }
+                    }
                     Some(Command::Shutdown) | None => break,
                 },
                 Some(answer) = inbox.recv() => self.note(answer),
@@ -203,12 +209,12 @@ impl<D: Decoder + Send + 'static> Driver<D> {
                 }
             }
             Effect::SaveLastView(last) => {
-                if let Some(keeper) = &self.keeper {
+                if let Some(keeper) = &mut self.keeper {
                     keeper.save(&last, &self.clock);
                 }
             }
             Effect::DropLastView => {
-                if let Some(keeper) = &mut self.keeper {
+                if let Some(keeper) = &self.keeper {
                     keeper.drop_kept();
                 }
             }

@@ -186,7 +186,7 @@ fn a_socket_without_a_word_is_not_kept_for_data_of_another_epoch() {
 fn a_former_users_snapshot_is_never_shown() {
     for old in kept("e", 10) {
         let mut bench = Bench::at(Status::Live);
-        bench.input(Input::Reauthenticate);
+        bench.input(Input::Reauthenticate { is_same_user: false });
         bench.accept_with(r#""f-5""#);
         bench.answer_as_it_is(old.clone());
         assert_eq!(bench.total(), None);

@@ -146,7 +146,7 @@ fn what_the_polls_find_is_kept_too() {
 /// Ways to say that nobody can vouch for the view any more.
 const ENDS: [fn(&mut Bench); 5] = [
     |bench| bench.input(Input::Stop),
-    |bench| bench.input(Input::Reauthenticate),
+    |bench| bench.input(Input::Reauthenticate { is_same_user: false }),
     |bench| bench.frame(AUTH_FAILED),
     |bench| {
         bench.input(Input::Refresh);
@@ -185,7 +185,7 @@ fn a_view_that_was_only_remembered_goes_with_a_refusal() {
 fn another_session_is_not_shown_what_was_looked_up_for_the_former() {
     let mut bench = Bench::at(Status::Connecting);
     let asked: EffectEpoch = bench.recall.unwrap();
-    bench.input(Input::Reauthenticate);
+    bench.input(Input::Reauthenticate { is_same_user: false });
     bench.input(Input::LastView { epoch: asked, record: Some(record(7)) });
     assert_eq!((bench.total(), bench.told(Code::AnswerStale)), (None, 1));
 }

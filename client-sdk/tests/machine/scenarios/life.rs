@@ -5,7 +5,7 @@ use client_sdk::state::{Code, Source, Status};
 use client_sdk::time::Millis;
 use shared_types::Revision;
 
-use crate::bench::{ACCEPTED, Bench, HANDSHAKE, TOKEN, snapshot, summary_event};
+use crate::bench::{ACCEPTED, Bench, HANDSHAKE, TOKEN, snapshot, status, summary_event};
 
 #[test]
 fn live_only_after_acceptance_and_snapshot() {
@@ -149,7 +149,7 @@ fn another_user_finds_no_trace_of_the_former_one() {
             _ => {}
         }
         assert_eq!(bench.state.status, former);
-        bench.input(Input::Reauthenticate);
+        bench.input(Input::Reauthenticate { is_same_user: false });
         assert_eq!(bench.state.view, None, "{former:?}");
         assert_eq!(bench.state.status, Status::Connecting);
         assert_eq!(bench.state.attempt, 0);
@@ -158,6 +158,46 @@ fn another_user_finds_no_trace_of_the_former_one() {
         bench.answer(1);
         assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(1)));
     }
+}
+
+#[test]
+fn the_same_users_view_stays_until_the_new_sessions_snapshot() {
+    for former in [Status::Live, Status::AuthRequired, Status::Backoff, Status::Degraded] {
+        let mut bench = Bench::at(Status::Live);
+        match former {
+            Status::AuthRequired => bench.frame(crate::bench::AUTH_FAILED),
+            Status::Backoff => bench.lose(),
+            Status::Degraded => bench.fail_until_degraded(),
+            _ => {}
+        }
+        let (socket, as_of) = (bench.socket, bench.state.as_of);
+        bench.input(Input::Reauthenticate { is_same_user: true });
+        assert_eq!((bench.total(), bench.source()), (Some(10), Source::Stale), "{former:?}");
+        assert_eq!((bench.state.status, bench.state.attempt), (Status::Connecting, 0));
+        assert_eq!(bench.state.as_of, as_of, "its age is told");
+        assert_ne!(bench.socket, socket, "the former session's socket is closed");
+        bench.accept();
+        assert_eq!(bench.condition(), Some("e-10"), "nothing is sent twice");
+        bench.answer_with(status(304));
+        assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(10)));
+    }
+}
+
+/// The app was wrong, as its own books were late.
+#[test]
+fn another_user_who_is_taken_for_the_same_one_is_shown_the_former_view_as_stale_at_most() {
+    let mut bench = Bench::at(Status::Live);
+    bench.input(Input::Reauthenticate { is_same_user: true });
+    bench.accept_with("\"f-3\"");
+    assert_eq!((bench.total(), bench.source()), (Some(10), Source::Stale));
+    bench.frame(&summary_event(11));
+    assert_eq!(bench.total(), Some(10), "no event is applied to another user's view");
+    bench.answer_with(snapshot("f", 3));
+    assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(11)));
+
+    // From now on it is known that the app may be wrong.
+    bench.input(Input::Reauthenticate { is_same_user: true });
+    assert_eq!(bench.total(), None);
 }
 
 #[test]

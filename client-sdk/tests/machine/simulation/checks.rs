@@ -182,6 +182,16 @@ impl Checks {
         *self = Self { sockets, fetches, told, is_fetching, ..Self::default() };
     }
 
+    /// The session is another one of the same user: the view goes on, and the law begins anew.
+    pub(super) fn go_on(&mut self) {
+        let before = std::mem::take(self);
+        self.last = before.last;
+        (self.seen, self.shown, self.as_of_awake) = (before.seen, before.shown, before.as_of_awake);
+        (self.kept, self.tags, self.has_shown) = (before.kept, before.tags, before.has_shown);
+        (self.sockets, self.fetches) = (before.sockets, before.fetches);
+        (self.told, self.is_fetching) = (before.told, before.is_fetching);
+    }
+
     /// Between the steps: a dead socket is noticed in time, whatever the timers do.
     pub(super) fn between_steps(&self, bench: &Bench<Remembering>, host: &Host) {
         if let Some((epoch, _, heard)) = self.heard
@@ -227,12 +237,9 @@ impl Checks {
                     self.no_fetch_before = bench.now + backoff::wish(wish);
                 }
             }
-            Cause::App
-            | Cause::Nudge
-            | Cause::Tick
-            | Cause::Socket
-            | Cause::LastView
-            | Cause::Closed(None) => {}
+            // The client may know better than to go on with what it showed.
+            Cause::App => self.has_shown &= bench.state.view.is_some(),
+            Cause::Nudge | Cause::Tick | Cause::Socket | Cause::LastView | Cause::Closed(None) => {}
         }
     }
 

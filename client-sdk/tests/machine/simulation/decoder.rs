@@ -8,8 +8,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use client_sdk::decode::json::JsonDecoder;
-use client_sdk::decode::{Answer, DecodeError, Decoder, Event, Handshake, Refusal};
-use shared_types::{DashboardView, ErrorCode, SnapshotTag};
+use client_sdk::decode::{Answer, DecodeError, Decoder, Event, Handshake, Refusal, RestRefusal};
+use shared_types::{DashboardView, SnapshotTag};
 
 /// So many texts are remembered, each at most so long.
 const TEXTS: usize = 20_000;
@@ -69,7 +69,7 @@ impl Decoder for Remembering {
         self.recall(json, |memory| &mut memory.snapshots, |json| JsonDecoder.snapshot(json))
     }
 
-    fn rest_refusal(&self, json: &str) -> Result<ErrorCode, DecodeError> {
+    fn rest_refusal(&self, json: &str) -> Result<RestRefusal, DecodeError> {
         JsonDecoder.rest_refusal(json)
     }
 }

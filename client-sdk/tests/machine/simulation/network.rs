@@ -9,7 +9,7 @@ use super::checks::{Answer, Says};
 use super::faults::Kind;
 use super::server::Server;
 use super::world::{Plan, World};
-use crate::bench::{AUTH_FAILED, Query, loss, refusal, status, strangers_bodies};
+use crate::bench::{AUTH_FAILED, Query, kept_refusals, loss, refusal, status, strangers_bodies};
 
 /// The faults that wait for an operation, by what they strike.
 const OF_CONNECTIONS: [Kind; 4] =
@@ -296,11 +296,11 @@ impl World {
             }
             Some((Kind::Unauthorized, _)) => {
                 answer.is_refused = true;
-                Ok(refusal(401))
+                Ok(query.answered(refusal(401)))
             }
             Some((Kind::Forbidden, _)) => {
                 (answer.is_refused, answer.is_forbidden) = (true, true);
-                Ok(refusal(403))
+                Ok(query.answered(refusal(403)))
             }
             struck => {
                 let is_lagging = matches!(struck, Some((Kind::LaggingReplica, _)));
@@ -361,13 +361,15 @@ fn wish(dice: &mut Random) -> Millis {
     Millis::seconds(seconds)
 }
 
-/// What something between answers that lets nothing through: a page, or JSON of its own.
+/// What something between answers that lets nothing through: a page, or JSON of its own, or what the server
+/// has answered another request.
 fn strangers(dice: &mut Random) -> Response {
     let code = if dice.span(Millis(0), Millis(1)).0 == 0 { 401 } else { 403 };
-    let mut bodies = strangers_bodies();
-    let last = Millis(bodies.len() as u64 - 1);
+    let pages = strangers_bodies().into_iter().map(|body| Response { body, ..status(code) });
+    let mut answers: Vec<_> = pages.chain(kept_refusals()).collect();
+    let last = Millis(answers.len() as u64 - 1);
     let drawn = usize::try_from(dice.span(Millis(0), last).0).unwrap_or_default();
-    Response { body: bodies.swap_remove(drawn), ..status(code) }
+    answers.swap_remove(drawn)
 }
 
 fn busy(dice: &mut Random, wish: Option<Millis>) -> Response {

@@ -235,8 +235,13 @@ impl World {
             self.another_user();
         } else {
             self.network.joined = None;
-            self.checks.forget();
-            self.give(Input::Reauthenticate, &Cause::App);
+            let is_same_user = self.draw(0, 1) == 0;
+            if is_same_user {
+                self.checks.go_on();
+            } else {
+                self.checks.forget();
+            }
+            self.give(Input::Reauthenticate { is_same_user }, &Cause::App);
         }
     }
 
@@ -256,7 +261,7 @@ impl World {
         self.other_data();
         self.network.joined = None;
         self.checks.forget();
-        self.give(Input::Reauthenticate, &Cause::App);
+        self.give(Input::Reauthenticate { is_same_user: false }, &Cause::App);
     }
 
     fn other_data(&mut self) {

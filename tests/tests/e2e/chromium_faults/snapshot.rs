@@ -20,6 +20,11 @@ async fn a_snapshot_that_fails_in_every_way_is_asked_for_again_and_the_socket_st
         (Fault::Answer(Canned::html(200)), "SNAPSHOT_MALFORMED"),
         (Fault::Answer(Canned::new(401)), "SNAPSHOT_FAILED"),
         (Fault::Answer(Canned::new(200)), "SNAPSHOT_MALFORMED"),
+        // And neither is the server's own that a cache has kept.
+        (Fault::Answer(Canned::kept_refusal(401)), "SNAPSHOT_FAILED"),
+        (Fault::Answer(Canned::new(200)), "SNAPSHOT_MALFORMED"),
+        (Fault::Answer(Canned::kept_refusal(403)), "SNAPSHOT_FAILED"),
+        (Fault::Answer(Canned::new(200)), "SNAPSHOT_MALFORMED"),
         (Fault::Answer(Canned::new(302).with("Location", "/login")), "SNAPSHOT_FAILED"),
     ] {
         stage.proxy.set(Lane::Rest, fault);

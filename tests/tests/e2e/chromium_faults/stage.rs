@@ -45,9 +45,11 @@ impl Stage {
         stage
     }
 
-    /// Adds a MOC.
+    /// Adds a MOC. From then on snapshots have it: the page's time, where it is the test's, may pass faster
+    /// than the server's.
     pub(super) async fn add(&self, title: &str) {
         writer::add_moc(self.app.db(), USER, &NewMoc::new(title, "Castle")).await;
+        self.app.projected().await;
     }
 
     /// Waits until the dot is green, and the cards show the server's snapshot.

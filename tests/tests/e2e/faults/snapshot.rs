@@ -16,6 +16,9 @@ async fn a_snapshot_that_fails_in_every_way_is_asked_for_again_and_the_socket_st
         // A firewall's page is no refusal of the session, whatever its status.
         (Fault::Answer(Canned::html(403)), Code::SnapshotFailed),
         (Fault::Answer(Canned::new(401)), Code::SnapshotFailed),
+        // And neither is the server's own that a cache has kept.
+        (Fault::Answer(Canned::kept_refusal(401)), Code::SnapshotFailed),
+        (Fault::Answer(Canned::kept_refusal(403)), Code::SnapshotFailed),
         (Fault::Answer(Canned::html(200)), Code::SnapshotMalformed),
         (Fault::Answer(Canned::new(200)), Code::SnapshotMalformed),
         (Fault::Answer(Canned::new(302).with("Location", "/login")), Code::SnapshotFailed),
