@@ -76,7 +76,7 @@ async fn a_lost_connection_is_made_again_however_it_was_lost() {
     stage.cut();
     stage.app.stop();
     stage.until_told("backoff stale SOCKET_CLOSED").await;
-    stage.add("While it was down").await;
+    stage.add_to_the_table("While it was down").await;
     stage.app.start_again().await;
     stage.proxy.set_both(&Fault::Pass);
     stage.thaw().await;

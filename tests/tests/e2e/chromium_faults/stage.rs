@@ -48,8 +48,13 @@ impl Stage {
     /// Adds a MOC. From then on snapshots have it: the page's time, where it is the test's, may pass faster
     /// than the server's.
     pub(super) async fn add(&self, title: &str) {
-        writer::add_moc(self.app.db(), USER, &NewMoc::new(title, "Castle")).await;
+        self.add_to_the_table(title).await;
         self.app.projected().await;
+    }
+
+    /// Adds a MOC that a server may read, now or once there is one.
+    pub(super) async fn add_to_the_table(&self, title: &str) {
+        writer::add_moc(self.app.db(), USER, &NewMoc::new(title, "Castle")).await;
     }
 
     /// Waits until the dot is green, and the cards show the server's snapshot.
