@@ -4,7 +4,7 @@
 //! What is asked of it here is done by its task, see [`socket`](super::socket), which is woken for it.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use crate::gate::{Address, Arrival};
 use crate::push::envelope::Message;
 use crate::push::outbox::{Closed, Outbox};
 use crate::push::packet;
+use crate::reads::tags;
 
 /// Writes a line about a connection into the log: as one for developers only, where its address has
 /// had its share of lines.
@@ -93,7 +94,7 @@ pub(crate) struct Connection {
     pub(crate) session: OnceLock<Session>,
     cookie: Mutex<Cookie>,
     /// Its place among those who arrive, until its user has a snapshot.
-    arrival: Mutex<Option<Arrival>>,
+    place: Mutex<Option<Place>>,
     /// That place was taken away before its user had one.
     is_late: AtomicBool,
     /// When the client was asked whether it is there, and has not answered since: milliseconds since it was
@@ -108,6 +109,28 @@ pub(crate) struct Connection {
     pub(super) outbox: Outbox,
     /// The socket's task.
     pub(super) waker: AtomicWaker,
+}
+
+/// A place among those who arrive.
+#[derive(Debug)]
+struct Place {
+    #[expect(dead_code, reason = "held")]
+    arrival: Arrival,
+    /// When it was the server's turn, to read the tag that belongs into the acceptance.
+    begun: Option<Instant>,
+    /// When the acceptance was ready.
+    accepted: Option<Instant>,
+}
+
+impl Place {
+    /// For how long the client has kept the server waiting since that moment. What the server takes itself does not
+    /// count, as long as it keeps to its own limit.
+    fn kept(&self, since: Instant, now: Instant) -> Duration {
+        let until = self.accepted.unwrap_or(now);
+        let reading = self.begun.map(|begun| until.saturating_duration_since(begun));
+        let reading = reading.unwrap_or_default().min(tags::PATIENCE);
+        now.saturating_duration_since(since).saturating_sub(reading)
+    }
 }
 
 pub(super) const OPEN: u8 = 0;
@@ -128,7 +151,7 @@ impl Connection {
             address,
             session: OnceLock::new(),
             cookie: Mutex::new(cookie),
-            arrival: Mutex::new(Some(arrival)),
+            place: Mutex::new(Some(Place { arrival, begun: None, accepted: None })),
             is_late: AtomicBool::new(false),
             asked: AtomicU64::new(0),
             is_to_be_asked: AtomicBool::new(false),
@@ -159,18 +182,32 @@ impl Connection {
         std::mem::take(&mut *self.cookie.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes room for the next one to arrive. Whether it held a place until now. Safe to call again and again.
-    pub(crate) fn settle(&self) -> bool {
-        self.arrival.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    /// Notes that the client has done its part: now its tag is read.
+    pub(crate) fn accepting(&self) {
+        if let Some(place) = &mut *self.place() {
+            place.begun = Some(Instant::now());
+        }
     }
 
-    /// The same, because it takes too long.
-    pub(crate) fn take_away(&self) -> bool {
-        let is_taken = self.settle();
-        if is_taken {
+    /// Notes that the acceptance goes out: the next thing is up to the client.
+    pub(crate) fn accepted(&self) {
+        if let Some(place) = &mut *self.place() {
+            place.accepted = Some(Instant::now());
+        }
+    }
+
+    /// Makes room for the next one to arrive. Safe to call again and again.
+    pub(crate) fn settle(&self) {
+        self.place().take();
+    }
+
+    /// The same, if the client has taken that long or longer until now. Whether it held a place and does no more.
+    pub(crate) fn take_away(&self, patience: Duration, now: Instant) -> bool {
+        let place = self.place().take_if(|place| place.kept(self.since, now) >= patience);
+        if place.is_some() {
             self.is_late.store(true, Ordering::Relaxed);
         }
-        is_taken
+        place.is_some()
     }
 
     /// The same, because its user has a snapshot. Whether that took too long.
@@ -258,6 +295,10 @@ impl Connection {
         self.advance(CUT);
     }
 
+    fn place(&self) -> MutexGuard<'_, Option<Place>> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn advance(&self, state: u8) {
         self.state.fetch_max(state, Ordering::SeqCst);
         self.waker.wake();
@@ -279,5 +320,48 @@ impl Opening {
             correlation_id: "c-1".into(),
             is_logged: true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(250);
+
+    fn arriving() -> Arc<Connection> {
+        Connection::new(Opening::local(Transport::WebSocket), Arrival::unlimited())
+    }
+
+    fn take_away(connection: &Connection) -> bool {
+        connection.take_away(PATIENCE, Instant::now())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_server_takes_for_the_tag_is_not_counted_against_the_client() {
+        let connection = arriving();
+        advance(Duration::from_millis(100)).await;
+        connection.accepting();
+        advance(tags::PATIENCE).await;
+        assert!(!take_away(&connection));
+        connection.accepted();
+        advance(Duration::from_millis(149)).await;
+        assert!(!take_away(&connection));
+        advance(Duration::from_millis(1)).await;
+        assert!(take_away(&connection));
+        assert!(!take_away(&connection), "it has none any more");
+        assert!(connection.served(), "that it comes late is known");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_place_is_kept_for_ever() {
+        let (says_nothing, is_never_accepted) = (arriving(), arriving());
+        is_never_accepted.accepting();
+        advance(PATIENCE).await;
+        assert!(take_away(&says_nothing) && !take_away(&is_never_accepted));
+        advance(tags::PATIENCE).await;
+        assert!(take_away(&is_never_accepted));
     }
 }

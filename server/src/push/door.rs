@@ -87,7 +87,10 @@ impl Door {
             };
             let user = door.enter(&connection, session)?;
             // Only now: a change before the read is in the tag, and one after it finds the socket in its room.
-            Ok(door.tags.soon(&user).await)
+            connection.accepting();
+            let tag = door.tags.soon(&user).await;
+            connection.accepted();
+            Ok(tag)
         })
     }
 

@@ -326,8 +326,8 @@ impl Rooms {
         self.hand_over(std::slice::from_ref(connection), message.as_slice());
     }
 
-    /// Does what is due for each connection, in one look at all. One that has been arriving for longer than
-    /// `arrival` no longer holds up the rest: it may have a view and want no other, say nothing, or be far
+    /// Does what is due for each connection, in one look at all. One that has kept the server waiting for
+    /// `arrival` on its way no longer holds up the rest: it may have a view and want no other, say nothing, or be far
     /// away. One that has been open for `patience` and has not authenticated is closed. One whose session has
     /// run out gets that message, and is ended. How many no longer arrive.
     pub(crate) fn sweep(
@@ -342,9 +342,7 @@ impl Rooms {
         let instant = Instant::now();
         for connection in lock(&self.connections).values() {
             let age = instant.saturating_duration_since(connection.since);
-            if age >= arrival {
-                taken_away += u32::from(connection.take_away());
-            }
+            taken_away += u32::from(connection.take_away(arrival, instant));
             match connection.session.get() {
                 _ if connection.reason().is_some() => {}
                 Some(session) if session.expires_at <= now => expired.push(Arc::clone(connection)),

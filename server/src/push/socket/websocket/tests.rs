@@ -11,7 +11,7 @@ use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::*;
-use crate::gate::Slot;
+use crate::gate::{LONGEST_ARRIVAL, Slot};
 use crate::metrics::{LimitLabel, Reason as ReasonLabel};
 use crate::net::Stream;
 use crate::push::connection::Transport;
@@ -243,6 +243,9 @@ async fn a_silent_database_keeps_no_socket_out() {
     let sid = scene.connection.id.simple().to_string();
     assert_eq!(scene.next().await, format!(r#"40/dashboard,{{"sid":"{sid}","tag":null}}"#));
     assert_eq!(knocked.elapsed(), tags::PATIENCE);
+    // Nor does it cost the socket its place among those who arrive: the client has kept nobody waiting.
+    let sweep = |arrival| scene.door.rooms.sweep(arrival, PATIENCE, crate::clock::now(), |_| None);
+    assert_eq!((sweep(LONGEST_ARRIVAL), sweep(Duration::ZERO)), (0, 1));
 }
 
 /// It is in its room already when it goes.
