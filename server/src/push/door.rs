@@ -90,6 +90,9 @@ impl Door {
             connection.accepting();
             let tag = door.tags.soon(&user).await;
             connection.accepted();
+            if let Some(tag) = &tag {
+                door.rooms.told(&user, tag.revision);
+            }
             Ok(tag)
         })
     }

@@ -51,14 +51,20 @@ struct Room {
     sent: Option<Revision>,
     /// The highest revision that anyone here may have seen.
     seen: Option<Revision>,
-    /// How often to say yet that a snapshot, which went out while the change log was lost, may have
-    /// grown old. Twice: the first may overtake the snapshot.
+    /// How often to say yet that a snapshot or an acceptance, which went out while the change log was lost,
+    /// may have grown old. Twice: the first may overtake the snapshot.
     doubts: u8,
     /// When its members were last asked whether they are there, for want of room.
     asked: Option<Instant>,
 }
 
 impl Room {
+    /// Notes that someone here is about to learn of that revision, by a snapshot or otherwise.
+    fn shows(&mut self, revision: Revision) {
+        self.seen = self.seen.max(Some(revision));
+        self.doubts = 2;
+    }
+
     /// Takes out the member that has owed an answer for longest, and for a while. If there is none, all are asked,
     /// so that the next attempt finds those that are gone.
     fn take_silent(&mut self) -> Option<Arc<Connection>> {
@@ -243,9 +249,17 @@ impl Rooms {
     pub(crate) fn served(&self, user: &UserId, revision: Revision) -> u32 {
         let mut rooms = lock(&self.by_user);
         let Some(room) = rooms.get_mut(user) else { return 0 };
-        room.seen = room.seen.max(Some(revision));
-        room.doubts = 2;
+        room.shows(revision);
         room.members.iter().map(|member| u32::from(member.served())).sum()
+    }
+
+    /// Notes the revision that a socket of the user's is told when it is accepted. Its client takes nothing older from
+    /// then on, and may take a copy that is as new for current, which a cache has given it. No snapshot has gone out:
+    /// every socket keeps its place among those who arrive.
+    pub(crate) fn told(&self, user: &UserId, revision: Revision) {
+        if let Some(room) = lock(&self.by_user).get_mut(user) {
+            room.shows(revision);
+        }
     }
 
     /// Forgets how far each user is: the revisions were of another life of the changes.
@@ -427,6 +441,10 @@ mod tests {
         connection
     }
 
+    fn revision(number: u64) -> Revision {
+        number.try_into().unwrap()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn of_too_many_sockets_the_longest_silent_makes_room() {
         let rooms = Rooms::new(Arc::new(Metrics::new()));
@@ -454,6 +472,27 @@ mod tests {
         assert_eq!(rooms.metrics.connections.get(), 2);
         rooms.leave(&one, "late");
         assert_eq!(rooms.metrics.connections.get(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_told_a_revision_has_seen_it_and_keeps_its_place() {
+        let rooms = Rooms::new(Arc::new(Metrics::new()));
+        let user = UserId::from("ada");
+        let [one, late] = [(); 2].map(|()| connection(&user));
+        rooms.told(&user, revision(1));
+        assert!(rooms.is_empty(), "nobody was there to be told");
+        rooms.enter(&user, &one, 2).unwrap();
+        rooms.enter(&user, &late, 2).unwrap();
+        assert!(late.take_away(Duration::ZERO, Instant::now()));
+        rooms.told(&user, revision(17));
+        rooms.told(&user, revision(16));
+        let seen: Vec<_> = rooms.occupants().iter().map(|one| (one.sent, one.seen)).collect();
+        assert_eq!(seen, [(None, Some(revision(17)))]);
+        let doubts = [(); 3].map(|()| rooms.doubt_again().len());
+        assert_eq!(doubts, [1, 1, 0]);
+        // Neither has asked for its snapshot yet.
+        assert!(one.take_away(Duration::ZERO, Instant::now()));
+        assert_eq!(rooms.served(&user, revision(17)), 2);
     }
 
     #[test]

@@ -148,3 +148,32 @@ async fn before_all_rows_have_been_looked_at_there_is_no_tag() {
     })
     .await;
 }
+
+/// The tag that a socket is told when it is accepted counts as shown: its client takes nothing older, and may need no
+/// snapshot to call its view current. While the changes cannot be followed it is told that nobody vouches for the tag,
+/// and afterwards it is seen that the database has lost what the tag names.
+#[tokio::test]
+async fn a_database_that_lost_what_a_socket_was_told_begins_a_new_epoch() {
+    with_server(|db: TestDb, server: TestServer| async move {
+        const EPOCH: &str = "select life from dashboard.current_epoch";
+        let epoch: String = db.one(EPOCH).await;
+        let mut bob = server.connect("bob").await;
+        // Tags can be read without this column, changes cannot be followed. All who are there are told.
+        db.run("alter table dashboard.changes rename nonce to other").await;
+        assert_eq!(bob.event().await["payload"]["code"], "SNAPSHOT_UNAVAILABLE");
+        db.run("insert into dashboard.changes (user_id, sections, other) values ('ada', 1, 7)")
+            .await;
+        let (mut ada, told) = enter(&server).await;
+        assert_eq!(tag(&told).revision.get(), db.cursor().await.0.cast_unsigned());
+        assert_eq!(ada.event().await["payload"]["code"], "SNAPSHOT_UNAVAILABLE");
+        db.run(
+            "delete from dashboard.changes;
+             alter table dashboard.changes rename other to nonce",
+        )
+        .await;
+        while ada.next().await.is_some() {}
+        server.await_metric("dashboard_disconnects_total{reason=\"revision_lost\"} 2").await;
+        assert_ne!(db.one::<String>(EPOCH).await, epoch);
+    })
+    .await;
+}

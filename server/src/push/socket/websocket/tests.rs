@@ -231,6 +231,8 @@ async fn the_tag_is_read_once_the_socket_is_in_its_room() {
     answer.send(TAG.parse().unwrap()).unwrap();
     assert_eq!(scene.next().await, scene.acceptance());
     assert_eq!(scene.next().await, "event");
+    let seen = scene.door.rooms.occupants()[0].seen;
+    assert_eq!(seen.map(Revision::get), Some(17), "the room knows what its client was told");
 }
 
 #[tokio::test(start_paused = true)]
