@@ -2,6 +2,7 @@
 //! are accepted; all of them share their reads (see [`batches`](super::batches)).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -50,13 +51,14 @@ impl Tags {
     /// # Errors
     /// 503 where the database does not answer, or there are no dashboards yet; 500 for a bad value there.
     pub(crate) async fn now(&self, user: &UserId) -> Answer {
-        query::in_time(self.batches.join(user.clone(), |users| (self.read)(users))).await
+        self.wait(user.clone(), &AtomicBool::default()).await
     }
 
     /// The same for who cannot wait for long: none after [`PATIENCE`], or on a failure.
     pub(crate) async fn soon(self: &Arc<Self>, user: &UserId) -> Option<SnapshotTag> {
-        let (tags, user) = (Arc::clone(self), user.clone());
-        let mut tag = async move { tags.now(&user).await }.boxed();
+        let is_reading = Arc::new(AtomicBool::default());
+        let (tags, user, noted) = (Arc::clone(self), user.clone(), Arc::clone(&is_reading));
+        let mut tag = async move { tags.wait(user, &noted).await }.boxed();
         match timeout(PATIENCE, &mut tag).await {
             Ok(Ok(tag)) => Some(tag),
             Ok(Err(error)) => {
@@ -64,11 +66,28 @@ impl Tags {
                 None
             }
             Err(_) => {
-                // It may be the read of many. Given up, all of them would have to begin anew.
-                tokio::spawn(tag);
+                // Given up, the read of many would have to be begun anew. Who only waits just leaves: of those who
+                // arrive while the database is slow, thousands would stay, and be read for though they are gone.
+                if is_reading.load(Ordering::Relaxed) {
+                    tokio::spawn(tag);
+                }
                 None
             }
         }
+    }
+
+    /// The user's tag. Meanwhile `is_reading` says whether it is this caller that reads for all.
+    async fn wait(&self, user: UserId, is_reading: &AtomicBool) -> Answer {
+        let read = |users| {
+            let answers = (self.read)(users);
+            async {
+                is_reading.store(true, Ordering::Relaxed);
+                let answers = answers.await;
+                is_reading.store(false, Ordering::Relaxed);
+                answers
+            }
+        };
+        query::in_time(self.batches.join(user, read)).await
     }
 }
 
@@ -89,6 +108,7 @@ async fn read(database: &Database, users: Vec<UserId>) -> Vec<Answer> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::future::join_all;
     use tokio::sync::{Semaphore, mpsc};
     use tokio::time::Instant;
 
@@ -133,6 +153,23 @@ mod tests {
         assert_eq!(patient.await.unwrap().to_text(), "e-17");
         assert_eq!((reads.recv().await, reads.recv().await), (Some(1), Some(2)));
         assert!(reads.try_recv().is_err(), "the second read was not begun anew");
+    }
+
+    /// However many come while a read is slow: it goes on, and the next is for whoever still waits then.
+    #[tokio::test(start_paused = true)]
+    async fn who_has_given_up_is_not_read_for_and_leaves_nothing_behind() {
+        let (tags, mut reads, ends) = scripted();
+        let ada = UserId::from("ada");
+        let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let told = join_all((0..1_000).map(|_| tags.soon(&ada))).await;
+        assert!(told.iter().all(Option::is_none));
+        assert_eq!(tasks(), 1, "of all who wait, one reads");
+        let mut patient = Box::pin(tags.now(&ada));
+        assert!((&mut patient).now_or_never().is_none());
+        ends.add_permits(9);
+        assert!(patient.await.is_ok());
+        assert_eq!((reads.recv().await, reads.recv().await), (Some(1), Some(1)));
+        assert!(reads.try_recv().is_err() && tasks() == 0);
     }
 
     #[tokio::test]
