@@ -473,8 +473,15 @@ impl Checks {
     /// What is not the server's takes nothing away: not the view, and not what is kept of it.
     fn believes_no_stranger(&self, bench: &Bench<Remembering>, cause: &Cause) {
         if let Cause::Answer(Answer { is_strangers: true, .. }) = cause {
-            let was_shown = self.last.as_ref().is_some_and(|last| last.view.is_some());
+            let last = self.last.as_ref();
+            let was_shown = last.is_some_and(|last| last.view.is_some());
             assert!(!was_shown || bench.state.view.is_some(), "a stranger took the view away");
+            assert!(was_shown || bench.state.view.is_none(), "a stranger's view is shown");
+            let as_of = last.and_then(|last| last.as_of);
+            assert_eq!(bench.state.as_of, as_of, "a stranger made the view younger");
+            let was_live = last.is_some_and(|last| last.status == Status::Live);
+            let is_live = bench.state.status == Status::Live;
+            assert!(was_live || !is_live, "a stranger made the client live");
             let is_kept = self.kept.is_none() || bench.kept.is_some();
             assert!(is_kept, "a stranger took the last view away");
         }

@@ -58,6 +58,7 @@ kinds! {
     ConnectionHangs = "connection hangs", 3, Next;
     HandshakeBusy = "handshake answered 429 or 503, with Retry-After", 2, Next;
     Reset = "connection reset", 6, Once;
+    LostTwice = "connection lost, told twice", 3, Next;
     BlackHole = "black hole without a reset", 4, Once;
     Flapping = "link flaps", 3, Short;
     SlowNetwork = "slow network", 3, Short;
@@ -81,6 +82,7 @@ kinds! {
     SnapshotBadGateway = "snapshot answered 502", 3, Next;
     SnapshotPage = "snapshot is a web page", 3, Next;
     SnapshotStranger = "snapshot answered 401 or 403 by a firewall", 3, Next;
+    SnapshotNotOurs = "snapshot answered in the server's place with any status and body", 4, Next;
     SnapshotBusy = "snapshot answered 429 or 503", 3, Next;
     SnapshotWish = "snapshot answered 429 or 503, with Retry-After", 3, Next;
     SnapshotKept = "snapshots kept by a cache that overlooks queries", 4, Short;

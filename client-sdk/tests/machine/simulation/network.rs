@@ -15,13 +15,14 @@ use crate::bench::{AUTH_FAILED, Query, kept_refusals, loss, refusal, status, str
 const OF_CONNECTIONS: [Kind; 4] =
     [Kind::TokenUnavailable, Kind::ConnectionRefused, Kind::ConnectionHangs, Kind::HandshakeBusy];
 const OF_EVENTS: [Kind; 3] = [Kind::FrameCut, Kind::FrameDuplicated, Kind::FrameReordered];
-const OF_REQUESTS: [Kind; 14] = [
+const OF_REQUESTS: [Kind; 15] = [
     Kind::TokenUnavailable,
     Kind::SnapshotUnreachable,
     Kind::SnapshotHangs,
     Kind::SnapshotBadGateway,
     Kind::SnapshotPage,
     Kind::SnapshotStranger,
+    Kind::SnapshotNotOurs,
     Kind::SnapshotBusy,
     Kind::SnapshotWish,
     Kind::SnapshotAbsurd,
@@ -280,6 +281,10 @@ impl World {
             Some((Kind::SnapshotUnreachable, _)) => unreachable(),
             Some((Kind::SnapshotBadGateway, _)) => Ok(Response { body: page, ..status(502) }),
             Some((Kind::SnapshotPage, _)) => Ok(Response { body: page, ..status(200) }),
+            Some((Kind::SnapshotNotOurs, mut dice)) => {
+                answer.is_strangers = true;
+                Ok(not_ours(&mut dice))
+            }
             Some((Kind::SnapshotStranger, mut dice)) => {
                 answer.is_strangers = true;
                 Ok(strangers(&mut dice))
@@ -367,9 +372,28 @@ fn strangers(dice: &mut Random) -> Response {
     let code = if dice.span(Millis(0), Millis(1)).0 == 0 { 401 } else { 403 };
     let pages = strangers_bodies().into_iter().map(|body| Response { body, ..status(code) });
     let mut answers: Vec<_> = pages.chain(kept_refusals()).collect();
-    let last = Millis(answers.len() as u64 - 1);
-    let drawn = usize::try_from(dice.span(Millis(0), last).0).unwrap_or_default();
-    answers.swap_remove(drawn)
+    answers.swap_remove(drawn(dice, answers.len()))
+}
+
+/// Any status with any body, of which none is a snapshot: what portals, proxies, gateways and browsers answer.
+fn not_ours(dice: &mut Random) -> Response {
+    const STATUSES: [u16; 21] = [
+        0, 103, 200, 200, 200, 204, 206, 301, 302, 304, 307, 400, 404, 407, 410, 451, 500, 502,
+        504, 511, 65_535,
+    ];
+    let mut bodies = strangers_bodies();
+    bodies.extend(["[]", "0", "\"\"", "{\"fresh\":\"0\"}", "\u{feff}{}", "\0"].map(str::to_owned));
+    bodies.push(r#"{"fresh":"0","tag":"e-1","view":null}"#.to_owned());
+    let body = bodies.swap_remove(drawn(dice, bodies.len()));
+    // A tag of its own makes none of it ours.
+    let etag = (drawn(dice, 2) == 0).then(|| "\"e-1\"".to_owned());
+    Response { body, etag, ..status(STATUSES[drawn(dice, STATUSES.len())]) }
+}
+
+/// One of so many, from zero.
+fn drawn(dice: &mut Random, count: usize) -> usize {
+    let last = Millis(count as u64 - 1);
+    usize::try_from(dice.span(Millis(0), last).0).unwrap_or_default()
 }
 
 fn busy(dice: &mut Random, wish: Option<Millis>) -> Response {

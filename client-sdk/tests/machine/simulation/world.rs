@@ -308,7 +308,10 @@ impl World {
             Plan::Close(epoch, loss) => {
                 if self.network.dead != Some(epoch) {
                     let cause = Cause::Closed(loss.retry_after);
-                    self.give(Input::Closed { epoch, loss }, &cause);
+                    let times = if self.struck(&[Kind::LostTwice]).is_some() { 2 } else { 1 };
+                    for _ in 0..times {
+                        self.give(Input::Closed { epoch, loss: loss.clone() }, &cause);
+                    }
                 }
             }
             Plan::Ask(epoch, query) => self.ask(epoch, &query),
