@@ -21,7 +21,10 @@ export class LastView implements CoreLastView {
   #owner: string | null = null
   /** Whether the app named another user, or none, meanwhile: nothing is kept until the next session. */
   #isClosed = false
-  /** Whether it named another user: whose view is shown is no longer known. */
+  /**
+   * Whether it named another user since the session's beginning, or nobody at the beginning: whose view
+   * is shown is not known.
+   */
   #isMixed = false
   #drops = 0
   #isFailing = false
@@ -97,7 +100,7 @@ export class LastView implements CoreLastView {
   #begin(user: string | null): void {
     this.#owner = user
     this.#isClosed = false
-    this.#isMixed = false
+    this.#isMixed = user === null
   }
 
   #inTurn<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {

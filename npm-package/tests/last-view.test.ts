@@ -367,6 +367,18 @@ describe('a client with a last view', () => {
     expect(core.calls.at(-1)).toBe(told)
   })
 
+  it('takes no view for that of a user who was named only after it was shown', async () => {
+    user = null
+    const { client, core, lastView } = await startedWith()
+    expect(await lastView.load()).toBeNull()
+    user = 'ann'
+    lastView.save('a view')
+    client.reauthenticate()
+    expect(core.calls.at(-1)).toBe('reauthenticate')
+    client.reauthenticate()
+    expect(core.calls.at(-1)).toBe('reauthenticate the same user')
+  })
+
   it.each(['stop', 'reauthenticate'] as const)('drops it on %s also without a core', async act => {
     slot.kept = { userId: 'ann', record: 'her view' }
     const lastView = { userId: () => user, store: slot }

@@ -32,7 +32,10 @@ pub(super) struct Core {
     /// When the view was last known to be the server's.
     pub(super) as_of: Option<Moment>,
     /// Data of more than one epoch were shown in this session: it may be another user's than it was.
-    is_mixed: bool,
+    pub(super) is_mixed: bool,
+    /// What is shown is of a former session, whose user the app takes for this one's. No answer has shown
+    /// yet that this is true.
+    pub(super) is_carried_over: bool,
     /// Whether the last poll succeeded.
     pub(super) polled: bool,
     /// Consecutive failures to get a socket that lasts.
@@ -79,6 +82,7 @@ impl Core {
             memory: Memory::default(),
             as_of: None,
             is_mixed: false,
+            is_carried_over: false,
             polled: false,
             failures: 0,
             doubts: 0,
@@ -231,7 +235,8 @@ impl Core {
             let poll = self.next_poll(now);
             return State::Degraded(Degraded { retry: Retry::Waiting(pause), poll });
         }
-        let peeks = self.shown.is_none() && now >= self.no_fetch_before;
+        let is_awaited = self.shown.is_none() || self.is_carried_over;
+        let peeks = is_awaited && now >= self.no_fetch_before;
         let peek = peeks.then(|| self.new_request(now));
         State::Backoff(Backoff { pause, peek })
     }
@@ -274,10 +279,22 @@ impl Core {
         match kept {
             Some((shown, memory, as_of)) => {
                 (self.shown, self.memory, self.as_of) = (shown, memory, as_of);
+                self.is_carried_over = self.shown.is_some();
             }
             None => self.drop_last_view(),
         }
         self.connect(Reason::new(Code::Reauthenticated, "the app has a new session"), now)
+    }
+
+    /// The socket is of another epoch than what was carried over: the app was wrong about the user.
+    pub(super) fn check_carried_over(&mut self) {
+        let is_another =
+            self.shown.as_ref().is_some_and(|shown| self.is_of_another_epoch(shown.tag()));
+        if self.is_carried_over && is_another {
+            (self.shown, self.as_of) = (None, None);
+            (self.is_carried_over, self.is_mixed) = (false, true);
+            self.drop_last_view();
+        }
     }
 
     pub(super) fn because(&mut self, code: Code, message: &str) {
@@ -459,6 +476,7 @@ impl Core {
         self.memory = Memory::default();
         self.as_of = None;
         self.is_mixed = false;
+        self.is_carried_over = false;
         self.polled = false;
         self.failures = 0;
         self.doubts = 0;

@@ -46,7 +46,9 @@ impl Core {
     /// The view is the server's at this moment.
     pub(super) fn confirm(&mut self, now: Moment) {
         self.as_of = Some(now);
-        self.memory.is_unsaved = true;
+        self.is_carried_over = false;
+        // Whose a view is, that may have been taken over from another user's, nothing tells.
+        self.memory.is_unsaved = !self.is_mixed;
     }
 
     /// When the view is to be kept again, if it changed.

@@ -23,6 +23,7 @@ impl Core {
     ) -> State {
         link.heard(now);
         self.acceptance = Acceptance { tag: accepted, has_missed: false };
+        self.check_carried_over();
         self.because(Code::Accepted, "the server accepted, the snapshot is asked for");
         let fetch = self.fetch_soon(now);
         let buffer = Buffer::default();

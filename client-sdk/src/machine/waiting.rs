@@ -41,16 +41,17 @@ impl Core {
         self.connect(Reason::new(code, "trying again"), now)
     }
 
-    /// The view that was asked for because there was none. It is shown as stale: no socket vouches
-    /// for it, and it is not polled again.
+    /// The view that was asked for because there was none, or none of this session. It is shown as stale: no
+    /// socket vouches for it, and it is not polled again.
     fn peeked(&mut self, mut waiting: Backoff, fetched: Fetched, now: Moment) -> State {
         waiting.peek = None;
         match fetched.confirmed() {
             Fetched::Full { tag, view, .. } => {
                 self.show(tag, *view, now);
             }
-            // Nothing is here that could be unchanged.
-            Fetched::Unchanged => {}
+            Fetched::Unchanged => {
+                self.show_unchanged(now);
+            }
             Fetched::Unconfirmed => self.warn(&unconfirmed()),
             Fetched::Refused(why) => return self.require_auth(why),
             Fetched::Failed { reason, wish } => {

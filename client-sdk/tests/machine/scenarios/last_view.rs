@@ -8,7 +8,7 @@ use client_sdk::time::{Clock, Millis, Moment};
 use crate::bench::{AUTH_FAILED, Bench, refusal, status, summary_event};
 
 /// What a life that went live left behind, 100 ms ago.
-fn record(revision: u64) -> String {
+pub(super) fn record(revision: u64) -> String {
     let mut bench = Bench::new();
     bench.input(Input::Start);
     bench.now = Moment(bench.now.0 - 100);

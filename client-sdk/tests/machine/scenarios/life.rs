@@ -5,7 +5,8 @@ use client_sdk::state::{Code, Source, Status};
 use client_sdk::time::Millis;
 use shared_types::Revision;
 
-use crate::bench::{ACCEPTED, Bench, HANDSHAKE, TOKEN, snapshot, status, summary_event};
+use super::last_view::record;
+use crate::bench::{ACCEPTED, Bench, HANDSHAKE, TOKEN, refusal, snapshot, status, summary_event};
 
 #[test]
 fn live_only_after_acceptance_and_snapshot() {
@@ -185,19 +186,70 @@ fn the_same_users_view_stays_until_the_new_sessions_snapshot() {
 
 /// The app was wrong, as its own books were late.
 #[test]
-fn another_user_who_is_taken_for_the_same_one_is_shown_the_former_view_as_stale_at_most() {
+fn another_user_who_is_taken_for_the_same_one_loses_the_former_view_with_the_acceptance() {
     let mut bench = Bench::at(Status::Live);
     bench.input(Input::Reauthenticate { is_same_user: true });
-    bench.accept_with("\"f-3\"");
     assert_eq!((bench.total(), bench.source()), (Some(10), Source::Stale));
+    bench.accept_with("\"f-3\"");
+    assert_eq!((bench.total(), bench.state.as_of, &bench.kept), (None, None, &None));
+    assert_eq!(bench.condition(), None);
     bench.frame(&summary_event(11));
-    assert_eq!(bench.total(), Some(10), "no event is applied to another user's view");
     bench.answer_with(snapshot("f", 3));
     assert_eq!((bench.state.status, bench.total()), (Status::Live, Some(11)));
 
     // From now on it is known that the app may be wrong.
+    assert_eq!(bench.kept, None);
     bench.input(Input::Reauthenticate { is_same_user: true });
     assert_eq!(bench.total(), None);
+    // But not in the session after that.
+    bench.accept_with("\"f-11\"");
+    bench.answer_with(snapshot("f", 11));
+    assert!(bench.kept.is_some());
+    bench.input(Input::Reauthenticate { is_same_user: true });
+    assert_eq!(bench.total(), Some(11));
+}
+
+#[test]
+fn a_database_that_was_put_back_takes_no_view_away_before_there_is_another() {
+    let mut bench = Bench::at(Status::Live);
+    bench.lose();
+    bench.pass_until_socket();
+    bench.accept_with("\"f-3\"");
+    assert_eq!((bench.total(), bench.source()), (Some(10), Source::Stale));
+}
+
+#[test]
+fn what_was_carried_over_is_asked_about_without_a_socket_too() {
+    let mut bench = Bench::at(Status::Live);
+    bench.input(Input::Reauthenticate { is_same_user: true });
+    bench.lose();
+    assert_eq!(bench.state.status, Status::Backoff);
+    assert_eq!(bench.condition(), Some("e-10"));
+    bench.pass(Millis(1));
+    bench.answer_with(status(304));
+    assert_eq!(bench.state.as_of, Some(bench.now), "the server has vouched for it");
+    bench.pass_until_socket();
+    bench.lose();
+    assert!(bench.fetch.is_none(), "once is enough");
+
+    // And a session that is bad again is known at once.
+    bench.input(Input::Reauthenticate { is_same_user: true });
+    bench.lose();
+    bench.answer_with(refusal(401));
+    assert_eq!(bench.state.status, Status::AuthRequired);
+}
+
+#[test]
+fn a_view_that_is_only_remembered_is_carried_over_as_well() {
+    let mut bench = Bench::at(Status::Connecting);
+    let asked = bench.recall.unwrap();
+    bench.input(Input::Reauthenticate { is_same_user: true });
+    bench.input(Input::LastView { epoch: asked, record: Some(record(7)) });
+    assert_eq!((bench.total(), bench.source()), (Some(7), Source::Stale));
+    bench.input(Input::Reauthenticate { is_same_user: true });
+    assert_eq!((bench.total(), bench.source()), (Some(7), Source::Stale));
+    bench.input(Input::Reauthenticate { is_same_user: false });
+    assert_eq!((bench.total(), bench.source()), (None, Source::None));
 }
 
 #[test]

@@ -229,20 +229,21 @@ impl World {
         }
     }
 
-    /// The session was refused; the same person logs in again, or another one.
+    /// The session was refused; the same person logs in again, or another one. The app may not know who it is,
+    /// or may be wrong about it.
     pub(super) fn reauthenticate(&mut self) {
-        if self.draw(0, 1) == 0 {
-            self.another_user();
-        } else {
-            self.network.joined = None;
-            let is_same_user = self.draw(0, 1) == 0;
-            if is_same_user {
-                self.checks.go_on();
-            } else {
-                self.checks.forget();
-            }
-            self.give(Input::Reauthenticate { is_same_user }, &Cause::App);
+        let is_another = self.draw(0, 1) == 0;
+        let is_same_user = self.draw(0, 1) == 0;
+        if is_another {
+            self.other_data();
         }
+        self.network.joined = None;
+        if is_same_user {
+            self.checks.go_on(is_another);
+        } else {
+            self.checks.forget();
+        }
+        self.give(Input::Reauthenticate { is_same_user }, &Cause::App);
     }
 
     /// The client looks up what it showed last. The store gives a record to its user only.
