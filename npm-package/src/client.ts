@@ -54,6 +54,8 @@ class Client implements DashboardClient {
   #life = 0
   #started = false
   #loadRetry: ReturnType<typeof setTimeout> | undefined
+  /** Tokens that are waited for: each is given up by its call. */
+  readonly #awaited = new Set<(why: Error) => void>()
 
   constructor(options: CheckedOptions, load: CoreLoader) {
     this.#options = options
@@ -137,6 +139,7 @@ class Client implements DashboardClient {
     this.#started = false
     this.#life += 1
     clearTimeout(this.#loadRetry)
+    for (const giveUp of this.#awaited) giveUp(new Error('the client was stopped'))
     const core = this.#core
     this.#core = null
     if (core === null) {
@@ -157,7 +160,7 @@ class Client implements DashboardClient {
         socketUrl: `ws${url.slice('http'.length)}${SOCKET_PATH}`,
         snapshotUrl: `${url}${basePath}/dashboard`,
         cookies,
-        ...(getToken && { getToken: () => this.#ask(getToken) }),
+        ...(getToken && { getToken: () => this.#ask(getToken, life) }),
         ...(this.#lastView && { lastView: this.#lastViewOf(this.#lastView, life) }),
         onState: state => {
           if (life !== this.#life) return
@@ -228,7 +231,7 @@ class Client implements DashboardClient {
   }
 
   /** The core only learns that there is no token; why tells the app's developers what to mend. */
-  async #ask(getToken: NonNullable<CheckedOptions['getToken']>): Promise<string | null> {
+  async #ask(getToken: NonNullable<CheckedOptions['getToken']>, life: number) {
     try {
       const token = await this.#inTime(getToken({ lastWasRefused: this.#lastWasRefused }))
       this.#lastWasRefused = false
@@ -237,21 +240,31 @@ class Client implements DashboardClient {
       return token
     } catch (error) {
       const code = error instanceof TokenTimeout ? 'TOKEN_TIMEOUT' : 'TOKEN_UNAVAILABLE'
-      this.#report('warn', code, `getToken failed: ${textOf(error)}`)
+      // What an attempt came to that nobody waits for any more is no news.
+      if (life === this.#life) this.#report('warn', code, `getToken failed: ${textOf(error)}`)
       throw error
     }
   }
 
-  /** The token, unless it takes too long: then the attempt fails, with the right reason. */
+  /**
+   * The token, unless it takes too long: then the attempt fails, with the right reason. On `stop` it
+   * is waited for no more, lest the timer keep a program of Node from ending.
+   */
   async #inTime(token: Promise<string | null>): Promise<string | null> {
-    let timer: ReturnType<typeof setTimeout> | undefined
-    const timeout = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => reject(new TokenTimeout()), TOKEN_TIMEOUT_MS)
+    let giveUp: (why: Error) => void = () => {}
+    const patience = new Promise<never>((_resolve, reject) => {
+      const timer = setTimeout(() => giveUp(new TokenTimeout()), TOKEN_TIMEOUT_MS)
+      giveUp = why => {
+        clearTimeout(timer)
+        reject(why)
+      }
     })
+    this.#awaited.add(giveUp)
     try {
-      return await Promise.race([token, timeout])
+      return await Promise.race([token, patience])
     } finally {
-      clearTimeout(timer)
+      this.#awaited.delete(giveUp)
+      giveUp(new Error('it is there'))
     }
   }
 

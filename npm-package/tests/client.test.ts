@@ -173,6 +173,25 @@ describe('life of a client', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
+  it('waits for no token after stop, whatever comes of it', async () => {
+    vi.useFakeTimers()
+    const asked = [deferred<string>(), deferred<string>(), deferred<string>()]
+    const getToken = vi.fn()
+    for (const { promise } of asked) getToken.mockReturnValueOnce(promise)
+    const { client, core } = await started({ cookies: false, getToken, logger: null })
+    const answers = asked.map(() => core.options.getToken?.().catch(String))
+    await vi.advanceTimersByTimeAsync(1_000)
+    client.stop()
+    expect(vi.getTimerCount()).toBe(0)
+    expect(await Promise.all(answers)).toEqual(asked.map(() => 'Error: the client was stopped'))
+
+    const before = client.diagnostics()
+    asked[0]?.resolve('late')
+    asked[1]?.reject(new Error('late'))
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(client.diagnostics()).toEqual(before)
+  })
+
   it('tells whether the last token was refused, until another one is given', async () => {
     const asked: boolean[] = []
     const answers = ['first', 'second', new Error('no network'), 'third', 'fourth', 'fifth']

@@ -54,6 +54,17 @@ it('is live where Node has a WebSocket, with the module read from its file', asy
   expect(await project.exec('node', ...flags, ...options)).toBe('live\n')
 })
 
+it('ends at once when stopped, also while a token is awaited', async () => {
+  await project.write('stopped.mjs', STOPPED)
+  const said = await project.exec(
+    'node',
+    '--experimental-websocket',
+    '--no-warnings',
+    'stopped.mjs',
+  )
+  expect(Number(said)).toBeLessThan(4_000)
+})
+
 describe('Node 22, whose WebSocket tells of a failure by an error alone', () => {
   const node = path.join(path.dirname(tools.resolve('node22/package.json')), 'bin/node')
 
@@ -126,6 +137,23 @@ client.subscribe(({ status, view }) => {
   client.stop()
 })
 client.start()
+`
+
+// The client waits 8 s for a token. On stderr nothing is told, or the test fails.
+const STOPPED = `
+import { createDashboardClient } from '@moc/dashboard-sdk'
+
+let asked = 0
+const client = createDashboardClient({
+  url: 'http://127.0.0.1:1',
+  getToken: () => {
+    asked = Date.now()
+    setTimeout(client.stop, 100)
+    return new Promise(() => {})
+  },
+})
+client.start()
+process.on('exit', () => console.log(Date.now() - asked))
 `
 
 // Port 1 is no one's. It ends itself once it tries for the third time.
