@@ -232,9 +232,11 @@ class Client implements DashboardClient {
 
   /** The core only learns that there is no token; why tells the app's developers what to mend. */
   async #ask(getToken: NonNullable<CheckedOptions['getToken']>, life: number) {
+    const lastWasRefused = this.#lastWasRefused
     try {
-      const token = await this.#inTime(getToken({ lastWasRefused: this.#lastWasRefused }))
-      this.#lastWasRefused = false
+      const token = await this.#inTime(getToken({ lastWasRefused }))
+      // One that was asked for before the refusal may be the refused one again.
+      if (lastWasRefused) this.#lastWasRefused = false
       // A shorter one is no secret, and would be cut out of words.
       this.#token = token !== null && token.length >= 16 ? token : null
       return token

@@ -219,6 +219,28 @@ describe('life of a client', () => {
     expect(asked).toEqual([false, false, true, true, true, false])
   })
 
+  it('goes on telling so after an answer that was on its way when the token was refused', async () => {
+    const asked: boolean[] = []
+    const onItsWay = deferred<string>()
+    const answers = ['first', onItsWay.promise, 'renewed', 'renewed']
+    const { core } = await started({
+      cookies: false,
+      logger: null,
+      getToken: ({ lastWasRefused }) => {
+        asked.push(lastWasRefused)
+        return answers.shift() ?? null
+      },
+    })
+    await core.options.getToken?.()
+    const poll = core.options.getToken?.()
+    core.options.onDiagnostic({ at: 1, level: 'info', code: 'AUTH_FAILED', message: 'why' })
+    onItsWay.resolve('first')
+    await poll
+    await core.options.getToken?.()
+    await core.options.getToken?.()
+    expect(asked).toEqual([false, false, true, false])
+  })
+
   it('passes refresh and reauthenticate on', async () => {
     const { client, core } = await started()
     client.refresh()

@@ -404,6 +404,25 @@ describe('sessions', () => {
     },
   )
 
+  it('whose token ran out hear so once, also where sockets are blocked and only polls succeed', async () => {
+    const asked: boolean[] = []
+    let token = 1
+    const getToken = ({ lastWasRefused }: TokenRequest) => {
+      asked.push(lastWasRefused)
+      if (lastWasRefused) token += 1
+      return `token ${token}`
+    }
+    const { server, client } = await liveScene({}, { getToken })
+    const before = asked.length
+    server.expireTokens()
+    server.connections.refuse()
+    await server.until(client, 'degraded')
+    await server.advance(300_000)
+    expect(asked.length - before).toBeGreaterThan(8)
+    expect(asked.slice(before)).toEqual([true, ...Array(asked.length - before - 1).fill(false)])
+    expect(client.getState().freshness.source).toBe('polling')
+  })
+
   it('whose token stays the expired one are refused', async () => {
     const { server, client } = await liveScene()
     server.expireTokens()
