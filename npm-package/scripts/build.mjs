@@ -14,6 +14,24 @@ const from = path.join(root, 'wasm')
 const to = path.join(root, 'dist', 'wasm')
 const commonJs = path.join(root, 'dist', 'cjs')
 
+/**
+ * Take the place of the globals in the glue, which makes one of each when it is imported. Jest with
+ * jsdom hides Node's, and jsdom has none of its own: so they are looked for on first use, and in Node.
+ * The glue decodes nothing at first, to warm up; that makes none.
+ */
+const LAZY_CODERS = `
+const coders = () => globalThis.TextDecoder ? globalThis : globalThis.process.getBuiltinModule('node:util');
+class TextDecoder {
+  constructor(...how) { this.how = how; }
+  decode(bytes) { return bytes ? (this.coder ??= new (coders().TextDecoder)(...this.how)).decode(bytes) : ''; }
+}
+class TextEncoder {
+  get made() { return this.coder ??= new (coders().TextEncoder)(); }
+  encode(text) { return this.made.encode(text); }
+  encodeInto(text, view) { return this.made.encodeInto(text, view); }
+}
+`
+
 rmSync(path.join(root, 'dist'), { recursive: true, force: true })
 compile('tsconfig.json')
 compile('tsconfig.cjs.json')
@@ -44,7 +62,7 @@ async function packModule() {
   }
   const told = "throw new Error('The address of the WebAssembly module is missing');"
   const module = path.join(from, 'dashboard_core_bg.wasm')
-  const small = await shrink(glue.replace(guess, told), module)
+  const small = await shrink(LAZY_CODERS + glue.replace(guess, told), module)
   writeFileSync(path.join(to, 'glue.js'), small.glue)
   writeFileSync(path.join(to, 'dashboard_core_bg.wasm'), small.module)
   const base64 = `'${small.module.toString('base64')}'\n`
@@ -66,12 +84,8 @@ function required(glue) {
       'exports.DashboardCore=DashboardCore;exports.default=$1;',
     )
   if (/\bexport\b/.test(body)) fail('The glue has changed: it exports something else.')
-  // Jest with jsdom hides these two of Node, and jsdom has none of its own.
-  const coders =
-    'const{TextDecoder,TextEncoder}=' +
-    "globalThis.TextDecoder?globalThis:process.getBuiltinModule('node:util');"
   const mark = "Object.defineProperty(exports,'__esModule',{value:true});"
-  return `'use strict';${mark}${coders}${body}\n`
+  return `'use strict';${mark}${body}\n`
 }
 
 function fail(message) {

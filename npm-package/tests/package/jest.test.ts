@@ -49,6 +49,21 @@ describe.each(['29.7.0', '30.5.2'])('Jest %s', version => {
     expect(await counts('jest.json')).toEqual({ passed: 2, failed: 0 })
   })
 
+  it('runs the same as ES modules, with the two lines of the README', async () => {
+    const config = await block('js', 'jest.config.cjs')
+    const lines = await block('js', 'extensionsToTreatAsEsm')
+    const begin = 'module.exports = {\n'
+    expect(config).toContain(begin)
+    await project.write('esm.config.cjs', config.replace(begin, begin + lines))
+    await project.write('esm/total.test.tsx', await block('tsx', "from '@jest/globals'"))
+    await project.write('esm/node.test.ts', `${WITHOUT_JSDOM}${IS_MODULE}`)
+    const flags = 'NODE_OPTIONS="--experimental-vm-modules --no-warnings"'
+    const jest = 'npx jest --config esm.config.cjs --roots esm --json --outputFile esm.json'
+    const said = await project.exec('sh', '-c', `${flags} ${jest} 2>&1`)
+    expect(said).not.toMatch(/console\.(warn|error)|did not exit|Warning:/)
+    expect(await counts('esm.json')).toEqual({ passed: 3, failed: 0 })
+  })
+
   it('compiles the examples as they stand', async () => {
     const compilerOptions = {
       ...{ target: 'ES2022', module: 'ESNext', moduleResolution: 'bundler', jsx: 'react-jsx' },
@@ -65,6 +80,12 @@ describe.each(['29.7.0', '30.5.2'])('Jest %s', version => {
     return { passed, failed }
   }
 })
+
+const IS_MODULE = `
+it('is an ES module', () => {
+  expect(import.meta.url).toMatch(/^file:/)
+})
+`
 
 const WITHOUT_JSDOM = `
 /** @jest-environment node */
