@@ -5,6 +5,8 @@ import type {
   LastViewStore,
   TokenRequest,
 } from './api.js'
+import { kindOf } from './text.js'
+import type { DiagnosticLevel } from './types.js'
 
 /** Options after the check: complete and normalised. */
 export interface CheckedOptions {
@@ -20,11 +22,16 @@ export interface CheckedOptions {
 }
 
 const KNOWN = ['url', 'basePath', 'getToken', 'cookies', 'onAuthRequired', 'logger', 'lastView']
+const KNOWN_OF_LAST_VIEW = ['userId', 'store']
+const LEVELS = ['debug', 'info', 'warn', 'error'] satisfies DiagnosticLevel[]
 
 /** Refuses what cannot work, with a message that says what to do. */
 export function checkOptions(options: DashboardClientOptions): CheckedOptions {
   if (typeof options !== 'object' || options === null) {
-    throw problem(`expects an object of options, not ${describe(options)}. Pass at least { url }.`)
+    throw problem(
+      `expects an object of options, not ${kindOf(options)}. ` +
+        'Pass at least { url, cookies: true } or { url, getToken }.',
+    )
   }
   const unknown = Object.keys(options).find(key => !KNOWN.includes(key))
   if (unknown !== undefined) {
@@ -33,15 +40,15 @@ export function checkOptions(options: DashboardClientOptions): CheckedOptions {
   const { getToken = null, cookies = false, onAuthRequired = null } = options
   if (getToken !== null && typeof getToken !== 'function') {
     throw problem(
-      `expects getToken to be a function, not ${describe(getToken)}. ` +
+      `expects getToken to be a function, not ${kindOf(getToken)}. ` +
         'Pass () => token, so that each attempt asks for a fresh one.',
     )
   }
   if (typeof cookies !== 'boolean') {
-    throw problem(`expects cookies to be true or false, not ${describe(cookies)}.`)
+    throw problem(`expects cookies to be true or false, not ${kindOf(cookies)}.`)
   }
   if (onAuthRequired !== null && typeof onAuthRequired !== 'function') {
-    throw problem(`expects onAuthRequired to be a function, not ${describe(onAuthRequired)}.`)
+    throw problem(`expects onAuthRequired to be a function, not ${kindOf(onAuthRequired)}.`)
   }
   if (getToken === null && !cookies) {
     throw problem(
@@ -60,12 +67,6 @@ export function checkOptions(options: DashboardClientOptions): CheckedOptions {
   }
 }
 
-/** Shows a value's kind in a message without its content, which may be a secret. */
-function describe(value: unknown): string {
-  if (value === null) return 'null'
-  return Array.isArray(value) ? 'an array' : `a value of type ${typeof value}`
-}
-
 function problem(what: string): TypeError {
   return new TypeError(`createDashboardClient ${what}`)
 }
@@ -74,7 +75,7 @@ function problem(what: string): TypeError {
 function checkUrl(value: unknown): string {
   const example = "Pass the server's origin, such as 'https://moc.example.org'."
   if (typeof value !== 'string' && !(value instanceof URL)) {
-    throw problem(`expects url to be a string, not ${describe(value)}. ${example}`)
+    throw problem(`expects url to be a string or a URL, not ${kindOf(value)}. ${example}`)
   }
   const text = String(value)
   if (isForgiven(text)) {
@@ -82,7 +83,8 @@ function checkUrl(value: unknown): string {
   }
   const url = parsed(text)
   if (url !== null && url.protocol !== 'http:' && url.protocol !== 'https:') {
-    throw problem(`expects url to begin with http: or https:, not ${url.protocol} ${example}`)
+    const scheme = JSON.stringify(url.protocol)
+    throw problem(`expects url to begin with http: or https:, not with ${scheme}. ${example}`)
   }
   if (!/^https?:\/\//i.test(text)) {
     throw problem(`expects url to be absolute. ${example}`)
@@ -121,7 +123,7 @@ function parsed(text: string): URL | null {
 
 function checkBasePath(value: unknown): string {
   if (typeof value !== 'string') {
-    throw problem(`expects basePath to be a string, not ${describe(value)}. Default: '/api'.`)
+    throw problem(`expects basePath to be a string, not ${kindOf(value)}. Default: '/api'.`)
   }
   const path = value.replace(/\/+$/, '')
   const isPlain = (path === '' || /^\/[^?#]*$/.test(path)) && !isForgiven(path)
@@ -140,7 +142,7 @@ function checkedToken(getToken: NonNullable<DashboardClientOptions['getToken']>)
   return async function askForToken(request: TokenRequest): Promise<string | null> {
     const token: unknown = await getToken(request)
     if (token !== null && typeof token !== 'string') {
-      throw new TypeError(`getToken must return a string or null, not ${describe(token)}.`)
+      throw new TypeError(`getToken must return a string or null, not ${kindOf(token)}.`)
     }
     if (token !== null && !/^[\x20-\x7e]*$/.test(token)) {
       throw new TypeError('getToken must return a token of printable ASCII, as headers have it.')
@@ -158,7 +160,17 @@ function checkLogger(logger: DashboardClientOptions['logger']): DashboardLogger 
     }
   }
   if (typeof logger !== 'object') {
-    throw problem(`expects logger to be like console, not ${describe(logger)}.`)
+    throw problem(`expects logger to be like console, not ${kindOf(logger)}.`)
+  }
+  const given = LEVELS.filter(level => (logger[level] ?? null) !== null)
+  const wrong = given.find(level => typeof logger[level] !== 'function')
+  if (wrong !== undefined) {
+    throw problem(`expects logger.${wrong} to be a function, not ${kindOf(logger[wrong])}.`)
+  }
+  if (given.length === 0 && Object.keys(logger).length > 0) {
+    throw problem(
+      `expects logger to have one of the methods ${LEVELS.join(', ')}. Pass null for silence.`,
+    )
   }
   return logger
 }
@@ -167,14 +179,19 @@ function checkLastView(lastView: LastViewOptions | null): LastViewOptions | null
   if (lastView === null) return null
   if (typeof lastView !== 'object') {
     throw problem(
-      `expects lastView to be an object, not ${describe(lastView)}. ` +
+      `expects lastView to be an object, not ${kindOf(lastView)}. ` +
         'Pass { userId: () => id }, so that nobody is shown the view of another user.',
     )
+  }
+  const unknown = Object.keys(lastView).find(key => !KNOWN_OF_LAST_VIEW.includes(key))
+  if (unknown !== undefined) {
+    const known = KNOWN_OF_LAST_VIEW.join(', ')
+    throw problem(`has no option lastView.${unknown}. Of lastView there are: ${known}.`)
   }
   const { userId, store } = lastView
   if (typeof userId !== 'function') {
     throw problem(
-      `expects lastView.userId to be a function, not ${describe(userId)}. ` +
+      `expects lastView.userId to be a function, not ${kindOf(userId)}. ` +
         'Pass () => id, or () => null while nobody is logged in.',
     )
   }

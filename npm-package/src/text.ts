@@ -9,3 +9,10 @@ export function textOf(thrown: unknown): string {
     return `a value of type ${typeof thrown}`
   }
 }
+
+/** Shows a value's kind in a message without its content, which may be a secret. */
+export function kindOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (value === undefined) return 'undefined'
+  return Array.isArray(value) ? 'an array' : `a value of type ${typeof value}`
+}

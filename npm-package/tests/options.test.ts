@@ -5,12 +5,18 @@ import { checkOptions } from '../src/options.js'
 const URL_OK = 'https://moc.example.org'
 
 describe('options', () => {
-  it.each([
-    [undefined, /expects an object of options, not a value of type undefined/],
-    [null, /expects an object of options, not null/],
-    [{ cookies: true }, /expects url to be a string.*https:\/\/moc\.example\.org/],
+  it.each<[unknown, RegExp]>([
+    [undefined, /expects an object of options, not undefined\./],
+    [null, /expects an object of options, not null\. Pass .* cookies: true } or { url, getToken }/],
+    [
+      { cookies: true },
+      /expects url to be a string or a URL, not undefined.*https:\/\/moc\.example\.org/,
+    ],
     [{ url: '/api', cookies: true }, /expects url to be absolute/],
-    [{ url: 'ws://moc.example.org', cookies: true }, /begin with http: or https:, not ws:/],
+    [
+      { url: 'ws://moc.example.org', cookies: true },
+      /begin with http: or https:, not with "ws:"\. Pass/,
+    ],
     [{ url: 'https://me:secret@moc.example.org', cookies: true }, /holds a password/],
     [{ url: `${URL_OK}/api`, cookies: true }, /Put a path into basePath/],
     [{ url: `${URL_OK}/?`, cookies: true }, /Put a path into basePath/],
@@ -22,12 +28,21 @@ describe('options', () => {
     [{ url: URL_OK, cookies: true, basePath: '/api?x=1' }, /begins with '\/'/],
     [{ url: URL_OK, cookies: true, onAuthRequired: 1 }, /onAuthRequired to be a function/],
     [{ url: URL_OK, cookies: true, logger: 'debug' }, /logger to be like console/],
+    [
+      { url: URL_OK, cookies: true, logger: { warn: 3 } },
+      /logger\.warn to be a function, not a value of type number/,
+    ],
+    [{ url: URL_OK, cookies: true, logger: { log() {} } }, /one of the methods debug.*null for/],
     [{ url: URL_OK, cookies: true, token: 'x' }, /has no option "token"\. It has: url/],
     [
       { url: URL_OK, cookies: true, lastView: true },
       /lastView to be an object.*userId: \(\) => id/,
     ],
     [{ url: URL_OK, cookies: true, lastView: {} }, /lastView\.userId to be a function/],
+    [
+      { url: URL_OK, cookies: true, lastView: { userId: () => 'ann', storage: {} } },
+      /has no option lastView\.storage\. Of lastView there are: userId, store\./,
+    ],
     [{ url: URL_OK, cookies: true, lastView: { userId: 'ann' } }, /\(\) => null while nobody/],
     [
       { url: URL_OK, cookies: true, lastView: { userId: () => 'ann', store: { load() {} } } },
@@ -64,9 +79,10 @@ describe('options', () => {
     ['https://me@moc.example.org', /holds a password/],
     ['https://@moc.example.org', /holds a password/],
     ['https://moc.example.org@elsewhere', /holds a password/],
-    ['ftp://moc.example.org', /not ftp:/],
-    ['javascript:fetch(1)', /not javascript:/],
-    ['file:///moc.example.org', /not file:/],
+    ['localhost:9112', /not with "localhost:"\. Pass the server's origin/],
+    ['ftp://moc.example.org', /not with "ftp:"/],
+    ['javascript:fetch(1)', /not with "javascript:"/],
+    ['file:///moc.example.org', /not with "file:"/],
   ])('a url such as %j is refused, and nothing is asked for a token', (url, message) => {
     const getToken = vi.fn(() => 'hidden')
     expect(() => checkOptions({ url, getToken })).toThrow(TypeError)
@@ -105,6 +121,10 @@ describe('options', () => {
   ])('%j is read as %j', (url, origin) => {
     expect(checkOptions({ url, cookies: true }).url).toBe(origin)
     expect(checkOptions({ url: new URL(url), cookies: true }).url).toBe(origin)
+  })
+
+  it.each([{}, { warn() {} }, console, null])('%o is a logger', logger => {
+    expect(() => checkOptions({ url: URL_OK, cookies: true, logger })).not.toThrow()
   })
 
   it('never shows a secret in a message', () => {
