@@ -77,7 +77,7 @@ export const errorBody = z.strictObject({
   }),
   correlationId: z.string(),
   timestamp,
-  fresh: z.string().optional(),
+  fresh: z.string().exactOptional(),
 })
 
 /** Fails where an event is not of the contract; the payload by the event's type. */
