@@ -1,10 +1,21 @@
 import type { DashboardClient } from './api.js'
+import { kindOf } from './text.js'
 
 /**
  * Ends the connection and keeps the stored view: what clients of this package do once nobody holds
  * them any more. A symbol of the whole program, because a bundle may hold this package twice.
  */
 export const REST: unique symbol = Symbol.for('@moc/dashboard-sdk:rest')
+
+/** Refuses what is no client: `undefined` out of a circular import, say, or a client's options. */
+export function checkClient(who: string, client: unknown): void {
+  const { getState, subscribe } = (client ?? {}) as { [Name in keyof DashboardClient]?: unknown }
+  if (typeof getState === 'function' && typeof subscribe === 'function') return
+  const given = typeof client === 'object' && client !== null ? 'another object' : kindOf(client)
+  throw new TypeError(
+    `${who} expects the client that createDashboardClient({ … }) returned, not ${given}.`,
+  )
+}
 
 const holders = new WeakMap<DashboardClient, number>()
 

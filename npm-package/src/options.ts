@@ -72,7 +72,7 @@ function problem(what: string): TypeError {
 }
 
 /** The origin, as the browser's parser reads it; refuses what it would only guess at. */
-function checkUrl(value: unknown): string {
+export function checkUrl(value: unknown): string {
   const example = "Pass the server's origin, such as 'https://moc.example.org'."
   if (typeof value !== 'string' && !(value instanceof URL)) {
     throw problem(`expects url to be a string or a URL, not ${kindOf(value)}. ${example}`)
@@ -121,7 +121,8 @@ function parsed(text: string): URL | null {
   }
 }
 
-function checkBasePath(value: unknown): string {
+/** The path without a slash behind it. */
+export function checkBasePath(value: unknown): string {
   if (typeof value !== 'string') {
     throw problem(`expects basePath to be a string, not ${kindOf(value)}. Default: '/api'.`)
   }

@@ -18,7 +18,7 @@ import {
 } from 'react'
 
 import type { DashboardClient } from './api.js'
-import { hold } from './lease.js'
+import { checkClient, hold } from './lease.js'
 import { IDLE } from './state.js'
 import type { DashboardState } from './types.js'
 
@@ -36,6 +36,7 @@ const Context = createContext<DashboardClient | null>(null)
  * last of its providers has been unmounted for good; the stored view stays until `stop()`.
  */
 export function DashboardProvider({ client, children }: DashboardProviderProps): ReactNode {
+  checkClient('<DashboardProvider client={…}>', client)
   useEffect(() => hold(client), [client])
   return createElement(Context.Provider, { value: client }, children)
 }

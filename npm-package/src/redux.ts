@@ -5,7 +5,7 @@
  * that has these names (2 and newer).
  */
 import type { DashboardClient } from './api.js'
-import { hold } from './lease.js'
+import { checkClient, hold } from './lease.js'
 import { IDLE } from './state.js'
 import type { DashboardState } from './types.js'
 
@@ -42,6 +42,7 @@ export interface DashboardCacheEntry extends CacheEntry {
  * arrives like every other change. Components read it by `dashboardOf`.
  */
 export function dashboardQuery(client: DashboardClient): DashboardQuery {
+  checkClient('dashboardQuery', client)
   function follow(entry: CacheEntry): void {
     const state = client.getState()
     const { data } = entry.getCacheEntry()

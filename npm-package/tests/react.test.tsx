@@ -189,6 +189,15 @@ describe('DashboardProvider', () => {
     expect(client.stop).toHaveBeenCalledOnce()
   })
 
+  it.each([
+    [undefined, 'not undefined'],
+    [{ url: 'https://moc.example.org', cookies: true }, 'not another object'],
+  ])('says what it expects where it is given %o for a client', (given, words) => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    const message = `<DashboardProvider client={…}> expects the client that createDashboardClient({ … }) returned, ${words}.`
+    expect(() => render(<DashboardProvider client={given as never} />)).toThrow(message)
+  })
+
   it('goes over from one client to another', async () => {
     const [before, after] = [create(), create()]
     const { rerender } = render(<DashboardProvider client={before} />)

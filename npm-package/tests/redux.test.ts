@@ -53,6 +53,12 @@ async function following() {
 }
 
 describe('an endpoint of Redux Toolkit Query', () => {
+  it('is not made for what is no client', () => {
+    expect(() => dashboardQuery(undefined as never)).toThrow(
+      'dashboardQuery expects the client that createDashboardClient({ … }) returned, not undefined.',
+    )
+  })
+
   it('starts nothing until it has a subscriber', async () => {
     const { client, cached } = setUp()
     await settle()

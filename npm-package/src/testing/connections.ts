@@ -1,4 +1,5 @@
-import { Script, type Times } from './script.js'
+import { checkWithin } from './check.js'
+import { Script, type Times, timesOf } from './script.js'
 import type { Sessions, Token } from './sessions.js'
 import type { Source } from './snapshots.js'
 import { FakeSocket } from './socket.js'
@@ -6,6 +7,9 @@ import type { Network, Wire } from './wire.js'
 
 /** The server's heartbeat, as it tells it in the handshake. */
 const PING = { interval: 25_000, timeout: 20_000 }
+
+/** What a socket may be closed with. */
+const CLOSE_CODES: [number, number] = [1000, 4999]
 
 /** How a new connection is met. */
 type Welcome = { kind: 'accept' | 'hang' | 'deny' } | { kind: 'refuse'; code: number }
@@ -36,27 +40,31 @@ export class Connections {
   }
 
   /** Accepts the session of each new socket. This is what happens unless scripted otherwise. */
-  accept({ times }: Times = {}): void {
-    this.#script.set({ kind: 'accept' }, times)
+  accept(options: Times = {}): void {
+    this.#script.set({ kind: 'accept' }, timesOf('connections.accept', options))
   }
 
   /** New sockets fail to open, as where no server listens or a proxy forbids WebSockets. */
-  refuse({ times, code = 1006 }: Times & { code?: number } = {}): void {
+  refuse(options: Times & { code?: number } = {}): void {
+    const times = timesOf('connections.refuse', options, ['code'])
+    const { code = 1006 } = options
+    checkWithin('code of connections.refuse', code, CLOSE_CODES)
     this.#script.set({ kind: 'refuse', code }, times)
   }
 
   /** New sockets are never answered, as behind a firewall that swallows packets. */
-  hang({ times }: Times = {}): void {
-    this.#script.set({ kind: 'hang' }, times)
+  hang(options: Times = {}): void {
+    this.#script.set({ kind: 'hang' }, timesOf('connections.hang', options))
   }
 
   /** New sockets open, and are told `AUTH_FAILED`. The client then retries no more (D-RES-2). */
-  deny({ times }: Times = {}): void {
-    this.#script.set({ kind: 'deny' }, times)
+  deny(options: Times = {}): void {
+    this.#script.set({ kind: 'deny' }, timesOf('connections.deny', options))
   }
 
   /** Closes the accepted sockets; they may connect again. The code is 1006: no farewell. */
   drop(code = 1006): void {
+    checkWithin('connections.drop', code, CLOSE_CODES)
     for (const connection of this.#accepted()) connection.end(code)
   }
 

@@ -1,6 +1,6 @@
 import type { DashboardView, EventPayloads, EventType } from '../types.js'
 import { makeId } from './builders.js'
-import { Script, type Times } from './script.js'
+import { Script, type Times, timesOf } from './script.js'
 
 /** How many MOCs the recent list holds (D-FR-9). */
 const RECENT_MOCS = 10
@@ -22,29 +22,30 @@ export class Events {
   }
 
   /** Delivers each once, in order. This is what happens unless scripted otherwise. */
-  deliver({ times }: Times = {}): void {
+  deliver(options: Times = {}): void {
+    const times = timesOf('events.deliver', options)
     this.#script.set('deliver', times)
     if (times === undefined) this.#release()
   }
 
   /** Loses events, as a server does that cannot read its database. */
-  lose({ times }: Times = {}): void {
-    this.#script.set('lose', times)
+  lose(options: Times = {}): void {
+    this.#script.set('lose', timesOf('events.lose', options))
   }
 
   /** Delivers events twice. */
-  duplicate({ times }: Times = {}): void {
-    this.#script.set('duplicate', times)
+  duplicate(options: Times = {}): void {
+    this.#script.set('duplicate', timesOf('events.duplicate', options))
   }
 
   /** Cuts events in half, so that they are malformed. */
-  corrupt({ times }: Times = {}): void {
-    this.#script.set('corrupt', times)
+  corrupt(options: Times = {}): void {
+    this.#script.set('corrupt', timesOf('events.corrupt', options))
   }
 
   /** Holds an event back until the next one has been delivered. */
-  reorder({ times }: Times = {}): void {
-    this.#script.set('reorder', times)
+  reorder(options: Times = {}): void {
+    this.#script.set('reorder', timesOf('events.reorder', options))
   }
 
   /** @internal */

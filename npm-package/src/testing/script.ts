@@ -1,3 +1,5 @@
+import { checkMembers } from './check.js'
+
 /** For how long a scripted behaviour holds. */
 export interface Times {
   /**
@@ -5,6 +7,12 @@ export interface Times {
    * queue up: `refuse({ times: 2 }); hang({ times: 1 })` refuses two and leaves the third hanging.
    */
   times?: number | undefined
+}
+
+/** The `times` of the options of `name`, which may hold `others` besides. */
+export function timesOf(name: string, options: Times, others: string[] = []): number | undefined {
+  checkMembers(name, options, ['times', ...others])
+  return options.times
 }
 
 /** What to do the next few times, and what to do otherwise. */

@@ -1,12 +1,23 @@
+import { checkBasePath, checkUrl } from '../options.js'
 import type { DashboardState, DashboardView, EventPayloads, EventType } from '../types.js'
 import { makeView } from './builders.js'
+import { checkFunction, checkMembers, checkMilliseconds } from './check.js'
 import { Connections } from './connections.js'
 import { Events, eventsOf, frameOf, type Told } from './events.js'
 import { plugIn } from './globals.js'
 import { Sessions, type Token } from './sessions.js'
 import { Snapshots } from './snapshots.js'
-import { type Act, type Condition, Passage, type VirtualTime, type WatchedClient } from './time.js'
+import {
+  type Act,
+  type Condition,
+  isTime,
+  Passage,
+  type VirtualTime,
+  type WatchedClient,
+} from './time.js'
 import { Network } from './wire.js'
+
+const DEFAULT_URL = 'https://dashboard.test'
 
 /** How a fake server is made. All is optional. */
 export interface FakeServerOptions {
@@ -28,7 +39,39 @@ export interface FakeServerOptions {
 
 /** Makes a server that does nothing before `install()`. */
 export function createFakeServer(options: FakeServerOptions = {}): FakeServer {
-  return new FakeServer(options)
+  check(options)
+  try {
+    return new FakeServer(options)
+  } catch (error) {
+    // An address is refused in the client's words.
+    const { message } = error as Error
+    throw new TypeError(message.replace('createDashboardClient', 'createFakeServer'))
+  }
+}
+
+const KNOWN = ['url', 'basePath', 'view', 'time', 'act', 'latency', 'accepts']
+const SECTIONS = ['summary', 'themeBreakdown', 'recentMocs', 'partialPartsMocs']
+
+function check(options: FakeServerOptions): void {
+  checkMembers('createFakeServer', options, KNOWN)
+  const { view, time, act, latency, accepts } = options
+  if (view !== undefined) checkView('view of createFakeServer', view)
+  if (time !== undefined && !isTime(time)) {
+    throw new TypeError(
+      'time of createFakeServer expects the fake timers in use, with advanceTimersByTimeAsync and ' +
+        'advanceTimersToNextTimerAsync. Pass vi of Vitest, or jest of Jest 29.5 or newer.',
+    )
+  }
+  checkFunction('act of createFakeServer', act, "Pass act of '@testing-library/react'.")
+  if (latency !== undefined) checkMilliseconds('latency of createFakeServer', latency)
+  checkFunction('accepts of createFakeServer', accepts, "Pass token => token === 'valid', say.")
+}
+
+function checkView(name: string, view: DashboardView): void {
+  checkMembers(name, view, SECTIONS)
+  const missing = SECTIONS.find(section => !(section in view))
+  if (missing === undefined) return
+  throw new TypeError(`${name} has no ${missing}. Pass makeView({ … }), which is complete.`)
 }
 
 /**
@@ -45,6 +88,7 @@ export class FakeServer {
   /** What happens to events: deliver, lose, duplicate, corrupt, reorder. */
   readonly events: Events
   readonly #options: FakeServerOptions
+  readonly #basePath: string
   readonly #network = new Network()
   readonly #passage: Passage
   readonly #sessions: Sessions
@@ -56,7 +100,8 @@ export class FakeServer {
   /** @internal */
   constructor(options: FakeServerOptions) {
     this.#options = options
-    this.url = new URL(options.url ?? 'https://dashboard.test').origin
+    this.url = checkUrl(options.url ?? DEFAULT_URL)
+    this.#basePath = checkBasePath(options.basePath ?? '/api')
     this.#view = options.view ?? makeView()
     this.#passage = new Passage(() => this.#seen(), options.time, options.act)
     this.#network.latency = options.latency ?? 0
@@ -82,11 +127,10 @@ export class FakeServer {
    * pass on. Returns what undoes it. Install before the client starts.
    */
   install = (): (() => void) => {
-    const base = (this.#options.basePath ?? '/api').replace(/\/+$/, '')
     this.#unplug ??= plugIn({
       owns: url =>
         url.origin.replace(/^ws/, 'http') === this.url &&
-        [`${base}/dashboard`, '/socket.io/'].includes(url.pathname),
+        [`${this.#basePath}/dashboard`, '/socket.io/'].includes(url.pathname),
       connect: url => this.connections.connect(url.href),
       fetch: (url, init) => this.snapshots.fetch(url, init),
     })
@@ -127,7 +171,9 @@ export class FakeServer {
    */
   update(change: Partial<DashboardView> | ((view: DashboardView) => Partial<DashboardView>)): void {
     const before = this.#view
-    const after = { ...before, ...(typeof change === 'function' ? change(before) : change) }
+    const changed = typeof change === 'function' ? change(before) : change
+    checkMembers('update', changed, SECTIONS)
+    const after = { ...before, ...changed }
     const told = eventsOf(before, after)
     if (told.length === 0) return
     this.#view = after
@@ -137,6 +183,7 @@ export class FakeServer {
 
   /** As after a restored backup: other data, counting begins anew, and no event tells of it. */
   restoreBackup(view: DashboardView): void {
+    checkView('restoreBackup', view)
     this.#view = view
     this.#revision = 1
     this.#epochs += 1
@@ -165,6 +212,7 @@ export class FakeServer {
 
   /** How long each message takes from now on, in ms. */
   set latency(ms: number) {
+    checkMilliseconds('latency', ms)
     this.#network.latency = ms
   }
 
@@ -173,7 +221,10 @@ export class FakeServer {
   }
 
   /** Announces its end and closes the sockets, as for a deployment. */
-  drain({ reconnectAfterMs = 1_000 }: { reconnectAfterMs?: number } = {}): void {
+  drain(options: { reconnectAfterMs?: number } = {}): void {
+    checkMembers('drain', options, ['reconnectAfterMs'])
+    const { reconnectAfterMs = 1_000 } = options
+    checkMilliseconds('reconnectAfterMs of drain', reconnectAfterMs)
     const message = 'Server is restarting'
     this.#tell({ code: 'SERVER_DRAINING', message, reconnectAfterMs })
   }
@@ -216,6 +267,7 @@ export class FakeServer {
    * arrive, promises settle.
    */
   async advance(ms = 0): Promise<void> {
+    checkMilliseconds('advance', ms)
     await this.#passage.advance(ms)
   }
 
@@ -228,8 +280,11 @@ export class FakeServer {
   async until(
     client: WatchedClient,
     condition: Condition,
-    { within }: { within?: number } = {},
+    options: { within?: number } = {},
   ): Promise<DashboardState> {
+    checkMembers('the third argument of until', options, ['within'])
+    const { within } = options
+    if (within !== undefined) checkMilliseconds('within of until', within)
     return this.#passage.until(client, condition, within)
   }
 

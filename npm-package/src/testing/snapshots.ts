@@ -1,6 +1,7 @@
 import type { DashboardView, ErrorBody, ErrorCode } from '../types.js'
 import { makeId } from './builders.js'
-import { Script, type Times } from './script.js'
+import { checkWithin } from './check.js'
+import { Script, type Times, timesOf } from './script.js'
 import type { Sessions, Token } from './sessions.js'
 import type { Network } from './wire.js'
 
@@ -88,15 +89,18 @@ export class Snapshots {
    * Answers with the view, or that nothing is newer than what the client has. This is what happens
    * unless scripted otherwise.
    */
-  serve({ times }: Times = {}): void {
-    this.#script.set({ kind: 'serve' }, times)
+  serve(options: Times = {}): void {
+    this.#script.set({ kind: 'serve' }, timesOf('snapshots.serve', options))
   }
 
   /**
    * Answers with an error in the server's standard body: 401 and 403 refuse the session, all others
    * are retried. With a `body` of its own every one of them is retried.
    */
-  fail(status: number, { retryAfter, body, times }: FailedAnswer = {}): void {
+  fail(status: number, options: FailedAnswer = {}): void {
+    checkWithin('snapshots.fail', status, [400, 599])
+    const times = timesOf('the second argument of snapshots.fail', options, ['retryAfter', 'body'])
+    const { retryAfter, body } = options
     const headers: Record<string, string> =
       retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) }
     this.#script.set({ kind: 'fail', status, headers, body }, times)
@@ -106,23 +110,26 @@ export class Snapshots {
    * Answers with anything: a page in HTML where a login is wanted, JSON without sense, a firewall's
    * 403. Only the server's own 401 and 403 end the session: for those, see `fail`.
    */
-  answer({ status = 200, headers = {}, body = '', times }: RawAnswer): void {
+  answer(options: RawAnswer): void {
+    const times = timesOf('snapshots.answer', options, ['status', 'headers', 'body'])
+    const { status = 200, headers = {}, body = '' } = options
+    checkWithin('status of snapshots.answer', status, [200, 599])
     this.#script.set({ kind: 'answer', status, headers, body }, times)
   }
 
   /** A cache answers in the server's place, with the last snapshot that the server gave. */
-  cached({ times }: Times = {}): void {
-    this.#script.set({ kind: 'cached' }, times)
+  cached(options: Times = {}): void {
+    this.#script.set({ kind: 'cached' }, timesOf('snapshots.cached', options))
   }
 
   /** Never answers. The client gives up after ten seconds. */
-  hang({ times }: Times = {}): void {
-    this.#script.set({ kind: 'hang' }, times)
+  hang(options: Times = {}): void {
+    this.#script.set({ kind: 'hang' }, timesOf('snapshots.hang', options))
   }
 
   /** Requests fail as they do without a network. */
-  networkError({ times }: Times = {}): void {
-    this.#script.set({ kind: 'networkError' }, times)
+  networkError(options: Times = {}): void {
+    this.#script.set({ kind: 'networkError' }, timesOf('snapshots.networkError', options))
   }
 
   /** All requests, oldest first. */

@@ -1,6 +1,8 @@
 /** Letting virtual time pass, and saying what was seen meanwhile. */
 import type { DashboardClient } from '../api.js'
 import { loadSettled } from '../core.js'
+import { checkClient } from '../lease.js'
+import { kindOf } from '../text.js'
 import type { DashboardState, DashboardStatus, Diagnostic } from '../types.js'
 
 /** How long `until` waits unless told otherwise, in virtual ms. */
@@ -12,6 +14,15 @@ const SLICE_MS = 1_000
 export interface VirtualTime {
   advanceTimersByTimeAsync(ms: number): Promise<unknown>
   advanceTimersToNextTimerAsync(): Promise<unknown>
+}
+
+/** Whether these timers can let time pass. */
+export function isTime(time: unknown): boolean {
+  const { advanceTimersByTimeAsync, advanceTimersToNextTimerAsync } = (time ?? {}) as {
+    [Name in keyof VirtualTime]?: unknown
+  }
+  const isThere = (method: unknown) => typeof method === 'function'
+  return isThere(advanceTimersByTimeAsync) && isThere(advanceTimersToNextTimerAsync)
 }
 
 /** React's `act`, so that components render within the time that passes. */
@@ -34,6 +45,7 @@ export interface StateRecord {
 
 /** Records a client's states, the present one first. */
 export function recordStates(client: WatchedClient): StateRecord {
+  checkClient('recordStates', client)
   const states = [client.getState()]
   const stop = client.subscribe(state => void states.push(state))
   return {
@@ -70,6 +82,7 @@ export class Passage {
   }
 
   async until(client: WatchedClient, condition: Condition, within = PATIENCE_MS) {
+    checkClient('until', client)
     const holds = typeof condition === 'function' ? condition : hasStatus(condition)
     const begun = Date.now()
     const heard = [{ state: client.getState(), at: begun }]
@@ -137,7 +150,20 @@ function statusesOf(states: readonly DashboardState[]): DashboardStatus[] {
   return all.filter((status, at) => status !== all[at - 1])
 }
 
+/** Compilers see to it that none is missing and none is too much. */
+const STATUSES = {
+  ...{ idle: true, connecting: true, syncing: true, live: true },
+  ...{ backoff: true, degraded: true, authRequired: true, closed: true },
+} satisfies Record<DashboardStatus, true>
+
 function hasStatus(status: DashboardStatus) {
+  if (!Object.keys(STATUSES).includes(status)) {
+    const given = typeof status === 'string' ? `status '${status}'` : kindOf(status)
+    throw new TypeError(
+      `until waits for no ${given}. It waits for a status, which is one of ` +
+        `${Object.keys(STATUSES).join(', ')}, or for a condition: state => state.view !== null, say.`,
+    )
+  }
   return (state: DashboardState) => state.status === status
 }
 
