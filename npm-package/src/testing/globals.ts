@@ -5,7 +5,15 @@ export interface Site {
   /** Whether the address is the site's. Everything else goes where it went before. */
   owns(url: URL): boolean
   connect(url: URL): object
-  fetch(url: URL, init: { headers: Headers; signal: AbortSignal | null }): Promise<Response>
+  fetch(url: URL, init: SiteRequest): Promise<Response>
+}
+
+/** What is read of a request. */
+export interface SiteRequest {
+  headers: Headers
+  signal: AbortSignal | null
+  /** As the caller has it; clients always say it. */
+  credentials?: RequestCredentials | undefined
 }
 
 type Name = 'WebSocket' | 'fetch'
@@ -90,6 +98,7 @@ function fetchFunction(before: typeof fetch | undefined): typeof fetch {
       return found.site.fetch(found.url, {
         headers,
         signal: init?.signal ?? request.signal ?? null,
+        credentials: init?.credentials,
       })
     }
     if (before !== undefined) return before.call(globalThis, input, init)

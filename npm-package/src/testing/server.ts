@@ -33,7 +33,10 @@ export interface FakeServerOptions {
   act?: Act
   /** How long each message takes in one direction, in ms. Default: 0. */
   latency?: number
-  /** Which sessions are accepted; a token, or null for a cookie. Default: all. */
+  /**
+   * Which sessions are accepted; a token, or null for a cookie. Default: all. A client that gives no
+   * token and sends no cookies (`cookies: true`) has no session, and is refused without asking this.
+   */
   accepts?: (token: Token) => boolean
 }
 

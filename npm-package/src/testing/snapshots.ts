@@ -1,6 +1,7 @@
 import type { DashboardView, ErrorBody, ErrorCode } from '../types.js'
 import { makeId } from './builders.js'
 import { checkWithin } from './check.js'
+import type { SiteRequest } from './globals.js'
 import { Script, type Times, timesOf } from './script.js'
 import type { Sessions, Token } from './sessions.js'
 import type { Network } from './wire.js'
@@ -138,7 +139,7 @@ export class Snapshots {
   }
 
   /** @internal */
-  async fetch(url: URL, init: { headers: Headers; signal: AbortSignal | null }): Promise<Response> {
+  async fetch(url: URL, init: SiteRequest): Promise<Response> {
     const bearer = init.headers.get('Authorization')
     const token = bearer === null ? null : bearer.replace(/^Bearer /, '')
     const fresh = url.searchParams.get('fresh')
@@ -153,7 +154,10 @@ export class Snapshots {
       if (step.kind === 'answer') return responseOf(step)
       if (step.kind === 'cached' && this.#kept !== null) return responseOf(this.#kept)
       if (step.kind === 'fail') return responseOf(failure(step, fresh))
-      if (!this.#sessions.accepts(token)) return responseOf(failure({ status: 401 }, fresh))
+      // A socket cannot tell: it sends cookies whatever its page wants. Here the client says it.
+      const hasSession = token !== null || (init.credentials ?? 'include') === 'include'
+      if (!hasSession || !this.#sessions.accepts(token))
+        return responseOf(failure({ status: 401 }, fresh))
       request.unchanged = have === this.#source.tag
       return responseOf(this.#served(fresh, request.unchanged))
     })

@@ -404,6 +404,31 @@ describe('sessions', () => {
     },
   )
 
+  it('without a token and without cookies are none, whatever the test accepts', async () => {
+    for (const options of [{}, { accepts: () => true }]) {
+      const { server, client } = scene(options, { getToken: () => null })
+      const { freshness, view } = await server.until(client, state => !/ing$/.test(state.status))
+      expect(client.getState().status).toBe('authRequired')
+      expect({ view, code: freshness.reason?.code }).toEqual({ view: null, code: 'UNAUTHORIZED' })
+      server.uninstall()
+    }
+  })
+
+  it('without a token, with cookies, are in the cookie', async () => {
+    const { server, client } = scene({}, { getToken: () => null, cookies: true })
+    await server.until(client, 'live')
+    expect(server.tokens).toEqual([null, null])
+  })
+
+  it('that are not accepted are refused on the socket', async () => {
+    const { server, client } = scene(
+      { accepts: token => token !== null },
+      { cookies: true, getToken: () => null },
+    )
+    const { freshness } = await server.until(client, 'authRequired')
+    expect(freshness.reason?.code).toBe('AUTH_FAILED')
+  })
+
   it('whose token ran out hear so once, also where sockets are blocked and only polls succeed', async () => {
     const asked: boolean[] = []
     let token = 1
