@@ -10,18 +10,36 @@ import { tools } from './tool.js'
 
 const COMPANIONS = [
   ...['@testing-library/dom', '@testing-library/react', '@types/react', '@types/react-dom'],
-  ...['jsdom', 'react', 'react-dom', 'vitest'],
+  ...['@reduxjs/toolkit', 'jsdom', 'react', 'react-dom', 'react-redux', 'vitest'],
 ]
 /** Not among this repository's own tools: Jest is what many apps have. */
 const SWC = { '@swc/core': '1.16.22', '@swc/jest': '0.2.39' }
 
+const BEGIN = 'module.exports = {\n'
+
 /** The block of the README that says which tool it is for. */
 async function block(language: string, mark: string): Promise<string> {
-  const readme = await readFile(path.join(packageFolder, 'README.md'), 'utf8')
-  const blocks = [...readme.matchAll(/```(\w+)\n(.*?)```/gs)]
-  const found = blocks.filter(([, is, code]) => is === language && code?.includes(mark))
+  const found = (await blocks(mark)).filter(([is]) => is === language)
   expect(found).toHaveLength(1)
-  return found[0]?.[2] ?? ''
+  return found[0]?.[1] ?? ''
+}
+
+/** All blocks with the mark: their languages and texts. */
+async function blocks(mark: string): Promise<[language: string, text: string][]> {
+  const all = [...(await readReadme()).matchAll(/```(\w+)\n(.*?)```/gs)]
+  const pairs = all.map(([, language = '', text = '']): [string, string] => [language, text])
+  return pairs.filter(([, text]) => text.includes(mark))
+}
+
+function readReadme(): Promise<string> {
+  return readFile(path.join(packageFolder, 'README.md'), 'utf8')
+}
+
+/** What the README tells a project with both runners to set, of the option with this name. */
+async function split(option: string): Promise<string> {
+  const [, told] = new RegExp(`\`(${option}: \\[[^\`]+\\])\``).exec(await readReadme()) ?? []
+  expect(told).toBeDefined()
+  return told ?? ''
 }
 
 describe.each(['29.7.0', '30.5.2'])('Jest %s', version => {
@@ -31,30 +49,35 @@ describe.each(['29.7.0', '30.5.2'])('Jest %s', version => {
     project = new Project(await mkdtemp(path.join(tmpdir(), 'dashboard-sdk-jest-')))
     const jest = { jest: version, 'jest-environment-jsdom': version }
     await project.install(inject('packed').tarball, COMPANIONS, { ...jest, ...SWC })
-    await project.write('jest.config.cjs', await block('js', 'jest.config.cjs'))
+    const config = await block('js', 'jest.config.cjs')
+    const testMatch = `${BEGIN}  ${await split('testMatch')},\n`
+    await project.write('jest.config.cjs', config.replace(BEGIN, testMatch))
     await project.write('jest/total.test.tsx', await block('tsx', "from '@jest/globals'"))
     await project.write('jest/node.test.ts', WITHOUT_JSDOM)
-    await project.write('vitest/total.test.tsx', await block('tsx', "from 'vitest'"))
+    const include = await split('include')
+    await project.write('vitest.config.mjs', `export default { test: { ${include} } }\n`)
+    for (const [index, [language, text]] of (await blocks("from 'vitest'")).entries()) {
+      await project.write(`vitest/example${index}.test.${language}`, text)
+    }
   })
 
   afterAll(() => rm(project.folder, { recursive: true, force: true }))
 
-  it('runs the example of the README beside the one for Vitest, with jsdom and without', async () => {
-    const vitest = 'npx vitest run --dir vitest --reporter json --outputFile vitest.json'
-    const jest = 'npx jest --roots jest --json --outputFile jest.json'
+  it('runs the example of the README beside those for Vitest, with jsdom and without', async () => {
+    const vitest = 'npx vitest run --reporter json --outputFile vitest.json'
+    const jest = 'npx jest --json --outputFile jest.json'
     // Jest reports on stderr.
     const said = await project.exec('sh', '-c', `(${vitest} && ${jest}) 2>&1`)
     expect(said).not.toMatch(/console\.(warn|error)|did not exit|Warning:/)
-    expect(await counts('vitest.json')).toEqual({ passed: 1, failed: 0 })
+    expect(await counts('vitest.json')).toEqual({ passed: 3, failed: 0 })
     expect(await counts('jest.json')).toEqual({ passed: 2, failed: 0 })
   })
 
   it('runs the same as ES modules, with the two lines of the README', async () => {
     const config = await block('js', 'jest.config.cjs')
     const lines = await block('js', 'extensionsToTreatAsEsm')
-    const begin = 'module.exports = {\n'
-    expect(config).toContain(begin)
-    await project.write('esm.config.cjs', config.replace(begin, begin + lines))
+    expect(config).toContain(BEGIN)
+    await project.write('esm.config.cjs', config.replace(BEGIN, BEGIN + lines))
     await project.write('esm/total.test.tsx', await block('tsx', "from '@jest/globals'"))
     await project.write('esm/node.test.ts', `${WITHOUT_JSDOM}${IS_MODULE}`)
     const flags = 'NODE_OPTIONS="--experimental-vm-modules --no-warnings"'

@@ -1,11 +1,29 @@
 import { readFileSync } from 'node:fs'
 
+import { createFakeServer } from '@moc/dashboard-sdk/testing'
 import { expect, it } from 'vitest'
 
 const read = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8')
 
-it('the README shows the example that is run here', () => {
-  expect(read('../../README.md')).toContain(`\`\`\`tsx\n${read('example.test.tsx')}\`\`\`\n`)
+it.each(['example.test.tsx', 'redux-example.test.tsx', 'login-example.test.ts'])(
+  'the README shows %s, which is run here',
+  name => {
+    const block = `\`\`\`${name.split('.').at(-1)}\n${read(name)}\`\`\`\n`
+    expect(read('../../README.md')).toContain(block)
+  },
+)
+
+it('the README lists every option of the fake server', () => {
+  let known = ''
+  try {
+    createFakeServer({ nothing: true } as never)
+  } catch (error) {
+    known = String(error).split('It has: ')[1] ?? ''
+  }
+  const options = known.match(/\w+/g) ?? []
+  expect(options.length).toBeGreaterThan(5)
+  const [, section] = read('../../README.md').split('\n## Testing your components\n')
+  for (const option of options) expect(section).toContain(`\n| \`${option}\` |`)
 })
 
 it('the README names every fault that can be scripted', () => {
