@@ -25,8 +25,8 @@ export interface DashboardClientOptions {
   basePath?: string | undefined
   /**
    * Returns the access token, or `null` when there is none. Asked anew for every attempt, so a
-   * refreshed token is used at once. It is sent in a header, never in an address. An answer that
-   * takes more than 8 s fails the attempt (`TOKEN_TIMEOUT`).
+   * refreshed token is used at once; give none that has run out. It is sent in a header, never in
+   * an address. An answer that takes more than 8 s fails the attempt (`TOKEN_TIMEOUT`).
    */
   getToken?: ((request: TokenRequest) => string | null | Promise<string | null>) | undefined
   /** Sends the browser's cookies, for servers that read the session from one. Default: `false`. */
@@ -51,8 +51,10 @@ export interface DashboardClientOptions {
 /** Why a token is asked for. */
 export interface TokenRequest {
   /**
-   * Whether the server has refused the token that was given last, for its age or for good. Get a
-   * new one then, rather than one that was put by.
+   * Whether the server has refused the token that was given last: the token of a live connection ran
+   * out, or the session was refused and the app has called `reauthenticate()`. Get a new one then,
+   * rather than one that was put by. It is not told of a refusal before that: the first one when
+   * connecting leads to `authRequired` at once (D-RES-2), so give none that has run out.
    */
   readonly lastWasRefused: boolean
 }

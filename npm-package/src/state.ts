@@ -14,7 +14,7 @@ export function missing(): Reason | null {
       code: 'WEBSOCKET_UNAVAILABLE',
       message:
         'This JavaScript runtime has no WebSocket, so the client cannot connect. ' +
-        'Start it in a browser, or in Node 22 or newer.',
+        'Start it in a browser, in Node 22 or newer, or in Node 20 with --experimental-websocket.',
     }
   }
   if (typeof globalThis.fetch !== 'function') {

@@ -1,5 +1,6 @@
 /** The package in Node: rendered on a server, connected, and under Vitest. */
 import path from 'node:path'
+import { pathToFileURL } from 'node:url'
 
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 
@@ -52,6 +53,14 @@ it('is live where Node has a WebSocket, with the module read from its file', asy
   const flags = ['--experimental-websocket', '--no-warnings']
   const options = ['live.mjs', backend.origin, String(WISHES)]
   expect(await project.exec('node', ...flags, ...options)).toBe('live\n')
+})
+
+it('is live in Node 20 with the class of the package ws', async () => {
+  const ws = pathToFileURL(tools.resolve('ws'))
+  const given = `import WebSocket from '${ws}'\nglobalThis.WebSocket = WebSocket\n`
+  await project.write('ws.mjs', `${given}${LIVE}`)
+  const said = await project.exec('node', 'ws.mjs', backend.origin, String(WISHES))
+  expect(said).toBe('live\n')
 })
 
 it('ends at once when stopped, also while a token is awaited', async () => {
