@@ -9,6 +9,10 @@ use core::ops::Add;
 /// sleep. Less is the ordinary slewing of a clock that is being set.
 const SLEEP_SUSPECTED: u64 = 1_000;
 
+/// How far the wall clock may be from where it is expected, in ms, before it counts as set. The two
+/// clocks are not read at once, and browsers round both.
+pub const WALL_TOLERANCE: u64 = 100;
+
 /// A span of time in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Millis(pub u64);
@@ -55,6 +59,9 @@ pub struct Clock {
     steady: u64,
     wall: u64,
     now: u64,
+    /// How far the wall clock is ahead of the time line. Kept while it is about right, so that one moment
+    /// has the same date in all states.
+    ahead: i64,
 }
 
 impl Clock {
@@ -62,7 +69,7 @@ impl Clock {
     /// start, `wall` in ms since 1970.
     #[must_use]
     pub const fn new(steady: u64, wall: u64) -> Self {
-        Self { steady, wall, now: wall }
+        Self { steady, wall, now: wall, ahead: 0 }
     }
 
     /// The moment of these readings.
@@ -74,6 +81,10 @@ impl Clock {
         self.now = self.now.saturating_add(if has_slept { passed } else { ran });
         self.steady = steady;
         self.wall = wall;
+        let ahead = wall.wrapping_sub(self.now).cast_signed();
+        if ahead.abs_diff(self.ahead) > WALL_TOLERANCE {
+            self.ahead = ahead;
+        }
         self.now()
     }
 
@@ -83,12 +94,10 @@ impl Clock {
         Moment(self.now)
     }
 
-    /// That moment, past or future, in ms since 1970.
+    /// That moment, past or future, in ms since 1970; off by [`WALL_TOLERANCE`] at most.
     #[must_use]
-    pub fn wall(&self, moment: Moment) -> u64 {
-        let now = self.now();
-        let ahead = moment.since(now).0;
-        self.wall.saturating_add(ahead).saturating_sub(now.since(moment).0)
+    pub const fn wall(&self, moment: Moment) -> u64 {
+        moment.0.saturating_add_signed(self.ahead)
     }
 }
 
@@ -120,5 +129,21 @@ mod tests {
         assert_eq!(clock.wall(Moment(1_000_900)), 1_000_900);
         clock.read(600, 500_000);
         assert_eq!(clock.wall(Moment(1_000_100)), 499_500, "half a second ago by a clock set back");
+    }
+
+    #[test]
+    fn a_moment_has_one_date_although_two_clocks_are_not_read_at_once() {
+        let mut clock = Clock::new(0, 1_000_000);
+        let dates = [0, 1, 0, 2, 1].map(|late| {
+            clock.read(clock.now - 1_000_000 + 100, clock.now + 100 + late);
+            clock.wall(Moment(1_000_050))
+        });
+        assert_eq!(dates, [1_000_050; 5]);
+        clock.read(600, 1_000_600 + WALL_TOLERANCE + 1);
+        assert_eq!(clock.wall(Moment(1_000_050)), 1_000_050 + WALL_TOLERANCE + 1, "set");
+        clock.read(700, 1_000_700);
+        assert_eq!(clock.wall(Moment(1_000_050)), 1_000_050, "and set back");
+        clock.read(800, 0);
+        assert_eq!(clock.wall(Moment(1_000_050)), 0, "there is nothing before 1970");
     }
 }

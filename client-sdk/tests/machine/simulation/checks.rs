@@ -10,7 +10,7 @@ use client_sdk::machine::{
     SETTLE_AFTER,
 };
 use client_sdk::state::{Code, Publication, Source, Status};
-use client_sdk::time::{Millis, Moment};
+use client_sdk::time::{Millis, Moment, WALL_TOLERANCE};
 
 use super::decoder::Remembering;
 use super::host::Host;
@@ -172,7 +172,8 @@ impl Checks {
         );
         assert!(state.as_of.is_none_or(|as_of| as_of <= bench.now), "known in the future");
         let as_of = state.as_of.map(|as_of| host.clock().wall(as_of));
-        assert!(as_of.is_none_or(|as_of| as_of <= host.wall()), "known in the wall's future");
+        let latest = host.wall() + WALL_TOLERANCE;
+        assert!(as_of.is_none_or(|as_of| as_of <= latest), "known in the wall's future");
         assert_eq!(state.view.is_none(), state.source == Source::None, "a view from nowhere");
         assert_eq!(state.view.is_none(), state.as_of.is_none(), "a view of no age");
         self.last = Some(state.clone());
