@@ -146,7 +146,14 @@ impl DashboardClient {
     /// Blocks this thread until a state is as wished, and gives that state; none after `timeout`, and
     /// none once the client has ended. For programs without `async`; within it, use
     /// [`states`](Self::states).
+    ///
+    /// # Panics
+    ///
+    /// Within async code, as tokio's own calls that block do: on a thread that drives tasks of a tokio
+    /// runtime. That is so also in what the client calls, such as the receiver of diagnostics. Use it on
+    /// threads of your own, or within `tokio::task::spawn_blocking` or `block_in_place`.
     #[must_use]
+    #[track_caller]
     pub fn blocking_wait_for(
         &self,
         timeout: Duration,
@@ -200,6 +207,12 @@ impl DashboardClient {
     }
 
     /// The same for programs without `async`: blocks this thread until all is done.
+    ///
+    /// # Panics
+    ///
+    /// Within async code, as [`blocking_wait_for`](Self::blocking_wait_for) does; use
+    /// [`shutdown`](Self::shutdown) there.
+    #[track_caller]
     pub fn blocking_shutdown(self) {
         let _ = runtime::block_on(self.shutdown(), Duration::MAX);
     }

@@ -43,6 +43,32 @@ async fn a_provider_of_tokens_that_panics_has_none() {
     until_status(&client, Status::Live).await;
 }
 
+#[tokio::test]
+async fn a_last_views_user_that_panics_is_none() {
+    let folder = Folder::new("panicking-user");
+    let mut server = Server::start().await;
+    let panics = Arc::new(AtomicBool::new(true));
+    let asked = Arc::clone(&panics);
+    let user = move || {
+        assert!(!asked.load(Ordering::Relaxed), "not mine");
+        Some("amber".to_owned())
+    };
+    let client = DashboardClient::start(options(&server).last_view(folder.file(), user)).unwrap();
+    let mut socket = server.accepted().await;
+    until_status(&client, Status::Live).await;
+    socket.send(&summary_event(11)).await;
+    until(&client, |state| total(state) == Some(11)).await;
+    until_told_of_failure(&client).await;
+    client.reauthenticate();
+    let _socket = server.accepted().await;
+    until_status(&client, Status::Live).await;
+    assert_eq!(folder.text(), "", "kept for nobody");
+    panics.store(false, Ordering::Relaxed);
+    client.reauthenticate();
+    let _socket = server.accepted().await;
+    folder.until(|text| text.starts_with("amber\n")).await;
+}
+
 #[test]
 fn a_client_whose_runtime_is_gone_is_not_live() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

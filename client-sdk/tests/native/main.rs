@@ -4,6 +4,7 @@
 
 mod addresses;
 mod attacked;
+mod blocking;
 mod connection;
 mod faults;
 mod handle;

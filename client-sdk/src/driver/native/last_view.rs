@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub(super) struct Kept {
 
 /// The driver's hand on the task.
 pub(super) struct Keeper {
+    journal: Arc<Journal>,
     user: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// Whose session this is. Nothing is loaded or kept without a user, or once the program has named another
     /// one than at the session's beginning: what is shown may be either's.
@@ -45,13 +47,13 @@ enum Order {
 impl Keeper {
     pub(super) fn start(kept: Kept, answers: mpsc::Sender<Answer>, journal: Arc<Journal>) -> Self {
         let (orders, inbox) = mpsc::unbounded_channel();
-        tokio::spawn(obey(kept.path, inbox, answers, journal));
-        Self { user: kept.user, session: None, orders }
+        tokio::spawn(obey(kept.path, inbox, answers, Arc::clone(&journal)));
+        Self { journal, user: kept.user, session: None, orders }
     }
 
     /// A session begins: whose it is, is asked now.
     pub(super) fn load(&mut self, epoch: EffectEpoch) {
-        self.session = (self.user)();
+        self.session = self.user();
         if let Some(user) = self.session.clone() {
             self.order(Order::Load { epoch, user });
         }
@@ -59,14 +61,14 @@ impl Keeper {
 
     /// A session takes the place of another one: whether the user is the same, whose view is shown.
     pub(super) fn is_same_user(&mut self) -> bool {
-        let user = (self.user)();
+        let user = self.user();
         let is_same = user.is_some() && user == self.session;
         self.session = user;
         is_same
     }
 
     pub(super) fn save(&mut self, last: &LastView, clock: &Clock) {
-        let user = (self.user)();
+        let user = self.user();
         self.session.take_if(|session| user.as_ref() != Some(session));
         if let Some(user) = self.session.clone() {
             self.order(Order::Save { user, record: last.to_record(clock) });
@@ -75,6 +77,14 @@ impl Keeper {
 
     pub(super) fn drop_kept(&self) {
         self.order(Order::Drop);
+    }
+
+    /// Who the program says it is. A program that panics names no one.
+    fn user(&self) -> Option<String> {
+        catch_unwind(AssertUnwindSafe(|| (self.user)())).unwrap_or_else(|_| {
+            tell(&self.journal, "the program's `user` of the last view panicked".to_owned());
+            None
+        })
     }
 
     fn order(&self, order: Order) {
@@ -90,27 +100,27 @@ async fn obey(
     journal: Arc<Journal>,
 ) {
     while let Some(order) = orders.recv().await {
-        let (path, journal) = (path.clone(), Arc::clone(&journal));
-        let work = tokio::task::spawn_blocking(move || {
-            let done = match order {
-                Order::Load { epoch, user } => {
-                    load(&path, &user).map(|record| Some((epoch, record)))
-                }
-                Order::Save { user, record } => save(&path, &user, &record).map(|()| None),
-                Order::Drop => remove(&path).map(|()| None),
-            };
-            done.unwrap_or_else(|error| {
-                let message = format!("the file of the last view: {error}");
-                let (level, code) = (Level::Warn, Code::LastViewFailed);
-                journal.tell(Diagnostic { at: wall_clock(), level, code, message });
-                None
-            })
+        let path = path.clone();
+        let work = tokio::task::spawn_blocking(move || match order {
+            Order::Load { epoch, user } => load(&path, &user).map(|record| Some((epoch, record))),
+            Order::Save { user, record } => save(&path, &user, &record).map(|()| None),
+            Order::Drop => remove(&path).map(|()| None),
         });
-        if let Ok(Some((epoch, record))) = work.await {
-            // The driver is gone: nobody waits for the answer.
-            let _ = answers.send(Input::LastView { epoch, record }.into()).await;
+        match work.await {
+            Ok(Ok(Some((epoch, record)))) => {
+                // The driver is gone: nobody waits for the answer.
+                let _ = answers.send(Input::LastView { epoch, record }.into()).await;
+            }
+            // Told here, and not there, where the receiver could block and wait for the client's end.
+            Ok(Err(error)) => tell(&journal, format!("the file of the last view: {error}")),
+            Ok(Ok(None)) | Err(_) => {}
         }
     }
+}
+
+fn tell(journal: &Journal, message: String) {
+    let (level, code) = (Level::Warn, Code::LastViewFailed);
+    journal.tell(Diagnostic { at: wall_clock(), level, code, message });
 }
 
 /// The record in the file, if it is that user's. Another user's is removed on the way.
@@ -185,7 +195,8 @@ mod tests {
         let asked = Arc::clone(&user);
         let (orders, mut inbox) = mpsc::unbounded_channel();
         let ask = Arc::new(move || asked.lock().unwrap().clone());
-        let mut keeper = Keeper { user: ask, session: None, orders };
+        let journal = Arc::new(Journal::new(Arc::new(drop)));
+        let mut keeper = Keeper { journal, user: ask, session: None, orders };
         let last = LastView {
             view: shared_types::DashboardView::default().into(),
             revision: shared_types::Revision::default(),
@@ -214,7 +225,8 @@ mod tests {
         let asked = Arc::clone(&user);
         let (orders, _inbox) = mpsc::unbounded_channel();
         let ask = Arc::new(move || asked.lock().unwrap().clone());
-        let mut keeper = Keeper { user: ask, session: None, orders };
+        let journal = Arc::new(Journal::new(Arc::new(drop)));
+        let mut keeper = Keeper { journal, user: ask, session: None, orders };
         let name = |name: Option<&str>| *user.lock().unwrap() = name.map(str::to_owned);
         let last = LastView {
             view: shared_types::DashboardView::default().into(),

@@ -76,11 +76,13 @@ impl Options {
     /// closure that takes a [`TokenRequest`].
     #[must_use]
     pub fn token_provider(mut self, provider: impl TokenProvider) -> Self {
-        self.tokens = Tokens::of(provider);
+        self.tokens = token::provider(provider);
         self
     }
 
-    /// Receives the client's diagnostics. Must not block.
+    /// Receives the client's diagnostics, within the client's own task: it must not block, and calls
+    /// that block panic there. A panic costs that one diagnostic and is told by
+    /// [`diagnostics`](super::DashboardClient::diagnostics).
     #[must_use]
     pub fn on_diagnostic(mut self, receive: impl Fn(Diagnostic) + Send + Sync + 'static) -> Self {
         self.on_diagnostic = Arc::new(receive);

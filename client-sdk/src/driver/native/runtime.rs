@@ -11,6 +11,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::clock::steady_clock;
 
@@ -57,6 +58,11 @@ pub(super) fn on_thread(work: impl Future<Output = ()> + Send + 'static) -> io::
 }
 
 /// Blocks this thread until the future is ready; none after `timeout`.
+///
+/// # Panics
+///
+/// Within async code. There the future may wait for what this very thread has to do.
+#[track_caller]
 pub(super) fn block_on<T>(future: impl Future<Output = T>, timeout: Duration) -> Option<T> {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -64,6 +70,11 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>, timeout: Duration) ->
             self.0.unpark();
         }
     }
+    // tokio knows where a thread may block, and tells by the panic of a call that does. This one has
+    // nothing to wait for.
+    let (sender, receiver) = oneshot::channel();
+    let _ = sender.send(());
+    let _ = receiver.blocking_recv();
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
