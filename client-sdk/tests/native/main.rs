@@ -11,6 +11,7 @@ mod handle;
 mod last_view;
 mod life;
 mod outside;
+mod renewal;
 mod server;
 mod tls;
 mod token;

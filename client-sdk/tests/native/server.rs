@@ -204,6 +204,19 @@ pub(crate) fn summary_event(revision: u32) -> String {
     format!("42/dashboard,{}", json!([name, envelope]))
 }
 
+/// The frame by which the server says that the session's token has run out.
+pub(crate) fn token_expired() -> String {
+    let name = "dashboard:error";
+    let envelope = json!({
+        "eventId": "0190f5a2-7c1e-7d3a-9b7e-2f1c5d8e4a61",
+        "type": name,
+        "timestamp": "2026-11-23T09:30:00Z",
+        "revision": 1,
+        "payload": { "code": "TOKEN_EXPIRED", "message": "told by the server" },
+    });
+    format!("42/dashboard,{}", json!([name, envelope]))
+}
+
 fn summary(total: u32) -> serde_json::Value {
     json!({
         "totalMocs": total,

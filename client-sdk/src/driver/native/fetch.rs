@@ -10,7 +10,7 @@ use super::clock::{millis, wall_clock};
 use super::connection::told;
 use super::fault;
 use super::run::{Answer, Cause};
-use super::token::{NoToken, Tokens};
+use super::token::Tokens;
 use crate::backoff;
 use crate::machine::{EffectEpoch, FetchFailure, Input, Response};
 use crate::state::Fault;
@@ -38,7 +38,7 @@ impl Fetch {
 
     async fn fetch(&self, cause: &mut Option<Cause>) -> Result<Response, FetchFailure> {
         let token = self.tokens.next().await.map_err(|why| {
-            *cause = (why == NoToken::TimedOut).then_some(Cause::TokenTimeout);
+            *cause = Some(Cause::NoToken(why));
             FetchFailure::TokenUnavailable
         })?;
         let mut network = |error| {

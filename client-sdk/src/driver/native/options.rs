@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::connection::{Connection, Proxy};
 use super::last_view::Kept;
-use super::token::{IntoToken, TokenProvider, TokenRequest, Tokens};
+use super::token::{self, IntoToken, Provider, TokenProvider, TokenRequest};
 use crate::state::Diagnostic;
 
 /// Where to connect, and as whom.
@@ -16,7 +16,7 @@ use crate::state::Diagnostic;
 pub struct Options {
     pub(super) url: String,
     pub(super) base_path: String,
-    pub(super) tokens: Tokens,
+    pub(super) tokens: Provider,
     pub(super) on_diagnostic: Arc<dyn Fn(Diagnostic) + Send + Sync>,
     pub(super) connection: Connection,
     pub(super) last_view: Option<Kept>,
@@ -33,7 +33,7 @@ impl Options {
         Self {
             url: url.into(),
             base_path: "/api".to_owned(),
-            tokens: Tokens::of(async |_: TokenRequest| None::<String>),
+            tokens: token::provider(async |_: TokenRequest| None::<String>),
             on_diagnostic: Arc::new(drop),
             connection: Connection::default(),
             last_view: None,

@@ -10,22 +10,23 @@ use tokio::time::Instant;
 use super::clock::{millis, seed, steady_clock, wall_clock};
 use super::connection::Clients;
 use super::journal::Journal;
-use super::last_view::Keeper;
+use super::last_view::{Keeper, Kept};
 use super::options::Options;
-use super::token::NoToken;
+use super::token::{NoToken, Tokens};
 use super::{fetch, socket};
 use crate::decode::Decoder;
 use crate::driver::LONGEST_NAP;
 use crate::endpoint::Endpoints;
 use crate::machine::{Effect, EffectEpoch, Input, Machine};
-use crate::state::{Code, DashboardState, Diagnostic, Fault, Publication, Reason, Status};
+use crate::state::{Code, DashboardState, Diagnostic, Fault, Publication, Reason, Source, Status};
 use crate::time::{Clock, Millis, Moment};
 
 /// How many inputs of sockets and requests may wait for the machine.
 const INBOX: usize = 64;
 
 pub(super) struct Driver<D> {
-    options: Options,
+    last_view: Option<Kept>,
+    tokens: Tokens,
     endpoints: Endpoints,
     clients: Clients,
     machine: Machine<D>,
@@ -39,6 +40,8 @@ pub(super) struct Driver<D> {
     keeper: Option<Keeper>,
     /// What was behind the last snapshot's failure.
     snapshot_cause: Option<Cause>,
+    /// When the last view came that was polled.
+    polled: Option<Moment>,
 }
 
 /// What a handle wants.
@@ -60,7 +63,7 @@ pub(super) struct Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     Fault(Fault),
-    TokenTimeout,
+    NoToken(NoToken),
 }
 
 impl From<Input> for Answer {
@@ -81,7 +84,8 @@ impl<D: Decoder + Send + 'static> Driver<D> {
         let clock = Clock::new(0, wall_clock());
         let idle = DashboardState::new(&Publication::idle(), &clock);
         Self {
-            options,
+            last_view: options.last_view,
+            tokens: Tokens::new(options.tokens),
             endpoints,
             clients,
             machine: Machine::new(decoder, seed()),
@@ -93,6 +97,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
             journal,
             keeper: None,
             snapshot_cause: None,
+            polled: None,
         }
     }
 
@@ -104,15 +109,20 @@ impl<D: Decoder + Send + 'static> Driver<D> {
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let (answers, mut inbox) = mpsc::channel(INBOX);
         self.keeper = self
-            .options
             .last_view
-            .clone()
+            .take()
             .map(|kept| Keeper::start(kept, answers.clone(), Arc::clone(&self.journal)));
         loop {
             let input = tokio::select! {
                 command = commands.recv() => match command {
-                    Some(Command::Input(input)) => input,
+                    Some(Command::Input(input)) => {
+                        if matches!(input, Input::Stop) {
+                            self.tokens.begin_session();
+                        }
+                        input
+                    }
                     Some(Command::Reauthenticate) => {
+                        self.tokens.begin_session();
                         let is_same_user = self.keeper.as_mut().is_some_and(Keeper::is_same_user);
                         Input::Reauthenticate { is_same_user }
                     }
@@ -126,6 +136,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
         // The program ends, which is no reason to forget: only its own word is.
         self.keeper = None;
         self.handle(Input::Stop, &answers);
+        self.tokens.end().await;
         // A socket that says farewell and a file that is being written hold a sender until they are
         // done.
         drop(answers);
@@ -137,7 +148,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
             Input::Snapshot { .. } => self.snapshot_cause = answer.cause,
             // From now on a token that is missing is one that this socket wanted.
             Input::Closed { .. } => {
-                self.snapshot_cause.take_if(|cause| *cause == Cause::TokenTimeout);
+                self.snapshot_cause.take_if(|cause| matches!(cause, Cause::NoToken(_)));
             }
             _ => {}
         }
@@ -148,9 +159,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
     fn explained(&self, mut reason: Reason) -> Reason {
         match (reason.code, self.snapshot_cause) {
             (Code::SnapshotFailed, Some(Cause::Fault(fault))) => reason.fault = Some(fault),
-            (Code::TokenUnavailable, Some(Cause::TokenTimeout)) => {
-                reason = Reason::new(Code::TokenTimeout, NoToken::TimedOut.told());
-            }
+            (Code::TokenUnavailable, Some(Cause::NoToken(why))) => reason = why.reason(),
             _ => {}
         }
         reason
@@ -172,7 +181,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
                 let socket = socket::Socket {
                     epoch,
                     url: self.endpoints.socket.clone(),
-                    tokens: self.options.tokens.clone(),
+                    tokens: self.tokens.clone(),
                     http: self.clients.sockets.clone(),
                     answers: answers.clone(),
                 };
@@ -192,7 +201,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
                 let request = fetch::Fetch {
                     epoch,
                     url: [&self.endpoints.snapshot, "?", &query].concat(),
-                    tokens: self.options.tokens.clone(),
+                    tokens: self.tokens.clone(),
                     http: self.clients.snapshots.clone(),
                     answers: answers.clone(),
                 };
@@ -219,6 +228,11 @@ impl<D: Decoder + Send + 'static> Driver<D> {
                 }
             }
             Effect::State(mut publication) => {
+                if publication.source == Source::Polling && publication.as_of != self.polled {
+                    self.polled = publication.as_of;
+                    // The server took the token.
+                    self.tokens.note(false);
+                }
                 publication.reason = publication.reason.map(|reason| self.explained(reason));
                 let state = DashboardState::new(&publication, &self.clock);
                 self.states.send_replace(Arc::new(state));
@@ -227,9 +241,9 @@ impl<D: Decoder + Send + 'static> Driver<D> {
                 let at = self.clock.wall(self.clock.now());
                 match reason.code {
                     Code::AuthFailed | Code::Unauthorized | Code::TokenExpired => {
-                        self.options.tokens.note(true);
+                        self.tokens.note(true);
                     }
-                    Code::Accepted => self.options.tokens.note(false),
+                    Code::Accepted => self.tokens.note(false),
                     _ => {}
                 }
                 let Reason { code, message, .. } = self.explained(reason);
@@ -255,6 +269,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
 /// last would claim to be live for ever.
 impl<D> Drop for Driver<D> {
     fn drop(&mut self) {
+        self.tokens.abort();
         if self.states.borrow().status != Status::Closed {
             let reason = Some(Reason::new(Code::Stopped, "the client's task ended"));
             let closed = Publication { status: Status::Closed, reason, ..Publication::idle() };

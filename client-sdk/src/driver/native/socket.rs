@@ -18,7 +18,7 @@ use super::connection::told;
 use super::fault;
 use super::fetch::retry_after;
 use super::run::Answer;
-use super::token::{NoToken, Tokens};
+use super::token::Tokens;
 use crate::machine::{EffectEpoch, Input, Loss};
 use crate::state::{Code, Fault, Reason};
 
@@ -58,11 +58,8 @@ impl Socket {
 
     async fn open(&self) -> Result<Stream, Loss> {
         let epoch = self.epoch;
-        let token = self.tokens.next().await.map_err(|why| {
-            let is_late = why == NoToken::TimedOut;
-            let code = if is_late { Code::TokenTimeout } else { Code::TokenUnavailable };
-            lost(code, why.told())
-        })?;
+        let token = self.tokens.next().await;
+        let token = token.map_err(|why| Loss { reason: why.reason(), retry_after: None })?;
         let stream = self.upgrade().await?;
         self.answer(Input::Opened { epoch, token }).await;
         Ok(stream)

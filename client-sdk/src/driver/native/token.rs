@@ -3,21 +3,38 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::machine::Secret;
+use crate::state::{Code, Reason};
 
-/// How long a provider may take. Less than the ten seconds of an attempt, so that the state can tell
-/// what took so long.
+/// How long an attempt waits for a token. Less than its ten seconds, so that the state can tell what took
+/// so long.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
+/// How long a provider may take. One that hangs must be asked anew some time.
+const LONGEST_CALL: Duration = Duration::from_mins(1);
 
 /// Gives the client its tokens: asked anew for every attempt to connect and every snapshot, so it
-/// should keep its token while that is valid. Takes eight seconds at most; a longer wait, an error and
-/// a panic make the attempt fail, and another one is made later.
+/// should keep its token while that is valid.
+///
+/// It must not give a token that has run out: the server refuses that, which ends the session, with
+/// [`Status::AuthRequired`](crate::Status::AuthRequired), and the client asks for no other (D-RES-2). So
+/// keep the expiry beside the token, and renew it shortly before. What a clock cannot know, that the
+/// server takes a token no longer, [`TokenRequest::last_was_refused`] tells.
+///
+/// An attempt waits for eight seconds; a longer wait, an error and a panic make it fail, and another one
+/// is made later. The future is not dropped by that: what it began, such as the use of a refresh token
+/// that is good for once, it may finish, within a minute. It is asked once at a time, and whoever wants a
+/// token meanwhile gets the same answer. A new session, after
+/// [`reauthenticate`](super::DashboardClient::reauthenticate) or [`stop`](super::DashboardClient::stop), does
+/// not wait for an earlier one's answer, so that two futures may run then. The end of the client, by
+/// [`shutdown`](super::DashboardClient::shutdown) or by the drop of its last handle, drops the future
+/// wherever it is.
 ///
 /// Implement it for a type that holds what is needed, or give a closure to
 /// [`Options::token`](super::Options::token) or
@@ -27,10 +44,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// use client_sdk::{TokenProvider, TokenRequest, TokenUnavailable};
 ///
 /// struct Session {
-///     /* what it takes to get a token */
+///     /* the token, its expiry, and what it takes to get another one */
 /// }
 ///
 /// impl Session {
+///     fn is_about_to_expire(&self) -> bool {
+///         # false
+///         // …
+///     }
+///
 ///     async fn access_token(&self, renewed: bool) -> Result<String, std::io::Error> {
 ///         # let _ = renewed;
 ///         # Ok(String::new())
@@ -40,7 +62,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(8);
 ///
 /// impl TokenProvider for Session {
 ///     async fn token(&self, request: TokenRequest) -> Result<Option<String>, TokenUnavailable> {
-///         let token = self.access_token(request.last_was_refused).await;
+///         let renewed = request.last_was_refused || self.is_about_to_expire();
+///         let token = self.access_token(renewed).await;
 ///         token.map(Some).map_err(|_| TokenUnavailable)
 ///     }
 /// }
@@ -58,15 +81,29 @@ pub trait TokenProvider: Send + Sync + 'static {
 }
 
 /// What a token is wanted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenRequest {
-    /// The server has refused the last token, or it ran out: a kept one is of no use any more.
+    /// The server said of the last token that it has run out, or refused it: a kept one is of no use any more.
+    ///
+    /// So it is while the server ends a session that was live ([`Code::TokenExpired`]), and at the
+    /// first request after [`reauthenticate`](super::DashboardClient::reauthenticate) where the token had been refused.
+    /// It is not asked with this at once when a token is refused: the session ends then, because what was
+    /// refused once is not to be tried again (D-RES-2). It lasts until another token was given, or the
+    /// server accepted the same one after all; an error of the provider's leaves it as it is.
     pub last_was_refused: bool,
 }
 
+impl TokenRequest {
+    /// A request as the client would make it, for a program's tests of its own provider.
+    #[must_use]
+    pub const fn new(last_was_refused: bool) -> Self {
+        Self { last_was_refused }
+    }
+}
+
 /// The app could not give a token now; another attempt is made later. Bears no cause, because
-/// causes of this kind tend to hold secrets.
+/// causes of this kind tend to hold secrets: a program that wants to know logs them itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no token can be had now")]
 pub struct TokenUnavailable;
@@ -115,54 +152,282 @@ impl<T: IntoToken, E> IntoToken for Result<T, E> {
     }
 }
 
-/// The program's provider, with what the client knows of its last token.
+/// The program's provider, with what one client knows of its last token.
 #[derive(Clone)]
 pub(super) struct Tokens {
-    provider: Arc<Provider>,
-    last_was_refused: Arc<AtomicBool>,
+    provider: Provider,
+    state: Arc<Mutex<State>>,
 }
 
-type Provider = dyn Fn(TokenRequest) -> Answer + Send + Sync;
+/// The program's provider.
+pub(super) type Provider = Arc<dyn Fn(TokenRequest) -> Answer + Send + Sync>;
 type Answer = Pin<Box<dyn Future<Output = Result<Option<String>, TokenUnavailable>> + Send>>;
+type Given = Result<Option<Secret>, NoToken>;
 
 /// Why there is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoToken {
     Unavailable,
     TimedOut,
+    Panicked,
+    Unsendable,
+}
+
+struct State {
+    /// The last token that was given.
+    last: Option<Secret>,
+    last_was_refused: bool,
+    /// How many calls there were.
+    calls: u64,
+    /// The one that is under way, if it is this session's.
+    call: Option<Call>,
+    /// All that are under way; none once the client has ended.
+    tasks: Option<JoinSet<()>>,
+}
+
+/// A call of the provider. Whoever wants a token meanwhile waits for the same one: two renewals at once
+/// would use one refresh token twice.
+#[derive(Clone)]
+struct Call {
+    number: u64,
+    /// Whether the provider knows that its last token was refused.
+    is_told: bool,
+    given: watch::Receiver<Option<Given>>,
+}
+
+pub(super) fn provider(provider: impl TokenProvider) -> Provider {
+    let provider = Arc::new(provider);
+    Arc::new(move |request| {
+        let provider = provider.clone();
+        Box::pin(async move { provider.token(request).await })
+    })
 }
 
 impl Tokens {
-    pub(super) fn of(provider: impl TokenProvider) -> Self {
-        let provider = Arc::new(provider);
-        let provider = Arc::new(move |request| -> Answer {
-            let provider = provider.clone();
-            Box::pin(async move { provider.token(request).await })
-        });
-        Self { provider, last_was_refused: Arc::default() }
+    pub(super) fn new(provider: Provider) -> Self {
+        let state = State {
+            last: None,
+            last_was_refused: false,
+            calls: 0,
+            call: None,
+            tasks: Some(JoinSet::new()),
+        };
+        Self { provider, state: Arc::new(Mutex::new(state)) }
     }
 
-    pub(super) async fn next(&self) -> Result<Option<Secret>, NoToken> {
-        let last_was_refused = self.last_was_refused.load(Ordering::Relaxed);
+    /// A token for an attempt. Where that is given up, the provider goes on all the same: a refresh token
+    /// that is good for one use may be on its way.
+    pub(super) async fn next(&self) -> Given {
+        let given = tokio::time::timeout(LONGEST_WAIT, self.given()).await;
+        given.unwrap_or(Err(NoToken::TimedOut))
+    }
+
+    async fn given(&self) -> Given {
+        loop {
+            let Call { is_told, mut given, .. } = self.call().ok_or(NoToken::Unavailable)?;
+            let given = given.wait_for(Option::is_some).await;
+            // None comes of a call that was ended.
+            let given = given.ok().and_then(|given| given.clone());
+            let given = given.unwrap_or(Err(NoToken::Unavailable));
+            // Asked before the refusal, the provider may have given the refused one.
+            if given.is_err() || is_told || !self.lock().last_was_refused {
+                return given;
+            }
+        }
+    }
+
+    /// The call that is under way, or a new one.
+    fn call(&self) -> Option<Call> {
+        let mut state = self.lock();
+        if state.call.is_some() {
+            return state.call.clone();
+        }
+        state.calls += 1;
+        let (number, last_was_refused) = (state.calls, state.last_was_refused);
+        let tasks = state.tasks.as_mut()?;
+        while tasks.try_join_next().is_some() {}
+        let (sender, given) = watch::channel(None);
+        let tokens = self.clone();
+        tasks.spawn(async move {
+            let given = tokens.ask(TokenRequest { last_was_refused }).await;
+            tokens.end_call(number, &given);
+            sender.send_replace(Some(given));
+        });
+        state.call = Some(Call { number, is_told: last_was_refused, given });
+        state.call.clone()
+    }
+
+    async fn ask(&self, request: TokenRequest) -> Given {
         // A provider that panics could not give a token either.
-        let asked = AssertUnwindSafe((self.provider)(TokenRequest { last_was_refused }));
-        let answer = tokio::time::timeout(LONGEST_WAIT, asked.catch_unwind()).await;
-        let answer = answer.map_err(|_| NoToken::TimedOut)?;
-        let token = answer.unwrap_or(Err(TokenUnavailable)).map_err(|_| NoToken::Unavailable)?;
-        Ok(token.map(Secret::new))
+        let asked = AssertUnwindSafe((self.provider)(request)).catch_unwind();
+        match tokio::time::timeout(LONGEST_CALL, asked).await {
+            Ok(Ok(Ok(Some(token)))) if !is_sendable(&token) => Err(NoToken::Unsendable),
+            Ok(Ok(Ok(token))) => Ok(token.map(Secret::new)),
+            Ok(Ok(Err(TokenUnavailable))) => Err(NoToken::Unavailable),
+            Ok(Err(_)) => Err(NoToken::Panicked),
+            Err(_) => Err(NoToken::TimedOut),
+        }
+    }
+
+    fn end_call(&self, number: u64, given: &Given) {
+        let mut state = self.lock();
+        if state.call.take_if(|call| call.number == number).is_none() {
+            // An earlier session's.
+            return;
+        }
+        if let Ok(token) = given
+            && state.last != *token
+        {
+            // Nobody has refused this one yet.
+            state.last.clone_from(token);
+            state.last_was_refused = false;
+        }
     }
 
     /// The server has refused the token, or accepted it.
     pub(super) fn note(&self, was_refused: bool) {
-        self.last_was_refused.store(was_refused, Ordering::Relaxed);
+        self.lock().last_was_refused = was_refused;
+    }
+
+    /// What is asked from now on is another session's. A call that is under way may finish, for whoever
+    /// comes back to it, and its answer goes to nobody.
+    pub(super) fn begin_session(&self) {
+        self.lock().call = None;
+    }
+
+    /// Ends all calls, and waits until they are gone.
+    pub(super) async fn end(&self) {
+        if let Some(mut tasks) = self.take_tasks() {
+            tasks.shutdown().await;
+        }
+    }
+
+    /// Ends all calls.
+    pub(super) fn abort(&self) {
+        drop(self.take_tasks());
+    }
+
+    fn take_tasks(&self) -> Option<JoinSet<()>> {
+        self.lock().tasks.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // None of the program's code runs while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl NoToken {
-    pub(super) fn told(self) -> &'static str {
+    pub(super) fn reason(self) -> Reason {
+        let code = match self {
+            Self::TimedOut => Code::TokenTimeout,
+            Self::Unavailable | Self::Panicked | Self::Unsendable => Code::TokenUnavailable,
+        };
+        Reason::new(code, self.told())
+    }
+
+    fn told(self) -> &'static str {
         match self {
             Self::Unavailable => "the app gave no token",
             Self::TimedOut => "the app gave no token within 8 s",
+            // What it said may hold the token.
+            Self::Panicked => "the app's provider of tokens panicked",
+            Self::Unsendable => {
+                "the app's token cannot be sent: there is a line break or another control \
+                 character in it, or white space around it"
+            }
         }
+    }
+}
+
+/// Whether a header can bear the token as it is: who reads one leaves out white space around it.
+fn is_sendable(token: &str) -> bool {
+    token.trim() == token && !token.bytes().any(|byte| byte.is_ascii_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Answers as often as it is let, and notes what it is told.
+    struct Gate {
+        opened: Semaphore,
+        told: Mutex<Vec<bool>>,
+        /// How many give the same token.
+        same: AtomicUsize,
+    }
+
+    impl TokenProvider for Arc<Gate> {
+        async fn token(&self, request: TokenRequest) -> Result<Option<String>, TokenUnavailable> {
+            let number = {
+                let mut told = self.told.lock().unwrap();
+                told.push(request.last_was_refused);
+                told.len().saturating_sub(self.same.load(Ordering::Relaxed))
+            };
+            self.opened.acquire().await.unwrap().forget();
+            Ok(Some(format!("token-{number}")))
+        }
+    }
+
+    fn gated(same: usize) -> (Arc<Gate>, Tokens) {
+        let same = AtomicUsize::new(same);
+        let gate = Gate { opened: Semaphore::new(0), told: Mutex::default(), same };
+        let gate = Arc::new(gate);
+        (gate.clone(), Tokens::new(provider(gate)))
+    }
+
+    fn text(given: &Given) -> &str {
+        given.as_ref().unwrap().as_ref().unwrap().expose()
+    }
+
+    #[tokio::test]
+    async fn who_asks_at_once_shares_one_answer_and_who_asks_later_does_not() {
+        let (gate, tokens) = gated(0);
+        let open = async { gate.opened.add_permits(1) };
+        let ((one, other), ()) = join(join(tokens.next(), tokens.next()), open).await;
+        assert_eq!((text(&one), text(&other)), ("token-1", "token-1"));
+        gate.opened.add_permits(1);
+        assert_eq!(text(&tokens.next().await), "token-2");
+        assert_eq!(gate.told.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_refused_token_that_was_on_its_way_is_not_given_again() {
+        let (gate, tokens) = gated(2);
+        gate.opened.add_permits(1);
+        assert_eq!(text(&tokens.next().await), "token-0");
+        let refuse = async {
+            // It has been asked already.
+            while gate.told.lock().unwrap().len() < 2 {
+                tokio::task::yield_now().await;
+            }
+            tokens.note(true);
+            gate.opened.add_permits(2);
+        };
+        let (given, ()) = join(tokens.next(), refuse).await;
+        assert_eq!(text(&given), "token-1");
+        assert_eq!(*gate.told.lock().unwrap(), [false, false, true]);
+    }
+
+    #[tokio::test]
+    async fn a_renewed_token_that_was_on_its_way_is_given() {
+        let (gate, tokens) = gated(0);
+        gate.opened.add_permits(1);
+        assert_eq!(text(&tokens.next().await), "token-1");
+        let refuse = async {
+            while gate.told.lock().unwrap().len() < 2 {
+                tokio::task::yield_now().await;
+            }
+            tokens.note(true);
+            gate.opened.add_permits(1);
+        };
+        let (given, ()) = join(tokens.next(), refuse).await;
+        assert_eq!(text(&given), "token-2");
+        assert_eq!(*gate.told.lock().unwrap(), [false, false]);
     }
 }
