@@ -110,6 +110,9 @@ fn taken_apart(url: &str) -> Option<(&str, &str)> {
 }
 
 fn check_base_path(path: &str) -> Result<(), &'static str> {
+    if path.contains("://") {
+        return Err("must be a path such as /api, and not a URL");
+    }
     check_characters(path)?;
     if let [b'/', b'/', ..] | [b'@' | b':', ..] = path.as_bytes() {
         return Err("must be a path such as /api");

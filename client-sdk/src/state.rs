@@ -193,6 +193,9 @@ pub enum Fault {
     ConnectionRefused,
     /// Connecting took too long.
     Timeout,
+    /// What answers does not speak what the URL's scheme says: `https` where there is no TLS, perhaps, or
+    /// `http` where there is.
+    Scheme,
 }
 
 /// An entry of the log that the app's developers read.

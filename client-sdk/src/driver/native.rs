@@ -52,12 +52,12 @@ pub enum StartError {
     /// Another option cannot be used.
     #[error(transparent)]
     Option(#[from] InvalidOption),
-    /// TLS cannot be set up.
+    /// TLS cannot be set up. The text says why, so the error is not a source besides.
     #[error("TLS cannot be set up: {0}")]
-    Tls(#[from] rustls::Error),
-    /// The HTTP client cannot be set up.
-    #[error("the HTTP client cannot be set up: {0}")]
-    Http(#[from] reqwest::Error),
+    Tls(rustls::Error),
+    /// The HTTP client cannot be set up. The text says why, so the error is not a source besides.
+    #[error("the HTTP client cannot be set up: {}", fault::chain(.0))]
+    Http(reqwest::Error),
     /// There is no tokio runtime here, or it lacks what a client needs.
     #[error(transparent)]
     Runtime(#[from] RuntimeFault),
@@ -76,6 +76,18 @@ pub struct InvalidOption {
     pub option: &'static str,
     /// What is right, as the rest of a sentence that begins with the option's name.
     pub rule: &'static str,
+}
+
+impl From<rustls::Error> for StartError {
+    fn from(error: rustls::Error) -> Self {
+        Self::Tls(error)
+    }
+}
+
+impl From<reqwest::Error> for StartError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Http(error)
+    }
 }
 
 impl DashboardClient {

@@ -10,6 +10,7 @@ mod faults;
 mod handle;
 mod last_view;
 mod life;
+mod messages;
 mod outside;
 mod renewal;
 mod server;

@@ -1,7 +1,6 @@
 //! How the server is reached: one way for snapshots and for sockets, through the same proxy and with
 //! the same TLS and headers.
 
-use std::error::Error;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::{InvalidOption, StartError};
 use crate::endpoint::Endpoints;
@@ -53,6 +53,8 @@ pub(super) enum Proxy {
 
 /// The clients for both kinds of requests.
 pub(super) struct Clients {
+    /// A setting of proxies that is not used, and why. Holds no value.
+    pub(super) unused_proxy: Option<String>,
     pub(super) snapshots: Client,
     /// A WebSocket takes its connection along, so none is kept.
     pub(super) sockets: Client,
@@ -75,6 +77,7 @@ impl Connection {
             self.proxied(builder.tls_backend_preconfigured(tls), &endpoints.snapshot)
         };
         Ok(Clients {
+            unused_proxy: self.unused_proxy(&endpoints.snapshot),
             snapshots: builder(tls)?.pool_idle_timeout(IDLE_TIMEOUT).build()?,
             sockets: builder(socket_tls)?.http1_only().pool_max_idle_per_host(0).build()?,
         })
@@ -95,7 +98,9 @@ impl Connection {
             Some(pem) => {
                 let mut roots = RootCertStore::empty();
                 for certificate in certificates("root_certificates", pem)? {
-                    roots.add(certificate)?;
+                    let rule = "must hold certificates that can be read";
+                    let invalid = |_| InvalidOption { option: "root_certificates", rule };
+                    roots.add(certificate).map_err(invalid)?;
                 }
                 builder.with_root_certificates(roots)
             }
@@ -106,7 +111,16 @@ impl Connection {
                 let rule = "must hold one private key in PEM";
                 let key = PrivateKeyDer::from_pem_slice(pem)
                     .map_err(|_| InvalidOption { option: "identity", rule })?;
-                builder.with_client_auth_cert(certificates("identity", pem)?, key)?
+                let chain = certificates("identity", pem)?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| {
+                    let rule = match error {
+                        rustls::Error::InconsistentKeys(_) => {
+                            "must hold the private key of its first certificate"
+                        }
+                        _ => "must hold a certificate and a private key that can be used",
+                    };
+                    InvalidOption { option: "identity", rule }
+                })?
             }
             None => builder.with_no_client_auth(),
         })
@@ -129,6 +143,28 @@ impl Connection {
         Ok(headers)
     }
 
+    fn unused_proxy(&self, address: &str) -> Option<String> {
+        let address = Url::parse(address).ok()?;
+        let is_local = address.host_str().is_some_and(is_loopback);
+        match &self.proxy {
+            Proxy::At(_) if is_local => {
+                Some("the option proxy is not used: the server is on this machine".to_owned())
+            }
+            Proxy::Environment if !is_local && address.scheme() == "https" => {
+                let names = [["HTTPS_PROXY", "https_proxy"], ["ALL_PROXY", "all_proxy"]];
+                let is_bad = |name: &&str| std::env::var(name).is_ok_and(|at| !is_proxy(&at));
+                // Of two spellings the first counts.
+                let first = |names: [&'static str; 2]| {
+                    names.into_iter().find(|name| std::env::var(name).is_ok())
+                };
+                let name = names.into_iter().filter_map(first).find(is_bad)?;
+                let why = "it is not the URL of a proxy by http or https";
+                Some(format!("{name} is not used: {why}"))
+            }
+            Proxy::At(_) | Proxy::Environment | Proxy::Direct => None,
+        }
+    }
+
     /// Both addresses have the same scheme and host, so one of them says whether there is a proxy.
     fn proxied(&self, builder: ClientBuilder, address: &str) -> Result<ClientBuilder, StartError> {
         let invalid = |rule| InvalidOption { option: "proxy", rule };
@@ -145,7 +181,9 @@ impl Connection {
                     return Ok(builder.no_proxy());
                 }
                 if !is_https {
-                    return Err(invalid("needs a url that begins with https://").into());
+                    let rule = "cannot be used where the server's url begins with http://: the \
+                                proxy could read the token";
+                    return Err(invalid(rule).into());
                 }
                 Ok(builder.proxy(reqwest::Proxy::all(proxy)?))
             }
@@ -156,17 +194,12 @@ impl Connection {
     }
 }
 
-/// The error with its causes, which hold the interesting part.
-pub(super) fn told(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut told = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        told.push_str(": ");
-        told.push_str(&error.to_string());
-        cause = error.source();
-    }
-    told
+/// Whether the HTTP client takes that value of the environment. It is silent where it does not.
+fn is_proxy(value: &str) -> bool {
+    let Ok(uri) = value.parse::<Uri>() else { return value.is_empty() };
+    let is_known =
+        |scheme| ["http", "https", "socks4", "socks4a", "socks5", "socks5h"].contains(&scheme);
+    uri.authority().is_some() && uri.scheme_str().is_none_or(is_known)
 }
 
 /// Whether the host, as a URL has it, is this machine.

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use rustls::{AlertDescription, CertificateError};
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
 
 use crate::state::Fault;
 
@@ -17,6 +17,32 @@ pub(super) fn of(error: &reqwest::Error) -> Option<Fault> {
         cause = error.source();
     }
     error.is_timeout().then_some(Fault::Timeout)
+}
+
+/// The error with its causes, which hold the interesting part, and what they mean where they do not say it.
+pub(super) fn told(error: reqwest::Error) -> String {
+    let is_of_another_scheme = of(&error) == Some(Fault::Scheme);
+    let mut told = chain(&error.without_url());
+    if is_of_another_scheme {
+        told.push_str(": what answers does not speak what the URL's scheme says, https or http");
+    }
+    // The library keeps the proxy's status to itself.
+    if told.ends_with("tunnel error: unsuccessful") {
+        told.push_str(": the proxy answered that it made no connection to the server");
+    }
+    told
+}
+
+/// The error and its causes.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        told.push_str(": ");
+        told.push_str(&error.to_string());
+        cause = error.source();
+    }
+    told
 }
 
 fn of_cause(error: &(dyn Error + 'static)) -> Option<Fault> {
@@ -33,7 +59,12 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<Fault> {
     if told.starts_with("tunnel error") {
         return Some(Fault::Proxy);
     }
-    (told == "dns error").then_some(Fault::HostNotFound)
+    match told.as_str() {
+        "dns error" => Some(Fault::HostNotFound),
+        // An alert of TLS in place of an answer.
+        "invalid HTTP version parsed" => Some(Fault::Scheme),
+        _ => None,
+    }
 }
 
 fn of_io(kind: io::ErrorKind) -> Option<Fault> {
@@ -60,6 +91,8 @@ fn of_tls(error: &rustls::Error) -> Option<Fault> {
             | AlertDescription::UnknownCA
             | AlertDescription::UnsupportedCertificate,
         ) => Some(Fault::ClientCertificate),
+        // Something else than a record of TLS.
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Some(Fault::Scheme),
         _ => None,
     }
 }

@@ -7,7 +7,6 @@ use reqwest::header::{AUTHORIZATION, CACHE_CONTROL, ETAG, HeaderMap, HeaderName,
 use tokio::sync::mpsc;
 
 use super::clock::{millis, wall_clock};
-use super::connection::told;
 use super::fault;
 use super::run::{Answer, Cause};
 use super::token::Tokens;
@@ -43,7 +42,7 @@ impl Fetch {
         })?;
         let mut network = |error| {
             *cause = fault::of(&error).map(Cause::Fault);
-            FetchFailure::Network(told(error))
+            FetchFailure::Network(fault::told(error))
         };
         // Not kept by any cache either, as browsers ask for it.
         let mut request = self.http.get(&self.url).header(CACHE_CONTROL, "no-cache");

@@ -18,7 +18,9 @@ use crate::decode::Decoder;
 use crate::driver::LONGEST_NAP;
 use crate::endpoint::Endpoints;
 use crate::machine::{Effect, EffectEpoch, Input, Machine};
-use crate::state::{Code, DashboardState, Diagnostic, Fault, Publication, Reason, Source, Status};
+use crate::state::{
+    Code, DashboardState, Diagnostic, Fault, Level, Publication, Reason, Source, Status,
+};
 use crate::time::{Clock, Millis, Moment};
 
 /// How many inputs of sockets and requests may wait for the machine.
@@ -112,6 +114,15 @@ impl<D: Decoder + Send + 'static> Driver<D> {
             .last_view
             .take()
             .map(|kept| Keeper::start(kept, answers.clone(), Arc::clone(&self.journal)));
+        if let Some(message) = self.clients.unused_proxy.take() {
+            let (level, code) = (Level::Warn, Code::Started);
+            self.journal.tell(Diagnostic {
+                at: self.clock.wall(self.clock.now()),
+                level,
+                code,
+                message,
+            });
+        }
         loop {
             let input = tokio::select! {
                 command = commands.recv() => match command {

@@ -14,7 +14,6 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::connection::told;
 use super::fault;
 use super::fetch::retry_after;
 use super::run::Answer;
@@ -71,7 +70,7 @@ impl Socket {
         let failed = |error| {
             let mut loss = lost(Code::SocketFailed, "");
             loss.reason.fault = fault::of(&error);
-            loss.reason.message = told(error);
+            loss.reason.message = fault::told(error);
             loss
         };
         let key = generate_key();
