@@ -17,7 +17,8 @@ use crate::decode::Change;
 /// What an app shows: the sections of a [`DashboardView`], each shared.
 ///
 /// A section that did not change keeps its identity from one state to the next
-/// ([`Arc::ptr_eq`]), so an app redraws only what changed.
+/// ([`Arc::ptr_eq`]), so an app redraws only what changed. A clone of it costs nothing much; what
+/// wants the plain value of the contract gets it by [`to_dashboard_view`](Self::to_dashboard_view).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     /// Counts over the whole collection (D-FR-1 to D-FR-3).

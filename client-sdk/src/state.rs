@@ -150,7 +150,8 @@ pub struct Reason {
     pub code: Code,
     /// For people.
     pub message: String,
-    /// What kind of fault it is, where the native driver can tell.
+    /// What kind of fault it is, where the native driver can tell. Not in the JSON, which is the npm
+    /// package's.
     #[cfg(not(target_arch = "wasm32"))]
     #[cfg_attr(feature = "codegen", ts(skip))]
     #[cfg_attr(feature = "json", serde(skip))]

@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::{mpsc, watch};
 
 use crate::decode::json::JsonDecoder;
@@ -92,7 +92,8 @@ impl From<reqwest::Error> for StartError {
 
 impl DashboardClient {
     /// Starts a client on the current tokio runtime, which must have I/O and timers. What it lacks is
-    /// found out by a trial that panics and is caught, so a panic hook tells of it too.
+    /// found out by a trial that panics and is caught, so a panic hook tells of it too. A program with
+    /// `panic = "abort"` ends there, instead of getting a [`RuntimeFault`]: tokio has no other way to ask.
     ///
     /// # Errors
     ///
@@ -145,14 +146,27 @@ impl DashboardClient {
     }
 
     /// The same as a stream: the state now, then each newer one; ends with the client.
-    pub fn stream(&self) -> impl Stream<Item = Arc<DashboardState>> + Send + use<> {
-        stream::unfold((self.states(), true), async |(mut states, is_first)| {
+    ///
+    /// ```
+    /// use client_sdk::DashboardClient;
+    /// use futures_util::StreamExt as _;
+    ///
+    /// async fn print(client: &DashboardClient) {
+    ///     let mut states = client.stream();
+    ///     while let Some(state) = states.next().await {
+    ///         println!("{}", state.status);
+    ///     }
+    /// }
+    /// ```
+    pub fn stream(&self) -> impl Stream<Item = Arc<DashboardState>> + Send + Unpin + use<> {
+        let states = stream::unfold((self.states(), true), async |(mut states, is_first)| {
             if !is_first {
                 states.changed().await.ok()?;
             }
             let state = states.borrow_and_update().clone();
             Some((state, (states, false)))
-        })
+        });
+        states.boxed()
     }
 
     /// Blocks this thread until a state is as wished, and gives that state; none after `timeout`, and
@@ -186,6 +200,12 @@ impl DashboardClient {
     /// Says that there is a new session, and connects anew.
     /// The only way out of [`Status::AuthRequired`](crate::state::Status::AuthRequired).
     ///
+    /// The client's task does it: right after the call, [`state`](Self::state) is still the old one, and
+    /// [`states`](Self::states) tells of what follows. So do `refresh`, `stop` and `restart`.
+    ///
+    /// Where the last token had been refused, the provider is told so
+    /// ([`TokenRequest::last_was_refused`]).
+    ///
     /// What was shown stays, as stale, where [`Options::last_view`] names the same user as before.
     /// Otherwise it may be another user's, and nothing of it is kept.
     pub fn reauthenticate(&self) {
@@ -197,7 +217,8 @@ impl DashboardClient {
         self.command(Command::Input(Input::Refresh));
     }
 
-    /// Stops; the state becomes closed and shows nothing.
+    /// Stops; the state becomes closed and shows nothing. That takes until the client's task comes to it:
+    /// who must not show the view any longer waits for [`Status::Closed`](crate::state::Status::Closed).
     pub fn stop(&self) {
         self.command(Command::Input(Input::Stop));
     }

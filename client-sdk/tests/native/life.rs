@@ -1,6 +1,5 @@
 //! What the native driver must get right: the socket, the requests, the token, the end.
 
-use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -271,7 +270,7 @@ async fn stop_and_drop_close_the_socket() {
 async fn states_come_as_a_stream_as_well() {
     let mut server = Server::start().await;
     let client = DashboardClient::start(options(&server)).unwrap();
-    let mut stream = pin!(client.stream());
+    let mut stream = client.stream();
     let accepted = tokio::spawn(async move {
         let socket = server.accepted().await;
         (server, socket)

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use client_sdk::{
-    Code, DashboardClient, DashboardState, Options, Source, Status, TokenRequest, TokenUnavailable,
+    Code, DashboardClient, DashboardState, Options, Source, Status, TokenProvider as _,
+    TokenRequest, TokenUnavailable,
 };
 use tokio::sync::Notify;
 
@@ -234,4 +235,15 @@ async fn a_provider_that_panics_for_the_snapshot_is_told_too() {
     let state = until(&client, |state| code(state) == Some(Code::TokenUnavailable)).await;
     let reason = state.freshness.reason.clone().unwrap();
     assert_eq!(reason.message, "the app's provider of tokens panicked");
+}
+
+/// A program tests its own provider without a client.
+#[tokio::test]
+async fn a_program_can_ask_its_provider_itself() {
+    let provider = async |request: TokenRequest| request.last_was_refused.to_string();
+    for told in [false, true] {
+        let token = provider.token(TokenRequest::new(told)).await;
+        assert_eq!(token.unwrap(), Some(told.to_string()));
+    }
+    assert_eq!(TokenRequest::default(), TokenRequest::new(false));
 }

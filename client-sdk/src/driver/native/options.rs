@@ -92,8 +92,16 @@ impl Options {
     /// Keeps the last view in a file, and shows it at once after the next start, as stale and with
     /// its age, until there is a newer one.
     ///
+    /// ```
+    /// # use std::sync::{Arc, Mutex};
+    /// let user = Arc::new(Mutex::new(Some("amber".to_owned())));
+    /// let options = client_sdk::Options::new("https://example.org")
+    ///     .last_view("last-view", move || user.lock().unwrap().clone());
+    /// ```
+    ///
     /// `user` tells whose session it is, by whatever id the program knows; it is asked at every start,
-    /// [`reauthenticate`](super::DashboardClient::reauthenticate) and write, and must not block.
+    /// [`reauthenticate`](super::DashboardClient::reauthenticate) and write, must not block, and names no one
+    /// where it panics.
     /// Another user's view is never shown, and none is kept for `None`. The file, readable by its
     /// owner only, is removed by [`stop`](super::DashboardClient::stop), when the session is refused, and
     /// by a `reauthenticate` for another user; dropping the client leaves it.

@@ -86,11 +86,11 @@ pub trait TokenProvider: Send + Sync + 'static {
 pub struct TokenRequest {
     /// The server said of the last token that it has run out, or refused it: a kept one is of no use any more.
     ///
-    /// So it is while the server ends a session that was live ([`Code::TokenExpired`]), and at the
-    /// first request after [`reauthenticate`](super::DashboardClient::reauthenticate) where the token had been refused.
-    /// It is not asked with this at once when a token is refused: the session ends then, because what was
-    /// refused once is not to be tried again (D-RES-2). It lasts until another token was given, or the
-    /// server accepted the same one after all; an error of the provider's leaves it as it is.
+    /// So it is after the server has said it on a live connection ([`Code::TokenExpired`]), and after
+    /// [`reauthenticate`](super::DashboardClient::reauthenticate) where the token had been refused. The
+    /// provider is not asked right after a refusal: that ends the session, because it is not to be tried
+    /// again (D-RES-2). It lasts until another token was given, or the server took the same one after
+    /// all; an error of the provider's leaves it as it is.
     pub last_was_refused: bool,
 }
 
