@@ -143,6 +143,7 @@ impl Connection {
         Ok(headers)
     }
 
+    /// What the program or the environment says of a proxy, and is not obeyed.
     fn unused_proxy(&self, address: &str) -> Option<String> {
         let address = Url::parse(address).ok()?;
         let is_local = address.host_str().is_some_and(is_loopback);

@@ -1,5 +1,6 @@
 //! The loop that joins the machine to its socket, its requests and the time.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -179,8 +180,34 @@ impl<D: Decoder + Send + 'static> Driver<D> {
     fn handle(&mut self, input: Input, answers: &mpsc::Sender<Answer>) {
         let now = self.read_clock();
         self.machine.handle(input, now);
-        while let Some(effect) = self.machine.poll_effect() {
+        let effects: Vec<Effect> = iter::from_fn(|| self.machine.poll_effect()).collect();
+        // First of all: a socket that is opened for a token that ran out asks for one at once, perhaps
+        // on another thread.
+        for effect in &effects {
+            self.note_token(effect);
+        }
+        for effect in effects {
             self.perform(effect, answers);
+        }
+    }
+
+    /// What an effect says of the last token.
+    fn note_token(&mut self, effect: &Effect) {
+        match effect {
+            Effect::State(state)
+                if state.source == Source::Polling && state.as_of != self.polled =>
+            {
+                self.polled = state.as_of;
+                self.tokens.note(false);
+            }
+            Effect::Diagnostic { reason, .. } => match reason.code {
+                Code::AuthFailed | Code::Unauthorized | Code::TokenExpired => {
+                    self.tokens.note(true);
+                }
+                Code::Accepted => self.tokens.note(false),
+                _ => {}
+            },
+            _ => {}
         }
     }
 
@@ -239,24 +266,12 @@ impl<D: Decoder + Send + 'static> Driver<D> {
                 }
             }
             Effect::State(mut publication) => {
-                if publication.source == Source::Polling && publication.as_of != self.polled {
-                    self.polled = publication.as_of;
-                    // The server took the token.
-                    self.tokens.note(false);
-                }
                 publication.reason = publication.reason.map(|reason| self.explained(reason));
                 let state = DashboardState::new(&publication, &self.clock);
                 self.states.send_replace(Arc::new(state));
             }
             Effect::Diagnostic { level, reason } => {
                 let at = self.clock.wall(self.clock.now());
-                match reason.code {
-                    Code::AuthFailed | Code::Unauthorized | Code::TokenExpired => {
-                        self.tokens.note(true);
-                    }
-                    Code::Accepted => self.tokens.note(false),
-                    _ => {}
-                }
                 let Reason { code, message, .. } = self.explained(reason);
                 self.journal.tell(Diagnostic { at, level, code, message });
             }
