@@ -207,7 +207,8 @@ impl DashboardClient {
     /// ([`TokenRequest::last_was_refused`]).
     ///
     /// What was shown stays, as stale, where [`Options::last_view`] names the same user as before.
-    /// Otherwise it may be another user's, and nothing of it is kept.
+    /// Otherwise it may be another user's, and nothing of it is kept. So the program knows its new user
+    /// before this call.
     pub fn reauthenticate(&self) {
         self.command(Command::Reauthenticate);
     }
