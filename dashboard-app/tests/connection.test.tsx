@@ -1,12 +1,16 @@
 import type { FakeServer } from '@moc/dashboard-sdk/testing'
-import { screen, within } from '@testing-library/react'
-import { describe, expect, it } from 'vitest'
+import { act, screen, within } from '@testing-library/react'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import { partial, recent } from './support/fixtures'
 import { expectAccessible, show, showLive } from './support/show'
 
 const CONNECTING = 'Connecting to real-time updates...'
 const RECONNECTING = 'Reconnecting to real-time updates...'
+
+beforeEach(() => {
+  document.title = 'Dashboard'
+})
 
 /** Enough for a check that takes its time for each element. */
 const FEW = { recentMocs: [recent(0)], partialPartsMocs: [partial(0)] }
@@ -121,6 +125,77 @@ describe('connection status', () => {
   })
 })
 
+describe('offline', () => {
+  afterEach(() => vi.restoreAllMocks())
+
+  it('is said as such, with the time of the data, and is over with live', async () => {
+    const { server, until } = await showLive()
+    const onLine = vi.spyOn(navigator, 'onLine', 'get').mockReturnValue(false)
+    server.connections.refuse()
+    server.connections.drop()
+    window.dispatchEvent(new Event('offline'))
+    await until('backoff')
+    await server.advance(1_000)
+    expect(status()).toEqual(['Offline: waiting for the network', 'false'])
+    expect(document.title).toBe('Offline · Dashboard')
+    onLine.mockReturnValue(true)
+    server.heal()
+    window.dispatchEvent(new Event('online'))
+    await until('live')
+    expect(status()).toEqual(['Real-time updates active', 'true'])
+    expect(document.title).toBe('Dashboard')
+  })
+})
+
+describe('the bar', () => {
+  const bar = () => screen.queryByTestId('freshness-bar')
+  let scroll: (isInView: boolean) => void = () => {}
+
+  beforeEach(() => {
+    vi.stubGlobal(
+      'IntersectionObserver',
+      class {
+        constructor(told: (entries: { isIntersecting: boolean }[]) => void) {
+          scroll = isIntersecting => act(() => told([{ isIntersecting }]))
+        }
+        observe() {}
+        disconnect() {}
+      },
+    )
+  })
+  afterEach(() => vi.unstubAllGlobals())
+
+  it('is there while the status is scrolled away and the view is not live', async () => {
+    const { server, until, client, container } = await showLive(FEW)
+    scroll(false)
+    expect(bar()).toBeNull()
+    server.connections.refuse()
+    server.connections.drop()
+    await until('backoff')
+    expect(bar()?.textContent).toMatch(/^Reconnecting\. Showing data from \d+:\d\d [AP]M\./)
+    scroll(true)
+    expect(bar()).toBeNull()
+    scroll(false)
+    server.snapshots.networkError()
+    await until('degraded')
+    await server.advance(60_000)
+    expect(bar()?.textContent).toMatch(/^The server does not answer\. Showing data from /)
+    server.snapshots.serve()
+    await server.advance(60_000)
+    expect(bar()?.textContent).toMatch(/^Limited connectivity\. Showing data from /)
+    server.connections.accept()
+    await until('live')
+    expect(bar()).toBeNull()
+    server.endSession()
+    await until('authRequired')
+    expect(within(bar() as HTMLElement).getByRole('link', { name: 'Log in' })).toBeTruthy()
+    client.stop()
+    await server.advance()
+    expect(bar()).toBeNull()
+    await expectAccessible(container)
+  })
+})
+
 describe('degraded mode', () => {
   it('D-RES-4: shows a banner with the age of the data', async () => {
     const { server, client } = await showDegraded()
@@ -192,11 +267,58 @@ describe('degraded mode', () => {
     expect(screen.queryByText('Connection restored')).toBeNull()
   })
 
+  it('D-RES-4: says that data are refreshed only while they are', async () => {
+    const { server } = await showDegraded()
+    vi.setSystemTime(Date.now())
+    server.snapshots.networkError()
+    await server.advance(60_000)
+    const text = () => (banner() as HTMLElement).textContent
+    expect(text()).toMatch(/The server does not answer\. Showing data from \d+:\d\d [AP]M\./)
+    expect(text()).not.toContain('every 30 seconds')
+    expect(document.title).toBe('No connection · Dashboard')
+    server.snapshots.serve()
+    await server.advance(60_000)
+    expect(text()).toContain('Data refreshes every 30 seconds.')
+    expect(document.title).toBe('Limited connectivity · Dashboard')
+  })
+
+  it('D-RES-4: counts down to the next try', async () => {
+    const { server, until } = await showDegraded()
+    server.snapshots.networkError()
+    await server.advance(60_000)
+    await until(state => (state.freshness.nextRetryAt ?? 0) > Date.now() + 5_000)
+    const left = () => Number(/Next try in (\d+) s\./.exec(banner()?.textContent ?? '')?.[1])
+    const before = left()
+    expect(before).toBeGreaterThan(4)
+    await server.advance(3_000)
+    expect(left()).toBe(before - 3)
+  })
+
+  it.each([
+    ['fails', (server: FakeServer) => server.snapshots.networkError()],
+    ['is not answered', (server: FakeServer) => server.snapshots.hang()],
+  ])('D-RES-4: says that a refresh %s', async (_name, fail) => {
+    const { server, user } = await showDegraded()
+    fail(server)
+    await user.click(screen.getByRole('button', { name: 'Refresh now' }))
+    expect(screen.getByRole('button', { name: 'Refreshing…' })).toBeTruthy()
+    await server.advance(11_000)
+    expect(banner()?.textContent).toContain('Refreshing failed: the server did not answer.')
+    server.snapshots.serve()
+    await user.click(screen.getByRole('button', { name: 'Refresh now' }))
+    await server.advance(1_000)
+    expect(banner()?.textContent).not.toContain('Refreshing failed')
+  })
+
   it('has no accessibility faults', async () => {
     const { container } = await showDegraded(FEW)
     await expectAccessible(container)
   })
 })
+
+function loginLinks() {
+  return screen.getAllByRole('link', { name: 'Log in' }).map(link => link.getAttribute('href'))
+}
 
 describe('expired session', () => {
   it('D-RES-2: asks for a login, and keeps asking', async () => {
@@ -206,7 +328,7 @@ describe('expired session', () => {
     await server.advance(3_600_000)
     expect(screen.getByText('Session expired')).toBeTruthy()
     expect(screen.getByText('Please log in again to continue.')).toBeTruthy()
-    expect(screen.getByRole('link', { name: 'Log in' }).getAttribute('href')).toBe('/login')
+    expect(loginLinks()).toEqual(['/login', '/login'])
     expect(baseElement.textContent).not.toContain(RECONNECTING)
     await expectAccessible(container)
   })
@@ -216,8 +338,8 @@ describe('expired session', () => {
     await until('live')
     server.endSession()
     await until('authRequired')
-    const link = screen.getByRole('link', { name: 'Log in' })
-    expect(link.getAttribute('href')).toBe('https://id.example.org/login')
+    const login = 'https://id.example.org/login'
+    expect(loginLinks()).toEqual([login, login])
   })
 
   it('D-RES-2: can be dismissed, and comes back with the next refusal', async () => {
@@ -227,6 +349,8 @@ describe('expired session', () => {
     await user.click(screen.getByRole('button', { name: 'Dismiss' }))
     await server.advance(1_000)
     expect(screen.queryByText('Session expired')).toBeNull()
+    expect(loginLinks()).toEqual(['/login'])
+    expect(document.title).toBe('Session expired · Dashboard')
     client.reauthenticate()
     await until('connecting')
     await until('authRequired')

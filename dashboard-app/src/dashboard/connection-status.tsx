@@ -1,17 +1,31 @@
 import { useDashboard } from '@moc/dashboard-sdk/react'
+import type { Ref } from 'react'
 
+import { ButtonLink } from '../ui/button'
 import { RelativeTime } from '../ui/relative-time'
 import type { ConnectionStory } from './connection-story'
+import type { Standing } from './standing'
 
-/** The dot that tells whether what is shown is live; where it is not, how old it is. */
-export function ConnectionStatus({ begun }: Pick<ConnectionStory, 'begun'>) {
-  const status = useDashboard(state => state.status)
+interface ConnectionStatusProps extends Pick<ConnectionStory, 'begun'> {
+  standing: Standing
+  loginUrl: string
+  ref?: Ref<HTMLDivElement>
+}
+
+/** The dot that tells whether what is shown is live; where it is not, how old it is (D-FR-5). */
+export function ConnectionStatus({ standing, begun, loginUrl, ref }: ConnectionStatusProps) {
   const asOf = useDashboard(state => state.freshness.asOf)
-  const connected = status === 'live'
+  const hasView = useDashboard(state => state.view !== null)
+  const isDegraded = useDashboard(state => state.status === 'degraded')
+  const connected = standing === 'live'
   return (
-    <div className="flex flex-wrap items-baseline sm:justify-end gap-x-4 gap-y-1 font-control text-sm">
+    <div
+      ref={ref}
+      // On a phone there is room for both lines from the beginning, so that the second moves nothing.
+      className="flex min-h-12 flex-wrap content-start items-center gap-x-4 gap-y-1 font-control text-sm sm:min-h-0 sm:justify-end"
+    >
       {/* In degraded mode the banner says it. */}
-      {!connected && status !== 'degraded' && asOf !== null && (
+      {!connected && !isDegraded && asOf !== null && (
         <p className="text-muted-foreground">
           As of <RelativeTime at={asOf} precise />
         </p>
@@ -22,26 +36,44 @@ export function ConnectionStatus({ begun }: Pick<ConnectionStory, 'begun'>) {
         data-connected={connected}
         className="flex items-center gap-2.5 pl-1"
       >
-        <span
-          aria-hidden="true"
-          className={`size-2.5 shrink-0 rounded-full ring-4 ${
-            connected
-              ? 'bg-success ring-success/20'
-              : `bg-destructive ring-destructive/20 ${status === 'authRequired' ? '' : 'pulse'}`
-          }`}
-        />
-        {text()}
+        <Dot standing={standing} />
+        {textOf(standing, begun)}
       </p>
+      {/* Without a view the page itself asks for the login. */}
+      {standing === 'expired' && hasView && <ButtonLink href={loginUrl}>Log in</ButtonLink>}
     </div>
   )
+}
 
-  function text(): string {
-    if (connected) return 'Real-time updates active'
-    // Nothing is being tried then, and saying so would be untrue.
-    if (status === 'authRequired') {
+/** Green while live; it pulses while something is being tried. */
+export function Dot({ standing }: { standing: Standing }) {
+  const tries = standing !== 'expired' && standing !== 'stopped' && standing !== 'offline'
+  return (
+    <span
+      aria-hidden="true"
+      className={`size-2.5 shrink-0 rounded-full ring-4 ${
+        standing === 'live'
+          ? 'bg-success ring-success/20'
+          : `bg-destructive ring-destructive/20 ${tries ? 'pulse' : ''}`
+      }`}
+    />
+  )
+}
+
+function textOf(standing: Standing, begun: boolean): string {
+  switch (standing) {
+    case 'live':
+      return 'Real-time updates active'
+    case 'expired':
+      // Nothing is being tried then, and saying so would be untrue.
       return `Real-time updates paused: ${begun ? 'session expired' : 'not signed in'}`
-    }
-    if (status === 'closed') return 'Real-time updates stopped'
-    return `${begun ? 'Reconnecting' : 'Connecting'} to real-time updates...`
+    case 'stopped':
+      return 'Real-time updates stopped'
+    case 'offline':
+      return 'Offline: waiting for the network'
+    case 'connecting':
+      return 'Connecting to real-time updates...'
+    default:
+      return 'Reconnecting to real-time updates...'
   }
 }

@@ -4,14 +4,16 @@ import { useEffect, useState } from 'react'
 
 import { Button } from '../ui/button'
 import { RelativeTime } from '../ui/relative-time'
+import { NextTry, ShownSince } from './data-age'
+import type { Standing } from './standing'
 
-/** After this long without an answer, the button may be pressed again. */
-const PATIENCE_MS = 8_000
+/** After this long without an answer a refresh has failed: the client itself waits no longer. */
+const PATIENCE_MS = 10_000
 
 /** Shown from degraded mode until live again (D-RES-4). */
-export function DegradedBanner() {
+export function DegradedBanner({ standing }: { standing: Standing }) {
   const asOf = useDashboard(state => state.freshness.asOf)
-  const { busy, refresh } = useRefresh(asOf)
+  const { refresh, isBusy, hasFailed } = useRefresh(asOf)
   return (
     <section
       aria-labelledby="degraded-title"
@@ -24,35 +26,70 @@ export function DegradedBanner() {
           Limited connectivity
         </h2>
         <p className="text-[0.9375rem]">
-          Real-time updates unavailable. Data refreshes every 30 seconds.
+          <Explanation standing={standing} />
         </p>
         <p className="font-control text-muted-foreground text-sm">
           Last updated: {asOf === null ? 'not yet' : <RelativeTime at={asOf} precise />}
         </p>
+        {/* There from the beginning, so that it is read out when it is filled. */}
+        <p role="status" className="font-control text-sm">
+          {hasFailed && 'Refreshing failed: the server did not answer.'}
+        </p>
       </div>
-      <Button onClick={refresh} aria-disabled={busy} className="grow sm:grow-0">
-        <RefreshCw className={`size-4 ${busy ? 'animate-spin' : ''}`} aria-hidden="true" />
-        Refresh now
+      <Button onClick={refresh} aria-disabled={isBusy} className="grow sm:grow-0">
+        <RefreshCw className={`size-4 ${isBusy ? 'animate-spin' : ''}`} aria-hidden="true" />
+        {isBusy ? 'Refreshing…' : 'Refresh now'}
       </Button>
     </section>
   )
 }
 
-/** Busy from the press until the data has been confirmed, or until patience ends. */
+/** Says that data are refreshed only where they are. */
+function Explanation({ standing }: { standing: Standing }) {
+  if (standing === 'offline') {
+    return (
+      <>
+        You are offline. <ShownSince />
+      </>
+    )
+  }
+  if (standing === 'unreachable') {
+    return (
+      <>
+        The server does not answer. <ShownSince /> <NextTry />
+      </>
+    )
+  }
+  return <>Real-time updates unavailable. Data refreshes every 30 seconds.</>
+}
+
+/** Busy from the press until the data have been confirmed, or until it has failed. */
 function useRefresh(asOf: number | null) {
   const client = useDashboardClient()
-  const [askedAt, setAskedAt] = useState<{ asOf: number | null } | null>(null)
-  const busy = askedAt !== null && askedAt.asOf === asOf
+  const [asked, setAsked] = useState<{ asOf: number | null; hasFailed: boolean } | null>(null)
+  // Newer data are an answer, whichever question it was to.
+  const open = asked !== null && asked.asOf === asOf ? asked : null
+  const isBusy = open !== null && !open.hasFailed
   useEffect(() => {
-    if (!busy) return
-    const timer = setTimeout(() => setAskedAt(null), PATIENCE_MS)
-    return () => clearTimeout(timer)
-  }, [busy])
+    if (!isBusy) return
+    const fail = () => setAsked(asked => asked && { ...asked, hasFailed: true })
+    const timer = setTimeout(fail, PATIENCE_MS)
+    // Each failure of a request is a reason of its own.
+    const { reason } = client.getState().freshness
+    const unsubscribe = client.subscribe(({ freshness }) => {
+      if (freshness.reason !== reason && /^SNAPSHOT_/.test(freshness.reason?.code ?? '')) fail()
+    })
+    return () => {
+      clearTimeout(timer)
+      unsubscribe()
+    }
+  }, [isBusy, client])
   return {
-    busy,
+    isBusy,
+    hasFailed: open?.hasFailed === true,
     refresh() {
-      if (busy) return
-      setAskedAt({ asOf })
+      if (isBusy) return
+      setAsked({ asOf, hasFailed: false })
       client.refresh()
     },
   }

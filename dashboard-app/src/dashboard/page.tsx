@@ -1,13 +1,17 @@
 import type { DashboardView, ReasonCode } from '@moc/dashboard-sdk'
 import { useDashboard } from '@moc/dashboard-sdk/react'
+import { useEffect, useRef } from 'react'
 
+import { useInView } from '../ui/in-view'
 import { CollectionSummary } from './collection-summary'
 import { ConnectionStatus } from './connection-status'
 import type { ConnectionStory } from './connection-story'
 import { DegradedBanner } from './degraded-banner'
+import { FreshnessBar } from './freshness-bar'
 import { PartialParts } from './partial-parts'
 import { QuickActions } from './quick-actions'
 import { RecentMocs } from './recent-mocs'
+import { IN_TITLE, type Standing, useStanding } from './standing'
 import { LoadFailure, Loading, LoginNeeded, Unsupported } from './states'
 import { ThemeBreakdown } from './theme-breakdown'
 
@@ -21,6 +25,10 @@ const UNSUPPORTED: ReasonCode[] = [
 /** The page in whichever state it is: loading, failed, refused, unsupported, or the dashboard. */
 export function Page({ story, loginUrl }: { story: ConnectionStory; loginUrl: string }) {
   const view = useDashboard(state => state.view)
+  const standing = useStanding(story.begun)
+  const status = useRef<HTMLDivElement>(null)
+  const isStatusInView = useInView(status)
+  useTitle(standing)
   return (
     <div className="mx-auto max-w-[82rem] px-4 pt-6 pb-16 sm:px-6 lg:px-8">
       <header className="mb-7 flex flex-wrap items-end justify-between gap-x-6 gap-y-3">
@@ -35,14 +43,35 @@ export function Page({ story, loginUrl }: { story: ConnectionStory; loginUrl: st
             </h1>
           </div>
         </div>
-        <ConnectionStatus begun={story.begun} />
+        <ConnectionStatus
+          ref={status}
+          standing={standing}
+          begun={story.begun}
+          loginUrl={loginUrl}
+        />
+        {view !== null && !isStatusInView && (
+          <FreshnessBar standing={standing} loginUrl={loginUrl} />
+        )}
       </header>
       <main>
-        {story.degraded && <DegradedBanner />}
+        {story.degraded && <DegradedBanner standing={standing} />}
         {view === null ? <WithoutView story={story} loginUrl={loginUrl} /> : <Cards view={view} />}
       </main>
     </div>
   )
+}
+
+/** Tells a page in the background what its tab can show. */
+function useTitle(standing: Standing): void {
+  useEffect(() => {
+    const name = document.title
+    const said = IN_TITLE[standing]
+    if (said === null) return
+    document.title = `${said} · ${name}`
+    return () => {
+      document.title = name
+    }
+  }, [standing])
 }
 
 function WithoutView({ story, loginUrl }: { story: ConnectionStory; loginUrl: string }) {

@@ -2,6 +2,7 @@ import type { BuildStatus } from '@moc/dashboard-sdk/types'
 
 const COUNT = new Intl.NumberFormat('en-US')
 const RELATIVE = new Intl.RelativeTimeFormat('en-US', { numeric: 'auto' })
+const CLOCK = new Intl.DateTimeFormat('en-US', { timeStyle: 'short' })
 const ABSOLUTE = new Intl.DateTimeFormat('en-US', { dateStyle: 'medium', timeStyle: 'short' })
 
 const MINUTE = 60_000
@@ -45,6 +46,12 @@ export function relative(then: number, now: number, precise = false): string {
   if (age < MINUTE) return RELATIVE.format(-Math.floor(age / 1_000), 'second')
   const [, size, unit] = UNITS.find(([until]) => age < until) ?? [0, 365 * DAY, 'year' as const]
   return RELATIVE.format(-Math.floor(age / size), unit)
+}
+
+/** The time of day in the reader's time zone, with the date where it is not today's. */
+export function clockTime(then: number, now: number): string {
+  const today = new Date(then).toDateString() === new Date(now).toDateString()
+  return today ? CLOCK.format(then) : ABSOLUTE.format(then)
 }
 
 /** Date and time in the reader's time zone. */

@@ -5,6 +5,7 @@
 
 mod caches;
 mod frames;
+mod freshness;
 mod life;
 mod link;
 mod session;
