@@ -1,5 +1,5 @@
 import { screen, within } from '@testing-library/react'
-import { describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import { ago, crowdedView, id, partial, view } from './support/fixtures'
 import { expectAccessible, showLive } from './support/show'
@@ -11,6 +11,120 @@ function card() {
 function rows(): HTMLElement[] {
   return card().queryAllByTestId('partial-parts-row')
 }
+
+function shares(): number[] {
+  return card()
+    .queryAllByRole('progressbar')
+    .map(bar => Number(bar.getAttribute('aria-valuenow')))
+}
+
+/** Three MOCs of two themes, as a table may have them. */
+const THREE = [
+  partial(0, {
+    theme: 'Castle',
+    buildStatus: 'ADDED',
+    coveragePercentage: 40,
+    lastUpdatedAt: ago(9),
+  }),
+  partial(1, {
+    theme: 'Space',
+    buildStatus: 'BUILT',
+    coveragePercentage: 95,
+    lastUpdatedAt: ago(90),
+  }),
+  partial(2, {
+    theme: 'Castle',
+    buildStatus: 'BUILT',
+    coveragePercentage: 5,
+    lastUpdatedAt: ago(1),
+  }),
+]
+
+/** A window that is as wide as a phone. */
+function onAPhone() {
+  vi.stubGlobal('matchMedia', (query: string) => ({
+    matches: query === '(width < 48rem)',
+    addEventListener() {},
+    removeEventListener() {},
+  }))
+}
+
+beforeEach(() => localStorage.clear())
+afterEach(() => vi.unstubAllGlobals())
+
+describe('the choice of partial parts', () => {
+  it('orders the rows, and is remembered', async () => {
+    const { user, unmount } = await showLive({ partialPartsMocs: THREE })
+    expect(shares()).toEqual([5, 40, 95])
+    await user.selectOptions(card().getByLabelText('Order'), 'Nearly complete first')
+    expect(shares()).toEqual([95, 40, 5])
+    expect(card().getByRole('table', { name: /Nearly complete first/ })).toBeTruthy()
+    await user.selectOptions(card().getByLabelText('Order'), 'Recently updated first')
+    expect(shares()).toEqual([5, 40, 95])
+    await user.selectOptions(card().getByLabelText('Order'), 'Nearly complete first')
+    unmount()
+    vi.useRealTimers()
+    await showLive({ partialPartsMocs: THREE })
+    expect(shares()).toEqual([95, 40, 5])
+  })
+
+  it('leaves out other themes and statuses, and says how many', async () => {
+    const { user, change } = await showLive({ partialPartsMocs: THREE })
+    await user.selectOptions(card().getByLabelText('Theme'), 'Castle')
+    expect(shares()).toEqual([5, 40])
+    expect(card().getByText('2 of 3 MOCs')).toBeTruthy()
+    await user.selectOptions(card().getByLabelText('Build status'), 'Built')
+    expect(shares()).toEqual([5])
+    await user.selectOptions(card().getByLabelText('Build status'), 'In progress')
+    expect(card().queryByRole('table')).toBeNull()
+    await user.click(card().getByRole('button', { name: 'Show all themes and statuses' }))
+    expect(shares()).toEqual([5, 40, 95])
+    // A theme that leaves stays chosen: nothing is shown that was not asked for.
+    await user.selectOptions(card().getByLabelText('Theme'), 'Space')
+    await change({ partialPartsMocs: THREE.slice(0, 1) })
+    expect(card().getByText('0 of 1 MOC')).toBeTruthy()
+    expect((card().getByLabelText('Theme') as HTMLSelectElement).value).toBe('Space')
+  })
+
+  it.each(['', '{', 'null', '[]', '{"order":"toString","theme":7,"status":"PARTED_OUT"}'])(
+    'is the usual one where %j was stored',
+    async stored => {
+      localStorage.setItem('moc-dashboard.parts', stored)
+      await showLive({ partialPartsMocs: THREE })
+      expect(shares()).toEqual([5, 40, 95])
+    },
+  )
+
+  it('holds without a place to remember it', async () => {
+    vi.stubGlobal('localStorage', undefined)
+    const { user } = await showLive({ partialPartsMocs: THREE })
+    await user.selectOptions(card().getByLabelText('Order'), 'Nearly complete first')
+    expect(shares()).toEqual([95, 40, 5])
+  })
+
+  it('has no accessibility faults', async () => {
+    const { container } = await showLive({ partialPartsMocs: THREE })
+    await expectAccessible(container)
+  })
+})
+
+describe('on a phone', () => {
+  beforeEach(onAPhone)
+
+  it('the table comes after the summary, with a few rows', async () => {
+    const { user } = await showLive({ partialPartsMocs: crowdedView(30).partialPartsMocs })
+    const cards = [...document.querySelectorAll('section[data-testid]')]
+    expect(cards.map(card => card.getAttribute('data-testid')).slice(0, 2)).toEqual([
+      'collection-summary-card',
+      'partial-parts-table',
+    ])
+    expect(rows()).toHaveLength(8)
+    await user.click(card().getByText('Show all'))
+    expect(rows()).toHaveLength(30)
+    const focused = document.activeElement
+    expect(rows()[8]?.contains(focused)).toBe(true)
+  })
+})
 
 describe('MOCs with partial parts', () => {
   it('D-FR-14: shows every one, least covered first', async () => {

@@ -3,6 +3,7 @@ import { useDashboard } from '@moc/dashboard-sdk/react'
 import { useEffect, useRef } from 'react'
 
 import { useInView } from '../ui/in-view'
+import { useMedia } from '../ui/media'
 import { CollectionSummary } from './collection-summary'
 import { ConnectionStatus } from './connection-status'
 import type { ConnectionStory } from './connection-story'
@@ -84,13 +85,19 @@ function WithoutView({ story, loginUrl }: { story: ConnectionStory; loginUrl: st
 }
 
 function Cards({ view }: { view: DashboardView }) {
+  // On a phone the table comes second: in the document too, so that the focus goes as the eye does.
+  const isPhone = useMedia('(width < 48rem)')
+  const parts = <PartialParts key="parts" mocs={view.partialPartsMocs} />
   return (
     <div className="grid-areas gap-5 lg:gap-6">
       <CollectionSummary summary={view.summary} />
-      <QuickActions />
-      <RecentMocs mocs={view.recentMocs} />
-      <ThemeBreakdown themes={view.themeBreakdown} />
-      <PartialParts mocs={view.partialPartsMocs} />
+      {[
+        isPhone && parts,
+        <QuickActions key="quick" />,
+        <RecentMocs key="recent" mocs={view.recentMocs} />,
+        <ThemeBreakdown key="themes" themes={view.themeBreakdown} />,
+        !isPhone && parts,
+      ]}
     </div>
   )
 }

@@ -1,83 +1,121 @@
-import type { PartialPartsMoc } from '@moc/dashboard-sdk/types'
+import type { BuildStatus, PartialPartsMoc } from '@moc/dashboard-sdk/types'
 import { ArrowRight } from 'lucide-react'
-import { memo, useState, useTransition } from 'react'
+import { memo, useEffect, useRef, useState, useTransition } from 'react'
 
 import { links } from '../links'
 import { BuildStatusBadge } from '../ui/build-status'
 import { Button, ButtonLink } from '../ui/button'
 import { Card, Empty } from '../ui/card'
-import { count, counted } from '../ui/format'
+import { BUILD_STATUS_LABEL, count, counted } from '../ui/format'
+import { useMedia } from '../ui/media'
 import { Progress } from '../ui/progress'
 import { RelativeTime } from '../ui/relative-time'
+import { useRemembered } from '../ui/remembered'
+import { Select } from '../ui/select'
 import { useArrivals } from '../ui/use-arrivals'
+import { arrange, EVERYTHING, ORDERS, type PartsChoice, readChoice, themesOf } from './parts-choice'
 
 /** How many rows are shown at first; a collection may hold thousands. */
 export const FIRST_ROWS = 50
+/** The same on a phone, where other cards follow the table. */
+export const FIRST_ROWS_ON_A_PHONE = 8
 const MORE_ROWS = 100
 
 /** Fixed, so that no column moves when a row comes or goes. */
 const COLUMNS =
   'md:grid-cols-[minmax(0,4fr)_7rem_minmax(7.5rem,3fr)_7rem_7rem] md:gap-x-3 lg:gap-x-6'
 
-/** MOCs whose parts are partly owned or ordered, least covered first (D-FR-14, D-FR-15). */
+/** MOCs whose parts are partly owned or ordered, for deciding what to order (D-FR-14, D-FR-15). */
 export const PartialParts = memo(function PartialParts({ mocs }: { mocs: PartialPartsMoc[] }) {
-  const [limit, setLimit] = useState(FIRST_ROWS)
+  const [choice, setChoice] = useRemembered('moc-dashboard.parts', readChoice)
+  const first = useMedia('(width < 48rem)') ? FIRST_ROWS_ON_A_PHONE : FIRST_ROWS
+  const [more, setMore] = useState(0)
   const [pending, startTransition] = useTransition()
   const arrived = useArrivals(mocs)
-  const sorted = mocs.toSorted((a, b) => a.coveragePercentage - b.coveragePercentage)
-  const hidden = Math.max(0, sorted.length - limit)
+  const body = useRef<HTMLTableSectionElement>(null)
+  const [focusOn, setFocusOn] = useState<number | null>(null)
+  const arranged = arrange(mocs, choice)
+  const limit = first + more
+  const hidden = Math.max(0, arranged.length - limit)
+  const isWhole = choice.theme === null && choice.status === null
 
   // A transition, so that the page stays responsive while two thousand rows are made.
   function show(rows: number) {
-    startTransition(() => setLimit(rows))
+    startTransition(() => {
+      setMore(rows)
+      setFocusOn(limit)
+    })
   }
+
+  // The button that was pressed may be gone: whoever reads on begins with the first new row.
+  useEffect(() => {
+    if (focusOn === null || pending) return
+    body.current?.rows[focusOn]?.querySelector('a')?.focus()
+    setFocusOn(null)
+  }, [focusOn, pending])
 
   return (
     <Card
       title="MOCs with partial parts ordered"
       area="partial"
       testId="partial-parts-table"
-      aside={sorted.length > 0 ? counted(sorted.length, 'MOC') : undefined}
+      aside={
+        mocs.length === 0
+          ? undefined
+          : `${isWhole ? '' : `${count(arranged.length)} of `}${counted(mocs.length, 'MOC')}`
+      }
     >
-      {sorted.length === 0 ? (
+      {mocs.length === 0 ? (
         <Empty title="No partial orders - all parts accounted for!" />
       ) : (
         <>
-          {/* Roles are written out: rows are laid out as a grid, on a phone as cards, and browsers
-              forget a table's roles when its display changes. */}
-          <table role="table" className="block w-full text-left">
-            <caption className="sr-only">
-              MOCs with partial parts ordered, least covered first
-            </caption>
-            <thead role="rowgroup" className="sr-only md:not-sr-only md:block">
-              <tr
-                role="row"
-                className={`grid ${COLUMNS} font-control text-muted-foreground text-xs`}
-              >
-                <Heading>MOC</Heading>
-                <Heading>Build status</Heading>
-                <Heading>Coverage</Heading>
-                <Heading>Last updated</Heading>
-                <Heading>
-                  <span className="sr-only">Parts</span>
-                </Heading>
-              </tr>
-            </thead>
-            <tbody role="rowgroup" className={`block ${limit > FIRST_ROWS ? 'long-list' : ''}`}>
-              {sorted.slice(0, limit).map(moc => (
-                <Row key={moc.id} moc={moc} isNew={arrived(moc.id)} />
-              ))}
-            </tbody>
-          </table>
+          <Choice mocs={mocs} choice={choice} onChoose={setChoice} />
+          {arranged.length === 0 && (
+            <Empty title="No MOC is like that">
+              <Button onClick={() => setChoice({ ...EVERYTHING, order: choice.order })}>
+                Show all themes and statuses
+              </Button>
+            </Empty>
+          )}
+          {arranged.length > 0 && (
+            // Roles are written out: rows are laid out as a grid, on a phone as cards, and browsers
+            // forget a table's roles when its display changes.
+            <table role="table" className="block w-full text-left">
+              <caption className="sr-only">
+                MOCs with partial parts ordered. {ORDERS[choice.order]}.
+              </caption>
+              <thead role="rowgroup" className="sr-only md:not-sr-only md:block">
+                <tr
+                  role="row"
+                  className={`grid ${COLUMNS} font-control text-muted-foreground text-xs`}
+                >
+                  <Heading>MOC</Heading>
+                  <Heading>Build status</Heading>
+                  <Heading>Coverage</Heading>
+                  <Heading>Last updated</Heading>
+                  <Heading>
+                    <span className="sr-only">Parts</span>
+                  </Heading>
+                </tr>
+              </thead>
+              <tbody ref={body} role="rowgroup" className={`block ${more > 0 ? 'long-list' : ''}`}>
+                {arranged.slice(0, limit).map(moc => (
+                  <Row key={moc.id} moc={moc} isNew={arrived(moc.id)} />
+                ))}
+              </tbody>
+            </table>
+          )}
           {hidden > 0 && (
             <div
               className="mt-4 flex flex-wrap items-center justify-center gap-3"
               aria-busy={pending}
             >
               <p className="font-control text-muted-foreground text-sm">
-                Showing {count(limit)} of {count(sorted.length)}
+                Showing {count(limit)} of {count(arranged.length)}
               </p>
-              <Button onClick={() => show(limit + MORE_ROWS)}>Show more</Button>
+              {hidden > MORE_ROWS && (
+                <Button onClick={() => show(more + MORE_ROWS)}>Show more</Button>
+              )}
               <Button look="quiet" onClick={() => show(Number.POSITIVE_INFINITY)}>
                 Show all
               </Button>
@@ -88,6 +126,43 @@ export const PartialParts = memo(function PartialParts({ mocs }: { mocs: Partial
     </Card>
   )
 })
+
+interface ChoiceProps {
+  mocs: PartialPartsMoc[]
+  choice: PartsChoice
+  onChoose: (choice: PartsChoice) => void
+}
+
+const ANY = ''
+
+function Choice({ mocs, choice, onChoose }: ChoiceProps) {
+  const themes = themesOf(mocs, choice.theme)
+  const statuses = Object.entries(BUILD_STATUS_LABEL) as [BuildStatus, string][]
+  return (
+    <fieldset className="mb-3 flex flex-wrap gap-x-3 gap-y-2">
+      <legend className="sr-only">Order and selection of the table</legend>
+      <Select
+        label="Order"
+        value={choice.order}
+        options={Object.entries(ORDERS) as [PartsChoice['order'], string][]}
+        onChoose={order => onChoose({ ...choice, order })}
+      />
+      <Select
+        label="Theme"
+        // A theme's name may be anything, an empty text excepted.
+        value={choice.theme ?? ANY}
+        options={[[ANY, 'All themes'], ...themes.map(theme => [theme, theme] as const)]}
+        onChoose={theme => onChoose({ ...choice, theme: theme === ANY ? null : theme })}
+      />
+      <Select
+        label="Build status"
+        value={choice.status ?? ANY}
+        options={[[ANY, 'All statuses'], ...statuses]}
+        onChoose={status => onChoose({ ...choice, status: status === ANY ? null : status })}
+      />
+    </fieldset>
+  )
+}
 
 function Heading({ children }: { children: React.ReactNode }) {
   return (
@@ -104,17 +179,20 @@ const Row = memo(
       <tr
         role="row"
         data-testid="partial-parts-row"
-        className={`grid grid-cols-[minmax(0,1fr)_auto] ${COLUMNS} items-center gap-x-3 gap-y-2 border-border border-t py-3.5 first:border-t-0 md:py-2 md:first:border-t ${isNew ? 'arrival' : ''}`}
+        className={`grid grid-cols-[minmax(0,1fr)_auto] ${COLUMNS} items-center gap-x-3 gap-y-1 border-border border-t py-2 first:border-t-0 md:gap-y-2 md:first:border-t ${isNew ? 'arrival' : ''}`}
       >
         <td role="cell" className="min-w-0">
           <span
-            className="line-clamp-2 font-medium leading-snug [overflow-wrap:anywhere]"
+            dir="auto"
+            // Whole on a phone, where no pointer rests on it to read the rest.
+            className="block font-medium leading-snug [overflow-wrap:anywhere] md:line-clamp-2"
             title={moc.title}
           >
             {moc.title}
           </span>
           <span
-            className="line-clamp-1 text-muted-foreground text-sm [overflow-wrap:anywhere]"
+            dir="auto"
+            className="block text-muted-foreground text-sm leading-snug [overflow-wrap:anywhere] md:line-clamp-1"
             title={moc.theme}
           >
             {moc.theme}
@@ -126,7 +204,10 @@ const Row = memo(
         <td role="cell" className="col-span-2 md:col-span-1">
           <Progress percent={moc.coveragePercentage} label={`Parts covered of ${moc.title}`} />
         </td>
-        <td role="cell" className="font-control text-muted-foreground text-sm md:whitespace-nowrap">
+        <td
+          role="cell"
+          className="font-control text-muted-foreground text-xs md:whitespace-nowrap md:text-sm"
+        >
           <span className="md:hidden">Updated </span>
           <RelativeTime at={moc.lastUpdatedAt} />
         </td>

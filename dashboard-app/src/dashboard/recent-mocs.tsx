@@ -55,12 +55,18 @@ function Book({ moc, isNew }: { moc: RecentMoc; isNew: boolean }) {
         </span>
         <span className="flex min-w-0 grow flex-col @xl:px-2">
           <span
-            className="line-clamp-2 @xl:line-clamp-3 @xl:min-h-[2lh] font-medium leading-snug [overflow-wrap:anywhere] group-hover:underline"
+            dir="auto"
+            className="@xl:line-clamp-3 @xl:min-h-[2lh] font-medium leading-snug [overflow-wrap:anywhere] group-hover:underline"
             title={moc.title}
           >
             {moc.title}
           </span>
-          <span className="truncate text-muted-foreground text-sm">{moc.theme}</span>
+          <span
+            dir="auto"
+            className="text-muted-foreground text-sm @xl:truncate [overflow-wrap:anywhere]"
+          >
+            {moc.theme}
+          </span>
           <span className="mt-1.5 flex @xl:flex-col flex-wrap items-center @xl:items-start gap-x-2.5 gap-y-1">
             <BuildStatusBadge status={moc.buildStatus} />
             <span className="font-control text-muted-foreground text-xs">

@@ -74,7 +74,7 @@ function Row({ stats, longest }: { stats: ThemeStats; longest: number }) {
   return (
     <li>
       <div className="flex items-baseline justify-between gap-3">
-        <span className="min-w-0 truncate text-[0.9375rem]" title={theme}>
+        <span dir="auto" className="min-w-0 truncate text-[0.9375rem]" title={theme}>
           {theme}
         </span>
         <span className="shrink-0 whitespace-nowrap text-sm">
