@@ -139,16 +139,18 @@ function Choice({ mocs, choice, onChoose }: ChoiceProps) {
   const themes = themesOf(mocs, choice.theme)
   const statuses = Object.entries(BUILD_STATUS_LABEL) as [BuildStatus, string][]
   return (
-    <fieldset className="mb-3 flex flex-wrap gap-x-3 gap-y-2">
+    <fieldset className="mb-3 grid grid-cols-2 gap-x-3 gap-y-2 sm:flex sm:flex-wrap">
       <legend className="sr-only">Order and selection of the table</legend>
       <Select
         label="Order"
+        className="col-span-2 sm:basis-60"
         value={choice.order}
         options={Object.entries(ORDERS) as [PartsChoice['order'], string][]}
         onChoose={order => onChoose({ ...choice, order })}
       />
       <Select
         label="Theme"
+        className="sm:basis-52"
         // A theme's name may be anything, an empty text excepted.
         value={choice.theme ?? ANY}
         options={[[ANY, 'All themes'], ...themes.map(theme => [theme, theme] as const)]}
@@ -156,6 +158,7 @@ function Choice({ mocs, choice, onChoose }: ChoiceProps) {
       />
       <Select
         label="Build status"
+        className="sm:basis-44"
         value={choice.status ?? ANY}
         options={[[ANY, 'All statuses'], ...statuses]}
         onChoose={status => onChoose({ ...choice, status: status === ANY ? null : status })}
@@ -192,7 +195,7 @@ const Row = memo(
           </span>
           <span
             dir="auto"
-            className="block text-muted-foreground text-sm leading-snug [overflow-wrap:anywhere] md:line-clamp-1"
+            className="line-clamp-2 text-muted-foreground text-sm leading-snug [overflow-wrap:anywhere] md:line-clamp-1"
             title={moc.theme}
           >
             {moc.theme}

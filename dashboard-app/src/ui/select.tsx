@@ -6,14 +6,15 @@ interface SelectProps<Value extends string> {
   value: Value
   options: readonly (readonly [value: Value, text: string])[]
   onChoose: (value: Value) => void
+  className?: string
 }
 
 /** One of several, by the platform's own list: it knows phones, keyboards and screen readers. */
 export function Select<Value extends string>(props: SelectProps<Value>) {
-  const { label, value, options, onChoose } = props
+  const { label, value, options, onChoose, className = '' } = props
   const id = useId()
   return (
-    <span className="relative flex min-w-0 grow basis-40 flex-col gap-0.5 sm:grow-0">
+    <span className={`relative flex min-w-0 flex-col gap-0.5 ${className}`}>
       <label htmlFor={id} className="font-control text-muted-foreground text-xs">
         {label}
       </label>
