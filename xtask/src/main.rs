@@ -60,8 +60,8 @@ enum Task {
     },
     /// Open a shell (psql) on the database of the running demo, or of a running server.
     Psql {
-        /// Arguments for psql, such as: -- -c 'select count(*) from collection.mocs'
-        #[arg(last = true)]
+        /// Arguments for psql, such as: -c 'select count(*) from collection.mocs'
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
     /// Run every check and test; ends with a table of counts.
@@ -169,4 +169,24 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Task::Setup => builder.install_everything()?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_meant_for_psql_needs_no_separator() {
+        let of = |line: &str| {
+            let words = ["xtask"].into_iter().chain(line.split(' '));
+            match Cli::try_parse_from(words).map(|cli| cli.task) {
+                Ok(Task::Psql { arguments }) => arguments,
+                other => panic!("{line}: {:?}", other.err()),
+            }
+        };
+        assert_eq!(of("psql"), [""; 0]);
+        assert_eq!(of("psql -q"), ["-q"]);
+        assert_eq!(of("psql -Atc select --verbose"), ["-Atc", "select", "--verbose"]);
+        assert_eq!(of("psql -- -q"), ["-q"]);
+    }
 }
