@@ -5,7 +5,7 @@ use std::path::Path;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT, CACHE_CONTROL};
+use http::header::{ACCEPT, CACHE_CONTROL, VARY};
 use http::{HeaderValue, Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use tower::ServiceExt;
@@ -26,7 +26,7 @@ pub(crate) fn with_assets<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
     root: &Path,
 ) -> Router<S> {
-    let files = ServeDir::new(root).precompressed_gzip();
+    let files = ServeDir::new(root).precompressed_br().precompressed_gzip();
     let page = ServeFile::new(root.join("index.html"));
     router.fallback(move |request: Request| serve(files.clone(), page.clone(), request))
 }
@@ -58,6 +58,8 @@ async fn serve(files: ServeDir, page: ServeFile, request: Request) -> Response {
     if response.status().is_success() {
         let caching = if hashed { FOREVER } else { REVALIDATE };
         response.headers_mut().insert(CACHE_CONTROL, caching);
+        // There may be compressed forms, whether or not this is one.
+        response.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
     }
     response
 }

@@ -221,6 +221,43 @@ async fn what_begins_with_a_dot_is_not_served() {
 }
 
 #[tokio::test]
+async fn a_built_file_is_sent_in_the_smallest_form_that_the_browser_takes() {
+    with_database(|db: TestDb| async move {
+        let root = std::env::temp_dir().join(format!("web-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir_all(root.join("assets")).unwrap();
+        for (name, text) in [("a.js", "as it is"), ("a.js.br", "brotli"), ("a.js.gz", "gzip")] {
+            std::fs::write(root.join("assets").join(name), text).unwrap();
+        }
+        std::fs::write(root.join("index.html"), "<!doctype html>").unwrap();
+        let mut config = config(&db.url);
+        config.web_root = Some(root.clone());
+        let (server, test) = start(config).await;
+        for (accepted, encoding, sent) in [
+            ("gzip, deflate, br, zstd", Some("br"), "brotli"),
+            ("gzip", Some("gzip"), "gzip"),
+            ("br;q=0, gzip", Some("gzip"), "gzip"),
+            ("identity", None, "as it is"),
+            ("zstd", None, "as it is"),
+        ] {
+            let answer = test.get("/assets/a.js", &[("accept-encoding", accepted)]).await;
+            let header = |name: &str| {
+                let values = answer.headers().get_all(name).iter();
+                values.map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+            };
+            let encodings: Vec<_> = encoding.into_iter().map(str::to_owned).collect();
+            assert_eq!(header("content-encoding"), encodings, "{accepted}");
+            assert!(header("content-type")[0].starts_with("text/javascript"), "{accepted}");
+            assert_eq!(header("cache-control"), ["public, max-age=31536000, immutable"]);
+            assert_eq!(header("vary"), ["accept-encoding"], "{accepted}");
+            assert_eq!(answer.text().await.unwrap(), sent, "{accepted}");
+        }
+        server.shutdown().await;
+        std::fs::remove_dir_all(root).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_never_asks_does_not_hold_up_the_end() {
     with_database(|db: TestDb| async move {
         let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys");

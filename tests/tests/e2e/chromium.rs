@@ -232,6 +232,22 @@ async fn the_layout_has_one_two_and_three_columns_and_never_scrolls_sideways() {
 }
 
 #[tokio::test]
+async fn what_the_page_is_made_of_comes_compressed_and_once() {
+    let app = collection().await;
+    let page = Page::open(&app, USER).await;
+    let loaded = "performance.getEntriesByType('resource')
+        .filter(({ name }) => /\\.(js|css|wasm)$/.test(name))
+        .map(({ name, encodedBodySize, decodedBodySize }) =>
+            [name.split('.').pop(), encodedBodySize < decodedBodySize])
+        .sort()";
+    let loaded = page.browser.evaluate(loaded).await.unwrap();
+    // The module once, although it is asked for early by the page and then by the script.
+    assert_eq!(loaded, json!([["css", true], ["js", true], ["wasm", true]]));
+    let console = page.browser.console().await.unwrap();
+    assert!(!console.iter().any(|line| format!("{line:?}").contains("preload")), "{console:?}");
+}
+
+#[tokio::test]
 async fn the_page_is_served_with_a_policy_that_it_keeps() {
     let app = collection().await;
     let answer = app.rest().get("/", &Credential::Nobody, &[]).await;

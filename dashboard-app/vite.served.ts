@@ -1,0 +1,60 @@
+/** What the build leaves for the server, beyond what browsers are made for. */
+import { promisify } from 'node:util'
+import { brotliCompress, constants, gzip } from 'node:zlib'
+
+import type { Plugin } from 'vite'
+
+const WORTH_IT = /\.(js|css|wasm|svg)$/
+/** Below this the headers weigh more than what is saved. */
+const SMALLEST = 1_024
+
+/**
+ * Beside each built file its compressed forms, as small as they get: the server sends them as they
+ * are. Not beside the page: an install may change its `<meta>` elements.
+ */
+export function compressed(): Plugin {
+  return {
+    name: 'compressed',
+    apply: 'build',
+    enforce: 'post',
+    async generateBundle(_options, bundle) {
+      for (const file of Object.values(bundle)) {
+        const source = Buffer.from(file.type === 'chunk' ? file.code : file.source)
+        if (!WORTH_IT.test(file.fileName) || source.length < SMALLEST) continue
+        const brotli = { params: { [constants.BROTLI_PARAM_SIZE_HINT]: source.length } }
+        const forms = {
+          br: await promisify(brotliCompress)(source, brotli),
+          gz: await promisify(gzip)(source, { level: 9 }),
+        }
+        for (const [ending, form] of Object.entries(forms)) {
+          this.emitFile({ type: 'asset', fileName: `${file.fileName}.${ending}`, source: form })
+        }
+      }
+    },
+  }
+}
+
+/** Has the WebAssembly module fetched along with the script, which asks for it only when it runs. */
+export function modulePreloaded(): Plugin {
+  return {
+    name: 'module-preloaded',
+    apply: 'build',
+    transformIndexHtml: {
+      order: 'post',
+      handler(_html, { bundle }) {
+        const modules = Object.keys(bundle ?? {}).filter(name => name.endsWith('.wasm'))
+        return modules.map(name => ({
+          tag: 'link',
+          attrs: {
+            rel: 'preload',
+            href: `/${name}`,
+            as: 'fetch',
+            type: 'application/wasm',
+            crossorigin: true,
+          },
+          injectTo: 'head' as const,
+        }))
+      },
+    },
+  }
+}
