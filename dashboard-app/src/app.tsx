@@ -1,25 +1,26 @@
 import type { DashboardClient } from '@moc/dashboard-sdk'
 import { DashboardProvider } from '@moc/dashboard-sdk/react'
 
+import type { AccountLinks } from './dashboard/account'
 import { useConnectionStory } from './dashboard/connection-story'
 import { Notices } from './dashboard/notices'
 import { Page } from './dashboard/page'
 
 /** The whole app; the client is passed in, so that tests can script it. */
-export function App({ client, loginUrl }: { client: DashboardClient; loginUrl: string }) {
+export function App({ client, account }: { client: DashboardClient; account: AccountLinks }) {
   return (
     <DashboardProvider client={client}>
-      <Dashboard loginUrl={loginUrl} />
+      <Dashboard account={account} />
     </DashboardProvider>
   )
 }
 
-function Dashboard({ loginUrl }: { loginUrl: string }) {
+function Dashboard({ account }: { account: AccountLinks }) {
   const story = useConnectionStory()
   return (
     <>
-      <Page story={story} loginUrl={loginUrl} />
-      <Notices story={story} loginUrl={loginUrl} />
+      <Page story={story} account={account} />
+      <Notices story={story} loginUrl={account.loginUrl} />
     </>
   )
 }

@@ -2,6 +2,10 @@
 export interface Config {
   /** Where an expired session is renewed. */
   loginUrl: string
+  /** Where the session is ended; null where the page offers no way to do that. */
+  logoutUrl: string | null
+  /** The user's name, where the host that makes the page knows it. */
+  userName: string | null
   /** Path under which the server answers REST requests. */
   apiBase: string
 }
@@ -10,6 +14,8 @@ export interface Config {
 export function readConfig(page: Document): Config {
   return {
     loginUrl: webAddress(content(page, 'dashboard-login-url'), page.baseURI) ?? '/login',
+    logoutUrl: webAddress(content(page, 'dashboard-logout-url'), page.baseURI),
+    userName: content(page, 'dashboard-user-name'),
     apiBase: content(page, 'dashboard-api-base') ?? '/api',
   }
 }

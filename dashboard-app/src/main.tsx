@@ -19,6 +19,6 @@ const client = createDashboardClient({
 
 createRoot(root).render(
   <StrictMode>
-    <App client={client} loginUrl={config.loginUrl} />
+    <App client={client} account={config} />
   </StrictMode>,
 )

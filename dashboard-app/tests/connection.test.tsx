@@ -2,7 +2,7 @@ import type { FakeServer } from '@moc/dashboard-sdk/testing'
 import { act, screen, within } from '@testing-library/react'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import { partial, recent } from './support/fixtures'
+import { partial, recent, view } from './support/fixtures'
 import { expectAccessible, show, showLive } from './support/show'
 
 const CONNECTING = 'Connecting to real-time updates...'
@@ -122,6 +122,29 @@ describe('connection status', () => {
     await server.advance(60_000)
     expect(server.connections.open).toBe(0)
     expect(server.connections.attempts).toHaveLength(1)
+  })
+})
+
+describe('the account', () => {
+  it('is named, with a way out that takes what is shown along', async () => {
+    const account = { userName: 'Ada', logoutUrl: '/logout' }
+    const { user, until, client, container } = show(view(FEW), account)
+    await until('live')
+    expect(screen.getByText('Signed in as', { exact: false }).textContent).toBe('Signed in as Ada')
+    const way = screen.getByRole('link', { name: 'Log out' })
+    expect(way.getAttribute('href')).toBe('/logout')
+    await expectAccessible(container)
+    vi.useFakeTimers()
+    way.addEventListener('click', event => event.preventDefault())
+    await user.click(way)
+    expect(client.getState().status).toBe('closed')
+    expect(client.getState().view).toBeNull()
+  })
+
+  it('is not guessed', async () => {
+    await showLive(FEW)
+    expect(screen.queryByText(/Signed in/)).toBeNull()
+    expect(screen.queryByRole('link', { name: 'Log out' })).toBeNull()
   })
 })
 
@@ -334,7 +357,7 @@ describe('expired session', () => {
   })
 
   it('D-RES-2: leads to the login address of the install', async () => {
-    const { server, until } = show(undefined, 'https://id.example.org/login')
+    const { server, until } = show(undefined, { loginUrl: 'https://id.example.org/login' })
     await until('live')
     server.endSession()
     await until('authRequired')

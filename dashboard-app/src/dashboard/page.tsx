@@ -4,6 +4,7 @@ import { useEffect, useRef } from 'react'
 
 import { useInView } from '../ui/in-view'
 import { useMedia } from '../ui/media'
+import { Account, type AccountLinks } from './account'
 import { CollectionSummary } from './collection-summary'
 import { ConnectionStatus } from './connection-status'
 import type { ConnectionStory } from './connection-story'
@@ -24,7 +25,8 @@ const UNSUPPORTED: ReasonCode[] = [
 ]
 
 /** The page in whichever state it is: loading, failed, refused, unsupported, or the dashboard. */
-export function Page({ story, loginUrl }: { story: ConnectionStory; loginUrl: string }) {
+export function Page({ story, account }: { story: ConnectionStory; account: AccountLinks }) {
+  const { loginUrl } = account
   const view = useDashboard(state => state.view)
   const standing = useStanding(story.begun)
   const status = useRef<HTMLDivElement>(null)
@@ -44,12 +46,15 @@ export function Page({ story, loginUrl }: { story: ConnectionStory; loginUrl: st
             </h1>
           </div>
         </div>
-        <ConnectionStatus
-          ref={status}
-          standing={standing}
-          begun={story.begun}
-          loginUrl={loginUrl}
-        />
+        <div className="flex flex-col sm:items-end">
+          {!story.expired && <Account {...account} />}
+          <ConnectionStatus
+            ref={status}
+            standing={standing}
+            begun={story.begun}
+            loginUrl={loginUrl}
+          />
+        </div>
         {view !== null && !isStatusInView && (
           <FreshnessBar standing={standing} loginUrl={loginUrl} />
         )}

@@ -59,7 +59,7 @@ if (scene.afterwards !== undefined)
 
 createRoot(document.getElementById('root') as HTMLElement).render(
   <StrictMode>
-    <App client={client} loginUrl="/login" />
+    <App client={client} account={{ loginUrl: '/login', logoutUrl: '/logout', userName: 'Ada' }} />
   </StrictMode>,
 )
 

@@ -7,13 +7,14 @@ import { StrictMode } from 'react'
 import { expect, onTestFinished, vi } from 'vitest'
 
 import { App } from '../../src/app'
+import type { AccountLinks } from '../../src/dashboard/account'
 import { view } from './fixtures'
 
 /**
  * Renders the app as a page begins, with the real client and a scripted server, in virtual time.
  * Script the server at once: it is asked only when time passes.
  */
-export function show(first: DashboardView = view(), loginUrl = '/login') {
+export function show(first: DashboardView = view(), account: Partial<AccountLinks> = {}) {
   vi.useFakeTimers()
   const server = createFakeServer({ view: first, time: vi, act })
   const client = createDashboardClient({ url: server.url, cookies: true, logger: null })
@@ -25,7 +26,10 @@ export function show(first: DashboardView = view(), loginUrl = '/login') {
   })
   const rendered = render(
     <StrictMode>
-      <App client={client} loginUrl={loginUrl} />
+      <App
+        client={client}
+        account={{ loginUrl: '/login', logoutUrl: null, userName: null, ...account }}
+      />
     </StrictMode>,
   )
   return {
