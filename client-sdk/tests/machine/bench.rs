@@ -378,7 +378,7 @@ pub(crate) fn error_body(code: &str) -> String {
 fn named_refusal(fresh: &str, body: &str) -> String {
     let Ok(mut refusal) = serde_json::from_str::<ErrorBody>(body) else { return body.to_owned() };
     refusal.fresh.get_or_insert_with(|| fresh.to_owned());
-    serde_json::to_string(&refusal).unwrap()
+    serde_json::to_string(&refusal).expect("an error body is JSON")
 }
 
 /// The server's own refusals of other requests, which a cache has kept.
