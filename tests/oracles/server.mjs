@@ -96,7 +96,7 @@ function tag() {
 
 /**
  * What the snapshot endpoint answers from now on. With `etag`, it honours `If-None-Match`, a socket is told
- * the tag when it is accepted, and `?fresh=` is answered as the server does.
+ * the tag when it is accepted, and `?fresh=` is answered as the server does. An error that is no text repeats the nonce.
  */
 function answer({ status = 200, headers = {}, body = null, etag = null }) {
   snapshot = { status, headers: etag === null ? headers : { ...headers, etag }, body, etag }
@@ -130,7 +130,9 @@ async function handle(request, response) {
   const type = { 'content-type': 'application/json', 'cache-control': caching }
   response.writeHead(known ? 304 : status, { ...type, ...snapshot.headers })
   const view = query.get('have') === tag() ? null : body
-  const answer = fresh === null ? body : { fresh, tag: tag(), view }
+  const isError = status >= 400 && typeof body === 'object' && body !== null
+  const named = isError ? { ...body, fresh: query.get('fresh') ?? undefined } : body
+  const answer = fresh === null ? named : { fresh, tag: tag(), view }
   response.end(known ? undefined : typeof answer === 'string' ? answer : JSON.stringify(answer))
 }
 

@@ -269,12 +269,26 @@ async fn a_401_of_the_snapshot_asks_for_a_new_session() {
     let mut server = Oracle::server().await;
     let url = listen(&mut server).await;
     let golden = include_str!("../../../shared-types/goldens/error-body-unauthorized.json");
-    server.ask("answer", json!({ "status": 401, "body": golden })).await;
+    let body: serde_json::Value = serde_json::from_str(golden).unwrap();
+    server.ask("answer", json!({ "status": 401, "body": body })).await;
     let screen = open(&url);
     let state = screen.until_status(Status::AuthRequired).await;
     assert_eq!(state.freshness.reason.as_ref().map(|r| r.code), Some(Code::Unauthorized));
     assert_eq!(server.seen("request").len(), 1);
     assert_eq!(state.view, None);
+}
+
+#[tokio::test]
+async fn a_401_that_was_not_made_for_the_request_ends_nothing() {
+    let mut server = Oracle::server().await;
+    let url = listen(&mut server).await;
+    let golden = include_str!("../../../shared-types/goldens/error-body-unauthorized.json");
+    server.ask("answer", json!({ "status": 401, "body": golden })).await;
+    let screen = open(&url);
+    screen.until_told(Code::SnapshotFailed).await;
+    answer(&mut server, 1, "At last").await;
+    screen.until_status(Status::Live).await;
+    assert_eq!(screen.count(Code::Unauthorized), 0);
 }
 
 #[tokio::test]
