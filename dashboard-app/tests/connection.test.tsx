@@ -333,6 +333,20 @@ describe('degraded mode', () => {
     expect(banner()?.textContent).not.toContain('Refreshing failed')
   })
 
+  it('D-RES-4: calls no refresh failed for what failed before it', async () => {
+    const { server, user } = await showDegraded()
+    server.snapshots.fail(503)
+    await server.advance(60_000)
+    server.snapshots.hang()
+    await user.click(screen.getByRole('button', { name: 'Refresh now' }))
+    // The attempt that goes with it changes the state, and the reason is still the old one.
+    await server.advance(5_000)
+    expect(screen.getByRole('button', { name: 'Refreshing…' })).toBeTruthy()
+    expect(banner()?.textContent).not.toContain('Refreshing failed')
+    await server.advance(6_000)
+    expect(banner()?.textContent).toContain('Refreshing failed')
+  })
+
   it('has no accessibility faults', async () => {
     const { container } = await showDegraded(FEW)
     await expectAccessible(container)

@@ -10,6 +10,9 @@ import type { Standing } from './standing'
 /** After this long without an answer a refresh has failed: the client itself waits no longer. */
 const PATIENCE_MS = 10_000
 
+/** How often it is looked whether it has: often enough for whoever waits. */
+const LOOK_MS = 250
+
 /** Shown from degraded mode until live again (D-RES-4). */
 export function DegradedBanner({ standing }: { standing: Standing }) {
   const asOf = useDashboard(state => state.freshness.asOf)
@@ -72,17 +75,18 @@ function useRefresh(asOf: number | null) {
   const isBusy = open !== null && !open.hasFailed
   useEffect(() => {
     if (!isBusy) return
-    const fail = () => setAsked(asked => asked && { ...asked, hasFailed: true })
-    const timer = setTimeout(fail, PATIENCE_MS)
-    // Each failure of a request is a reason of its own.
-    const { reason } = client.getState().freshness
-    const unsubscribe = client.subscribe(({ freshness }) => {
-      if (freshness.reason !== reason && /^SNAPSHOT_/.test(freshness.reason?.code ?? '')) fail()
-    })
-    return () => {
-      clearTimeout(timer)
-      unsubscribe()
-    }
+    // A state's reason may be that of an earlier failure; each failure is told of once.
+    const before = client.diagnostics().at(-1)
+    const begun = Date.now()
+    const timer = setInterval(() => {
+      const told = client.diagnostics()
+      const news = told.slice(before === undefined ? 0 : told.lastIndexOf(before) + 1)
+      const hasFailed = news.some(({ code }) => code.startsWith('SNAPSHOT_'))
+      if (hasFailed || Date.now() - begun >= PATIENCE_MS) {
+        setAsked(asked => asked && { ...asked, hasFailed: true })
+      }
+    }, LOOK_MS)
+    return () => clearInterval(timer)
   }, [isBusy, client])
   return {
     isBusy,

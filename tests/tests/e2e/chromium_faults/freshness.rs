@@ -74,7 +74,7 @@ async fn d_res_4_nothing_is_said_to_be_refreshed_that_is_not() {
     stage.pass_until(&counted, Duration::from_mins(2)).await;
     stage.page.until(&format!("{IN_SIGHT}?.startsWith('The server does not answer.')")).await;
 
-    // A press says that it works, and that it failed.
+    // A press says that it works, for as long as no time passes, and then that it failed.
     let button = format!("{banner}.querySelector('button')");
     stage.evaluate(&format!("({button}.click(), true)")).await;
     stage.page.until(&format!("{button}.innerText.includes('Refreshing…')")).await;
