@@ -31,7 +31,7 @@ impl Fetch {
         let mut cause = None;
         let result = self.fetch(&mut cause).await;
         let input = Input::Snapshot { epoch: self.epoch, result };
-        // The driver is gone: nobody waits for the answer.
+        // The driver has ended, and waits for no answer.
         let _ = self.answers.send(Answer { input, cause }).await;
     }
 

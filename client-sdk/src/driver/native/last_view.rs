@@ -108,7 +108,7 @@ async fn obey(
         });
         match work.await {
             Ok(Ok(Some((epoch, record)))) => {
-                // The driver is gone: nobody waits for the answer.
+                // The driver has ended, and waits for no answer.
                 let _ = answers.send(Input::LastView { epoch, record }.into()).await;
             }
             // Told here, and not there, where the receiver could block and wait for the client's end.

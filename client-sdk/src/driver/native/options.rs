@@ -133,7 +133,7 @@ impl Options {
     }
 
     /// Sends this header with each request, those for sockets too. May be called several times. The
-    /// value is told in no error and no log. Headers that the client sets itself, such as
+    /// value stands in no error and no log. Headers that the client sets itself, such as
     /// `Authorization`, are refused at the start.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {

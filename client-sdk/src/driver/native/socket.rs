@@ -146,7 +146,7 @@ impl Socket {
     }
 
     async fn answer(&self, input: Input) {
-        // The driver is gone: nobody waits for the answer.
+        // The driver has ended, and waits for no answer.
         let _ = self.answers.send(input.into()).await;
     }
 }

@@ -139,17 +139,26 @@ fn stop_forgets_everything_and_start_begins_anew() {
     assert_eq!(bench.total(), Some(11));
 }
 
+/// What may have become of a session before the next one.
+const FORMER: [Status; 4] = [Status::Live, Status::AuthRequired, Status::Backoff, Status::Degraded];
+
+/// A client that shows something, and came to that state afterwards.
+fn shown_then(status: Status) -> Bench {
+    let mut bench = Bench::at(Status::Live);
+    match status {
+        Status::AuthRequired => bench.frame(crate::bench::AUTH_FAILED),
+        Status::Backoff => bench.lose(),
+        Status::Degraded => bench.fail_until_degraded(),
+        _ => {}
+    }
+    assert_eq!(bench.state.status, status);
+    bench
+}
+
 #[test]
 fn another_user_finds_no_trace_of_the_former_one() {
-    for former in [Status::Live, Status::AuthRequired, Status::Backoff, Status::Degraded] {
-        let mut bench = Bench::at(Status::Live);
-        match former {
-            Status::AuthRequired => bench.frame(crate::bench::AUTH_FAILED),
-            Status::Backoff => bench.lose(),
-            Status::Degraded => bench.fail_until_degraded(),
-            _ => {}
-        }
-        assert_eq!(bench.state.status, former);
+    for former in FORMER {
+        let mut bench = shown_then(former);
         bench.input(Input::Reauthenticate { is_same_user: false });
         assert_eq!(bench.state.view, None, "{former:?}");
         assert_eq!(bench.state.status, Status::Connecting);
@@ -163,14 +172,8 @@ fn another_user_finds_no_trace_of_the_former_one() {
 
 #[test]
 fn the_same_users_view_stays_until_the_new_sessions_snapshot() {
-    for former in [Status::Live, Status::AuthRequired, Status::Backoff, Status::Degraded] {
-        let mut bench = Bench::at(Status::Live);
-        match former {
-            Status::AuthRequired => bench.frame(crate::bench::AUTH_FAILED),
-            Status::Backoff => bench.lose(),
-            Status::Degraded => bench.fail_until_degraded(),
-            _ => {}
-        }
+    for former in FORMER {
+        let mut bench = shown_then(former);
         let (socket, as_of) = (bench.socket, bench.state.as_of);
         bench.input(Input::Reauthenticate { is_same_user: true });
         assert_eq!((bench.total(), bench.source()), (Some(10), Source::Stale), "{former:?}");

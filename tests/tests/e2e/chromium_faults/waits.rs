@@ -30,15 +30,22 @@ async fn a_server_that_drains_is_left_alone_for_as_long_as_it_said() {
     stage.assert_one_of_each().await;
 }
 
-#[tokio::test]
-async fn d_res_4_degraded_mode_polls_says_so_and_gives_way_to_the_socket() {
+/// A page in degraded mode, whose time stands still: sockets fail, and requests are answered.
+async fn without_sockets() -> Stage {
     let stage = Stage::live().await;
-    let banner = by_test_id("degraded-mode-banner");
     stage.freeze().await;
     stage.proxy.set(Lane::Socket, Fault::Reset);
     stage.proxy.cut(Lane::Socket);
     stage.until_told("backoff stale SOCKET_CLOSED").await;
-    stage.pass_until(&format!("{banner} !== null"), Duration::from_secs(20)).await;
+    let is_told = format!("{} !== null", by_test_id("degraded-mode-banner"));
+    stage.pass_until(&is_told, Duration::from_secs(20)).await;
+    stage
+}
+
+#[tokio::test]
+async fn d_res_4_degraded_mode_polls_says_so_and_gives_way_to_the_socket() {
+    let stage = without_sockets().await;
+    let banner = by_test_id("degraded-mode-banner");
     assert_eq!(stage.proxy.traffic().attempts.len(), 5, "the first, and four in vain");
     let text = stage.page.browser.text("degraded-mode-banner").await.unwrap();
     assert!(text.contains("Last updated:"), "{text}");
@@ -98,13 +105,8 @@ async fn d_res_4_degraded_mode_polls_says_so_and_gives_way_to_the_socket() {
 /// No time passes for the page after the press, so nothing but the press leads to the attempt.
 #[tokio::test]
 async fn d_res_4_refresh_now_connects_without_waiting() {
-    let stage = Stage::live().await;
+    let stage = without_sockets().await;
     let banner = by_test_id("degraded-mode-banner");
-    stage.freeze().await;
-    stage.proxy.set(Lane::Socket, Fault::Reset);
-    stage.proxy.cut(Lane::Socket);
-    stage.until_told("backoff stale SOCKET_CLOSED").await;
-    stage.pass_until(&format!("{banner} !== null"), Duration::from_secs(20)).await;
     stage.proxy.set(Lane::Socket, Fault::Pass);
     stage.add("Seen after the press").await;
     let attempts = stage.proxy.traffic().attempts.len();
