@@ -162,7 +162,7 @@ describe('MOCs with partial parts', () => {
     expect(within(row).getByText('37%')).toBeTruthy()
     const bar = within(row).getByRole('progressbar')
     expect(bar.getAttribute('aria-valuenow')).toBe('37')
-    expect((bar.firstElementChild as HTMLElement).style.width).toBe('37%')
+    expect((bar.firstElementChild as HTMLElement).style.transform).toBe('translateX(-63%)')
     const time = within(row).getByText('3 days ago')
     expect(time.getAttribute('datetime')).toBe(updated)
     const link = within(row).getByRole('link', { name: /^View parts of The Lamplighter/ })

@@ -52,8 +52,8 @@ describe('collection summary', () => {
     await change({ summary: { ...summary, totalMocs: 140 } })
     const total = screen.getByTestId('total-mocs-count')
     expect(total.textContent).toBe('140')
-    expect(total.querySelector('.fresh-ink')).not.toBeNull()
-    expect(screen.getByTestId('wishlist-items-count').querySelector('.fresh-ink')).toBeNull()
+    expect(total.querySelector('.rolled')).not.toBeNull()
+    expect(screen.getByTestId('wishlist-items-count').querySelector('.rolled')).toBeNull()
   })
 
   it('shows zeros to a user without data', async () => {

@@ -22,7 +22,12 @@ export function Account({ userName, logoutUrl }: AccountLinks) {
       )}
       {logoutUrl !== null && (
         // Whatever this page shows goes at once, and not only when the next one has loaded.
-        <ButtonLink look="quiet" className="-mx-3" href={logoutUrl} onClick={() => client.stop()}>
+        <ButtonLink
+          look="quiet"
+          className="-ml-3 sm:-mr-3"
+          href={logoutUrl}
+          onClick={() => client.stop()}
+        >
           Log out
         </ButtonLink>
       )}

@@ -1,5 +1,6 @@
 import type { DashboardSummary } from '@moc/dashboard-sdk/types'
 
+import { Bar } from '../ui/bar'
 import { Card } from '../ui/card'
 import { Figure } from '../ui/figure'
 
@@ -58,6 +59,11 @@ function Total({ label, value, testId }: { label: string; value: number; testId:
   )
 }
 
+/** How many there are of a part and of those before it. */
+function reach(parts: Part[], last: Part): number {
+  return parts.slice(0, parts.indexOf(last) + 1).reduce((sum, part) => sum + part.value, 0)
+}
+
 /** Shares of one whole: a bar for the eye, a list for everyone. */
 function Split({ title, parts }: { title: string; parts: Part[] }) {
   const total = parts.reduce((sum, part) => sum + part.value, 0)
@@ -65,21 +71,26 @@ function Split({ title, parts }: { title: string; parts: Part[] }) {
     <div className="min-w-0">
       <h3 className="mb-2 font-body font-medium text-base">{title}</h3>
       <div
-        className="mb-2.5 flex h-2.5 gap-0.5 overflow-hidden rounded-full bg-muted"
+        className="bar-track relative mb-2.5 h-2.5 overflow-hidden rounded-full bg-muted"
         aria-hidden="true"
       >
-        {parts.map(part => (
-          <span
-            key={part.label}
-            className={`bar-fill h-full ${part.colour}`}
-            style={{ width: `${total === 0 ? 0 : (part.value / total) * 100}%` }}
-          />
-        ))}
+        {/* Each reaches from the left to its end, and lies below those before it. */}
+        {parts.toReversed().map(part => {
+          const end = reach(parts, part)
+          return (
+            <span key={part.label} className="absolute inset-0">
+              <Bar
+                share={total === 0 ? 0 : end / total}
+                className={`${part.colour} ${end === 0 ? '' : 'shadow-[2px_0_0_var(--card)]'}`}
+              />
+            </span>
+          )
+        })}
       </div>
       <dl>
         {parts.map(part => (
           <div key={part.label} className="flex items-center gap-2.5 py-1">
-            <span className={`size-2.5 rounded-xs ${part.colour}`} aria-hidden="true" />
+            <span className={`swatch size-2.5 rounded-xs ${part.colour}`} aria-hidden="true" />
             <dt className="grow font-control text-sm">{part.label}</dt>
             <dd className="text-sm">
               <Figure value={part.value} />

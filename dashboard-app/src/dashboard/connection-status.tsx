@@ -51,7 +51,7 @@ export function Dot({ standing }: { standing: Standing }) {
   return (
     <span
       aria-hidden="true"
-      className={`size-2.5 shrink-0 rounded-full ring-4 ${
+      className={`swatch size-2.5 shrink-0 rounded-full ring-4 ${
         standing === 'live'
           ? 'bg-success ring-success/20'
           : `bg-destructive ring-destructive/20 ${tries ? 'pulse' : ''}`

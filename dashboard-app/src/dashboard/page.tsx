@@ -4,7 +4,9 @@ import { useEffect, useRef } from 'react'
 
 import { useInView } from '../ui/in-view'
 import { useMedia } from '../ui/media'
+import { MovingCards } from '../ui/moving'
 import { Account, type AccountLinks } from './account'
+import { Announcer } from './announcer'
 import { CollectionSummary } from './collection-summary'
 import { ConnectionStatus } from './connection-status'
 import type { ConnectionStory } from './connection-story'
@@ -33,15 +35,15 @@ export function Page({ story, account }: { story: ConnectionStory; account: Acco
   const isStatusInView = useInView(status)
   useTitle(standing)
   return (
-    <div className="mx-auto max-w-[82rem] px-4 pt-6 pb-16 sm:px-6 lg:px-8">
+    <div className="mx-auto max-w-[82rem] px-[min(1rem,4vw)] pt-6 pb-16 sm:px-6 lg:px-8">
       <header className="mb-7 flex flex-wrap items-end justify-between gap-x-6 gap-y-3">
-        <div className="flex items-center gap-3.5">
+        <div className="flex min-w-0 items-center gap-3.5">
           <Mark />
           <div>
             <p className="font-heading text-lg text-muted-foreground italic leading-tight">
               The MOC library
             </p>
-            <h1 className="font-heading font-semibold text-[2.25rem] leading-none sm:text-[2.75rem]">
+            <h1 className="font-heading font-semibold text-[min(2.25rem,13vw)] leading-none sm:text-[2.75rem]">
               Dashboard
             </h1>
           </div>
@@ -61,7 +63,14 @@ export function Page({ story, account }: { story: ConnectionStory; account: Acco
       </header>
       <main>
         {story.degraded && <DegradedBanner standing={standing} />}
-        {view === null ? <WithoutView story={story} loginUrl={loginUrl} /> : <Cards view={view} />}
+        {view === null ? (
+          <WithoutView story={story} loginUrl={loginUrl} />
+        ) : (
+          <>
+            <Cards view={view} />
+            <Announcer view={view} />
+          </>
+        )}
       </main>
     </div>
   )
@@ -92,25 +101,32 @@ function WithoutView({ story, loginUrl }: { story: ConnectionStory; loginUrl: st
 function Cards({ view }: { view: DashboardView }) {
   // On a phone the table comes second: in the document too, so that the focus goes as the eye does.
   const isPhone = useMedia('(width < 48rem)')
+  const grid = useRef<HTMLDivElement>(null)
   const parts = <PartialParts key="parts" mocs={view.partialPartsMocs} />
   return (
-    <div className="grid-areas gap-5 lg:gap-6">
-      <CollectionSummary summary={view.summary} />
-      {[
-        isPhone && parts,
-        <QuickActions key="quick" />,
-        <RecentMocs key="recent" mocs={view.recentMocs} />,
-        <ThemeBreakdown key="themes" themes={view.themeBreakdown} />,
-        !isPhone && parts,
-      ]}
-    </div>
+    <MovingCards grid={grid}>
+      <div ref={grid} className="grid-areas gap-5 lg:gap-6">
+        <CollectionSummary summary={view.summary} />
+        {[
+          isPhone && parts,
+          <QuickActions key="quick" />,
+          <RecentMocs key="recent" mocs={view.recentMocs} />,
+          <ThemeBreakdown key="themes" themes={view.themeBreakdown} />,
+          !isPhone && parts,
+        ]}
+      </div>
+    </MovingCards>
   )
 }
 
 /** An open book with two studs: what the place is about. */
 function Mark() {
   return (
-    <svg viewBox="0 0 48 48" className="size-12 shrink-0 text-link sm:size-14" aria-hidden="true">
+    <svg
+      viewBox="0 0 48 48"
+      className="size-[min(3rem,14vw)] shrink-0 text-link sm:size-14"
+      aria-hidden="true"
+    >
       <g fill="none" stroke="currentColor" strokeWidth="1.8" strokeLinejoin="round">
         <path d="M24 19c-4-3-10-4-18-4v22c8 0 14 1 18 4 4-3 10-4 18-4V15c-8 0-14 1-18 4zm0 0v22" />
         <path d="M10 15V8.5h8.5v7.3M29.5 15.8V8.5H38V15" />

@@ -6,13 +6,15 @@ import { links } from '../links'
 import { BuildStatusBadge } from '../ui/build-status'
 import { Button, ButtonLink } from '../ui/button'
 import { Card, Empty } from '../ui/card'
+import { type Change, ChangeMark, useChanges } from '../ui/change-mark'
 import { BUILD_STATUS_LABEL, count, counted } from '../ui/format'
+import { Gone, HeldRegion, useHeld } from '../ui/held'
 import { useMedia } from '../ui/media'
+import { MovingRows } from '../ui/moving'
 import { Progress } from '../ui/progress'
 import { RelativeTime } from '../ui/relative-time'
 import { useRemembered } from '../ui/remembered'
 import { Select } from '../ui/select'
-import { useArrivals } from '../ui/use-arrivals'
 import { arrange, EVERYTHING, ORDERS, type PartsChoice, readChoice, themesOf } from './parts-choice'
 
 /** How many rows are shown at first; a collection may hold thousands. */
@@ -31,12 +33,20 @@ export const PartialParts = memo(function PartialParts({ mocs }: { mocs: Partial
   const first = useMedia('(width < 48rem)') ? FIRST_ROWS_ON_A_PHONE : FIRST_ROWS
   const [more, setMore] = useState(0)
   const [pending, startTransition] = useTransition()
-  const arrived = useArrivals(mocs)
   const body = useRef<HTMLTableSectionElement>(null)
   const [focusOn, setFocusOn] = useState<number | null>(null)
   const arranged = arrange(mocs, choice)
+  const scope = JSON.stringify(choice)
+  const held = useHeld(arranged, idOf, scope)
   const limit = first + more
-  const hidden = Math.max(0, arranged.length - limit)
+  const rows = held.rows.slice(0, limit)
+  const changes = useChanges(
+    rows.map(row => row.item),
+    idOf,
+    looksSame,
+    `${scope} ${limit}`,
+  )
+  const hidden = Math.max(0, held.rows.length - limit)
   const isWhole = choice.theme === null && choice.status === null
 
   // A transition, so that the page stays responsive while two thousand rows are made.
@@ -70,40 +80,48 @@ export const PartialParts = memo(function PartialParts({ mocs }: { mocs: Partial
       ) : (
         <>
           <Choice mocs={mocs} choice={choice} onChoose={setChoice} />
-          {arranged.length === 0 && (
+          {held.rows.length === 0 && (
             <Empty title="No MOC is like that">
               <Button onClick={() => setChoice({ ...EVERYTHING, order: choice.order })}>
                 Show all themes and statuses
               </Button>
             </Empty>
           )}
-          {arranged.length > 0 && (
-            // Roles are written out: rows are laid out as a grid, on a phone as cards, and browsers
-            // forget a table's roles when its display changes.
-            <table role="table" className="block w-full text-left">
-              <caption className="sr-only">
-                MOCs with partial parts ordered. {ORDERS[choice.order]}.
-              </caption>
-              <thead role="rowgroup" className="sr-only md:not-sr-only md:block">
-                <tr
-                  role="row"
-                  className={`grid ${COLUMNS} font-control text-muted-foreground text-xs`}
-                >
-                  <Heading>MOC</Heading>
-                  <Heading>Build status</Heading>
-                  <Heading>Coverage</Heading>
-                  <Heading>Last updated</Heading>
-                  <Heading>
-                    <span className="sr-only">Parts</span>
-                  </Heading>
-                </tr>
-              </thead>
-              <tbody ref={body} role="rowgroup" className={`block ${more > 0 ? 'long-list' : ''}`}>
-                {arranged.slice(0, limit).map(moc => (
-                  <Row key={moc.id} moc={moc} isNew={arrived(moc.id)} />
-                ))}
-              </tbody>
-            </table>
+          {held.rows.length > 0 && (
+            <HeldRegion list={held}>
+              {/* Roles are written out: rows are laid out as a grid, on a phone as cards, and browsers
+                  forget a table's roles when its display changes. */}
+              <table role="table" className="block w-full text-left">
+                <caption className="sr-only">
+                  MOCs with partial parts ordered. {ORDERS[choice.order]}.
+                </caption>
+                <thead role="rowgroup" className="sr-only md:not-sr-only md:block">
+                  <tr
+                    role="row"
+                    className={`grid ${COLUMNS} font-control text-muted-foreground text-xs`}
+                  >
+                    <Heading>MOC</Heading>
+                    <Heading>Build status</Heading>
+                    <Heading>Coverage</Heading>
+                    <Heading>Last updated</Heading>
+                    <Heading>
+                      <span className="sr-only">Parts</span>
+                    </Heading>
+                  </tr>
+                </thead>
+                <MovingRows list={body} order={rows.map(row => row.id)}>
+                  <tbody
+                    ref={body}
+                    role="rowgroup"
+                    className={`block ${more > 0 ? 'long-list' : ''}`}
+                  >
+                    {rows.map(({ id, item, isGone }) => (
+                      <Row key={id} moc={item} isGone={isGone} change={changes.get(id)} />
+                    ))}
+                  </tbody>
+                </MovingRows>
+              </table>
+            </HeldRegion>
           )}
           {hidden > 0 && (
             <div
@@ -111,7 +129,7 @@ export const PartialParts = memo(function PartialParts({ mocs }: { mocs: Partial
               aria-busy={pending}
             >
               <p className="font-control text-muted-foreground text-sm">
-                Showing {count(limit)} of {count(arranged.length)}
+                Showing {count(limit)} of {count(held.rows.length)}
               </p>
               {hidden > MORE_ROWS && (
                 <Button onClick={() => show(more + MORE_ROWS)}>Show more</Button>
@@ -139,11 +157,11 @@ function Choice({ mocs, choice, onChoose }: ChoiceProps) {
   const themes = themesOf(mocs, choice.theme)
   const statuses = Object.entries(BUILD_STATUS_LABEL) as [BuildStatus, string][]
   return (
-    <fieldset className="mb-3 grid grid-cols-2 gap-x-3 gap-y-2 sm:flex sm:flex-wrap">
+    <fieldset className="mb-3 grid grid-cols-[repeat(auto-fit,minmax(min(8.5rem,100%),1fr))] gap-x-3 gap-y-2 sm:flex sm:flex-wrap">
       <legend className="sr-only">Order and selection of the table</legend>
       <Select
         label="Order"
-        className="col-span-2 sm:basis-60"
+        className="col-span-full sm:basis-60"
         value={choice.order}
         options={Object.entries(ORDERS) as [PartsChoice['order'], string][]}
         onChoose={order => onChoose({ ...choice, order })}
@@ -175,16 +193,36 @@ function Heading({ children }: { children: React.ReactNode }) {
   )
 }
 
+function idOf(moc: PartialPartsMoc): string {
+  return moc.id
+}
+
+function looksSame(a: PartialPartsMoc, b: PartialPartsMoc): boolean {
+  return (
+    a.title === b.title &&
+    a.theme === b.theme &&
+    a.buildStatus === b.buildStatus &&
+    a.coveragePercentage === b.coveragePercentage
+  )
+}
+
+interface RowProps {
+  moc: PartialPartsMoc
+  isGone: boolean
+  change: Change | undefined
+}
+
 // A live update replaces the whole list, mostly with equal rows: compare them by what they show.
 const Row = memo(
-  function Row({ moc, isNew }: { moc: PartialPartsMoc; isNew: boolean }) {
+  function Row({ moc, isGone, change }: RowProps) {
     return (
       <tr
         role="row"
         data-testid="partial-parts-row"
-        className={`grid grid-cols-[minmax(0,1fr)_auto] ${COLUMNS} items-center gap-x-3 gap-y-1 border-border border-t py-2 first:border-t-0 md:gap-y-2 md:first:border-t ${isNew ? 'arrival' : ''}`}
+        className={`relative isolate grid grid-cols-[minmax(0,1fr)_auto] ${COLUMNS} items-center gap-x-3 gap-y-1 border-border border-t py-2 first:border-t-0 md:gap-y-2 md:first:border-t ${change?.kind === 'new' ? 'arrival' : ''}`}
       >
-        <td role="cell" className="min-w-0">
+        <td role="cell" className="col-span-2 min-w-0 @2xs:col-span-1">
+          <ChangeMark change={change} />
           <span
             dir="auto"
             // Whole on a phone, where no pointer rests on it to read the rest.
@@ -201,8 +239,8 @@ const Row = memo(
             {moc.theme}
           </span>
         </td>
-        <td role="cell" className="justify-self-end md:justify-self-start">
-          <BuildStatusBadge status={moc.buildStatus} />
+        <td role="cell" className="col-span-2 @2xs:max-md:justify-self-end @2xs:col-span-1">
+          {isGone ? <Gone /> : <BuildStatusBadge status={moc.buildStatus} />}
         </td>
         <td role="cell" className="col-span-2 md:col-span-1">
           <Progress percent={moc.coveragePercentage} label={`Parts covered of ${moc.title}`} />
@@ -228,11 +266,9 @@ const Row = memo(
     )
   },
   (a, b) =>
-    a.isNew === b.isNew &&
+    a.isGone === b.isGone &&
+    a.change === b.change &&
     a.moc.id === b.moc.id &&
-    a.moc.title === b.moc.title &&
-    a.moc.theme === b.moc.theme &&
-    a.moc.buildStatus === b.moc.buildStatus &&
-    a.moc.coveragePercentage === b.moc.coveragePercentage &&
-    a.moc.lastUpdatedAt === b.moc.lastUpdatedAt,
+    a.moc.lastUpdatedAt === b.moc.lastUpdatedAt &&
+    looksSame(a.moc, b.moc),
 )

@@ -1,26 +1,34 @@
 import type { RecentMoc } from '@moc/dashboard-sdk/types'
-import { memo } from 'react'
+import { memo, useRef } from 'react'
 
 import { links } from '../links'
 import { BuildStatusBadge } from '../ui/build-status'
 import { ButtonLink } from '../ui/button'
 import { Card, Empty } from '../ui/card'
+import { type Change, ChangeMark, useChanges } from '../ui/change-mark'
 import { Cover } from '../ui/cover'
+import { Gone, HeldRegion, useHeld } from '../ui/held'
+import { MovingRows } from '../ui/moving'
 import { RelativeTime } from '../ui/relative-time'
-import { useArrivals } from '../ui/use-arrivals'
 
 /** How many are shown at most (D-FR-9 allows 5 to 10). */
 export const RECENT_LIMIT = 10
 
 /** The newest MOCs: books on a shelf where there is room, a list where there is not (D-FR-9). */
 export const RecentMocs = memo(function RecentMocs({ mocs }: { mocs: RecentMoc[] }) {
-  const arrived = useArrivals(mocs)
   const newest = mocs
     .toSorted((a, b) => Date.parse(b.createdAt) - Date.parse(a.createdAt))
     .slice(0, RECENT_LIMIT)
+  const held = useHeld(newest, idOf)
+  const changes = useChanges(
+    held.rows.map(row => row.item),
+    idOf,
+    isSame,
+  )
+  const shelf = useRef<HTMLUListElement>(null)
   return (
     <Card title="Recently added" area="recent" testId="recent-mocs-card">
-      {newest.length === 0 ? (
+      {held.rows.length === 0 ? (
         <Empty title="No MOCs yet">
           <p className="text-muted-foreground">Start building your collection!</p>
           <ButtonLink look="primary" href={links.addMoc}>
@@ -28,22 +36,49 @@ export const RecentMocs = memo(function RecentMocs({ mocs }: { mocs: RecentMoc[]
           </ButtonLink>
         </Empty>
       ) : (
-        <ul className="grid @xl:grow @xl:grid-cols-5 @xl:content-between @xl:gap-y-7">
-          {newest.map(moc => (
-            <Book key={moc.id} moc={moc} isNew={arrived(moc.id)} />
-          ))}
-        </ul>
+        <HeldRegion list={held} className="flex grow flex-col">
+          <MovingRows list={shelf} order={held.rows.map(row => row.id)}>
+            <ul
+              ref={shelf}
+              className="grid @xl:grow @xl:grid-cols-5 @xl:content-between @xl:gap-y-7"
+            >
+              {held.rows.map(({ id, item, isGone }) => (
+                <Book key={id} moc={item} isGone={isGone} change={changes.get(id)} />
+              ))}
+            </ul>
+          </MovingRows>
+        </HeldRegion>
       )}
     </Card>
   )
 })
 
-function Book({ moc, isNew }: { moc: RecentMoc; isNew: boolean }) {
+function idOf(moc: RecentMoc): string {
+  return moc.id
+}
+
+function isSame(a: RecentMoc, b: RecentMoc): boolean {
+  return (
+    a.title === b.title &&
+    a.theme === b.theme &&
+    a.buildStatus === b.buildStatus &&
+    a.coverImageUrl === b.coverImageUrl
+  )
+}
+
+interface BookProps {
+  moc: RecentMoc
+  isGone: boolean
+  change: Change | undefined
+}
+
+function Book({ moc, isGone, change }: BookProps) {
   return (
     <li
       data-testid="recent-moc"
-      className={`min-w-0 @xl:border-0 border-border border-b last:border-0 ${isNew ? 'arrival' : ''}`}
+      className={`relative isolate min-w-0 @xl:border-0 border-border border-b last:border-0 ${change?.kind === 'new' ? 'arrival' : ''}`}
     >
+      <ChangeMark change={change} />
       <a
         href={links.moc(moc.id)}
         className="group flex h-full @xl:flex-col items-center @xl:items-stretch gap-4 @xl:gap-2.5 rounded-md py-3 @xl:py-0"
@@ -54,21 +89,24 @@ function Book({ moc, isNew }: { moc: RecentMoc; isNew: boolean }) {
           </span>
         </span>
         <span className="flex min-w-0 grow flex-col @xl:px-2">
-          <span
-            dir="auto"
-            className="@xl:line-clamp-3 @xl:min-h-[2lh] font-medium leading-snug [overflow-wrap:anywhere] group-hover:underline"
-            title={moc.title}
-          >
-            {moc.title}
-          </span>
-          <span
-            dir="auto"
-            className="text-muted-foreground text-sm @xl:truncate [overflow-wrap:anywhere]"
-          >
-            {moc.theme}
+          {/* On the shelf, as high as a title of three lines: a longer one moves nothing. */}
+          <span className="flex flex-col @xl:min-h-[calc(3*1.375em+1.55*0.875em)]">
+            <span
+              dir="auto"
+              className="@xl:line-clamp-3 font-medium leading-snug [overflow-wrap:anywhere] group-hover:underline"
+              title={moc.title}
+            >
+              {moc.title}
+            </span>
+            <span
+              dir="auto"
+              className="text-muted-foreground text-sm @xl:truncate [overflow-wrap:anywhere]"
+            >
+              {moc.theme}
+            </span>
           </span>
           <span className="mt-1.5 flex @xl:flex-col flex-wrap items-center @xl:items-start gap-x-2.5 gap-y-1">
-            <BuildStatusBadge status={moc.buildStatus} />
+            {isGone ? <Gone /> : <BuildStatusBadge status={moc.buildStatus} />}
             <span className="font-control text-muted-foreground text-xs">
               <RelativeTime at={moc.createdAt} />
             </span>

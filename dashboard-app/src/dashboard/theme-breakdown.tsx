@@ -1,10 +1,13 @@
 import type { ThemeStats } from '@moc/dashboard-sdk/types'
-import { memo, useState } from 'react'
+import { memo, useRef, useState } from 'react'
 
+import { Bar } from '../ui/bar'
 import { Button } from '../ui/button'
 import { Card, Empty } from '../ui/card'
 import { Figure } from '../ui/figure'
 import { counted } from '../ui/format'
+import { Gone, HeldRegion, useHeld } from '../ui/held'
+import { MovingRows } from '../ui/moving'
 
 /** How many themes are shown before someone asks for more. */
 export const TOP_THEMES = 10
@@ -16,9 +19,11 @@ export const ThemeBreakdown = memo(function ThemeBreakdown({ themes }: { themes:
     (a, b) =>
       b.mocCount - a.mocCount || b.setCount - a.setCount || a.theme.localeCompare(b.theme, 'en'),
   )
-  const shown = all ? sorted : sorted.slice(0, TOP_THEMES)
+  const held = useHeld(sorted, idOf)
+  const shown = all ? held.rows : held.rows.slice(0, TOP_THEMES)
   const longest = Math.max(1, ...sorted.map(theme => Math.max(theme.mocCount, theme.setCount)))
-  const hidden = sorted.length - TOP_THEMES
+  const hidden = held.rows.length - TOP_THEMES
+  const list = useRef<HTMLUListElement>(null)
   return (
     <Card
       title="Themes"
@@ -26,7 +31,7 @@ export const ThemeBreakdown = memo(function ThemeBreakdown({ themes }: { themes:
       testId="theme-breakdown-card"
       aside={sorted.length > 0 ? counted(sorted.length, 'theme') : undefined}
     >
-      {sorted.length === 0 ? (
+      {held.rows.length === 0 ? (
         <Empty title="No themes yet">
           <p className="text-muted-foreground text-sm">
             They appear with your first MOC or your first set.
@@ -35,11 +40,21 @@ export const ThemeBreakdown = memo(function ThemeBreakdown({ themes }: { themes:
       ) : (
         <>
           <Legend />
-          <ul className="flex grow flex-col justify-between gap-3">
-            {shown.map(theme => (
-              <Row key={theme.theme} stats={theme} longest={longest} />
-            ))}
-          </ul>
+          <HeldRegion list={held} className="flex min-h-0 grow flex-col">
+            <MovingRows list={list} order={shown.map(row => row.id)}>
+              <ul
+                ref={list}
+                // All themes scroll in the place of the first ones, so that no card beside grows with them.
+                className={`flex grow flex-col justify-between gap-3 ${all ? 'theme-scroller' : ''}`}
+                // What scrolls is to scroll by keys too.
+                tabIndex={all ? 0 : undefined}
+              >
+                {shown.map(({ id, item, isGone }) => (
+                  <Row key={id} stats={item} isGone={isGone} longest={longest} />
+                ))}
+              </ul>
+            </MovingRows>
+          </HeldRegion>
           {hidden > 0 && (
             <Button
               look="quiet"
@@ -60,47 +75,59 @@ function Legend() {
   return (
     <p className="mb-3 flex gap-5 font-control text-muted-foreground text-xs" aria-hidden="true">
       <span className="flex items-center gap-1.5">
-        <span className="h-2 w-4 rounded-xs bg-chart-1" /> MOCs
+        <span className="swatch h-2 w-4 rounded-xs bg-chart-1" /> MOCs
       </span>
       <span className="flex items-center gap-1.5">
-        <span className="h-1 w-4 rounded-xs bg-chart-3" /> Sets
+        <span className="swatch h-1 w-4 rounded-xs bg-chart-3" /> Sets
       </span>
     </p>
   )
 }
 
-function Row({ stats, longest }: { stats: ThemeStats; longest: number }) {
+function idOf(stats: ThemeStats): string {
+  return stats.theme
+}
+
+interface RowProps {
+  stats: ThemeStats
+  isGone: boolean
+  longest: number
+}
+
+function Row({ stats, isGone, longest }: RowProps) {
   const { theme, mocCount, setCount } = stats
   return (
-    <li>
+    <li className="theme-row">
       <div className="flex items-baseline justify-between gap-3">
         <span dir="auto" className="min-w-0 truncate text-[0.9375rem]" title={theme}>
           {theme}
         </span>
-        <span className="shrink-0 whitespace-nowrap text-sm">
-          <Figure value={mocCount} />
-          <span className="font-control text-muted-foreground text-xs">
-            {mocCount === 1 ? ' MOC' : ' MOCs'} ·{' '}
-          </span>
-          <Figure value={setCount} />
-          <span className="font-control text-muted-foreground text-xs">
-            {setCount === 1 ? ' set' : ' sets'}
-          </span>
-        </span>
+        {isGone ? <Gone /> : <Counts stats={stats} />}
       </div>
       <div className="mt-1 grid gap-0.5" aria-hidden="true">
-        <Bar share={mocCount / longest} className="h-2 bg-chart-1" />
-        <Bar share={setCount / longest} className="h-1 bg-chart-3" />
+        <span className="h-2 overflow-hidden">
+          <Bar share={mocCount / longest} className="rounded-xs bg-chart-1" />
+        </span>
+        <span className="h-1 overflow-hidden">
+          <Bar share={setCount / longest} className="rounded-xs bg-chart-3" />
+        </span>
       </div>
     </li>
   )
 }
 
-function Bar({ share, className }: { share: number; className: string }) {
+function Counts({ stats }: { stats: ThemeStats }) {
+  const { mocCount, setCount } = stats
   return (
-    <span
-      className={`bar-fill block rounded-xs ${className}`}
-      style={{ width: `${share * 100}%` }}
-    />
+    <span className="shrink-0 whitespace-nowrap text-sm">
+      <Figure value={mocCount} />
+      <span className="font-control text-muted-foreground text-xs">
+        {mocCount === 1 ? ' MOC' : ' MOCs'} ·{' '}
+      </span>
+      <Figure value={setCount} />
+      <span className="font-control text-muted-foreground text-xs">
+        {setCount === 1 ? ' set' : ' sets'}
+      </span>
+    </span>
   )
 }

@@ -16,7 +16,7 @@ export function BuildStatusBadge({ status }: { status: BuildStatus }) {
       data-build-status={status}
       className="inline-flex items-center gap-1.5 whitespace-nowrap rounded-full border border-border bg-background px-2 py-0.5 font-control text-foreground text-xs"
     >
-      <span className={`size-2 rounded-full ${MARK[status]}`} aria-hidden="true" />
+      <span className={`swatch size-2 rounded-full ${MARK[status]}`} aria-hidden="true" />
       {BUILD_STATUS_LABEL[status]}
     </span>
   )

@@ -8,7 +8,8 @@ const BASE =
   'font-control text-sm font-medium no-underline hover:transition-colors aria-disabled:cursor-default'
 
 const LOOKS: Record<Look, string> = {
-  primary: 'bg-primary text-primary-foreground hover:bg-primary/88',
+  // Its border shows where the system forces colours.
+  primary: 'border border-transparent bg-primary text-primary-foreground hover:bg-primary/88',
   outline: 'border border-control bg-card text-card-foreground hover:bg-muted',
   quiet: 'text-link underline-offset-4 hover:bg-muted hover:underline',
 }

@@ -17,11 +17,14 @@ export function Card({ title, area, testId, aside, children }: CardProps) {
     <section
       aria-labelledby={heading}
       data-testid={testId}
-      className="plate @container flex min-w-0 flex-col px-5 pt-4 pb-5 sm:px-6"
+      className="plate @container flex min-w-0 flex-col px-[min(1.25rem,5vw)] pt-4 pb-5 sm:px-6"
       style={{ gridArea: area }}
     >
       <header className="mb-4 flex flex-wrap items-baseline justify-between gap-x-4 border-border border-b pb-2">
-        <h2 id={heading} className="font-heading font-semibold text-[1.625rem] leading-tight">
+        <h2
+          id={heading}
+          className="font-heading font-semibold text-[min(1.625rem,9vw)] leading-tight"
+        >
           {title}
         </h2>
         {aside !== undefined && (

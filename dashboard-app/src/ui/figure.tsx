@@ -8,14 +8,24 @@ interface FigureProps {
   'data-testid'?: string
 }
 
-/** A number that shows briefly when it has just changed. */
+/**
+ * A number that rolls to its new value: up when it grows, down when it falls. It never shows a value in
+ * between, as that would be untrue.
+ */
 export function Figure({ value, className = '', ...rest }: FigureProps) {
-  const [seen, setSeen] = useState({ value, changes: 0 })
-  if (seen.value !== value) setSeen({ value, changes: seen.changes + 1 })
+  const [seen, setSeen] = useState({ value, before: value, changes: 0 })
+  if (seen.value !== value) setSeen({ value, before: seen.value, changes: seen.changes + 1 })
+  const { before, changes } = seen
   return (
     <data value={value} className={`font-figure tabular-nums ${className}`} {...rest}>
       {/* A new key starts the animation anew. */}
-      <span key={seen.changes} className={seen.changes > 0 ? 'fresh-ink' : undefined}>
+      <span
+        key={changes}
+        className={
+          changes > 0 ? `rolled ${before < value ? 'rolled-up' : 'rolled-down'}` : undefined
+        }
+        data-before={changes > 0 ? count(before) : undefined}
+      >
         {count(value)
           .split(',')
           .map((group, at) => (

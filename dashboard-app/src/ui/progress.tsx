@@ -1,3 +1,5 @@
+import { Bar } from './bar'
+
 /** How far, as a bar and as a figure. */
 export function Progress({ percent, label }: { percent: number; label: string }) {
   return (
@@ -10,7 +12,7 @@ export function Progress({ percent, label }: { percent: number; label: string })
         aria-valuenow={percent}
         className="h-2.5 min-w-16 grow overflow-hidden rounded-full border border-control bg-background"
       >
-        <div className="bar-fill h-full rounded-full bg-chart-1" style={{ width: `${percent}%` }} />
+        <Bar share={percent / 100} className="rounded-r-full bg-chart-1" />
       </div>
       <span className="w-11 shrink-0 text-right font-figure text-sm tabular-nums">{percent}%</span>
     </div>

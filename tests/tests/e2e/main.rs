@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod auth;
+mod calm;
 mod changes;
 mod chromium;
 mod chromium_faults;
