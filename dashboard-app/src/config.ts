@@ -6,6 +6,8 @@ export interface Config {
   logoutUrl: string | null
   /** The user's name, where the host that makes the page knows it. */
   userName: string | null
+  /** What the addresses of the host's pages begin with; empty where they are beside this page. */
+  hostBase: string
   /** Path under which the server answers REST requests. */
   apiBase: string
 }
@@ -16,8 +18,14 @@ export function readConfig(page: Document): Config {
     loginUrl: webAddress(content(page, 'dashboard-login-url'), page.baseURI) ?? '/login',
     logoutUrl: webAddress(content(page, 'dashboard-logout-url'), page.baseURI),
     userName: content(page, 'dashboard-user-name'),
+    hostBase: hostBase(page),
     apiBase: content(page, 'dashboard-api-base') ?? '/api',
   }
+}
+
+function hostBase(page: Document): string {
+  const address = webAddress(content(page, 'dashboard-host-base'), page.baseURI) ?? ''
+  return address.replace(/\/+$/, '')
 }
 
 function content(page: Document, name: string): string | null {

@@ -10,7 +10,13 @@ function page(...metas: [name: string, content: string][]): Document {
   return new DOMParser().parseFromString(`<head>${html}</head>`, 'text/html')
 }
 
-const DEFAULTS = { loginUrl: '/login', logoutUrl: null, userName: null, apiBase: '/api' }
+const DEFAULTS = {
+  loginUrl: '/login',
+  logoutUrl: null,
+  userName: null,
+  hostBase: '',
+  apiBase: '/api',
+}
 
 describe('configuration at run time', () => {
   it('is read from the page', () => {
@@ -33,17 +39,24 @@ describe('configuration at run time', () => {
     expect(config).toEqual({ ...DEFAULTS, userName: 'Ada', logoutUrl: '/logout' })
   })
 
+  it('knows where the pages of the host are', () => {
+    const config = readConfig(page(['dashboard-host-base', 'https://host.example.org/']))
+    expect(config).toEqual({ ...DEFAULTS, hostBase: 'https://host.example.org' })
+    expect(readConfig(page(['dashboard-host-base', '/collection'])).hostBase).toBe('/collection')
+  })
+
   it('never makes a script into a link', () => {
     const config = readConfig(page(['dashboard-login-url', 'javascript:alert(1)']))
     expect(config.loginUrl).toBe('/login')
     expect(readConfig(page(['dashboard-logout-url', 'javascript:alert(1)'])).logoutUrl).toBeNull()
+    expect(readConfig(page(['dashboard-host-base', 'javascript:alert(1)'])).hostBase).toBe('')
   })
 
   it('stands in the page that is served', () => {
     const html = readFileSync(path.join(import.meta.dirname, '../index.html'), 'utf8')
     const served = new DOMParser().parseFromString(html, 'text/html')
     expect(readConfig(served)).toEqual(DEFAULTS)
-    expect(served.querySelectorAll('meta[name^="dashboard-"]')).toHaveLength(4)
+    expect(served.querySelectorAll('meta[name^="dashboard-"]')).toHaveLength(5)
     // The Content-Security-Policy allows neither scripts nor styles within the page.
     expect(served.querySelectorAll('script:not([src]), style, [style]')).toHaveLength(0)
   })
