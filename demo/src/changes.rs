@@ -1,78 +1,132 @@
-//! Somebody who keeps working on a collection: finds a MOC, orders its parts, builds it, wishes for
-//! sets and buys them. Plain SQL, one transaction a change.
+//! Somebody who keeps working on a collection: finds a MOC, orders its parts, builds it, sells it some day,
+//! wishes for sets and buys them. Plain SQL, one transaction a change.
+//!
+//! The collection stays as it began, however long the demo runs: each step of a MOC's way comes as often as
+//! the one after it, and a step that would take the counts too far from where they began is passed over.
+//! What anybody else adds is left alone, so that it is found where it was put.
 
 use std::collections::BTreeSet;
 
-use sqlx::{PgPool, Row};
+use sqlx::{PgPool, Postgres, Row, Transaction};
 use uuid::Uuid;
 
 use crate::catalogue::{Catalogue, Moc, USERS};
+use crate::coverage;
+use crate::plan::{self, Collection};
 use crate::random::Random;
-use crate::{coverage, plan};
 
-/// How many MOCs of the demo's own the collection holds at most; then one is given away again.
-const NEW_MOCS_MAX: i64 = 8;
-const WISHES_MAX: i64 = 18;
+/// What a title ends in while its owner thinks it over.
+const DRAFT: &str = ", Second Draft";
+/// How far a count may be from where it began.
+const SLACK: i64 = 3;
 
 /// Writes changes for the first person of the demo.
 pub(crate) struct Author<'a> {
     database: &'a PgPool,
     catalogue: &'a Catalogue,
     user: &'static str,
+    /// Of all that the demo itself may give this person.
+    titles: Vec<&'a str>,
+    beginning: Counts,
     random: Random,
     turn: usize,
-    added: usize,
 }
 
-/// The kinds of change, in the order in which a collector would come to them. The demo goes round;
-/// a kind that does not fit the collection just now is passed over.
+/// The kinds of change.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    AddMoc,
-    OrderSome,
+    /// A MOC is found, and none of its parts is there.
+    Find,
+    /// The first parts for a MOC are ordered,
+    OrderFirst,
+    /// then more,
+    OrderMore,
+    /// then the rest.
     OrderRest,
-    Advance,
-    Wish,
-    Buy,
+    /// A MOC of which some parts are there is begun.
+    Begin,
+    /// One whose parts are complete is finished.
+    Finish,
+    /// One that is built leaves, with its parts.
+    Sell,
     Rename,
-    GiveAway,
+    Wish,
+    /// A wish comes true.
+    Buy,
+    /// A set leaves the shelf.
+    SellSet,
 }
 
-const ROUND: [Kind; 12] = [
-    Kind::AddMoc,
-    Kind::OrderSome,
+/// The order in which they come, again and again: an evening of finding and wishing, parts that are
+/// ordered, a weekend of building, and room made on the shelf. Each step of a MOC's way is there twice.
+const ROUND: [Kind; 23] = [
+    Kind::Find,
     Kind::Wish,
-    Kind::Advance,
-    Kind::OrderRest,
+    Kind::OrderFirst,
+    Kind::OrderMore,
     Kind::Rename,
-    Kind::AddMoc,
-    Kind::OrderSome,
+    Kind::OrderRest,
+    Kind::Finish,
+    Kind::Begin,
     Kind::Buy,
-    Kind::OrderSome,
-    Kind::Advance,
-    Kind::GiveAway,
+    Kind::OrderMore,
+    Kind::Sell,
+    Kind::Find,
+    Kind::OrderRest,
+    Kind::Wish,
+    Kind::OrderFirst,
+    Kind::Rename,
+    Kind::Finish,
+    Kind::SellSet,
+    Kind::Begin,
+    Kind::OrderMore,
+    Kind::Buy,
+    Kind::Sell,
+    Kind::SellSet,
 ];
+
+/// What there is of the demo's own, as far as that is to stay. MOCs without a parts list do not count: they
+/// are never built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counts {
+    added: i64,
+    in_progress: i64,
+    built: i64,
+    /// Of the parts, some are there and some are not.
+    partial: i64,
+    sets: i64,
+    wishes: i64,
+}
 
 impl<'a> Author<'a> {
     pub(crate) fn new(database: &'a PgPool, catalogue: &'a Catalogue) -> Self {
+        let (user, _) = USERS[0];
+        let titles = catalogue.titles_of(user).collect();
+        let beginning = Counts::planned(&plan::collection(catalogue, user));
         let random = Random::seeded(0x000b_41c4);
-        Self { database, catalogue, user: USERS[0].0, random, turn: 0, added: 0 }
+        Self { database, catalogue, user, titles, beginning, random, turn: 0 }
     }
 
     /// Commits the next change and says what it was.
     pub(crate) async fn next(&mut self) -> sqlx::Result<String> {
+        let counts = self.counts().await?;
         for _ in 0..ROUND.len() {
             let kind = ROUND[self.turn % ROUND.len()];
             self.turn += 1;
+            if !counts.allow(kind, &self.beginning) {
+                continue;
+            }
             let change = match kind {
-                Kind::AddMoc => self.add_moc().await?,
-                Kind::OrderSome => self.order("covered = 0", 0.4).await?,
-                Kind::OrderRest => self.order("covered > 0", 1.0).await?,
-                Kind::Advance => self.advance().await?,
+                Kind::Find => self.find().await?,
+                Kind::OrderFirst => self.order(kind, 0.4).await?,
+                Kind::OrderMore => self.order(kind, 0.3).await?,
+                Kind::OrderRest => self.order(kind, 1.0).await?,
+                Kind::Begin | Kind::Finish => self.advance(kind).await?,
+                Kind::Sell => self.sell().await?,
+                Kind::Rename => self.rename().await?,
                 Kind::Wish => self.wish().await?,
                 Kind::Buy => self.buy().await?,
-                Kind::Rename => self.rename().await?,
-                Kind::GiveAway => self.give_away().await?,
+                Kind::SellSet => self.sell_set().await?,
             };
             if let Some(change) = change {
                 return Ok(change);
@@ -81,26 +135,85 @@ impl<'a> Author<'a> {
         Ok("nothing left to change".to_owned())
     }
 
-    async fn add_moc(&mut self) -> sqlx::Result<Option<String>> {
-        let mut all = self.catalogue.new_mocs();
-        let count = all.by_ref().count().max(1);
-        let Some(moc) = self.catalogue.new_mocs().nth(self.added % count) else { return Ok(None) };
-        self.added += 1;
+    async fn counts(&self) -> sqlx::Result<Counts> {
+        let count = format!(
+            "select count(*) filter (where build_status = 'ADDED') as added,
+                    count(*) filter (where build_status = 'IN_PROGRESS') as in_progress,
+                    count(*) filter (where build_status = 'BUILT') as built,
+                    count(*) filter (where covered > 0 and covered < total) as partial,
+                    (select count(*) from collection.sets
+                     where user_id = $1 and title = any ($3)) as sets,
+                    (select count(*) from collection.wishlist_items
+                     where user_id = $1 and title = any ($3)) as wishes
+             from ({}) as moc where replace(title, '{DRAFT}', '') = any ($2)",
+            coverage::OF_MOCS
+        );
+        // Only constant text is put together.
+        let row = sqlx::query(sqlx::AssertSqlSafe(count))
+            .bind(self.user)
+            .bind(&self.titles)
+            .bind(self.set_names())
+            .fetch_one(self.database)
+            .await?;
+        Ok(Counts {
+            added: row.get("added"),
+            in_progress: row.get("in_progress"),
+            built: row.get("built"),
+            partial: row.get("partial"),
+            sets: row.get("sets"),
+            wishes: row.get("wishes"),
+        })
+    }
+
+    fn set_names(&self) -> Vec<&'a str> {
+        self.catalogue.sets.iter().map(|set| set.name.as_str()).collect()
+    }
+
+    /// The first of the demo's own MOCs, with a parts list, in a state and an order given by constant text.
+    async fn first(
+        &self,
+        transaction: &mut Transaction<'_, Postgres>,
+        which: &'static str,
+    ) -> sqlx::Result<Option<(Uuid, String)>> {
+        let find = format!(
+            "select id, title from ({}) as moc
+             where replace(title, '{DRAFT}', '') = any ($2) and {which} limit 1",
+            coverage::OF_MOCS
+        );
+        let found = sqlx::query_as(sqlx::AssertSqlSafe(find));
+        found.bind(self.user).bind(&self.titles).fetch_optional(&mut **transaction).await
+    }
+
+    /// One of the demo's MOCs that is not there, or not there any more.
+    async fn find(&mut self) -> sqlx::Result<Option<String>> {
+        let present: Vec<String> =
+            sqlx::query_scalar("select title from collection.mocs where user_id = $1")
+                .bind(self.user)
+                .fetch_all(self.database)
+                .await?;
+        let present: BTreeSet<&str> =
+            present.iter().map(|title| title.strip_suffix(DRAFT).unwrap_or(title)).collect();
+        let known = self.catalogue.mocs_of(self.user).chain(self.catalogue.new_mocs());
+        let absent: Vec<&Moc> =
+            known.filter(|moc| moc.pieces > 0 && !present.contains(moc.title.as_str())).collect();
+        if absent.is_empty() {
+            return Ok(None);
+        }
+        let moc = absent[self.random.below(absent.len())];
+
         let mut transaction = self.database.begin().await?;
-        let id: Option<Uuid> = sqlx::query_scalar(
+        let id: Uuid = sqlx::query_scalar(
             "insert into collection.mocs (user_id, title, theme, cover_image_url)
-             select $1, $2, $3, $4
-             where not exists (select from collection.mocs where user_id = $1 and title = $2)
-             returning id",
+             values ($1, $2, $3, $4) returning id",
         )
         .bind(self.user)
         .bind(&moc.title)
         .bind(&moc.theme)
         .bind(self.catalogue.cover(moc))
-        .fetch_optional(&mut *transaction)
+        .fetch_one(&mut *transaction)
         .await?;
-        let Some(id) = id else { return Ok(None) };
-        let parts = self.parts_of(moc);
+        let mut taken = self.elements(&mut transaction).await?;
+        let parts = plan::parts_list(moc.pieces, &mut taken, &mut self.random);
         sqlx::query(
             "insert into collection.moc_parts (moc_id, part_num, color_id, quantity)
              select $1, * from unnest($2::text[], $3::int[], $4::int[])",
@@ -115,30 +228,47 @@ impl<'a> Author<'a> {
         Ok(Some(format!("new MOC      “{}” ({})", moc.title, moc.theme)))
     }
 
-    /// A parts list without what the collection's own MOCs are made of, so that it begins uncovered.
-    fn parts_of(&mut self, moc: &Moc) -> Vec<plan::Lot> {
-        let collection = plan::collection(self.catalogue, self.user);
-        let lots = collection.mocs.iter().flat_map(|planned| &planned.parts);
-        let mut taken: BTreeSet<_> = lots.map(|lot| lot.element).collect();
-        plan::parts_list(moc.pieces, &mut taken, &mut self.random)
+    /// What the collection's MOCs are made of, and what is in stock: a new parts list goes without, so that
+    /// it begins uncovered and its orders cover nothing else.
+    async fn elements(
+        &self,
+        transaction: &mut Transaction<'_, Postgres>,
+    ) -> sqlx::Result<BTreeSet<plan::Element>> {
+        let used: Vec<(String, i32)> = sqlx::query_as(
+            "select part.part_num, part.color_id from collection.mocs as moc
+             join collection.moc_parts as part on part.moc_id = moc.id
+             where moc.user_id = $1
+             union
+             select part_num, color_id from collection.inventory where user_id = $1",
+        )
+        .bind(self.user)
+        .fetch_all(&mut **transaction)
+        .await?;
+        let used: BTreeSet<_> =
+            used.iter().map(|(part, colour)| (part.as_str(), *colour)).collect();
+        Ok(plan::elements().filter(|element| used.contains(element)).collect())
     }
 
     /// Orders a share of the lots that a MOC lacks.
-    async fn order(&self, which: &'static str, share: f64) -> sqlx::Result<Option<String>> {
-        let find = format!(
-            "select id, title from ({}) as moc
-             where covered < total and {which}
-             order by covered * 100 / total desc, created_at desc limit 1",
-            coverage::OF_MOCS
-        );
+    async fn order(&self, kind: Kind, share: f64) -> sqlx::Result<Option<String>> {
+        let which = match kind {
+            // The one that has waited longest.
+            Kind::OrderFirst => "covered = 0 order by created_at, id",
+            // Whatever comes next in no order that a person would see.
+            Kind::OrderMore => {
+                "covered > 0 and covered * 4 < total * 3
+                 order by md5(covered::text || id::text), id"
+            }
+            // The one on the table, as soon as little is lacking.
+            _ => {
+                "covered > 0 and covered < total
+                 order by build_status = 'IN_PROGRESS' desc, covered * 100 / total desc, id"
+            }
+        };
         let mut transaction = self.database.begin().await?;
-        // Only constant text is put together.
-        let found = sqlx::query(sqlx::AssertSqlSafe(find))
-            .bind(self.user)
-            .fetch_optional(&mut *transaction)
-            .await?;
-        let Some(row) = found else { return Ok(None) };
-        let (id, title): (Uuid, String) = (row.get("id"), row.get("title"));
+        let Some((id, title)) = self.first(&mut transaction, which).await? else {
+            return Ok(None);
+        };
         let ordered: i64 = sqlx::query_scalar(
             "with lacking as (
                  select part.part_num, part.color_id,
@@ -180,33 +310,81 @@ impl<'a> Author<'a> {
         Ok(Some(format!("parts        {ordered} ordered for “{title}”: {percent} % covered")))
     }
 
-    /// A MOC whose parts are complete is begun; one that was begun is finished.
-    async fn advance(&self) -> sqlx::Result<Option<String>> {
-        let advance = format!(
+    async fn advance(&self, kind: Kind) -> sqlx::Result<Option<String>> {
+        let (which, status, doing) = match kind {
+            Kind::Begin => (
+                "build_status = 'ADDED' and covered > 0
+                 order by covered * 100 / total desc, created_at, id",
+                "IN_PROGRESS",
+                "is being built",
+            ),
+            _ => (
+                "build_status = 'IN_PROGRESS' and covered = total order by updated_at, id",
+                "BUILT",
+                "is built",
+            ),
+        };
+        let mut transaction = self.database.begin().await?;
+        let Some((id, title)) = self.first(&mut transaction, which).await? else {
+            return Ok(None);
+        };
+        sqlx::query(
             "update collection.mocs
-             set updated_at = now(), build_status = case build_status
-                 when 'ADDED' then 'IN_PROGRESS' else 'BUILT' end::collection.build_status
-             where id = (
-                 select id from ({}) as moc
-                 where covered = total and build_status <> 'BUILT'
-                 order by updated_at limit 1)
-             returning title, build_status::text",
-            coverage::OF_MOCS
+             set updated_at = now(), build_status = $2::collection.build_status where id = $1",
+        )
+        .bind(id)
+        .bind(status)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(Some(format!("building     “{title}” {doing}")))
+    }
+
+    /// The MOC that was built longest ago leaves, with its parts.
+    async fn sell(&self) -> sqlx::Result<Option<String>> {
+        let mut transaction = self.database.begin().await?;
+        let which = "build_status = 'BUILT' order by updated_at, id";
+        let Some((id, title)) = self.first(&mut transaction, which).await? else {
+            return Ok(None);
+        };
+        sqlx::query(
+            "delete from collection.inventory as lot using collection.moc_parts as part
+             where part.moc_id = $2 and lot.user_id = $1
+               and lot.part_num = part.part_num and lot.color_id = part.color_id",
+        )
+        .bind(self.user)
+        .bind(id)
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query("delete from collection.mocs where id = $1")
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(Some(format!("sold         “{title}”, with its parts")))
+    }
+
+    /// The newest MOC gets a better title; the next time, its old one back.
+    async fn rename(&self) -> sqlx::Result<Option<String>> {
+        let rename = format!(
+            "update collection.mocs
+             set updated_at = now(), title = case when title like '%{DRAFT}'
+                 then left(title, -length('{DRAFT}')) else title || '{DRAFT}' end
+             where id = (select id from collection.mocs
+                         where user_id = $1 and replace(title, '{DRAFT}', '') = any ($2)
+                         order by title like '%{DRAFT}' desc, created_at desc, id desc limit 1)
+             returning title"
         );
-        let row = sqlx::query(sqlx::AssertSqlSafe(advance))
+        let title: Option<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(rename))
             .bind(self.user)
+            .bind(&self.titles)
             .fetch_optional(self.database)
             .await?;
-        Ok(row.map(|row| {
-            let (title, status): (String, String) = (row.get("title"), row.get("build_status"));
-            let doing = if status == "BUILT" { "is built" } else { "is being built" };
-            format!("building     “{title}” {doing}")
-        }))
+        Ok(title.map(|title| format!("new title    “{title}”")))
     }
 
     async fn wish(&mut self) -> sqlx::Result<Option<String>> {
-        let mut names: Vec<&str> =
-            self.catalogue.sets.iter().map(|set| set.name.as_str()).collect();
+        let mut names = self.set_names();
         self.random.shuffle(&mut names);
         let wished: Option<String> = sqlx::query_scalar(
             "insert into collection.wishlist_items (user_id, title)
@@ -215,29 +393,29 @@ impl<'a> Author<'a> {
              where name not in (
                      select title from collection.sets where user_id = $1
                      union select title from collection.wishlist_items where user_id = $1)
-               and (select count(*) from collection.wishlist_items where user_id = $1) < $3
              order by place
              limit 1
              returning title",
         )
         .bind(self.user)
         .bind(names)
-        .bind(WISHES_MAX)
         .fetch_optional(self.database)
         .await?;
         Ok(wished.map(|title| format!("wishlist     “{title}” is wished for")))
     }
 
-    /// A wish comes true: off the wishlist and onto the shelf, in one transaction.
+    /// Off the wishlist and onto the shelf, in one transaction.
     async fn buy(&self) -> sqlx::Result<Option<String>> {
         let mut transaction = self.database.begin().await?;
         let wish: Option<String> = sqlx::query_scalar(
             "delete from collection.wishlist_items
-             where id = (select id from collection.wishlist_items where user_id = $1
+             where id = (select id from collection.wishlist_items
+                         where user_id = $1 and title = any ($2)
                          order by created_at, id limit 1)
              returning title",
         )
         .bind(self.user)
+        .bind(self.set_names())
         .fetch_optional(&mut *transaction)
         .await?;
         let set = wish.and_then(|wish| self.catalogue.sets.iter().find(|set| set.name == wish));
@@ -255,69 +433,79 @@ impl<'a> Author<'a> {
         )))
     }
 
-    /// The newest of the demo's MOCs gets a better title, or its old one back. What anybody else has
-    /// added keeps its title: they will want to find it by that.
-    async fn rename(&self) -> sqlx::Result<Option<String>> {
-        let titles: Vec<&str> = self.catalogue.titles_of(self.user).collect();
-        let title: Option<String> = sqlx::query_scalar(
-            "update collection.mocs
-             set updated_at = now(), title = case when title like '%, Second Draft'
-                 then left(title, -length(', Second Draft')) else title || ', Second Draft' end
-             where id = (select id from collection.mocs
-                         where user_id = $1 and replace(title, ', Second Draft', '') = any ($2)
-                         order by created_at desc, id desc limit 1)
+    async fn sell_set(&self) -> sqlx::Result<Option<String>> {
+        let sold: Option<String> = sqlx::query_scalar(
+            "delete from collection.sets
+             where id = (select id from collection.sets where user_id = $1 and title = any ($2)
+                         order by created_at, id limit 1)
              returning title",
         )
         .bind(self.user)
-        .bind(titles)
+        .bind(self.set_names())
         .fetch_optional(self.database)
         .await?;
-        Ok(title.map(|title| format!("new title    “{title}”")))
+        Ok(sold.map(|title| format!("set          “{title}” is sold")))
+    }
+}
+
+impl Counts {
+    fn planned(collection: &Collection<'_>) -> Self {
+        let mocs =
+            || collection.mocs.iter().map(|planned| planned.moc).filter(|moc| moc.pieces > 0);
+        let count = |fits: &dyn Fn(&Moc) -> bool| number(mocs().filter(|moc| fits(moc)).count());
+        Self {
+            added: count(&|moc| moc.build_status == "ADDED"),
+            in_progress: count(&|moc| moc.build_status == "IN_PROGRESS"),
+            built: count(&|moc| moc.build_status == "BUILT"),
+            partial: count(&|moc| (1..100).contains(&moc.coverage)),
+            sets: number(collection.sets.len()),
+            wishes: number(collection.wishes.len()),
+        }
     }
 
-    /// The oldest of the demo's own MOCs leaves, with its parts, once there are many.
-    async fn give_away(&self) -> sqlx::Result<Option<String>> {
-        let titles: Vec<&str> = self.catalogue.new_mocs().map(|moc| moc.title.as_str()).collect();
-        let mut transaction = self.database.begin().await?;
-        let found = sqlx::query(
-            "select id, title, count(*) over () as count from collection.mocs
-             where user_id = $1 and replace(title, ', Second Draft', '') = any ($2)
-             order by created_at limit 1",
-        )
-        .bind(self.user)
-        .bind(&titles)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some(row) = found.filter(|row| row.get::<i64, _>("count") > NEW_MOCS_MAX) else {
-            return Ok(None);
-        };
-        let (id, title): (Uuid, String) = (row.get("id"), row.get("title"));
-        sqlx::query(
-            "delete from collection.inventory as lot using collection.moc_parts as part
-             where part.moc_id = $2 and lot.user_id = $1
-               and lot.part_num = part.part_num and lot.color_id = part.color_id",
-        )
-        .bind(self.user)
-        .bind(id)
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query("delete from collection.mocs where id = $1")
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(Some(format!("given away   “{title}”, with its parts")))
+    fn mocs(&self) -> i64 {
+        self.added + self.in_progress + self.built
     }
+
+    /// Whether a change of that kind leaves the counts near where they were in the beginning.
+    fn allow(&self, kind: Kind, beginning: &Self) -> bool {
+        let above = |count: fn(&Self) -> i64| count(self) - count(beginning);
+        match kind {
+            Kind::Find => above(Self::mocs) < SLACK,
+            Kind::OrderFirst => above(|counts| counts.partial) < SLACK,
+            Kind::OrderRest => above(|counts| counts.partial) > -SLACK,
+            Kind::Begin => {
+                above(|counts| counts.added) > -SLACK && above(|counts| counts.in_progress) < SLACK
+            }
+            Kind::Finish => {
+                above(|counts| counts.in_progress) > -SLACK && above(|counts| counts.built) < SLACK
+            }
+            Kind::Sell => above(|counts| counts.built) > -SLACK && above(Self::mocs) > -SLACK,
+            Kind::Wish => above(|counts| counts.wishes) < SLACK,
+            Kind::Buy => above(|counts| counts.wishes) > -SLACK,
+            Kind::SellSet => above(|counts| counts.sets) > -SLACK,
+            Kind::OrderMore | Kind::Rename => true,
+        }
+    }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use e2e_tests::TestApp;
+    use std::collections::BTreeMap;
+
+    use e2e_tests::{Database, TestApp};
     use sqlx::Connection;
     use sqlx::postgres::PgConnection;
 
     use super::*;
     use crate::{seed, stage};
+
+    /// An afternoon, and then some: at the demo's pace more than two hours.
+    const MANY: usize = 2_000;
 
     #[tokio::test]
     async fn what_is_told_to_try_works_whatever_the_author_does_meanwhile() {
@@ -341,5 +529,137 @@ mod tests {
         let log = said.join("\n");
         assert!(log.contains("new title"), "{log}");
         assert!(changed[0] == 1 && changed[1] > 10 && changed[2] == 1, "{changed:?}\n{log}");
+    }
+
+    #[tokio::test]
+    async fn the_collection_stays_as_it_began_however_long_it_is_worked_on() {
+        let database = Database::create().await;
+        let catalogue = Catalogue::load().unwrap();
+        seed::plant(database.pool(), &catalogue).await.unwrap();
+        let begun = Looks::of(database.pool()).await;
+        assert!(begun.partial >= 10 && begun.themes >= 15, "{begun:?}");
+        let mut author = Author::new(database.pool(), &catalogue);
+        assert_eq!(author.counts().await.unwrap(), author.beginning, "what is planned is planted");
+        let mut kinds = BTreeMap::new();
+        for number in 1..=MANY {
+            let said = author.next().await.unwrap();
+            *kinds.entry(said[..13].trim().to_owned()).or_insert(0) += 1;
+            // Looking takes longer than changing; seven and a round have no common divisor.
+            if number % 7 != 0 {
+                continue;
+            }
+            let now = Looks::of(database.pool()).await;
+            let told = format!("after {number} changes, {said}: {now:?}, which began as {begun:?}");
+            assert!((now.mocs - begun.mocs).abs() * 100 <= begun.mocs * 15, "{told}");
+            for count in [now.added, now.in_progress, now.built] {
+                assert!(count * 100 >= now.mocs * 15, "{told}");
+            }
+            assert!((3..=20).contains(&now.partial), "{told}");
+            assert!((now.complete - begun.complete).abs() <= 8, "{told}");
+            assert!((5..=25).contains(&now.wishes), "{told}");
+            assert!((now.sets - begun.sets).abs() <= 8, "{told}");
+            assert!(now.themes >= 12, "{told}");
+        }
+        // Nothing has come to a standstill either.
+        let round = MANY / ROUND.len();
+        for kind in ["new MOC", "parts", "building", "sold", "new title", "wishlist", "set"] {
+            assert!(kinds.get(kind).is_some_and(|count| *count >= round), "{kind}: {kinds:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_collection_recovers_from_what_somebody_else_does_to_it() {
+        let database = Database::create().await;
+        let catalogue = Catalogue::load().unwrap();
+        seed::plant(database.pool(), &catalogue).await.unwrap();
+        let mut author = Author::new(database.pool(), &catalogue);
+        for statement in [
+            "delete from collection.mocs where user_id = $1 and build_status = 'BUILT'",
+            "delete from collection.wishlist_items where user_id = $1",
+            "update collection.mocs set build_status = 'IN_PROGRESS' where user_id = $1",
+        ] {
+            sqlx::query(statement).bind(USERS[0].0).execute(database.pool()).await.unwrap();
+        }
+        let near = |now: Counts, then: Counts| {
+            let pairs = [
+                (now.added, then.added),
+                (now.in_progress, then.in_progress),
+                (now.built, then.built),
+                (now.partial, then.partial),
+                (now.wishes, then.wishes),
+            ];
+            pairs.iter().all(|(now, then)| (now - then).abs() <= SLACK)
+        };
+        assert!(!near(author.counts().await.unwrap(), author.beginning));
+        for _ in 0..40 * ROUND.len() {
+            author.next().await.unwrap();
+        }
+        let now = author.counts().await.unwrap();
+        assert!(near(now, author.beginning), "{now:?}, which began as {:?}", author.beginning);
+    }
+
+    #[tokio::test]
+    async fn every_change_is_seen_on_the_dashboard() {
+        let app = TestApp::start().await;
+        let catalogue = Catalogue::load().unwrap();
+        seed::plant(app.db(), &catalogue).await.unwrap();
+        app.projected().await;
+        let mut author = Author::new(app.db(), &catalogue);
+        let (rest, ada) = (app.rest(), app.bearer(USERS[0].0));
+        let (mut before, _) = rest.snapshot(&ada).await;
+        for _ in 0..2 * ROUND.len() {
+            let said = author.next().await.unwrap();
+            app.projected().await;
+            let (after, _) = rest.snapshot(&ada).await;
+            assert_ne!(before, after, "{said}");
+            before = after;
+        }
+    }
+
+    /// The whole collection, whoever added what.
+    #[derive(Debug)]
+    struct Looks {
+        mocs: i64,
+        added: i64,
+        in_progress: i64,
+        built: i64,
+        partial: i64,
+        complete: i64,
+        themes: i64,
+        sets: i64,
+        wishes: i64,
+    }
+
+    impl Looks {
+        async fn of(database: &PgPool) -> Self {
+            let look = format!(
+                "with moc as (select * from collection.mocs where user_id = $1),
+                      covered as ({})
+                 select (select count(*) from moc) as mocs,
+                        (select count(*) from moc where build_status = 'ADDED') as added,
+                        (select count(*) from moc where build_status = 'IN_PROGRESS') as in_progress,
+                        (select count(*) from moc where build_status = 'BUILT') as built,
+                        (select count(*) from covered
+                         where covered > 0 and covered < total) as partial,
+                        (select count(*) from covered where covered = total) as complete,
+                        (select count(distinct theme) from moc) as themes,
+                        (select count(*) from collection.sets where user_id = $1) as sets,
+                        (select count(*) from collection.wishlist_items where user_id = $1) as wishes",
+                coverage::OF_MOCS
+            );
+            let row = sqlx::query(sqlx::AssertSqlSafe(look)).bind(USERS[0].0);
+            let row = row.fetch_one(database).await.unwrap();
+            Self {
+                mocs: row.get("mocs"),
+                added: row.get("added"),
+                in_progress: row.get("in_progress"),
+                built: row.get("built"),
+                partial: row.get("partial"),
+                complete: row.get("complete"),
+                themes: row.get("themes"),
+                sets: row.get("sets"),
+                wishes: row.get("wishes"),
+            }
+        }
     }
 }

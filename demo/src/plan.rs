@@ -119,6 +119,11 @@ pub(crate) fn parts_list(
     lots
 }
 
+/// Every element that there is.
+pub(crate) fn elements() -> impl Iterator<Item = Element> {
+    COLOURS.iter().flat_map(|colour| PARTS.iter().map(|part| (*part, *colour)))
+}
+
 fn free_element(taken: &mut BTreeSet<Element>, random: &mut Random) -> Element {
     let all = PARTS.len() * COLOURS.len();
     let start = random.below(all);
