@@ -1,7 +1,8 @@
 //! The host application's login page, as small as it can be: choose who you are.
 //!
 //! It sets the session cookie as the host does (`HttpOnly`, `SameSite=Strict`, an ID token) and goes
-//! on to the dashboard. Cookies know no ports, so the dashboard's server receives it.
+//! on to the dashboard. Cookies know no ports, so the dashboard's server receives it. Beside it are the
+//! other pages of the [`host`](crate::host).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::catalogue::USERS;
+use crate::host;
+use crate::page::page;
 
 /// The claims `iss` and `aud` of the demo's tokens.
 pub(crate) const ISSUER: &str = "http://127.0.0.1/demo";
@@ -75,12 +78,15 @@ impl Login {
         dashboard: String,
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
+        let pages = host::routes(&dashboard);
         let place = Arc::new(Place { secret, dashboard });
         let routes = Router::new()
-            .route("/", get(page))
-            .route("/login", get(page))
+            .route("/", get(choice))
+            .route("/login", get(choice))
             .route("/login/{user}", post(enter))
-            .with_state(place);
+            .route("/logout", get(leave))
+            .with_state(place)
+            .merge(pages);
         let task = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, routes).await {
                 eprintln!("the login page is no longer served: {error}");
@@ -91,7 +97,7 @@ impl Login {
 
     /// The page's address.
     pub(crate) fn url(&self) -> String {
-        url(self.address)
+        format!("{}/login", base(self.address))
     }
 }
 
@@ -101,19 +107,36 @@ impl Drop for Login {
     }
 }
 
-/// The page's address, for a listener that is not served yet.
-pub(crate) fn url(address: SocketAddr) -> String {
-    format!("http://{address}/login")
+/// The addresses of the host's pages begin with this, for a listener that is not served yet.
+pub(crate) fn base(address: SocketAddr) -> String {
+    format!("http://{address}")
 }
 
-async fn page() -> Html<String> {
+async fn choice() -> Html<String> {
+    Html(page("Whose collection?", &offer("")))
+}
+
+/// Ends the session. A link, as the host's own may be: what a stranger's page could do with it is to log
+/// somebody out of a demo.
+async fn leave() -> Response {
+    let cookie = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    let said = "<p data-testid=\"logged-out\">You are logged out.</p>\n";
+    let page = Html(page("Whose collection?", &offer(said)));
+    ([(header::SET_COOKIE, cookie)], page).into_response()
+}
+
+fn offer(said: &str) -> String {
     let buttons = USERS.map(|(user, name)| {
         format!(
-            "<form method=\"post\" action=\"/login/{user}\">\
+            "\n<form method=\"post\" action=\"/login/{user}\">\
              <button data-testid=\"login-{user}\">Log in as {name}</button></form>"
         )
     });
-    Html(PAGE.replace("{buttons}", &buttons.concat()))
+    format!(
+        "{said}<p>This page stands in for the host application’s login. Each person sees their own \
+         collection, and nothing of the other’s.</p>{}",
+        buttons.concat()
+    )
 }
 
 async fn enter(State(place): State<Arc<Place>>, Path(user): Path<String>) -> Response {
@@ -140,38 +163,6 @@ async fn enter(State(place): State<Arc<Place>>, Path(user): Path<String>) -> Res
         }
     }
 }
-
-const PAGE: &str = r#"<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Log in</title>
-<style>
-  :root { --paper: oklch(.95 .015 85); --ink: oklch(.32 .015 145); --card: oklch(.97 .015 82);
-          --line: oklch(.80 .025 75); --green: oklch(.40 .06 135); --on-green: oklch(.97 .015 85) }
-  @media (prefers-color-scheme: dark) {
-    :root { --paper: oklch(.18 .012 55); --ink: oklch(.93 .012 80); --card: oklch(.24 .015 55);
-            --line: oklch(.38 .02 55); --green: oklch(.55 .10 160); --on-green: oklch(.15 .01 55) }
-  }
-  body { margin: 0; min-height: 100vh; display: grid; place-items: center;
-         background: var(--paper); color: var(--ink); font: 1.05rem/1.6 Georgia, serif }
-  main { background: var(--card); border: 1px solid var(--line); border-radius: .75rem;
-         padding: 2rem 2.5rem; max-width: 24rem }
-  h1 { font-size: 1.6rem; font-weight: 600; margin: 0 0 .5rem }
-  form { margin: 1rem 0 0 }
-  button { width: 100%; min-height: 44px; font: inherit; border: 0; border-radius: .5rem;
-           background: var(--green); color: var(--on-green); cursor: pointer }
-  button:focus-visible { outline: 2px solid var(--green); outline-offset: 2px }
-</style>
-<main>
-  <h1>Whose collection?</h1>
-  <p>This page stands in for the host application's login. Each person sees their own collection,
-     and nothing of the other's.</p>
-  {buttons}
-</main>
-</html>
-"#;
 
 #[cfg(test)]
 mod tests {
@@ -208,9 +199,21 @@ mod tests {
 
     #[tokio::test]
     async fn the_page_offers_everybody() {
-        let Html(page) = page().await;
+        let Html(page) = choice().await;
         for (user, name) in USERS {
             assert!(page.contains(&format!("/login/{user}")) && page.contains(name), "{page}");
         }
+    }
+
+    #[tokio::test]
+    async fn logging_out_takes_the_cookie_and_offers_everybody() {
+        let answer = leave().await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let cookie = answer.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
+        assert!(cookie.starts_with("auth_token=; Path=/;"), "{cookie}");
+        assert!(cookie.contains("HttpOnly; SameSite=Strict; Max-Age=0"), "{cookie}");
+        let page = axum::body::to_bytes(answer.into_body(), 1 << 16).await.unwrap();
+        let page = String::from_utf8(page.to_vec()).unwrap();
+        assert!(page.contains("/login/ada") && page.contains("/login/jonas"), "{page}");
     }
 }

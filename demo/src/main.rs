@@ -1,16 +1,19 @@
-//! The host application's part, played for the demo: a collection in the database, a login page, and
-//! somebody who keeps changing things by plain SQL. Run it as `cargo xtask demo`.
+//! The host application's part, played for the demo: a collection in the database, a login page and
+//! the pages that the dashboard leads to, and somebody who keeps changing things by plain SQL. Run it as
+//! `cargo xtask demo`.
 //!
 //! [`stage`] starts and stops everything; [`catalogue`], [`plan`] and [`seed`] make the collection;
-//! [`changes`] alters it, by what [`coverage`] says; [`check`] looks at the result in a browser, for
-//! `--check`.
+//! [`changes`] alters it, by what [`coverage`] says; [`login`] and [`host`] are the host's pages;
+//! [`check`] looks at the result in a browser, for `--check`.
 
 mod catalogue;
 mod changes;
 mod check;
 mod coverage;
+mod host;
 mod latency;
 mod login;
+mod page;
 mod plan;
 mod process;
 mod random;

@@ -68,7 +68,7 @@ impl Stage {
         // The page's address must be known before the app can be told of it.
         let listener = listen(setting.usual_ports).await?;
         let web_root = setting.output.join("web");
-        web::prepare(&setting.app, &web_root, &login::url(listener.local_addr()?))?;
+        web::prepare(&setting.app, &web_root, &login::base(listener.local_addr()?))?;
 
         let secret = Secret::random();
         let server = Server::start(&Setup {

@@ -1,12 +1,13 @@
-//! The web root of the demo: the built app, told where this host logs in.
+//! The web root of the demo: the built app, told where the host's pages are.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 
-/// Copies the app, and sets the address that it sends people to for a new session.
-pub(crate) fn prepare(app: &Path, root: &Path, login: &str) -> anyhow::Result<()> {
+/// Copies the app, and sets where it sends people: for a new session, out of it, and to the host's pages.
+/// Who is signed in stays unsaid: the page is the same for everybody.
+pub(crate) fn prepare(app: &Path, root: &Path, host: &str) -> anyhow::Result<()> {
     if root.exists() {
         fs::remove_dir_all(root).with_context(|| root.display().to_string())?;
     }
@@ -14,18 +15,28 @@ pub(crate) fn prepare(app: &Path, root: &Path, login: &str) -> anyhow::Result<()
         .with_context(|| format!("the app in {} cannot be copied; is it built?", app.display()))?;
     let page = root.join("index.html");
     let html = fs::read_to_string(&page).with_context(|| page.display().to_string())?;
-    fs::write(&page, with_login(&html, login)?).with_context(|| page.display().to_string())
+    fs::write(&page, told(&html, host)?).with_context(|| page.display().to_string())
 }
 
-/// Sets the content of `<meta name="dashboard-login-url">`, however the build has written it.
-fn with_login(html: &str, login: &str) -> anyhow::Result<String> {
-    let name = "name=\"dashboard-login-url\"";
-    let (before, rest) = html.split_once(name).context("the app's page has no login address")?;
-    let (tag, after) = rest.split_once('>').context("the login address has no end")?;
-    let (start, value) = tag.split_once("content=\"").context("the login address is empty")?;
-    let (_, end) = value.split_once('"').context("the login address has no end")?;
-    ensure!(!login.contains(['"', '<', '&']), "{login} does not fit into HTML");
-    Ok(format!("{before}{name}{start}content=\"{login}\"{end}>{after}"))
+fn told(html: &str, host: &str) -> anyhow::Result<String> {
+    let html = with(html, "dashboard-login-url", &format!("{host}/login"))?;
+    let html = with(&html, "dashboard-logout-url", &format!("{host}/logout"))?;
+    with(&html, "dashboard-host-base", host)
+}
+
+/// Sets the content of the `<meta>` element with that name, however the build has written it.
+fn with(html: &str, name: &str, value: &str) -> anyhow::Result<String> {
+    ensure!(!value.contains(['"', '<', '&']), "{value} does not fit into HTML");
+    let attribute = format!("name=\"{name}\"");
+    let parts = html.split_once(&attribute).and_then(|(before, rest)| {
+        let (tag, after) = rest.split_once('>')?;
+        let (start, old) = tag.split_once("content=\"")?;
+        let (_, end) = old.split_once('"')?;
+        Some((before, start, end, after))
+    });
+    let (before, start, end, after) =
+        parts.with_context(|| format!("the app's page has no place for {name}"))?;
+    Ok(format!("{before}{attribute}{start}content=\"{value}\"{end}>{after}"))
 }
 
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
@@ -47,11 +58,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_login_address_changes() {
-        let html = "<head><meta name=\"dashboard-api-base\" content=\"/api\">\
-                    <meta name=\"dashboard-login-url\" content=\"/login\" /><title>x</title>";
-        let expected = html.replace("/login\"", "http://127.0.0.1:9/login\"");
-        assert_eq!(with_login(html, "http://127.0.0.1:9/login").unwrap(), expected);
-        assert!(with_login("<head></head>", "http://127.0.0.1:9/login").is_err());
+    fn only_the_addresses_of_the_host_change() {
+        let page = |login: &str, logout: &str, host: &str| {
+            format!(
+                "<head><meta name=\"dashboard-api-base\" content=\"/api\">\
+                 <meta name=\"dashboard-login-url\" content=\"{login}\" />\
+                 <meta name=\"dashboard-logout-url\" content=\"{logout}\" />\
+                 <meta name=\"dashboard-user-name\" content=\"\" />\
+                 <meta name=\"dashboard-host-base\" content=\"{host}\" /><title>x</title>"
+            )
+        };
+        let host = "http://127.0.0.1:9";
+        let expected = page(&format!("{host}/login"), &format!("{host}/logout"), host);
+        assert_eq!(told(&page("/login", "", ""), host).unwrap(), expected);
+        assert!(told("<head></head>", host).is_err());
+        assert!(told(&page("/login", "", ""), "http://h/\"><script>").is_err());
     }
 }
