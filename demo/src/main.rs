@@ -75,44 +75,58 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Runs until somebody has seen enough.
-async fn present(arguments: &Arguments) -> anyhow::Result<()> {
+/// Waits until somebody has seen enough, or the machine shuts down.
+async fn stopped() -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let stop = async {
-        tokio::select! {
-            outcome = tokio::signal::ctrl_c() => outcome.context("cannot listen for Ctrl-C"),
-            _ = terminate.recv() => Ok(()),
-            _ = hangup.recv() => Ok(()),
-        }
-    };
-    tokio::pin!(stop);
+    tokio::select! {
+        outcome = tokio::signal::ctrl_c() => outcome.context("cannot listen for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+        _ = hangup.recv() => Ok(()),
+    }
+}
 
+/// Runs until it is to stop.
+async fn present(arguments: &Arguments) -> anyhow::Result<()> {
+    let stop = stopped();
+    tokio::pin!(stop);
     let catalogue = Catalogue::load()?;
+    let setting = Stage::set(stage::Setting::run(arguments), &catalogue);
+    tokio::pin!(setting);
     let mut stage = tokio::select! {
-        stage = Stage::set(stage::Setting::run(arguments), &catalogue) => stage?,
-        outcome = &mut stop => return outcome,
+        stage = &mut setting => stage?,
+        outcome = &mut stop => {
+            // A server that is killed while it starts would leave its database running.
+            println!("\nStopping as soon as everything has started …");
+            setting.await?.strike().await?;
+            return outcome;
+        }
     };
     println!("{}", stage.instructions());
     let database = stage.database().clone();
     let outcome = tokio::select! {
-        outcome = perform(&database, &catalogue) => outcome,
+        outcome = perform(&database, &catalogue, &|change| println!("  {change}")) => outcome,
         outcome = stage.server_ended() => outcome,
         outcome = &mut stop => outcome,
     };
     println!("\nStopping …");
-    stage.strike().await?;
+    let struck = stage.strike().await;
+    outcome.and(struck)?;
     println!("Everything is stopped. The next demo begins afresh.");
-    outcome
+    Ok(())
 }
 
 /// Changes something every few seconds, for ever.
-async fn perform(database: &PgPool, catalogue: &Catalogue) -> anyhow::Result<()> {
+async fn perform(
+    database: &PgPool,
+    catalogue: &Catalogue,
+    tell: &dyn Fn(&str),
+) -> anyhow::Result<()> {
     let mut author = Author::new(database, catalogue);
     let mut beat = tokio::time::interval(PAUSE);
     loop {
         beat.tick().await;
         let change = author.next().await.context("a change could not be committed")?;
-        println!("  {change}");
+        tell(&change);
     }
 }

@@ -27,6 +27,7 @@ const KEPT: [&str; 3] = ["DASHBOARD_PG_BIN", "DASHBOARD_LOG", "DASHBOARD_LOG_FOR
 pub(crate) struct Server {
     child: Child,
     data: PathBuf,
+    log: PathBuf,
     /// Where it listens, such as `http://127.0.0.1:9112`.
     pub(crate) address: String,
 }
@@ -45,8 +46,9 @@ pub(crate) struct Setup<'a> {
 impl Server {
     /// Starts it and waits until it serves.
     pub(crate) async fn start(setup: &Setup<'_>) -> anyhow::Result<Self> {
-        end_leftover(setup.data).await?;
-        begin_afresh(setup.data.join("postgres")).await?;
+        for step in clear_away(setup.data).await? {
+            println!("     {step}");
+        }
         let mut command = Command::new(setup.program);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
@@ -79,10 +81,16 @@ impl Server {
 
         let ready = tokio::time::timeout(START_PATIENCE, listening(&mut child)).await;
         match ready.unwrap_or_else(|_| bail!("it did not get ready in time")) {
-            Ok(address) => Ok(Self { child, data: setup.data.to_owned(), address }),
+            Ok(address) => {
+                let (data, log) = (setup.data.to_owned(), setup.log.to_owned());
+                Ok(Self { child, data, log, address })
+            }
             Err(error) => {
                 process::terminate(pid)?;
-                let _ = tokio::time::timeout(STOP_PATIENCE, child.wait()).await;
+                let ended = tokio::time::timeout(STOP_PATIENCE, child.wait()).await;
+                if ended.is_ok() {
+                    stop_database(setup.data).await?;
+                }
                 Err(error.context(format!("the server did not start\n{}", tail(setup.log))))
             }
         }
@@ -99,7 +107,12 @@ impl Server {
         Ok(self.child.wait().await?)
     }
 
-    /// Stops it, and its database with it.
+    /// Where it writes its log.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Stops it, and its database with it. Fails, having done so, where the server did not end well.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         if let Some(pid) = self.child.id() {
             process::terminate(pid)?;
@@ -109,24 +122,56 @@ impl Server {
             .context("the server did not stop in time")??;
         std::fs::remove_file(self.data.join(PID_FILE))?;
         if !status.success() {
+            if stop_database(&self.data).await? {
+                println!("     The server left its database running; that is stopped, too.");
+            }
             bail!("the server ended with {status}");
         }
         Ok(())
     }
 }
 
+/// Ends what a run that was killed has left running, and drops its data. Says what there was to end.
+async fn clear_away(data: &Path) -> anyhow::Result<Vec<String>> {
+    let mut said = Vec::new();
+    if end_leftover(data).await? {
+        said.push("Stopped the server that an earlier run had left behind.".to_owned());
+    }
+    said.extend(begin_afresh(data).await?);
+    Ok(said)
+}
+
 /// Drops what an earlier run left: the collection is planted anew in any case, and the schema of an
 /// earlier version of the server may be another. The cluster is kept, as making one takes longer.
-async fn begin_afresh(cluster: PathBuf) -> anyhow::Result<()> {
-    if !cluster.join("cluster/PG_VERSION").exists() {
-        return Ok(());
+async fn begin_afresh(data: &Path) -> anyhow::Result<Vec<String>> {
+    let drop = |cluster: &Cluster| cluster.execute("drop database if exists dashboard");
+    own_database(data, drop).await.context("cannot drop what an earlier demo left")
+}
+
+/// Stops the database of a server that ended without doing so. Says whether it was running.
+async fn stop_database(data: &Path) -> anyhow::Result<bool> {
+    let said = own_database(data, |_| Ok(())).await;
+    Ok(!said.context("cannot stop the server's database")?.is_empty())
+}
+
+/// Takes the cluster over, if there is one, and stops it. Says what had to be stopped before.
+async fn own_database(
+    data: &Path,
+    work: impl FnOnce(&Cluster) -> Result<(), private_postgres::Error> + Send + 'static,
+) -> anyhow::Result<Vec<String>> {
+    let folder = data.join("postgres");
+    if !folder.join("cluster/PG_VERSION").exists() {
+        return Ok(Vec::new());
     }
-    let dropped = tokio::task::spawn_blocking(move || {
-        let cluster = Cluster::start(&Options::new(cluster), &mut |_| {})?;
-        cluster.execute("drop database if exists dashboard")?;
-        cluster.stop()
+    let done = tokio::task::spawn_blocking(move || {
+        let mut said = Vec::new();
+        let mut note = |step: &str| said.push(step.to_owned());
+        let cluster = Cluster::start(&Options::new(folder), &mut note)?;
+        work(&cluster)?;
+        cluster.stop()?;
+        Ok::<_, private_postgres::Error>(said)
     });
-    dropped.await?.context("cannot drop what an earlier demo left")
+    Ok(done.await??)
 }
 
 /// Waits for the line that says where it listens, and keeps its output flowing after that.
@@ -153,19 +198,21 @@ fn address(line: &str) -> Option<String> {
 }
 
 /// Ends the server of a run that was killed before it could do so itself. Our caller holds the data
-/// folder's lock, so no living run owns that server.
-async fn end_leftover(data: &Path) -> anyhow::Result<()> {
+/// folder's lock, so no living run owns that server. Says whether there was one.
+async fn end_leftover(data: &Path) -> anyhow::Result<bool> {
     let note = data.join(PID_FILE);
-    let Ok(text) = std::fs::read_to_string(&note) else { return Ok(()) };
+    let Ok(text) = std::fs::read_to_string(&note) else { return Ok(false) };
+    let mut ended = false;
     if let Ok(pid) = text.trim().parse::<u32>() {
         // By now the number may belong to any process.
         if process::command_line(pid).await.is_some_and(|line| line.contains("dashboard-server")) {
-            println!("     Stopping the server that an earlier run left behind.");
             process::terminate(pid)?;
             process::gone(&BTreeSet::from([pid]), STOP_PATIENCE).await?;
+            ended = true;
         }
     }
-    std::fs::remove_file(&note).with_context(|| note.display().to_string())
+    std::fs::remove_file(&note).with_context(|| note.display().to_string())?;
+    Ok(ended)
 }
 
 /// That port if it is free, else whichever is.
@@ -183,7 +230,100 @@ fn tail(log: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
     use super::*;
+
+    /// What a server of the demo needs, in a folder that goes with the test.
+    struct Scratch {
+        folder: PathBuf,
+        program: PathBuf,
+        secret: Secret,
+    }
+
+    impl Scratch {
+        fn new() -> Self {
+            static COUNT: AtomicU32 = AtomicU32::new(0);
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("demo-test-{}-{number}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            for part in ["data", "web"] {
+                std::fs::create_dir_all(folder.join(part)).unwrap();
+            }
+            std::fs::write(folder.join("web/index.html"), "<!doctype html>").unwrap();
+            Self { folder, program: e2e_tests::program(), secret: Secret::random() }
+        }
+
+        async fn start(&self) -> Server {
+            let setup = Setup {
+                program: &self.program,
+                data: &self.folder.join("data"),
+                web_root: &self.folder.join("web"),
+                log: &self.folder.join("server.log"),
+                secret: &self.secret,
+                usual_ports: false,
+            };
+            Server::start(&setup).await.unwrap()
+        }
+
+        /// The first process of the running database.
+        fn database(&self) -> BTreeSet<u32> {
+            let file = self.folder.join("data/postgres/cluster/postmaster.pid");
+            let file = std::fs::read_to_string(file).unwrap();
+            BTreeSet::from([file.lines().next().unwrap().trim().parse().unwrap()])
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.folder).unwrap();
+        }
+    }
+
+    async fn killed(server: &mut Server) {
+        let pid = Pid::from_raw(server.child.id().unwrap().cast_signed());
+        kill(pid, Signal::SIGKILL).unwrap();
+        assert!(!server.ended().await.unwrap().success());
+    }
+
+    #[tokio::test]
+    async fn a_killed_servers_database_is_stopped_with_the_demo() {
+        let scratch = Scratch::new();
+        let mut server = scratch.start().await;
+        let database = scratch.database();
+        killed(&mut server).await;
+        let error = server.stop().await.unwrap_err().to_string();
+        assert!(error.contains("the server ended with signal: 9"), "{error}");
+        process::gone(&database, STOP_PATIENCE).await.unwrap();
+        assert_eq!(clear_away(&scratch.folder.join("data")).await.unwrap(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_demo_left_running_is_stopped_by_the_next_and_told() {
+        let scratch = Scratch::new();
+        let data = scratch.folder.join("data");
+        let server = scratch.start().await;
+        let pid = BTreeSet::from([server.child.id().unwrap()]);
+        let database = scratch.database();
+        // The server is our child, so its end must be taken note of; a killed demo's is the system's.
+        let (mut child, left) =
+            (server.child, "Stopped the server that an earlier run had left behind.");
+        let reaped = tokio::spawn(async move { child.wait().await });
+        assert_eq!(clear_away(&data).await.unwrap(), [left]);
+        assert!(reaped.await.unwrap().unwrap().success(), "it stopped its database itself");
+        process::gone(&(&pid | &database), STOP_PATIENCE).await.unwrap();
+
+        let mut server = scratch.start().await;
+        let database = scratch.database();
+        killed(&mut server).await;
+        drop(server);
+        let left = "Stopped a private PostgreSQL that an earlier run had left behind.";
+        assert_eq!(clear_away(&data).await.unwrap(), [left]);
+        process::gone(&database, STOP_PATIENCE).await.unwrap();
+    }
 
     #[test]
     fn the_address_is_found_in_either_format_of_the_logs() {

@@ -107,7 +107,8 @@ impl Stage {
     /// Fails when the server ends by itself.
     pub(crate) async fn server_ended(&mut self) -> anyhow::Result<()> {
         let status = self.server.ended().await?;
-        Err(anyhow!("the server ended by itself ({status}); see server.log beside the screenshots"))
+        let log = self.server.log().display();
+        Err(anyhow!("the server ended by itself ({status}); its log is {log}"))
     }
 
     /// Stops everything.

@@ -42,7 +42,7 @@ pub use issuer::Issuer;
 pub use link::{Caught, DatabaseLink};
 pub use metrics::Metrics;
 pub use oracle::{Oracle, Python};
-pub use process::Process;
+pub use process::{Process, program};
 pub use projection::projected;
 pub use proxy::Proxy;
 pub use rest::{Answer, Credential, Rest};

@@ -277,7 +277,12 @@ pub(crate) fn signal(name: &str, pid: u32) {
 }
 
 /// The program beside the tests, which the build of the whole workspace makes.
-fn program() -> PathBuf {
+///
+/// # Panics
+///
+/// Where it is missing, or older than its source.
+#[must_use]
+pub fn program() -> PathBuf {
     let tests = std::env::current_exe().expect("a test has a program");
     let folder = tests.ancestors().nth(2).expect("tests lie below the programs");
     let program = folder.join("dashboard-server");
