@@ -1,9 +1,10 @@
 //! `cargo xtask demo --check`: what a person would look at, looked at by a program.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use e2e_tests::Browser;
 use e2e_tests::browser::{Scheme, by_test_id};
 use serde_json::{Value, json};
@@ -12,21 +13,21 @@ use sqlx::PgPool;
 use crate::Arguments;
 use crate::catalogue::{Catalogue, USERS};
 use crate::stage::{Setting, Stage};
-use crate::{coverage, latency, process};
+use crate::{coverage, first_view, latency, process, stopped, watch};
 
 /// A cold browser on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Pictures come from elsewhere; where that cannot be reached, the page shows something else.
 const PICTURES_PATIENCE: Duration = Duration::from_secs(8);
 const END_PATIENCE: Duration = Duration::from_secs(30);
 /// A phone, a tablet, a desktop: one, two and three columns.
-const SIZES: [(&str, u32, u32); 3] =
+pub(crate) const SIZES: [(&str, u32, u32); 3] =
     [("phone", 390, 844), ("tablet", 900, 1180), ("desktop", 1440, 1000)];
 /// What the README shows: as wide as all columns take, and down to the end of the first shelf. More than
 /// a pixel to each of CSS, as screens have; not two, as the file would be four times as large.
 const PICTURE: (u32, u32, f64) = (1280, 800, 1.25);
 const SCHEMES: [(&str, Scheme); 2] = [("light", Scheme::Light), ("dark", Scheme::Dark)];
-const USER: &str = USERS[0].0;
+pub(crate) const USER: &str = USERS[0].0;
 /// A MOC that is added while the page is open.
 const NEWCOMER: &str = "Apothecary on Candle Lane";
 
@@ -34,12 +35,16 @@ const NEWCOMER: &str = "Apothecary on Candle Lane";
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let started = Instant::now();
     let tell = |what: &str| println!("     {:5.1} s  {what}", started.elapsed().as_secs_f64());
-    let stage = Stage::set(Setting::check(arguments), &Catalogue::load()?).await?;
+    let catalogue = Catalogue::load()?;
+    let stage = Stage::set(Setting::check(arguments), &catalogue).await?;
     tell(&format!("the server is ready at {}", stage.dashboard_url()));
 
     // Pictures of an earlier run must not pass for this one's.
     std::fs::remove_dir_all(arguments.output.join("screenshots")).ok();
-    let seen = look(&stage, arguments, &tell).await;
+    let seen = tokio::select! {
+        seen = look(&stage, &catalogue, arguments, &tell) => seen,
+        outcome = stopped() => outcome.and_then(|()| bail!("interrupted")),
+    };
     // Listed while all are there; afterwards each of them must be gone.
     let children = process::descendants().await?;
     let struck = stage.strike().await;
@@ -51,7 +56,12 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn look(stage: &Stage, arguments: &Arguments, tell: &dyn Fn(&str)) -> anyhow::Result<()> {
+async fn look(
+    stage: &Stage,
+    catalogue: &Catalogue,
+    arguments: &Arguments,
+    tell: &dyn Fn(&str),
+) -> anyhow::Result<()> {
     let (_, width, height) = SIZES[2];
     let browser = Browser::open(width, height).await?;
     if arguments.pictures.is_some() {
@@ -78,8 +88,20 @@ async fn look(stage: &Stage, arguments: &Arguments, tell: &dyn Fn(&str)) -> anyh
     let latencies = latency::measure(&browser, stage.database(), USER).await?;
     tell(&latencies.to_string());
     still_the_same_page(&browser).await?;
+
+    let links = every_link_leads_to_the_host(&browser, stage).await?;
+    tell(&format!(
+        "each of the page's {links} links leads to a page of the host, and back; so does the way out"
+    ));
     // The browser ends here, on a thread where it may block.
     tokio::task::spawn_blocking(move || drop(browser)).await?;
+
+    let (name, value) = stage.cookie(USER)?;
+    let first_view = first_view::measure(stage.dashboard_url(), (name, &value)).await?;
+    tell(&first_view.to_string());
+    if let Some(minutes) = arguments.watch_minutes {
+        tell(&watch::run(stage, catalogue, minutes, (name, &value)).await?);
+    }
     Ok(())
 }
 
@@ -170,6 +192,38 @@ async fn still_the_same_page(browser: &Browser) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Follows all of them, and logs out by the last. Returns how many there were.
+async fn every_link_leads_to_the_host(browser: &Browser, stage: &Stage) -> anyhow::Result<usize> {
+    let found = browser.evaluate("[...document.links].map(link => link.href)").await?;
+    let found: Vec<String> = serde_json::from_value(found)?;
+    let links: BTreeSet<String> = found.into_iter().collect();
+    let (exits, links): (Vec<_>, Vec<_>) =
+        links.into_iter().partition(|link| link.ends_with("/logout"));
+    ensure!(links.len() > 3, "there are MOCs to look at, beside the quick actions: {links:?}");
+    let back = by_test_id("back");
+    for link in &links {
+        browser.goto(link).await?;
+        let there = browser.evaluate(&format!("{back}?.href ?? document.body.innerText")).await?;
+        let expected = format!("{}/", stage.dashboard_url());
+        ensure!(there == expected, "{link} leads to no page of the host, but to: {there}");
+        let title = browser.evaluate("document.title").await?;
+        ensure!(title != "No such page", "the host knows no page for {link}");
+    }
+    // The session is still there after all that,
+    browser.evaluate(&format!("{back}.click()")).await?;
+    let live = format!("{}?.dataset.connected === 'true'", by_test_id("connection-status"));
+    browser.wait_until(&live, PATIENCE).await.context("the way back led to no live page")?;
+    // and ends when its end is asked for.
+    let [way_out] = exits.as_slice() else { bail!("one way out, not these: {exits:?}") };
+    browser.goto(way_out).await?;
+    let button = format!("{} !== null", by_test_id(&format!("login-{USER}")));
+    ensure!(browser.evaluate(&button).await? == json!(true), "{way_out} offers no login");
+    browser.goto(stage.dashboard_url()).await?;
+    let wanted = format!("{} !== null", by_test_id("dashboard-login-needed"));
+    browser.wait_until(&wanted, PATIENCE).await.context("the session outlived its end")?;
+    Ok(links.len())
+}
+
 async fn take_pictures(browser: &Browser, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let mut pictures = Vec::new();
@@ -206,7 +260,7 @@ async fn take_pictures_for_the_readme(
 }
 
 /// Waits for what is still on its way: pictures, fonts, and colours that change softly.
-async fn settle(browser: &Browser) -> anyhow::Result<()> {
+pub(crate) async fn settle(browser: &Browser) -> anyhow::Result<()> {
     let complete = "document.fonts.status === 'loaded' &&
                     [...document.images].every(image => image.complete)";
     // Pictures that never come are part of the picture.
@@ -218,7 +272,7 @@ async fn settle(browser: &Browser) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn shows(browser: &Browser, test_id: &str, text: &str) -> anyhow::Result<()> {
+pub(crate) async fn shows(browser: &Browser, test_id: &str, text: &str) -> anyhow::Result<()> {
     let condition = format!("{}?.textContent.includes({})", by_test_id(test_id), json!(text));
     browser
         .wait_until(&condition, PATIENCE)

@@ -62,6 +62,7 @@ impl Secret {
 /// A login page that is being served.
 pub(crate) struct Login {
     address: SocketAddr,
+    secret: Secret,
     task: JoinHandle<()>,
 }
 
@@ -79,7 +80,7 @@ impl Login {
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         let pages = host::routes(&dashboard);
-        let place = Arc::new(Place { secret, dashboard });
+        let place = Arc::new(Place { secret: secret.clone(), dashboard });
         let routes = Router::new()
             .route("/", get(choice))
             .route("/login", get(choice))
@@ -92,12 +93,17 @@ impl Login {
                 eprintln!("the login page is no longer served: {error}");
             }
         });
-        Ok(Self { address, task })
+        Ok(Self { address, secret, task })
     }
 
     /// The page's address.
     pub(crate) fn url(&self) -> String {
         format!("{}/login", base(self.address))
+    }
+
+    /// The cookie of somebody who has logged in: name and value.
+    pub(crate) fn cookie(&self, user: &str) -> anyhow::Result<(&'static str, String)> {
+        Ok((COOKIE, self.secret.session(user)?))
     }
 }
 

@@ -3,13 +3,15 @@
 //! `cargo xtask demo`.
 //!
 //! [`stage`] starts and stops everything; [`catalogue`], [`plan`] and [`seed`] make the collection;
-//! [`changes`] alters it, by what [`coverage`] says; [`login`] and [`host`] are the host's pages;
-//! [`check`] looks at the result in a browser, for `--check`.
+//! [`changes`] alters it, by what [`coverage`] says; [`login`] and [`host`] are the host's pages. For
+//! `--check`, [`check`] looks at the result in a browser, and [`latency`], [`first_view`] and [`watch`]
+//! measure it.
 
 mod catalogue;
 mod changes;
 mod check;
 mod coverage;
+mod first_view;
 mod host;
 mod latency;
 mod login;
@@ -20,6 +22,7 @@ mod random;
 mod seed;
 mod server;
 mod stage;
+mod watch;
 mod web;
 
 use std::path::PathBuf;
@@ -59,6 +62,9 @@ struct Arguments {
     /// Where the check puts the README's pictures; without it, it takes none.
     #[arg(long, requires = "check")]
     pictures: Option<PathBuf>,
+    /// For how many minutes the check watches open pages while the collection changes; without it, not.
+    #[arg(long, requires = "check")]
+    watch_minutes: Option<u64>,
 }
 
 #[tokio::main]

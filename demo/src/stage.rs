@@ -99,6 +99,11 @@ impl Stage {
         self.login.url()
     }
 
+    /// The cookie of somebody who has logged in: name and value.
+    pub(crate) fn cookie(&self, user: &str) -> anyhow::Result<(&'static str, String)> {
+        self.login.cookie(user)
+    }
+
     /// The dashboard's address.
     pub(crate) fn dashboard_url(&self) -> &str {
         &self.server.address

@@ -17,6 +17,7 @@ pub(crate) fn run(
     builder: &mut Builder,
     check: bool,
     pictures: Option<&Path>,
+    watch_minutes: Option<u64>,
 ) -> anyhow::Result<()> {
     if check {
         builder.browser()?;
@@ -34,6 +35,9 @@ pub(crate) fn run(
     }
     if let Some(folder) = pictures {
         demo.arg("--pictures").arg(folder);
+    }
+    if let Some(minutes) = watch_minutes {
+        demo.arg("--watch-minutes").arg(minutes.to_string());
     }
     builder.steps.note(if check { "Check the demo" } else { "Run the demo" });
     // Returns only if the program cannot be started.

@@ -57,6 +57,10 @@ enum Task {
         /// Take the README's pictures, too, into this folder: docs/pictures.
         #[arg(long, value_name = "FOLDER", requires = "check")]
         pictures: Option<PathBuf>,
+        /// Watch open pages at three widths for so long, too, while the collection changes: what jumps,
+        /// and how long their threads are busy.
+        #[arg(long, value_name = "MINUTES", requires = "check")]
+        watch_minutes: Option<u64>,
     },
     /// Open a shell (psql) on the database of the running demo, or of a running server.
     Psql {
@@ -143,7 +147,9 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let mut builder = Builder::new(Steps::new(cli.verbose));
     match cli.task {
-        Task::Demo { check, pictures } => demo::run(&mut builder, check, pictures.as_deref())?,
+        Task::Demo { check, pictures, watch_minutes } => {
+            demo::run(&mut builder, check, pictures.as_deref(), watch_minutes)?;
+        }
         Task::Psql { arguments } => psql::run(&arguments)?,
         Task::Test { list: true, .. } => test::list(),
         Task::Test { only, .. } => return test::run(builder, &only),

@@ -75,6 +75,8 @@ fn generated(session: &mut Session) -> anyhow::Result<Counts> {
 
 fn rust(session: &mut Session) -> anyhow::Result<Counts> {
     session.builder.rust_tests()?;
+    // The demo measures pages, and its tests see that it does.
+    session.builder.browser()?;
     let mut tests = cargo(["nextest", "run"]);
     let filter = format!("not package(e2e-tests) and not ({SIMULATION})");
     tests.args(PRODUCT).args(["--filterset", &filter]);
