@@ -41,7 +41,7 @@ struct Cli {
     /// Only this contender.
     #[arg(long)]
     contender: Option<Kind>,
-    /// Sockets of the crowd in `connect`, `storm` and the larger `latency`.
+    /// Sockets of the crowd in `connect`, `heartbeat`, `storm` and the larger `latency`.
     #[arg(long, default_value_t = 10_000)]
     sockets: usize,
     /// How long the soak lasts, in minutes.

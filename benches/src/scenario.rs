@@ -5,6 +5,7 @@ mod connect;
 mod crowd;
 mod drain;
 mod floors;
+mod heartbeat;
 mod host;
 mod latency;
 mod nodes;
@@ -33,6 +34,8 @@ pub(crate) enum Scenario {
     ConnectTls,
     /// A crowd of clients that never ask for a snapshot comes at 1,000 a second.
     ConnectUnasked,
+    /// The whole crowd, idle: what it costs to ask each whether it lives, every 25 s and every 10 s.
+    Heartbeat,
     /// A crowd that has each received an event of 16 KiB.
     LargeEvent,
     /// 2,000 sockets, 200 changes a second: from the change to the client.
@@ -92,6 +95,7 @@ impl Scenario {
             | Self::Storm => &[Kind::Server, Kind::Node],
             Self::Writes | Self::Host => &[Kind::Server, Kind::Floor],
             Self::ConnectUnasked
+            | Self::Heartbeat
             | Self::LatencyHeld
             | Self::StormCrowd
             | Self::Drain
@@ -127,6 +131,7 @@ pub(crate) async fn run(
         Scenario::Connect => connect::run(kind, database, scale.sockets, false).await,
         Scenario::ConnectTls => connect::run(kind, database, scale.sockets, true).await,
         Scenario::ConnectUnasked => connect::unasked(database, scale.sockets).await,
+        Scenario::Heartbeat => heartbeat::run(database, scale.sockets).await,
         Scenario::LargeEvent => connect::large_event(kind, database, scale.sockets).await,
         Scenario::Latency => latency::run(kind, database, latency::SMALL).await,
         Scenario::LatencyHeld => latency::held(database).await,
