@@ -7,6 +7,7 @@ pub(crate) mod schema;
 pub(crate) mod session;
 mod trouble;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -14,6 +15,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
+use crate::projector::Lag;
 use crate::source::{Choice, Source};
 
 pub use self::pool::{Lease, Pool};
@@ -36,6 +38,8 @@ pub struct Database {
     pub pool: Pool,
     /// What dashboards come from.
     pub source: Source,
+    /// How far behind it the read model is.
+    pub(crate) lag: Arc<Lag>,
     turns: Semaphore,
     private: Option<Private>,
 }
@@ -60,17 +64,20 @@ impl Database {
         // Clients that have waited for this server to start come at once, and should not have to wait
         // for connections as well. Where there are none to be had now, there may be later.
         join_all((0..turns.min(WARM)).map(|_| pool.get())).await;
-        Ok(Self { pool, source: choice.source, turns: Semaphore::new(turns), private })
+        let (lag, turns) = (Arc::new(Lag::new()), Semaphore::new(turns));
+        Ok(Self { pool, source: choice.source, lag, turns, private })
     }
 
     /// Waits for a snapshot's turn to use the pool. Snapshots take the connections that refreshes
     /// leave, so none queues within the pool: there the wait counts against the time to connect,
     /// and after an outage, when all connections have to be made anew under a flood of requests,
     /// each would reach the front of the queue with too little of it left to ever make one.
+    /// After a standstill of the process it waits for a look at what has been written meanwhile, too.
     ///
     /// # Errors
     /// As for a pool with no free connection.
     pub async fn turn(&self) -> Result<SemaphorePermit<'_>, sqlx::Error> {
+        self.lag.looked().await;
         let turn = timeout(TURN_TIMEOUT, self.turns.acquire()).await;
         turn.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)
     }

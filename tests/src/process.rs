@@ -116,6 +116,16 @@ impl Process {
         signal("TERM", pid);
     }
 
+    /// Stops it where it is (SIGSTOP), without its knowing.
+    pub fn stand_still(&self) {
+        signal("STOP", self.child.id().expect("it runs"));
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn go_on(&self) {
+        signal("CONT", self.child.id().expect("it runs"));
+    }
+
     /// Waits for its end.
     pub async fn exit(&mut self) -> ExitStatus {
         within("the server's end", self.child.wait()).await.expect("it can be waited for")

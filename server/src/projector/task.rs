@@ -93,19 +93,20 @@ impl Task {
         let mut changed = Instant::now();
         loop {
             progress.made();
+            let began = Instant::now();
             let pass = match self.pass(&mut connection, projector, &mut guard).await {
                 Ok(pass) => pass,
                 Err(error) => {
                     if error.is_read_only() {
                         // Nothing changes there, and that was seen.
-                        self.lag.caught_up(projector.waiting_since());
+                        self.lag.caught_up(projector.waiting_since(), began);
                     }
                     return error.into();
                 }
             };
             let waiting_since = projector.waiting_since();
-            self.lag
-                .caught_up(guard.deaf_since().map_or(waiting_since, |at| at.min(waiting_since)));
+            let since = guard.deaf_since().map_or(waiting_since, |at| at.min(waiting_since));
+            self.lag.caught_up(since, began);
             if pass.users > 0 {
                 self.projected.notify_one();
             }

@@ -101,7 +101,7 @@ impl Push {
     ) -> Result<Self, CaptureError> {
         let rooms = Arc::new(Rooms::new(Arc::clone(&metrics)));
         let (signals, receiver) = mpsc::channel(SIGNALS);
-        let (projected, lag) = (Arc::new(Notify::new()), Arc::new(Lag::new()));
+        let (projected, lag) = (Arc::new(Notify::new()), Arc::clone(&database.lag));
         let projector = projector::Task {
             pool: database.pool.clone(),
             source: database.source.clone(),

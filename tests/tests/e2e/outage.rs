@@ -4,6 +4,7 @@
 mod disk;
 mod failover;
 mod silence;
+mod standstill;
 mod start;
 
 use std::time::Instant;
