@@ -277,6 +277,7 @@ impl<D: Decoder> Machine<D> {
                 self.core.step(signal::Signal::Opened(token), now);
             }
             Input::Frame { epoch, text } if self.core.admits_socket(epoch) => {
+                self.core.hear(now);
                 match signal::read_frame(&self.decoder, NAMESPACE, &text) {
                     signal::Read::Signal(signal) => self.core.step(signal, now),
                     signal::Read::Nothing => {}
@@ -290,6 +291,7 @@ impl<D: Decoder> Machine<D> {
                 }
             }
             Input::BinaryFrame { epoch } if self.core.admits_socket(epoch) => {
+                self.core.hear(now);
                 let reason = Reason::new(Code::FrameMalformed, "skipped a binary message");
                 self.core.tell(Level::Warn, reason);
             }

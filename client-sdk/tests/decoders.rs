@@ -156,7 +156,7 @@ fn tokens(text: &str) -> Vec<usize> {
 /// The contract's examples, events as Socket.IO sends them, and the two small objects of a
 /// connection's beginning.
 fn goldens() -> Vec<(Kind, String)> {
-    let handshake = r#"{"sid":"a","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#;
+    let handshake = r#"{"sid":"a","upgrades":[],"pingInterval":10000,"pingTimeout":5000}"#;
     let refusal = r#"{"message":"no","data":{"code":"AUTH_FAILED","more":[1]}}"#;
     let mut texts = vec![
         (Kind::Handshake, handshake.to_owned()),

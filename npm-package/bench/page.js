@@ -34,7 +34,7 @@ async function measure() {
   await until(() => socket !== undefined && client.getState().status === 'connecting')
   while (socket.onopen === undefined) await new Promise(resolve => setTimeout(resolve))
   socket.onopen({})
-  socket.onmessage({ data: '0{"sid":"s","pingInterval":25000,"pingTimeout":20000}' })
+  socket.onmessage({ data: '0{"sid":"s","pingInterval":10000,"pingTimeout":5000}' })
   socket.onmessage({ data: '40/dashboard,{"sid":"s"}' })
   await until(() => client.getState().status === 'live')
 

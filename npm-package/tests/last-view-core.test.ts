@@ -24,9 +24,7 @@ class Socket {
     if (door === 'silent') return
     queueMicrotask(() => {
       this.onopen?.()
-      this.#say(
-        '0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":9}',
-      )
+      this.#say('0{"sid":"s","upgrades":[],"pingInterval":10000,"pingTimeout":5000,"maxPayload":9}')
     })
   }
 

@@ -213,14 +213,15 @@ pub struct Config {
 
     /// How often a socket is asked whether it lives, in milliseconds.
     #[arg(
-        long, env = "DASHBOARD_PING_INTERVAL_MS", default_value_t = 25_000,
+        long, env = "DASHBOARD_PING_INTERVAL_MS", default_value_t = 10_000,
         value_parser = whole::<u64>(100..=600_000), help_heading = PUSH
     )]
     pub ping_interval_ms: u64,
 
-    /// How long a socket may take to answer, in milliseconds.
+    /// How late that may be, in milliseconds, until a client gives the server up. The server itself waits
+    /// four times as long for an answer.
     #[arg(
-        long, env = "DASHBOARD_PING_TIMEOUT_MS", default_value_t = 20_000,
+        long, env = "DASHBOARD_PING_TIMEOUT_MS", default_value_t = 5_000,
         value_parser = whole::<u64>(100..=600_000), help_heading = PUSH
     )]
     pub ping_timeout_ms: u64,

@@ -71,8 +71,8 @@ impl Core {
                 Stage::Asked(Link { socket, patience: handshake.patience, silent_until })
             }
             (Stage::Asked(link), Signal::Accepted(tag)) => return Outcome::Accepted(link, tag),
-            (Stage::Asked(mut link), Signal::Ping) => {
-                self.answer_ping(&mut link, now);
+            (Stage::Asked(link), Signal::Ping) => {
+                self.answer_ping(&link);
                 Stage::Asked(link)
             }
             (_, Signal::Handshake(Err(error))) => {
@@ -118,8 +118,7 @@ impl Core {
         Outcome::Pending(Attempt { socket, deadline, stage })
     }
 
-    pub(super) fn answer_ping(&mut self, link: &mut Link, now: Moment) {
-        link.heard(now);
+    pub(super) fn answer_ping(&mut self, link: &Link) {
         let text = Secret::new(codec::PONG);
         self.effects.push_back(Effect::Send { epoch: link.socket, text });
     }

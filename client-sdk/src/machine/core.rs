@@ -119,6 +119,21 @@ impl Core {
         self.state.deadline().into_iter().chain(self.next_save()).min()
     }
 
+    /// A message has come, whatever it says: the server lives, and so does the way from it. A ping may be
+    /// behind others, on a slow line.
+    pub(super) fn hear(&mut self, now: Moment) {
+        match &mut self.state {
+            State::Syncing(syncing) => syncing.link.heard(now),
+            State::Live(live) => live.link.heard(now),
+            State::Idle
+            | State::Connecting(_)
+            | State::Backoff(_)
+            | State::Degraded(_)
+            | State::AuthRequired
+            | State::Closed => {}
+        }
+    }
+
     /// Lets everything happen that was due by now. What one deadline starts is due later, so this
     /// ends.
     pub(super) fn catch_up(&mut self, now: Moment) {

@@ -44,11 +44,10 @@ impl Core {
             },
             Signal::Due => self.live_due(live, now),
             Signal::Ping => {
-                self.answer_ping(&mut live.link, now);
+                self.answer_ping(&live.link);
                 State::Live(live)
             }
             Signal::Change(revision, change) => {
-                live.link.heard(now);
                 self.change(revision, change, now);
                 State::Live(self.compare_soon(live, now))
             }

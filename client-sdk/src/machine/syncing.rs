@@ -46,11 +46,10 @@ impl Core {
             },
             Signal::Due => self.syncing_due(syncing, now),
             Signal::Ping => {
-                self.answer_ping(&mut syncing.link, now);
+                self.answer_ping(&syncing.link);
                 State::Syncing(syncing)
             }
             Signal::Change(revision, change) => {
-                syncing.link.heard(now);
                 self.keep(&mut syncing.buffer, revision, change);
                 if syncing.sign == Sign::Awaited {
                     syncing.sign = Sign::Seen;

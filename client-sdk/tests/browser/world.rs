@@ -8,7 +8,7 @@ use wasm_bindgen_futures::JsFuture;
 
 use client_sdk::driver::browser::DashboardCore;
 
-pub(crate) const HANDSHAKE: &str = r#"0{"sid":"s","pingInterval":25000,"pingTimeout":20000}"#;
+pub(crate) const HANDSHAKE: &str = r#"0{"sid":"s","pingInterval":10000,"pingTimeout":5000}"#;
 pub(crate) const ACCEPTED: &str = r#"40/dashboard,{"sid":"s","tag":"e-0"}"#;
 
 #[wasm_bindgen(inline_js = r#"

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use shared_types::ErrorBody;
 
 pub(crate) const HANDSHAKE: &str =
-    r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":100000}"#;
+    r#"0{"sid":"s","upgrades":[],"pingInterval":10000,"pingTimeout":5000,"maxPayload":100000}"#;
+/// How often a server pings that says this.
+pub(crate) const PING_EVERY: Millis = Millis::seconds(10);
 pub(crate) const ACCEPTED: &str = r#"40/dashboard,{"sid":"s","tag":"e-0"}"#;
 pub(crate) const AUTH_FAILED: &str = r#"44/dashboard,{"message":"AUTH_FAILED"}"#;
 pub(crate) const TOKEN: &str = "token-of-the-test";
@@ -173,6 +175,15 @@ impl<D: Decoder> Bench<D> {
         span
     }
 
+    /// The same at a server that is there, and pings meanwhile: until the next ping at most.
+    pub(crate) fn pass_until_due_or_pinged(&mut self) {
+        let due = self.machine.next_timeout().expect("nothing is due");
+        self.pass(due.since(self.now).min(PING_EVERY));
+        if matches!(self.state.status, Status::Syncing | Status::Live) {
+            self.frame("2");
+        }
+    }
+
     /// Lets time pass until a socket is being opened; tells how long that was.
     pub(crate) fn pass_until_socket(&mut self) -> Millis {
         let start = self.now;
@@ -187,11 +198,9 @@ impl<D: Decoder> Bench<D> {
     pub(crate) fn pass_until_request(&mut self) -> Millis {
         let start = self.now;
         while self.fetch.is_none() {
-            self.pass_until_due();
-            match self.state.status {
-                Status::Degraded if self.socket.is_some() => self.lose(),
-                Status::Syncing | Status::Live if self.socket.is_some() => self.frame("2"),
-                _ => {}
+            self.pass_until_due_or_pinged();
+            if self.state.status == Status::Degraded && self.socket.is_some() {
+                self.lose();
             }
         }
         self.now.since(start)

@@ -9,4 +9,5 @@ mod found;
 mod last_view;
 mod life;
 mod lost;
+mod slow_line;
 mod snapshot;

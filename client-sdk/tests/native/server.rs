@@ -86,7 +86,7 @@ impl Server {
     /// The next WebSocket, handshaken; with what the client's CONNECT packet was.
     pub(crate) async fn connected(&mut self) -> (Socket, String) {
         let mut socket = self.socket().await;
-        socket.send(r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#).await;
+        socket.send(r#"0{"sid":"s","upgrades":[],"pingInterval":10000,"pingTimeout":5000}"#).await;
         let connect = socket.receive().await.expect("a CONNECT packet");
         (socket, connect)
     }

@@ -6,7 +6,10 @@ import { FakeSocket } from './socket.js'
 import type { Network, Wire } from './wire.js'
 
 /** The server's heartbeat, as it tells it in the handshake. */
-const PING = { interval: 25_000, timeout: 20_000 }
+const PING = { interval: 10_000, timeout: 5_000 }
+
+/** How long the server waits for an answer. */
+const PATIENCE = 4 * PING.timeout
 
 /** What a socket may be closed with. */
 const CLOSE_CODES: [number, number] = [1000, 4999]
@@ -168,7 +171,7 @@ class Connection implements ConnectionAttempt {
   #hear(text: string): void {
     const connect = /^40\/dashboard,(.*)$/s.exec(text)
     if (connect !== null && this.outcome === 'opening') this.#admit(connect[1] as string)
-    else if (text === '3') clearTimeout(this.#patience)
+    else if (text === '3') this.#answered()
   }
 
   #admit(auth: string): void {
@@ -184,13 +187,18 @@ class Connection implements ConnectionAttempt {
     this.send(`40/dashboard,${JSON.stringify({ sid: 'session', tag: this.#source.tag })}`)
     this.#ping = setInterval(() => {
       this.send('2')
-      this.#patience = setTimeout(() => this.end(1006), PING.timeout)
+      this.#patience ??= setTimeout(() => this.end(1006), PATIENCE)
     }, PING.interval)
+  }
+
+  #answered(): void {
+    clearTimeout(this.#patience)
+    this.#patience = undefined
   }
 
   #over(outcome: ConnectionAttempt['outcome']): void {
     clearInterval(this.#ping)
-    clearTimeout(this.#patience)
+    this.#answered()
     this.#toServer.cut()
     if (this.outcome === 'accepted') this.outcome = 'closed'
     else if (this.outcome === 'opening') this.outcome = outcome

@@ -40,8 +40,8 @@ it('introduces itself and accepts as the real server does', async () => {
   expect(handshake?.[0]).toBe('0')
   expect(JSON.parse(handshake?.slice(1) ?? '')).toMatchObject({
     sid: expect.any(String),
-    pingInterval: 25_000,
-    pingTimeout: 20_000,
+    pingInterval: 10_000,
+    pingTimeout: 5_000,
   })
   expect(accepted).toMatch(/^40\/dashboard,\{"sid":".+"\}$/)
 })

@@ -94,11 +94,21 @@ fn read_message(text: &str) -> Result<Said, Malformed> {
     }
 }
 
-/// How often clients are asked whether they are there, and how long they may take to answer.
+/// How often clients are asked whether they are there, and for how long after that a client goes on
+/// believing in a server that does not ask.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heartbeat {
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
+}
+
+impl Heartbeat {
+    /// How long a client may take to answer: longer than it waits itself. One that has given up says so
+    /// by closing, and one that is gone holds little. But one on a slow line that is cut off comes back for
+    /// another snapshot, over the same line.
+    pub(crate) fn patience(self) -> Duration {
+        self.timeout * 4
+    }
 }
 
 /// The first packet, which tells the rules: the name of the session for its transport, and which
@@ -257,10 +267,10 @@ mod tests {
     #[test]
     fn clients_are_told_in_the_protocol_s_words() {
         let heartbeat =
-            Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) };
+            Heartbeat { interval: Duration::from_secs(10), timeout: Duration::from_secs(5) };
         let open = open("s", &["websocket"], heartbeat, 100).unwrap();
         let rules = json!({
-            "sid": "s", "upgrades": ["websocket"], "pingInterval": 25_000, "pingTimeout": 20_000,
+            "sid": "s", "upgrades": ["websocket"], "pingInterval": 10_000, "pingTimeout": 5_000,
             "maxPayload": 100
         });
         assert_eq!(serde_json::from_str::<Json>(open.strip_prefix('0').unwrap()).unwrap(), rules);

@@ -5,7 +5,7 @@ use client_sdk::machine::Input;
 use client_sdk::state::{Code, Source, Status};
 use client_sdk::time::Millis;
 
-use crate::bench::{Bench, HANDSHAKE, snapshot, status};
+use crate::bench::{Bench, HANDSHAKE, PING_EVERY, snapshot, status};
 
 fn degraded_after_life() -> Bench {
     let mut bench = Bench::at(Status::Live);
@@ -86,8 +86,8 @@ fn an_accepted_socket_ends_the_polling_and_live_ends_the_banner() {
     assert_eq!(bench.statuses, [Status::Live], "nothing in between");
 
     let fetches = bench.fetches;
-    for _ in 0..4 {
-        bench.pass(Millis::seconds(20));
+    for _ in 0..8 {
+        bench.pass(PING_EVERY);
         bench.frame("2");
     }
     assert_eq!(bench.fetches, fetches, "no more polls");

@@ -4,7 +4,7 @@ use client_sdk::machine::{BELIEVED_AFTER, BELIEVED_ANSWERS, Input, Response};
 use client_sdk::state::{Code, Source, Status};
 use client_sdk::time::Millis;
 
-use crate::bench::{Bench, snapshot, status, summary_event};
+use crate::bench::{Bench, PING_EVERY, snapshot, status, summary_event};
 
 /// Live at revision 10, then lost, and accepted again.
 fn syncing_again() -> Bench {
@@ -18,10 +18,7 @@ fn syncing_again() -> Bench {
 /// Lets time pass until a snapshot is asked for.
 fn until_asked(bench: &mut Bench) {
     while bench.fetch.is_none() {
-        bench.pass_until_due();
-        if bench.state.status == Status::Syncing {
-            bench.frame("2");
-        }
+        bench.pass_until_due_or_pinged();
     }
 }
 
@@ -137,7 +134,7 @@ fn a_replica_that_lags_for_long_is_not_believed_while_events_count_on() {
         );
         revision += 1;
         bench.frame("2");
-        bench.pass(Millis::seconds(20));
+        bench.pass(PING_EVERY);
         if bench.fetch.is_some() {
             bench.answer(10);
         }

@@ -44,9 +44,9 @@ fn waits_double_and_stay_within_the_law() {
 #[test]
 fn a_silent_server_is_noticed_at_the_heartbeats_deadline() {
     let mut bench = Bench::at(Status::Live);
-    bench.pass(Millis::seconds(20));
+    bench.pass(Millis::seconds(10));
     bench.frame("2");
-    bench.pass(Millis(44_999));
+    bench.pass(Millis(14_999));
     assert_eq!(bench.state.status, Status::Live);
     bench.pass(Millis(1));
     assert_eq!(
@@ -54,6 +54,27 @@ fn a_silent_server_is_noticed_at_the_heartbeats_deadline() {
         (Status::Backoff, Some(Code::HeartbeatMissed))
     );
     assert_eq!(bench.socket, None);
+}
+
+/// On a slow line a ping may be behind anything.
+#[test]
+fn every_message_is_a_sign_of_life() {
+    let stale = summary_event(1);
+    for frame in ["2", "6", "42/dashboard,[\"news\",{}]", "nonsense", &stale] {
+        for state in [Status::Syncing, Status::Live] {
+            let mut bench = Bench::at(state);
+            bench.pass(Millis(14_999));
+            bench.frame(frame);
+            bench.pass(Millis(14_999));
+            assert_eq!(bench.state.status, state, "{frame}");
+            let epoch = bench.socket.unwrap();
+            bench.input(Input::BinaryFrame { epoch });
+            bench.pass(Millis(14_999));
+            assert_eq!(bench.state.status, state);
+            bench.pass(Millis(1));
+            assert_eq!(bench.state.status, Status::Backoff);
+        }
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::bench::{Bench, error_event, snapshot, status, summary_event};
 fn until_asked(bench: &mut Bench) -> Millis {
     let start = bench.now;
     while bench.fetch.is_none() {
-        bench.pass_until_due();
+        bench.pass_until_due_or_pinged();
     }
     bench.now.since(start)
 }

@@ -18,7 +18,7 @@ use super::server::Seen;
 use crate::bench::Bench;
 
 /// `pingInterval` and `pingTimeout` of the handshake together: no silence is longer.
-const PATIENCE: Millis = Millis::seconds(45);
+const PATIENCE: Millis = Millis::seconds(15);
 /// The shortest and the longest period of polling.
 const SOONEST_POLL: Millis = Millis(POLL_EVERY.0 - POLL_EVERY.0 / 10);
 const LATEST_POLL: Millis = Millis(POLL_EVERY.0 + POLL_EVERY.0 / 10);

@@ -14,10 +14,9 @@ use client_sdk::time::{Millis, Moment};
 
 use super::decoder::Remembering;
 use super::server::Server;
-use crate::bench::{Bench, HANDSHAKE, accepted, error_event, loss, status};
+use crate::bench::{Bench, HANDSHAKE, PING_EVERY, accepted, error_event, loss, status};
 
 const CLIENTS: usize = 2_000;
-const PING_EVERY: u64 = 25_000;
 const SECOND: u64 = 1_000;
 
 struct Herd {
@@ -165,11 +164,11 @@ impl Herd {
                 self.clients[number].is_joined = true;
                 let text = accepted(&format!("\"{}\"", self.server.tag()));
                 self.give(number, Input::Frame { epoch, text });
-                self.plan_in(PING_EVERY, number, Plan::Ping(epoch));
+                self.plan_in(PING_EVERY.0, number, Plan::Ping(epoch));
             }
             Plan::Ping(epoch) if socket == Some(epoch) && self.clients[number].is_joined => {
                 self.give(number, Input::Frame { epoch, text: "2".to_owned() });
-                self.plan_in(PING_EVERY, number, Plan::Ping(epoch));
+                self.plan_in(PING_EVERY.0, number, Plan::Ping(epoch));
             }
             Plan::Frame(epoch, text) => self.give(number, Input::Frame { epoch, text }),
             Plan::Close(epoch) => self.give(number, Input::Closed { epoch, loss: loss(None) }),

@@ -15,7 +15,7 @@ use super::host::Host;
 use super::network::Network;
 use super::server::Server;
 use super::tally::Tally;
-use crate::bench::{Bench, HANDSHAKE, Query, accepted};
+use crate::bench::{Bench, HANDSHAKE, PING_EVERY, Query, accepted};
 
 /// How long it takes until nothing that began in the storm goes on, in ms.
 const RUN_OUT: u64 = 30_000;
@@ -23,7 +23,6 @@ const RUN_OUT: u64 = 30_000;
 const CALM: u64 = 700_000;
 /// How long it is watched whether the client stays as it should, in ms.
 const AFTERWARDS: u64 = 10_000;
-const PING_EVERY: u64 = 25_000;
 /// One schedule in so many reads each text anew.
 const FORGETFUL_ONE_IN: u64 = 10;
 
@@ -274,7 +273,7 @@ impl World {
             Plan::Fault(number) => self.fault(number),
             Plan::Ping(epoch) if self.network.joined == Some(epoch) => {
                 self.send(epoch, Says::Something, "2".to_owned());
-                self.plan(PING_EVERY, Plan::Ping(epoch));
+                self.plan(PING_EVERY.0, Plan::Ping(epoch));
             }
             Plan::Opened(epoch) if self.bench.socket == Some(epoch) => {
                 let token = Some(Secret::new("token"));
@@ -295,7 +294,7 @@ impl World {
                     let tag = format!("\"{}\"", self.server.tag());
                     let says = Says::Accepted((!is_silent).then_some(vouched));
                     self.send(epoch, says, accepted(if is_silent { "null" } else { &tag }));
-                    self.plan(PING_EVERY, Plan::Ping(epoch));
+                    self.plan(PING_EVERY.0, Plan::Ping(epoch));
                 }
             }
             Plan::Frame(epoch, says, text) => {
@@ -304,7 +303,9 @@ impl World {
                     self.give(Input::Frame { epoch, text }, &Cause::Frame(epoch, says));
                 }
             }
-            Plan::Binary(epoch) => self.give(Input::BinaryFrame { epoch }, &Cause::Socket),
+            Plan::Binary(epoch) => {
+                self.give(Input::BinaryFrame { epoch }, &Cause::Frame(epoch, Says::Something));
+            }
             Plan::Close(epoch, loss) => {
                 if self.network.dead != Some(epoch) {
                     let cause = Cause::Closed(loss.retry_after);

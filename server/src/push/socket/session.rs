@@ -156,7 +156,10 @@ impl Session {
         match packet::read(packet).map_err(|_| Fault::Malformed)? {
             Said::Pong if self.phase == Phase::Asked && self.is_ping_out => {
                 self.connection.answered();
-                self.wait(Phase::Idle, self.door.terms.heartbeat.interval);
+                // From ping to ping: the client counts on the next one, however long its answer was on its way.
+                let heartbeat = self.door.terms.heartbeat;
+                let asked = self.deadline.deadline() - heartbeat.patience();
+                self.wait_until(Phase::Idle, asked + heartbeat.interval);
             }
             Said::Connect(auth) => self.knock(auth)?,
             Said::ConnectElsewhere(namespace) => {
@@ -212,13 +215,17 @@ impl Session {
             self.connection.asked();
         }
         self.is_ping_out = false;
-        self.wait(Phase::Asked, self.door.terms.heartbeat.timeout);
+        self.wait(Phase::Asked, self.door.terms.heartbeat.patience());
         self.reply(Ok(packet::PING.to_owned()))
     }
 
     fn wait(&mut self, phase: Phase, patience: Duration) {
+        self.wait_until(phase, Instant::now() + patience);
+    }
+
+    fn wait_until(&mut self, phase: Phase, deadline: Instant) {
         self.phase = phase;
-        self.deadline.as_mut().reset(Instant::now() + patience);
+        self.deadline.as_mut().reset(deadline);
     }
 
     /// Puts a packet behind the other replies.

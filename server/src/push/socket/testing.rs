@@ -22,7 +22,7 @@ use crate::secret::Secret;
 
 pub(super) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub(super) const HEARTBEAT: Heartbeat =
-    Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) };
+    Heartbeat { interval: Duration::from_secs(10), timeout: Duration::from_secs(5) };
 pub(super) const MAX_MESSAGE: u32 = 1_000;
 /// Far longer than anything here takes.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);

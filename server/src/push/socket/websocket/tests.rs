@@ -176,7 +176,33 @@ async fn who_answers_pings_stays_and_who_does_not_goes() {
     scene.client.write_all(&client_frame(Frame::pong(Vec::new()))).await.unwrap();
     let asked = Instant::now();
     assert_eq!(scene.rest().await, 0);
-    assert_eq!(asked.elapsed(), HEARTBEAT.timeout);
+    assert_eq!(asked.elapsed(), HEARTBEAT.patience());
+    assert_eq!(scene.reason().await, "heartbeat_timeout");
+}
+
+/// However long answers are on their way, the client hears from the server as often as it was promised.
+#[tokio::test(start_paused = true)]
+async fn a_slow_line_makes_neither_the_server_nor_its_client_give_up() {
+    let mut scene = Scene::begin(256).await;
+    let mut last = Instant::now();
+    for round_trip in [2, 9, 4, 0, 9] {
+        assert_eq!(scene.next().await, "2");
+        assert_eq!(last.elapsed(), HEARTBEAT.interval);
+        last = Instant::now();
+        tokio::time::sleep(Duration::from_secs(round_trip)).await;
+        scene.say("3").await;
+    }
+    // Longer than the interval: the next question follows the answer.
+    for round_trip in [12, 19] {
+        assert_eq!(scene.next().await, "2");
+        tokio::time::sleep(Duration::from_secs(round_trip)).await;
+        scene.say("3").await;
+        last = Instant::now();
+    }
+    assert_eq!(scene.next().await, "2");
+    assert_eq!(last.elapsed(), Duration::ZERO);
+    assert_eq!(scene.rest().await, 0);
+    assert_eq!(last.elapsed(), HEARTBEAT.patience());
     assert_eq!(scene.reason().await, "heartbeat_timeout");
 }
 
