@@ -2,7 +2,7 @@ import type { FakeServer } from '@moc/dashboard-sdk/testing'
 import { act, screen, within } from '@testing-library/react'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import { partial, recent, view } from './support/fixtures'
+import { partial, recent, view } from '../gallery/fixtures'
 import { expectAccessible, show, showLive } from './support/show'
 
 const CONNECTING = 'Connecting to real-time updates...'

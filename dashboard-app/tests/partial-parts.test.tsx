@@ -1,7 +1,7 @@
 import { screen, within } from '@testing-library/react'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import { ago, crowdedView, id, partial, view } from './support/fixtures'
+import { ago, crowdedView, id, partial, view } from '../gallery/fixtures'
 import { expectAccessible, showLive } from './support/show'
 
 function card() {

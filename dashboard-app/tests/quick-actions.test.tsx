@@ -1,7 +1,7 @@
 import { screen, within } from '@testing-library/react'
 import { describe, expect, it } from 'vitest'
 
-import { emptyView } from './support/fixtures'
+import { emptyView } from '../gallery/fixtures'
 import { showLive } from './support/show'
 
 describe('quick actions', () => {

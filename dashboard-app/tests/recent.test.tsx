@@ -1,7 +1,7 @@
 import { fireEvent, screen, within } from '@testing-library/react'
 import { describe, expect, it } from 'vitest'
 
-import { ago, id, recent, view } from './support/fixtures'
+import { ago, id, recent, view } from '../gallery/fixtures'
 import { showLive } from './support/show'
 
 function card() {

@@ -1,7 +1,7 @@
 import { screen, within } from '@testing-library/react'
 import { describe, expect, it } from 'vitest'
 
-import { emptyView, view } from './support/fixtures'
+import { emptyView, view } from '../gallery/fixtures'
 import { expectAccessible, show, showLive } from './support/show'
 
 function card() {

@@ -1,7 +1,7 @@
 import { screen, within } from '@testing-library/react'
 import { describe, expect, it } from 'vitest'
 
-import { themes } from './support/fixtures'
+import { themes } from '../gallery/fixtures'
 import { showLive } from './support/show'
 
 function card() {

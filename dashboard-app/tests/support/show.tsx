@@ -5,10 +5,9 @@ import userEvent from '@testing-library/user-event'
 import axe from 'axe-core'
 import { StrictMode } from 'react'
 import { expect, onTestFinished, vi } from 'vitest'
-
+import { view } from '../../gallery/fixtures'
 import { App } from '../../src/app'
 import type { AccountLinks } from '../../src/dashboard/account'
-import { view } from './fixtures'
 
 /**
  * Renders the app as a page begins, with the real client and a scripted server, in virtual time.

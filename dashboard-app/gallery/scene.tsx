@@ -1,0 +1,75 @@
+/**
+ * One scene, as `scene.html?scene=<name>`. When it is played, the root element has `data-ready`, or
+ * `data-failed` with what went wrong. Time stands still then; with `&run` it goes on.
+ */
+import './scene.css'
+
+import { createDashboardClient } from '@moc/dashboard-sdk'
+import { createFakeServer } from '@moc/dashboard-sdk/testing'
+import { StrictMode } from 'react'
+import { createRoot } from 'react-dom/client'
+
+import { App } from '../src/app'
+import { view } from './fixtures'
+import { type Scene, scenes } from './scenes'
+import { act, hold, letTimePass, Stage, settled, stopTime, virtualTime } from './stage'
+
+const { dataset, classList } = document.documentElement
+const parameters = new URLSearchParams(location.search)
+const runs = parameters.has('run')
+
+async function show(scene: Scene): Promise<void> {
+  const clock = stopTime()
+  // What another scene has chosen.
+  localStorage.clear()
+  const server = createFakeServer({
+    view: scene.view?.() ?? view(),
+    time: virtualTime(clock),
+    act,
+  })
+  const client = createDashboardClient({ url: server.url, cookies: true, logger: null })
+  server.install()
+  createRoot(document.getElementById('root') as HTMLElement).render(
+    <StrictMode>
+      <App
+        client={client}
+        account={{ loginUrl: '#login', logoutUrl: null, userName: null, ...scene.account }}
+      />
+    </StrictMode>,
+  )
+  const stage = new Stage(server, client)
+  await (scene.play?.(stage) ?? stage.live())
+  if (runs) {
+    letTimePass(clock)
+    return
+  }
+  await still()
+  // For the photographer, once other colours are wanted: animations begin anew then.
+  Object.assign(globalThis, { still })
+
+  async function still(): Promise<void> {
+    // Also what an animation's end brings about.
+    for (let turn = 0; turn < 2; turn += 1) {
+      await settled()
+      hold(scene.moment ?? Number.POSITIVE_INFINITY)
+    }
+    await settled()
+  }
+}
+
+function fail(error: unknown): void {
+  const message = error instanceof Error ? error.message : String(error)
+  dataset.failed = message
+  document.body.innerText = message
+}
+
+if (!runs) classList.add('held')
+addEventListener('unhandledrejection', event => fail(event.reason))
+const name = parameters.get('scene')
+const scene = scenes.find(scene => scene.name === name)
+if (scene === undefined) fail(`There is no scene called "${name}".`)
+else {
+  show(scene).then(() => {
+    dataset.ready = 'true'
+  }, fail)
+}
