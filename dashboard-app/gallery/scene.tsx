@@ -43,17 +43,16 @@ async function show(scene: Scene): Promise<void> {
     letTimePass(clock)
     return
   }
+  await settled()
   await still()
   // For the photographer, once other colours are wanted: animations begin anew then.
   Object.assign(globalThis, { still })
 
   async function still(): Promise<void> {
-    // Also what an animation's end brings about.
-    for (let turn = 0; turn < 2; turn += 1) {
-      await settled()
-      hold(scene.moment ?? Number.POSITIVE_INFINITY)
-    }
+    hold(scene.moment ?? Number.POSITIVE_INFINITY)
+    // What an animation's end brings about may be animated, too.
     await settled()
+    hold(scene.moment ?? Number.POSITIVE_INFINITY)
   }
 }
 

@@ -160,7 +160,8 @@ export async function settled(): Promise<void> {
   for (const image of document.images) image.loading = 'eager'
   await Promise.all([...document.images].map(arrived))
   // What is observed, such as whether something is in view, is told of with a frame.
-  for (let frames = 0; frames < 3; frames += 1) await frame()
+  await frame()
+  await frame()
 }
 
 function arrived(image: HTMLImageElement): Promise<void> {

@@ -85,10 +85,15 @@ pub struct ConsoleLine {
 impl Browser {
     /// Starts a browser with a window of that size.
     pub async fn open(width: u32, height: u32) -> anyhow::Result<Self> {
+        Self::open_with(width, height, &[]).await
+    }
+
+    /// The same with further flags of Chromium.
+    pub async fn open_with(width: u32, height: u32, more: &[&str]) -> anyhow::Result<Self> {
         let (driver, port) = start_driver().await?;
         let name = format!("e2e-chromium-{}", uuid::Uuid::new_v4());
         let profile = std::env::temp_dir().join(name);
-        let mut flags: Vec<_> = FLAGS.map(str::to_owned).into();
+        let mut flags: Vec<_> = FLAGS.iter().chain(more).map(|&flag| flag.to_owned()).collect();
         flags.push(format!("--user-data-dir={}", profile.display()));
         flags.push(format!("--window-size={width},{height}"));
         let mut options = json!({ "args": flags });

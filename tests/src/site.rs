@@ -1,4 +1,8 @@
-//! An origin of its own: an application that is served elsewhere, whose pages use the server.
+//! A web server of files, beside the product: an application that is served elsewhere, whose pages use
+//! the server, or pages that use no server at all.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -6,21 +10,39 @@ use tokio::task::AbortHandle;
 
 const PAGE: &str = "<!doctype html><title>Another origin</title>";
 
-/// Serves an empty page, whatever is asked for, until it is dropped.
+/// Answers until it is dropped.
 #[derive(Debug)]
 pub struct Site {
     origin: String,
     serving: AbortHandle,
 }
 
+/// What a site has.
+enum Content {
+    /// An empty page, whatever is asked for.
+    Page,
+    /// The files of a folder.
+    Folder(PathBuf),
+}
+
 impl Site {
-    /// A site at a free port.
+    /// A site with an empty page, at a free port.
     pub async fn start() -> Self {
+        Self::serve(Content::Page).await
+    }
+
+    /// A site with the files of that folder.
+    pub async fn of(folder: impl Into<PathBuf>) -> Self {
+        Self::serve(Content::Folder(folder.into())).await
+    }
+
+    async fn serve(content: Content) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
+        let content = Arc::new(content);
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream));
+                tokio::spawn(answer(stream, Arc::clone(&content)));
             }
         });
         Self { origin: format!("http://{address}"), serving: serving.abort_handle() }
@@ -39,7 +61,7 @@ impl Drop for Site {
     }
 }
 
-async fn answer(mut stream: TcpStream) {
+async fn answer(mut stream: TcpStream, content: Arc<Content>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         // A browser that opens a connection and asks for nothing.
@@ -47,10 +69,33 @@ async fn answer(mut stream: TcpStream) {
             return;
         }
     }
-    let length = PAGE.len();
-    let answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n\r\n{PAGE}"
+    let (status, kind, body) = match &*content {
+        Content::Page => ("200 OK", "text/html", PAGE.into()),
+        Content::Folder(folder) => file(folder, &String::from_utf8_lossy(&head)),
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
+         Cache-Control: max-age=3600\r\nConnection: close\r\n\r\n",
+        body.len()
     );
-    stream.write_all(answer.as_bytes()).await.ok();
+    stream.write_all(&[head.into_bytes(), body].concat()).await.ok();
+}
+
+/// The file that a request asks for.
+fn file(folder: &Path, head: &str) -> (&'static str, &'static str, Vec<u8>) {
+    let address = head.split(' ').nth(1).unwrap_or_default();
+    let path = Path::new(address.split('?').next().unwrap_or_default().trim_start_matches('/'));
+    let is_within = path.components().all(|part| matches!(part, Component::Normal(_)));
+    let found = is_within.then(|| std::fs::read(folder.join(path)));
+    let Some(Ok(body)) = found else { return ("404 Not Found", "text/plain", Vec::new()) };
+    let kind = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("html") => "text/html",
+        Some("js") => "text/javascript",
+        Some("css") => "text/css",
+        Some("svg") => "image/svg+xml",
+        Some("wasm") => "application/wasm",
+        Some("woff2") => "font/woff2",
+        _ => "application/octet-stream",
+    };
+    ("200 OK", kind, body)
 }

@@ -68,7 +68,7 @@ impl Builder {
     pub(crate) fn sdk(&mut self) -> anyhow::Result<()> {
         self.once("npm package", |this| {
             this.wasm()?;
-            this.npm_build("npm-package", "Build the npm package", &[])
+            this.npm_build("npm-package", ["build", "dist"], "Build the npm package", &[])
         })
     }
 
@@ -76,7 +76,21 @@ impl Builder {
     pub(crate) fn app(&mut self) -> anyhow::Result<()> {
         self.once("app", |this| {
             this.sdk()?;
-            this.npm_build("dashboard-app", "Build the app", &["npm-package/dist"])
+            this.npm_build(
+                "dashboard-app",
+                ["build", "dist"],
+                "Build the app",
+                &["npm-package/dist"],
+            )
+        })
+    }
+
+    /// The app's gallery, in dashboard-app/gallery/dist.
+    pub(crate) fn gallery(&mut self) -> anyhow::Result<()> {
+        self.once("gallery", |this| {
+            this.sdk()?;
+            let script = ["build:gallery", "gallery/dist"];
+            this.npm_build("dashboard-app", script, "Build the gallery", &["npm-package/dist"])
         })
     }
 
@@ -177,16 +191,17 @@ impl Builder {
     fn npm_build(
         &mut self,
         package: &'static str,
+        [script, result]: [&str; 2],
         title: &str,
         more_inputs: &[&str],
     ) -> anyhow::Result<()> {
         let mut inputs = vec![workspace::path(package), workspace::path("package-lock.json")];
         inputs.extend(more_inputs.iter().map(|input| workspace::path(input)));
-        let stamp = Stamp::of(package, &inputs, "")?;
-        if stamp.is_fresh(&[workspace::path(package).join("dist")]) {
+        let stamp = Stamp::of(&format!("{package}-{}", script.replace(':', "-")), &inputs, "")?;
+        if stamp.is_fresh(&[workspace::path(package).join(result)]) {
             return Ok(());
         }
-        self.steps.run(title, &mut npm(["run", "build", "--workspace", package]))?;
+        self.steps.run(title, &mut npm(["run", script, "--workspace", package]))?;
         stamp.note().with_context(|| title.to_owned())
     }
 }

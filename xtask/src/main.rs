@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod demo;
 mod fuzz;
+mod gallery;
 mod planted;
 mod psql;
 mod reach;
@@ -61,6 +62,17 @@ enum Task {
         /// and how long their threads are busy.
         #[arg(long, value_name = "MINUTES", requires = "check")]
         watch_minutes: Option<u64>,
+    },
+    /// Show every state and size of the app without a server, at an address on this machine.
+    ///
+    /// Follows what is edited in dashboard-app. Ctrl-C stops it.
+    Gallery {
+        /// Photograph every scene, and fail where one differs from its picture in tests/pictures.
+        #[arg(long, conflicts_with = "accept")]
+        check: bool,
+        /// Photograph every scene, and replace the pictures that differ.
+        #[arg(long)]
+        accept: bool,
     },
     /// Open a shell (psql) on the database of the running demo, or of a running server.
     Psql {
@@ -150,6 +162,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Task::Demo { check, pictures, watch_minutes } => {
             demo::run(&mut builder, check, pictures.as_deref(), watch_minutes)?;
         }
+        Task::Gallery { check: false, accept: false } => gallery::serve(&mut builder)?,
+        Task::Gallery { accept, .. } => gallery::photograph(&mut builder, accept)?,
         Task::Psql { arguments } => psql::run(&arguments)?,
         Task::Test { list: true, .. } => test::list(),
         Task::Test { only, .. } => return test::run(builder, &only),

@@ -12,6 +12,7 @@ mod chromium;
 mod chromium_faults;
 mod crash;
 mod faults;
+mod gallery;
 mod isolation;
 mod limits;
 mod node_client;

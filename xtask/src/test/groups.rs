@@ -149,6 +149,7 @@ fn package(session: &mut Session) -> anyhow::Result<Counts> {
 
 fn end_to_end(session: &mut Session) -> anyhow::Result<Counts> {
     session.builder.app()?;
+    session.builder.gallery()?;
     session.builder.oracles()?;
     session.builder.browser()?;
     session.builder.rust_tests()?;
