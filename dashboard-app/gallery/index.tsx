@@ -67,11 +67,15 @@ function Entry({ scene, isChosen }: { scene: Scene; isChosen: boolean }) {
 }
 
 /** Kept from scene to scene. */
-let kept: { width: number; runs: boolean } = { width: 1440, runs: false }
+let kept: { width: number; runs: boolean; isLarge: boolean } = {
+  width: 1440,
+  runs: false,
+  isLarge: false,
+}
 
 function Viewer({ scene }: { scene: Scene }) {
   const [how, setHow] = useState(kept)
-  const address = `scene.html?scene=${scene.name}${how.runs ? '&run' : ''}`
+  const address = `scene.html?scene=${scene.name}${how.runs ? '&run' : ''}${how.isLarge ? '&text=200' : ''}`
 
   function change(next: Partial<typeof how>) {
     kept = { ...how, ...next }
@@ -94,14 +98,8 @@ function Viewer({ scene }: { scene: Scene }) {
             </Button>
           ))}
         </fieldset>
-        <label className="flex min-h-11 cursor-pointer items-center gap-2">
-          <input
-            type="checkbox"
-            checked={how.runs}
-            onChange={event => change({ runs: event.target.checked })}
-          />
-          Let time pass
-        </label>
+        <Switch label="Let time pass" isOn={how.runs} onTurn={runs => change({ runs })} />
+        <Switch label="Text at 200 %" isOn={how.isLarge} onTurn={isLarge => change({ isLarge })} />
         <a className="text-link underline-offset-4 hover:underline" href={address}>
           Open alone
         </a>
@@ -116,6 +114,21 @@ function Viewer({ scene }: { scene: Scene }) {
         />
       </div>
     </main>
+  )
+}
+
+interface SwitchProps {
+  label: string
+  isOn: boolean
+  onTurn: (isOn: boolean) => void
+}
+
+function Switch({ label, isOn, onTurn }: SwitchProps) {
+  return (
+    <label className="flex min-h-11 cursor-pointer items-center gap-2">
+      <input type="checkbox" checked={isOn} onChange={event => onTurn(event.target.checked)} />
+      {label}
+    </label>
   )
 }
 

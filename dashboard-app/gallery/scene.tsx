@@ -1,6 +1,7 @@
 /**
  * One scene, as `scene.html?scene=<name>`. When it is played, the root element has `data-ready`, or
- * `data-failed` with what went wrong. Time stands still then; with `&run` it goes on.
+ * `data-failed` with what went wrong. Time stands still then; with `&run` it goes on. `&text=200`
+ * sets the size of text, in percent.
  */
 import './scene.css'
 
@@ -49,10 +50,11 @@ async function show(scene: Scene): Promise<void> {
   Object.assign(globalThis, { still })
 
   async function still(): Promise<void> {
-    hold(scene.moment ?? Number.POSITIVE_INFINITY)
     // What an animation's end brings about may be animated, too.
-    await settled()
-    hold(scene.moment ?? Number.POSITIVE_INFINITY)
+    for (let turn = 0; turn < 2; turn += 1) {
+      hold(scene.moment ?? Number.POSITIVE_INFINITY)
+      await settled()
+    }
   }
 }
 
@@ -63,6 +65,7 @@ function fail(error: unknown): void {
 }
 
 if (!runs) classList.add('held')
+document.documentElement.style.fontSize = `${Number(parameters.get('text') ?? 100)}%`
 addEventListener('unhandledrejection', event => fail(event.reason))
 const name = parameters.get('scene')
 const scene = scenes.find(scene => scene.name === name)

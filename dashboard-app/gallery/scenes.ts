@@ -27,7 +27,7 @@ export interface Scene {
   also?: Circumstance[]
 }
 
-/** `narrow` is a window of 320 px, `large-text` the browser's text at 200 %. */
+/** `narrow` is a window of 320 px, `large-text` text at 200 %. */
 export type Circumstance = 'forced-colors' | 'reduced-motion' | 'large-text' | 'narrow'
 
 /** In the middle of the mark at what has just changed. */

@@ -186,10 +186,17 @@ export function hold(moment: number): void {
   for (const animation of document.getAnimations()) {
     const end = Number(animation.effect?.getComputedTiming().endTime ?? 0)
     const isEndless = !Number.isFinite(end)
-    if (moment >= end && !isEndless) animation.finish()
-    else {
-      animation.pause()
-      animation.currentTime = isEndless ? 0 : moment
+    if (moment >= end && !isEndless) {
+      animation.finish()
+      continue
     }
+    animation.pause()
+    animation.currentTime = isEndless ? 0 : moment
   }
+  // All styles are worked out anew: where colours have changed, Chromium goes on showing what an
+  // animation's beginning would be.
+  looks += 1
+  document.documentElement.style.setProperty('--looks', String(looks))
 }
+
+let looks = 0

@@ -34,8 +34,9 @@ pub(crate) fn photograph(builder: &mut Builder, accept: bool) -> anyhow::Result<
     builder.rust_tests()?;
     let title = if accept { "Renew the pictures" } else { "Compare with the pictures" };
     builder.steps.note(title);
-    let mut tests = cargo(["nextest", "run", "--no-capture", "--status-level", "none"]);
-    tests.args(PRODUCT).args(["--filterset", TESTS]);
+    let mut tests = cargo(["nextest", "run", "--no-capture", "--no-fail-fast"]);
+    tests.args(["--status-level", "none", "--final-status-level", "none"]);
+    tests.args(PRODUCT).args(["--filterset", TESTS]).env("RUST_BACKTRACE", "0");
     if accept {
         tests.env("GALLERY", "accept");
     }

@@ -29,6 +29,9 @@ pub(super) const DESKTOP: Window =
 const SCALE: f64 = 0.5;
 /// Of WebP. What it leaves out is the same in two pictures of the same page.
 const QUALITY: u32 = 60;
+/// Animations are drawn where the page has put them. Chromium has a thread of its own for them
+/// otherwise, which may not have heard of it yet.
+const IN_STEP: &str = "--disable-threaded-animation";
 /// A page is played within a second; the machine may be busy.
 const PATIENCE: Duration = DEADLINE;
 /// From which row on axe sees nothing of a long table: the others are like those.
@@ -62,7 +65,8 @@ impl Photographer {
     /// With further flags of Chromium.
     pub(super) async fn open_with(flags: &[&str]) -> Self {
         let site = Site::of(built()).await;
-        let browser = Browser::open_with(PHONE.width, PHONE.height, flags).await.unwrap();
+        let flags = [flags, &[IN_STEP]].concat();
+        let browser = Browser::open_with(PHONE.width, PHONE.height, &flags).await.unwrap();
         // Times of day are shown in the reader's time zone.
         let zone = json!({ "timezoneId": "UTC" });
         browser.cdp("Emulation.setTimezoneOverride", zone).await.unwrap();
@@ -96,25 +100,30 @@ impl Photographer {
         if window.name == TABLET.name {
             return shots;
         }
-        for circumstance in ["forced-colors", "reduced-motion"] {
-            if is_also(circumstance) {
-                shots.push(self.shot(scene, window, circumstance).await);
-            }
+        if is_also("forced-colors") {
+            shots.push(self.shot(scene, window, "forced-colors").await);
+        }
+        if is_also("reduced-motion") {
+            // Played anew: what is in motion already does not follow.
+            self.show_at(scene, window, "reduced-motion", "").await;
+            shots.push(self.shot(scene, window, "reduced-motion").await);
         }
         if is_also("large-text") && window.name == PHONE.name {
-            self.text(32).await;
-            self.show(scene, window).await;
+            self.show_at(scene, window, "light", "&text=200").await;
             shots.push(self.shot(scene, window, "large-text").await);
-            self.text(16).await;
         }
         shots
     }
 
     /// Plays a scene to its end.
     pub(super) async fn show(&self, scene: &Scene, window: &Window) {
+        self.show_at(scene, window, "light", "").await;
+    }
+
+    async fn show_at(&self, scene: &Scene, window: &Window, circumstance: &str, more: &str) {
         self.browser.resize(window.width, window.height).await.unwrap();
-        self.circumstance("light").await;
-        let address = format!("{}/scene.html?scene={}", self.site.origin(), scene.name);
+        self.circumstance(circumstance).await;
+        let address = format!("{}/scene.html?scene={}{more}", self.site.origin(), scene.name);
         self.browser.goto(&address).await.unwrap();
         let over =
             "document.documentElement.dataset.failed ?? document.documentElement.dataset.ready";
@@ -178,12 +187,6 @@ impl Photographer {
     pub(super) async fn still(&self) {
         let still = "Promise.resolve(globalThis.still?.()).then(() => done(true))";
         self.browser.run(still).await.unwrap();
-    }
-
-    /// Sets the browser's own size of text, from which the page's sizes and widths follow.
-    async fn text(&self, pixels: u32) {
-        let sizes = json!({ "fontSizes": { "standard": pixels, "fixed": pixels } });
-        self.browser.cdp("Page.setFontSizes", sizes).await.unwrap();
     }
 
     /// What axe finds wrong in a scene, by light and in the dark.
