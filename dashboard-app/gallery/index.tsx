@@ -134,7 +134,12 @@ function Switch({ label, isOn, onTurn }: SwitchProps) {
 
 // For the photographer.
 Object.assign(globalThis, {
-  scenes: scenes.map(({ name, picture, also = [] }) => ({ name, picture, also })),
+  scenes: scenes.map(({ name, picture, moment = null, also = [] }) => ({
+    name,
+    picture,
+    moment,
+    also,
+  })),
 })
 
 createRoot(document.getElementById('root') as HTMLElement).render(

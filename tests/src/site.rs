@@ -78,7 +78,11 @@ async fn answer(mut stream: TcpStream, content: Arc<Content>) {
          Cache-Control: max-age=3600\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    stream.write_all(&[head.into_bytes(), body].concat()).await.ok();
+    if stream.write_all(&[head.into_bytes(), body].concat()).await.is_ok() {
+        // Closed at once, the end of a long answer may not arrive.
+        stream.shutdown().await.ok();
+        while stream.read(&mut [0; 1_024]).await.is_ok_and(|count| count > 0) {}
+    }
 }
 
 /// The file that a request asks for.

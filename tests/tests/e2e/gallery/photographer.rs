@@ -43,6 +43,8 @@ pub(super) struct Scene {
     pub(super) name: String,
     picture: String,
     also: Vec<String>,
+    /// That something is in the middle of its motion.
+    moment: Option<f64>,
 }
 
 /// A picture, in WebP.
@@ -100,13 +102,10 @@ impl Photographer {
         if window.name == TABLET.name {
             return shots;
         }
-        if is_also("forced-colors") {
-            shots.push(self.shot(scene, window, "forced-colors").await);
-        }
-        if is_also("reduced-motion") {
-            // Played anew: what is in motion already does not follow.
-            self.show_at(scene, window, "reduced-motion", "").await;
-            shots.push(self.shot(scene, window, "reduced-motion").await);
+        for circumstance in ["forced-colors", "reduced-motion"] {
+            if is_also(circumstance) {
+                shots.push(self.shot(scene, window, circumstance).await);
+            }
         }
         if is_also("large-text") && window.name == PHONE.name {
             self.show_at(scene, window, "light", "&text=200").await;
@@ -132,6 +131,10 @@ impl Photographer {
     }
 
     async fn shot(&self, scene: &Scene, window: &Window, circumstance: &str) -> Shot {
+        if scene.moment.is_some() {
+            // Played anew: what is in motion already follows other rules too late, or not at all.
+            self.show_at(scene, window, circumstance, "").await;
+        }
         self.circumstance(circumstance).await;
         let name = format!("{}.{circumstance}", scene.name);
         Shot { name, picture: self.capture(scene, window).await }
