@@ -15,12 +15,16 @@ import { view } from './fixtures'
 import { type Scene, scenes } from './scenes'
 import { act, hold, letTimePass, Stage, settled, stopTime, virtualTime } from './stage'
 
-const { dataset, classList } = document.documentElement
+const { dataset, classList, style } = document.documentElement
 const parameters = new URLSearchParams(location.search)
 const runs = parameters.has('run')
 
 async function show(scene: Scene): Promise<void> {
   const clock = stopTime()
+  if (scene.moment !== undefined) {
+    classList.add('at-moment')
+    style.setProperty('--moment', `${scene.moment}ms`)
+  }
   // What another scene has chosen.
   localStorage.clear()
   const server = createFakeServer({
@@ -52,7 +56,7 @@ async function show(scene: Scene): Promise<void> {
   async function still(): Promise<void> {
     // What an animation's end brings about may be animated, too.
     for (let turn = 0; turn < 2; turn += 1) {
-      hold(scene.moment ?? Number.POSITIVE_INFINITY)
+      hold(scene.moment !== undefined)
       await settled()
     }
   }
@@ -65,7 +69,7 @@ function fail(error: unknown): void {
 }
 
 if (!runs) classList.add('held')
-document.documentElement.style.fontSize = `${Number(parameters.get('text') ?? 100)}%`
+style.fontSize = `${Number(parameters.get('text') ?? 100)}%`
 addEventListener('unhandledrejection', event => fail(event.reason))
 const name = parameters.get('scene')
 const scene = scenes.find(scene => scene.name === name)

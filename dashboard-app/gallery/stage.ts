@@ -179,24 +179,19 @@ function frame(): Promise<void> {
 }
 
 /**
- * Puts each animation where it is after so many ms, and what never ends at its beginning: the page
- * then looks the same whenever it is looked at.
+ * Ends what moves, and puts what never ends at its beginning: the page then looks the same whenever
+ * it is looked at.
+ *
+ * @param isAtMoment animations are in the midst already, by their style; transitions end.
  */
-export function hold(moment: number): void {
+export function hold(isAtMoment: boolean): void {
   for (const animation of document.getAnimations()) {
-    const end = Number(animation.effect?.getComputedTiming().endTime ?? 0)
-    const isEndless = !Number.isFinite(end)
-    if (moment >= end && !isEndless) {
+    const isEndless = animation.effect?.getComputedTiming().endTime === Number.POSITIVE_INFINITY
+    if (isEndless) {
+      animation.pause()
+      animation.currentTime = 0
+    } else if (!isAtMoment || animation instanceof CSSTransition) {
       animation.finish()
-      continue
     }
-    animation.pause()
-    animation.currentTime = isEndless ? 0 : moment
   }
-  // All styles are worked out anew: where colours have changed, Chromium goes on showing what an
-  // animation's beginning would be.
-  looks += 1
-  document.documentElement.style.setProperty('--looks', String(looks))
 }
-
-let looks = 0
