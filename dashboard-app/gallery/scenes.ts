@@ -372,6 +372,20 @@ const cards: Scene[] = [
     picture: 'recent-mocs-card',
   },
   {
+    name: 'order-held',
+    group: 'The cards',
+    shows: 'A pointer is on the shelf: its order is held, and a button says what waits.',
+    picture: 'recent-mocs-card',
+    also: ['forced-colors'],
+    async play(stage) {
+      await stage.live()
+      await stage.point('[data-testid="recent-moc"]')
+      const [gone, ...others] = view().recentMocs as [RecentMoc, ...RecentMoc[]]
+      stage.server.update({ recentMocs: [recent(20, { title: `After ${gone.title}` }), ...others] })
+      await stage.server.advance(6_000)
+    },
+  },
+  {
     name: 'parts-extremes',
     group: 'The cards',
     shows: 'Bars at 0, 1, 50, 99 and 100 %.',

@@ -124,6 +124,12 @@ export class Stage {
     await this.server.advance()
   }
 
+  /** Puts the pointer there, as far as the page can tell. */
+  async point(selector: string): Promise<void> {
+    element(selector).dispatchEvent(new PointerEvent('pointerover', { bubbles: true }))
+    await this.server.advance()
+  }
+
   /** Chooses from the list with that label. */
   async choose(label: string, option: string): Promise<void> {
     const labels = [...document.querySelectorAll('label')]

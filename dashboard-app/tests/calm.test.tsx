@@ -1,8 +1,7 @@
 import { act, fireEvent, screen, within } from '@testing-library/react'
 import { describe, expect, it } from 'vitest'
-
+import { ago, partial, recent, view } from '../gallery/fixtures'
 import { differences } from '../src/ui/held'
-import { ago, partial, recent, view } from './support/fixtures'
 import { showLive } from './support/show'
 
 function shelf() {

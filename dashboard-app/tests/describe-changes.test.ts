@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest'
-
+import { partial, recent, view } from '../gallery/fixtures'
 import { describeChanges } from '../src/dashboard/describe-changes'
-import { partial, recent, view } from './support/fixtures'
 
 const before = view()
 const { summary } = before

@@ -108,4 +108,15 @@ describe('first load', () => {
     expect(screen.queryByTestId('recent-mocs-card')).toBeNull()
     expect(screen.getByTestId('dashboard-loading')).toBeTruthy()
   })
+
+  it('says that it was stopped where nothing is left, and begins anew on demand', async () => {
+    const { client, server, until, user } = await showLive()
+    client.stop()
+    await server.advance()
+    expect(screen.queryByTestId('dashboard-loading')).toBeNull()
+    expect(screen.getByText('Updates are stopped.')).toBeTruthy()
+    await user.click(screen.getByRole('button', { name: 'Load the dashboard' }))
+    await until('live')
+    expect(screen.getByTestId('total-mocs-count').textContent).toBe('139')
+  })
 })

@@ -16,7 +16,7 @@ import { PartialParts } from './partial-parts'
 import { QuickActions } from './quick-actions'
 import { RecentMocs } from './recent-mocs'
 import { IN_TITLE, type Standing, useStanding } from './standing'
-import { LoadFailure, Loading, LoginNeeded, Unsupported } from './states'
+import { LoadFailure, Loading, LoginNeeded, Stopped, Unsupported } from './states'
 import { ThemeBreakdown } from './theme-breakdown'
 
 /** What a browser lacks for good. */
@@ -64,7 +64,7 @@ export function Page({ story, account }: { story: ConnectionStory; account: Acco
       <main>
         {story.degraded && <DegradedBanner standing={standing} />}
         {view === null ? (
-          <WithoutView story={story} loginUrl={loginUrl} />
+          <WithoutView story={story} standing={standing} loginUrl={loginUrl} />
         ) : (
           <>
             <Cards view={view} />
@@ -89,12 +89,19 @@ function useTitle(standing: Standing): void {
   }, [standing])
 }
 
-function WithoutView({ story, loginUrl }: { story: ConnectionStory; loginUrl: string }) {
+interface WithoutViewProps {
+  story: ConnectionStory
+  standing: Standing
+  loginUrl: string
+}
+
+function WithoutView({ story, standing, loginUrl }: WithoutViewProps) {
   const reason = useDashboard(state => state.freshness.reason)
   if (story.expired) return <LoginNeeded again={story.begun} loginUrl={loginUrl} />
   if (reason !== null && UNSUPPORTED.includes(reason.code)) {
     return <Unsupported why={reason.message} />
   }
+  if (standing === 'stopped') return <Stopped />
   return story.failed ? <LoadFailure /> : <Loading />
 }
 

@@ -55,6 +55,18 @@ export function LoadFailure() {
   )
 }
 
+/** There is no view, since the host has stopped the client. */
+export function Stopped() {
+  const client = useDashboardClient()
+  return (
+    <Panel testId="dashboard-stopped" title="Updates are stopped.">
+      <Button look="primary" onClick={() => client.start()}>
+        Load the dashboard
+      </Button>
+    </Panel>
+  )
+}
+
 /** There is no view, and this browser cannot bring one, however often it is tried. */
 export function Unsupported({ why }: { why: string }) {
   return (
