@@ -2,12 +2,12 @@ import tailwindcss from '@tailwindcss/vite'
 import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vitest/config'
 
-import { compressed, modulePreloaded } from './vite.served.ts'
+import { compressed, firstPainted, modulePreloaded } from './vite.served.ts'
 
 const SERVER = 'http://127.0.0.1:9112'
 
 export default defineConfig({
-  plugins: [react(), tailwindcss(), modulePreloaded(), compressed()],
+  plugins: [react(), tailwindcss(), firstPainted(), modulePreloaded(), compressed()],
   build: {
     target: 'es2022',
     // Nothing becomes a data: address, so that the server's Content-Security-Policy stays short.

@@ -2,7 +2,9 @@
 import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 
-import type { Plugin } from 'vite'
+import { createElement } from 'react'
+import { renderToStaticMarkup } from 'react-dom/server'
+import { type Plugin, runnerImport } from 'vite'
 
 const WORTH_IT = /\.(js|css|wasm|svg)$/
 /** Below this the headers weigh more than what is saved. */
@@ -54,6 +56,27 @@ export function modulePreloaded(): Plugin {
           },
           injectTo: 'head' as const,
         }))
+      },
+    },
+  }
+}
+
+/** Puts what the app shows first into the page itself: a reader on a slow line sees it before the script. */
+export function firstPainted(): Plugin {
+  return {
+    name: 'first-painted',
+    apply: 'build',
+    transformIndexHtml: {
+      order: 'pre',
+      async handler(html) {
+        const { module } = await runnerImport<typeof import('./src/first-paint.tsx')>(
+          '/src/first-paint.tsx',
+          { configFile: false, root: import.meta.dirname },
+        )
+        const markup = renderToStaticMarkup(createElement(module.FirstPaint))
+        const root = '<div id="root"></div>'
+        if (!html.includes(root)) throw new Error(`index.html has no ${root}.`)
+        return html.replace(root, () => `<div id="root">${markup}</div>`)
       },
     },
   }

@@ -1,7 +1,7 @@
 import { useDashboardClient } from '@moc/dashboard-sdk/react'
 
 import { Button, ButtonLink } from '../ui/button'
-import { Ornament } from '../ui/card'
+import { AREA, type Area, Ornament } from '../ui/card'
 
 /** The shapes of the cards to come, as large as they will be (first load). */
 export function Loading() {
@@ -23,9 +23,9 @@ export function Loading() {
 
 const WIDTHS = ['w-11/12', 'w-4/5', 'w-2/3', 'w-10/12', 'w-3/5']
 
-function Bones({ area, lines, height }: { area: string; lines: number; height: string }) {
+function Bones({ area, lines, height }: { area: Area; lines: number; height: string }) {
   return (
-    <div className={`plate px-6 pt-5 pb-6 ${height}`} style={{ gridArea: area }}>
+    <div className={`plate px-6 pt-5 pb-6 ${height} ${AREA[area]}`}>
       <div className="shimmer mb-6 h-7 w-44" />
       <div className="grid gap-5">
         {Array.from({ length: lines }, (_, at) => (

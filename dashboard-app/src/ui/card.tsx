@@ -1,9 +1,20 @@
 import { type ReactNode, useId } from 'react'
 
+export type Area = 'summary' | 'quick' | 'recent' | 'themes' | 'partial'
+
+/** Tailwind classes. The page as it is built must have no style attributes: its policy forbids them. */
+export const AREA: Record<Area, string> = {
+  summary: '[grid-area:summary]',
+  quick: '[grid-area:quick]',
+  recent: '[grid-area:recent]',
+  themes: '[grid-area:themes]',
+  partial: '[grid-area:partial]',
+}
+
 interface CardProps {
   title: string
   /** Where the card stands in the grid. */
-  area: 'summary' | 'quick' | 'recent' | 'themes' | 'partial'
+  area: Area
   testId: string
   /** A short line beside the title. */
   aside?: ReactNode
@@ -17,8 +28,7 @@ export function Card({ title, area, testId, aside, children }: CardProps) {
     <section
       aria-labelledby={heading}
       data-testid={testId}
-      className="plate @container flex min-w-0 flex-col px-[min(1.25rem,5vw)] pt-4 pb-5 sm:px-6"
-      style={{ gridArea: area }}
+      className={`plate @container flex min-w-0 flex-col px-[min(1.25rem,5vw)] pt-4 pb-5 sm:px-6 ${AREA[area]}`}
     >
       <header className="mb-4 flex flex-wrap items-baseline justify-between gap-x-4 border-border border-b pb-2">
         <h2

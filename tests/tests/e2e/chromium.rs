@@ -216,6 +216,105 @@ async fn the_page_has_no_accessibility_violations() {
 }
 
 #[tokio::test]
+async fn every_action_is_reached_and_taken_by_keyboard_alone() {
+    let app = collection().await;
+    for number in 0..12 {
+        writer::add_set(app.db(), USER, "A set", &format!("Theme {number}")).await;
+    }
+    app.projected().await;
+    let page = Page::open(&app, USER).await;
+    page.browser.resize(390, 844).await.unwrap();
+    page.until("document.querySelectorAll('select').length === 3").await;
+    // In the order of the document, which on a phone is the order on the screen.
+    let actions = page
+        .browser
+        .evaluate(&format!("[...document.querySelectorAll('a, button, select')].map({NAME})"))
+        .await
+        .unwrap();
+    let mut reached = Vec::new();
+    for _ in actions.as_array().unwrap() {
+        press(&page, "Tab").await;
+        let focused = format!(
+            "(({NAME})(document.activeElement) + (document.activeElement.matches(':focus-visible')
+               && getComputedStyle(document.activeElement).outlineStyle !== 'none' ? '' : ' unseen'))"
+        );
+        reached.push(page.browser.evaluate(&focused).await.unwrap());
+    }
+    assert_eq!(json!(reached), actions);
+
+    // A choice, and more of a list, by keys.
+    page.browser.evaluate("(document.querySelector('select').focus(), true)").await.unwrap();
+    press(&page, "ArrowDown").await;
+    page.until("document.querySelector('select').value === 'nearly'").await;
+    let more =
+        "[...document.querySelectorAll('button')].find(one => one.innerText === 'Show more')";
+    page.browser.evaluate(&format!("({more}.focus(), true)")).await.unwrap();
+    press(&page, "Enter").await;
+    let themes =
+        format!("{}.querySelectorAll('li').length > 10", by_test_id("theme-breakdown-card"));
+    page.until(&themes).await;
+    page.assert_no_errors().await;
+}
+
+/// What an element is called, for people.
+const NAME: &str =
+    "(one => one.labels?.[0]?.innerText ?? one.getAttribute('aria-label') ?? one.innerText)";
+
+async fn press(page: &Page, key: &str) {
+    let text = if key == "Enter" { "\r" } else { "" };
+    let code = match key {
+        "Tab" => 9,
+        "Enter" => 13,
+        _ => 40,
+    };
+    for kind in ["keyDown", "keyUp"] {
+        let event = json!({
+            "type": kind, "key": key, "code": key, "text": text, "windowsVirtualKeyCode": code,
+        });
+        page.browser.cdp("Input.dispatchKeyEvent", event).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_screen_reader_hears_of_a_burst_in_one_sentence() {
+    let app = collection().await;
+    let page = Page::open(&app, USER).await;
+    let watch = format!(
+        "(window.heard = [], new MutationObserver(() => {{
+           const said = {0}.innerText.trim()
+           if (said !== '') window.heard.push(said)
+         }}).observe({0}, {{ subtree: true, childList: true, characterData: true }}), true)",
+        by_test_id("changes-announced")
+    );
+    page.browser.evaluate(&watch).await.unwrap();
+    let mut burst = app.db().begin().await.unwrap();
+    for number in 0..20 {
+        let title = format!("MOC {number}");
+        writer::add_moc(&mut *burst, USER, &NewMoc::new(&title, "Castle")).await;
+    }
+    burst.commit().await.unwrap();
+    page.until("window.heard.length > 0").await;
+    check(&app, &page).await;
+    let heard = page.browser.evaluate("window.heard").await.unwrap();
+    assert_eq!(heard, json!(["20 changes: 20 MOCs added."]));
+
+    // As assistive technology has it: the sentence is in a polite live region, the old values nowhere.
+    page.browser.cdp("Accessibility.enable", json!({})).await.unwrap();
+    let tree = page.browser.cdp("Accessibility.getFullAXTree", json!({})).await.unwrap();
+    let spoken: Vec<String> = tree["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|node| node["ignored"] == false)
+        .map(|node| format!("{} {}", node["role"]["value"], node["name"]["value"]))
+        .collect();
+    println!("{}", spoken.join("\n"));
+    let texts = |text: &str| spoken.iter().filter(|line| line.contains(text)).count();
+    assert!(texts("20 changes: 20 MOCs added.") > 0, "{spoken:#?}");
+    assert_eq!(texts("StaticText \"4\""), 0, "the old count: {spoken:#?}");
+}
+
+#[tokio::test]
 async fn the_layout_has_one_two_and_three_columns_and_never_scrolls_sideways() {
     let app = collection().await;
     let page = Page::open(&app, USER).await;

@@ -1,0 +1,14 @@
+import { Frame } from './dashboard/frame'
+import { Loading } from './dashboard/states'
+
+/**
+ * What the built page shows before its script runs: the same as the app does at its beginning, but for
+ * the status, which only the app knows.
+ */
+export function FirstPaint() {
+  return (
+    <Frame aside={<div className="min-h-12 sm:min-h-0" />}>
+      <Loading />
+    </Frame>
+  )
+}
