@@ -56,7 +56,7 @@ async function show(scene: Scene): Promise<void> {
   async function still(): Promise<void> {
     // What an animation's end brings about may be animated, too.
     for (let turn = 0; turn < 2; turn += 1) {
-      hold(scene.moment !== undefined)
+      hold(scene.moment)
       await settled()
     }
   }

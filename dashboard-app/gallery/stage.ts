@@ -188,16 +188,20 @@ function frame(): Promise<void> {
  * Ends what moves, and puts what never ends at its beginning: the page then looks the same whenever
  * it is looked at.
  *
- * @param isAtMoment animations are in the midst already, by their style; transitions end.
+ * @param moment how long ago all of them are to have begun, in ms. Those of the styles are put there by
+ * their style already.
  */
-export function hold(isAtMoment: boolean): void {
+export function hold(moment: number | undefined): void {
   for (const animation of document.getAnimations()) {
     const isEndless = animation.effect?.getComputedTiming().endTime === Number.POSITIVE_INFINITY
     if (isEndless) {
       animation.pause()
       animation.currentTime = 0
-    } else if (!isAtMoment || animation instanceof CSSTransition) {
+    } else if (moment === undefined || animation instanceof CSSTransition) {
       animation.finish()
+    } else if (!(animation instanceof CSSAnimation)) {
+      animation.pause()
+      animation.currentTime = moment
     }
   }
 }

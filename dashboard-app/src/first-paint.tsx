@@ -7,8 +7,10 @@ import { Loading } from './dashboard/states'
  */
 export function FirstPaint() {
   return (
-    <Frame aside={<div className="min-h-12 sm:min-h-0" />}>
-      <Loading />
-    </Frame>
+    <div className="first-paint">
+      <Frame aside={<div className="min-h-12 sm:min-h-0" />}>
+        <Loading />
+      </Frame>
+    </div>
   )
 }

@@ -504,8 +504,8 @@ mod tests {
     use super::*;
     use crate::{seed, stage};
 
-    /// An afternoon, and then some: at the demo's pace more than two hours.
-    const MANY: usize = 2_000;
+    /// Nearly an hour at the demo's pace: more than thirty rounds.
+    const MANY: usize = 800;
 
     #[tokio::test]
     async fn what_is_told_to_try_works_whatever_the_author_does_meanwhile() {

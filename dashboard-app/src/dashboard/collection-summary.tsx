@@ -52,7 +52,7 @@ function Total({ label, value, testId }: { label: string; value: number; testId:
   return (
     <div className="flex flex-col">
       <dt className="order-2 font-control text-muted-foreground text-sm">{label}</dt>
-      <dd className="text-[2.75rem] leading-none tracking-tight">
+      <dd className="text-[min(2.75rem,14cqw)] leading-none tracking-tight">
         <Figure value={value} data-testid={testId} />
       </dd>
     </div>

@@ -247,12 +247,12 @@ const Row = memo(
         </td>
         <td
           role="cell"
-          className="font-control text-muted-foreground text-xs md:whitespace-nowrap md:text-sm"
+          className="col-span-2 font-control text-muted-foreground text-xs @2xs:col-span-1 md:whitespace-nowrap md:text-sm"
         >
           <span className="md:hidden">Updated </span>
           <RelativeTime at={moc.lastUpdatedAt} />
         </td>
-        <td role="cell" className="justify-self-end">
+        <td role="cell" className="col-span-2 @2xs:col-span-1 justify-self-end">
           <ButtonLink
             look="quiet"
             href={links.parts(moc.id)}

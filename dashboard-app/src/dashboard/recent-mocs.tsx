@@ -83,7 +83,7 @@ function Book({ moc, isGone, change }: BookProps) {
         href={links.moc(moc.id)}
         className="group flex h-full @xl:flex-col items-center @xl:items-stretch gap-4 @xl:gap-2.5 rounded-md py-3 @xl:py-0"
       >
-        <span className="@xl:shelf-cover w-14 shrink-0 @xl:w-auto">
+        <span className="@xl:shelf-cover w-[min(3.5rem,16cqw)] shrink-0 @xl:w-auto">
           <span className="@xl:mx-auto block @xl:w-[82%] transition-transform duration-300 @xl:group-hover:-translate-y-1">
             <Cover title={moc.title} theme={moc.theme} url={moc.coverImageUrl} />
           </span>

@@ -45,7 +45,7 @@ export const ThemeBreakdown = memo(function ThemeBreakdown({ themes }: { themes:
               <ul
                 ref={list}
                 // All themes scroll in the place of the first ones, so that no card beside grows with them.
-                className={`flex grow flex-col justify-between gap-3 ${all ? 'theme-scroller' : ''}`}
+                className={`flex grow flex-col gap-3 ${all ? 'theme-scroller' : ''} ${shown.length < TOP_THEMES ? '' : 'justify-between'}`}
                 // What scrolls is to scroll by keys too.
                 tabIndex={all ? 0 : undefined}
               >
