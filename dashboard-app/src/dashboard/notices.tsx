@@ -72,10 +72,10 @@ function Notice({ open, onClose, icon, title, description, duration, action }: N
         if (!next) onClose()
       }}
       duration={duration}
-      className="toast plate flex items-center gap-3 py-3 pr-3 pl-4"
+      className="toast plate flex flex-wrap items-center gap-3 py-3 pr-3 pl-4"
     >
       {icon}
-      <div className="min-w-0 grow">
+      <div className="min-w-0 grow basis-28">
         <Toast.Title className="font-control font-medium text-sm">{title}</Toast.Title>
         {description !== undefined && (
           <Toast.Description className="font-control text-muted-foreground text-sm">
@@ -83,13 +83,15 @@ function Notice({ open, onClose, icon, title, description, duration, action }: N
           </Toast.Description>
         )}
       </div>
-      {action}
-      <Toast.Close
-        aria-label="Dismiss"
-        className="grid size-11 shrink-0 cursor-pointer place-items-center rounded-md text-muted-foreground hover:bg-muted hover:text-foreground"
-      >
-        <X className="size-4" aria-hidden="true" />
-      </Toast.Close>
+      <div className="ml-auto flex items-center gap-1">
+        {action}
+        <Toast.Close
+          aria-label="Dismiss"
+          className="grid size-11 shrink-0 cursor-pointer place-items-center rounded-md text-muted-foreground hover:bg-muted hover:text-foreground"
+        >
+          <X className="size-4" aria-hidden="true" />
+        </Toast.Close>
+      </div>
     </Toast.Root>
   )
 }
