@@ -34,6 +34,8 @@ const QUALITY: u32 = 60;
 const IN_STEP: &str = "--disable-threaded-animation";
 /// A page is played within a second; the machine may be busy.
 const PATIENCE: Duration = DEADLINE;
+/// How often a page is looked at until it is the same twice.
+const TRIES: usize = 20;
 /// From which row on axe sees nothing of a long table: the others are like those.
 const ROWS_FOR_AXE: u32 = 20;
 
@@ -140,8 +142,23 @@ impl Photographer {
         Shot { name, picture: self.capture(scene, window).await }
     }
 
-    /// What the page looks like now, as the scene wants it to be seen.
+    /// What the page looks like now, as the scene wants it to be seen. Chromium draws parts of a page
+    /// later than it says, so the picture counts that is the same twice.
     pub(super) async fn capture(&self, scene: &Scene, window: &Window) -> Vec<u8> {
+        let mut last = self.capture_once(scene, window).await;
+        for _ in 0..TRIES {
+            let drawn = "requestAnimationFrame(() => requestAnimationFrame(() => done(true)))";
+            self.browser.run(drawn).await.unwrap();
+            let next = self.capture_once(scene, window).await;
+            if next == last {
+                return last;
+            }
+            last = next;
+        }
+        panic!("the scene {} never looks the same twice", scene.name);
+    }
+
+    async fn capture_once(&self, scene: &Scene, window: &Window) -> Vec<u8> {
         let (width, height) = (window.width, window.height);
         let clip = match scene.picture.as_str() {
             "window" => format!("({{ x: 0, y: scrollY, width: {width}, height: {height} }})"),
