@@ -9,6 +9,9 @@ export function FirstPaint() {
   return (
     <div className="first-paint">
       <Frame aside={<div className="min-h-12 sm:min-h-0" />}>
+        <p className="late mb-4">
+          Loading takes longer than usual. Please reload the page, and see that scripts are allowed.
+        </p>
         <Loading />
       </Frame>
     </div>

@@ -1,5 +1,5 @@
 import { act, fireEvent, screen, within } from '@testing-library/react'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { ago, partial, recent, view } from '../gallery/fixtures'
 import { differences } from '../src/ui/held'
 import { showLive } from './support/show'
@@ -22,6 +22,14 @@ function books(...names: string[]) {
 
 function announced(): string {
   return screen.getByTestId('changes-announced').textContent
+}
+
+/** jsdom does not tell by what the focus came. */
+function byKeyboard(): void {
+  const { matches } = Element.prototype
+  vi.spyOn(Element.prototype, 'matches').mockImplementation(function (this: Element, selector) {
+    return matches.call(this, selector === ':focus-visible' ? ':focus' : selector)
+  })
 }
 
 const pill = () => screen.queryByTestId('waiting-changes')
@@ -55,6 +63,7 @@ describe('a list that somebody is reading', () => {
   })
 
   it('shows what waits on demand, and keeps the focus in the list', async () => {
+    byKeyboard()
     const { change, user } = await showLive({ recentMocs: books('A', 'B') })
     act(() => shelf().getByRole('link', { name: /^A/ }).focus())
     await change({ recentMocs: books('N', 'A') })
@@ -83,6 +92,32 @@ describe('a list that somebody is reading', () => {
     expect(shelf().getByText('No MOCs yet')).toBeTruthy()
     await change({ recentMocs: books('N') })
     expect(titles()).toEqual(['N'])
+  })
+
+  it('is held no longer where the focused button goes away and the focus leaves', async () => {
+    byKeyboard()
+    const { change } = await showLive({ recentMocs: books('A', 'B') })
+    act(() => shelf().getByRole('link', { name: /^A/ }).focus())
+    await change({ recentMocs: books('N', 'A') })
+    act(() => pill()?.focus())
+    // The change is undone, and the button with it.
+    await change({ recentMocs: books('A', 'B') })
+    expect(pill()).toBeNull()
+    expect(document.activeElement).not.toBe(document.body)
+    await change({ recentMocs: books('N', 'A') })
+    expect(titles()).toEqual(['A', 'B'])
+    act(() => (document.activeElement as HTMLElement).blur())
+    expect(titles()).toEqual(['N', 'A'])
+  })
+
+  it('says of a row that has left only that it has', async () => {
+    const mocs = [partial(1), partial(2)]
+    const { change, user } = await showLive({ partialPartsMocs: mocs })
+    const table = within(screen.getByTestId('partial-parts-table'))
+    await user.hover(table.getAllByTestId('partial-parts-row')[0] as HTMLElement)
+    await change({ partialPartsMocs: [] })
+    expect(table.getAllByText('No longer listed')).toHaveLength(2)
+    expect(table.queryByRole('progressbar')).toBeNull()
   })
 
   it('shows another order at once, and holds that', async () => {
@@ -116,6 +151,19 @@ describe('a change', () => {
     // Another element, whose animation begins anew.
     expect(marks()).toHaveLength(1)
     expect(marks()[0]).not.toBe(first)
+  })
+
+  it('leaves nothing in the document that could be animated again', async () => {
+    const { change, server } = await showLive({ partialPartsMocs: [partial(1)] })
+    const { summary } = view()
+    await change({
+      partialPartsMocs: [partial(1, { coveragePercentage: 88 }), partial(2)],
+      summary: { ...summary, totalMocs: 140 },
+    })
+    const pointed = '[data-change], .arrival, .rolled, [data-before]'
+    expect(document.querySelectorAll(pointed).length).toBeGreaterThan(3)
+    await server.advance(4_000)
+    expect(document.querySelectorAll(pointed)).toHaveLength(0)
   })
 
   it('of a figure shows the new value alone', async () => {

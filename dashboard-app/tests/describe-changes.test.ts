@@ -31,10 +31,13 @@ describe('what a screen reader is told', () => {
     expect(describeChanges(old, view({ ...old, themeBreakdown }))).toBe('5 changes: 5 sets added.')
   })
 
-  it('names the summary where no list shows what changed', () => {
+  it('says at least that something has changed', () => {
     const mocsByBuildStatus = { ADDED: 57, IN_PROGRESS: 24, BUILT: 58 }
-    const after = { ...before, summary: { ...summary, mocsByBuildStatus } }
-    expect(describeChanges(before, after)).toBe('The collection summary has changed.')
+    const others = { ...before, summary: { ...summary, mocsByBuildStatus } }
+    expect(describeChanges(before, others)).toBe('The dashboard has changed.')
+    const oneForAnother = [recent(77), ...before.recentMocs.slice(1)]
+    const after = { ...before, recentMocs: oneForAnother }
+    expect(describeChanges(before, after)).toBe('The dashboard has changed.')
   })
 
   it('says nothing of what came and went again', () => {

@@ -25,10 +25,10 @@ export function Announcer({ view }: { view: DashboardView }) {
         const sentence = describeChanges(known.current, latest.current)
         known.current = latest.current
         if (sentence === null) return
-        quietUntil.current = Date.now() + QUIET_MS
+        quietUntil.current = performance.now() + QUIET_MS
         setSaid(({ times }) => ({ sentence, times: times + 1 }))
       },
-      Math.max(GATHER_MS, quietUntil.current - Date.now()),
+      Math.max(GATHER_MS, quietUntil.current - performance.now()),
     )
   }, [view])
 

@@ -10,7 +10,11 @@ export function ShownSince() {
   if (asOf === null) return null
   return (
     <>
-      Showing data from <time dateTime={new Date(asOf).toISOString()}>{clockTime(asOf, now)}</time>.
+      Showing data from{' '}
+      <time className="whitespace-nowrap" dateTime={new Date(asOf).toISOString()}>
+        {clockTime(asOf, now)}
+      </time>
+      .
     </>
   )
 }
@@ -20,5 +24,9 @@ export function NextTry() {
   const at = useDashboard(state => state.freshness.nextRetryAt)
   const now = useNow(true)
   if (at === null || at <= now) return null
-  return <>Next try in {Math.ceil((at - now) / 1_000)} s.</>
+  return (
+    <span className="whitespace-nowrap tabular-nums">
+      Next try in {Math.ceil((at - now) / 1_000)} s.
+    </span>
+  )
 }

@@ -24,8 +24,8 @@ export function describeChanges(before: DashboardView, after: DashboardView): st
   if (total > 0) {
     return `${counted(total, 'change')}: ${changes.map(([, text]) => text).join(', ')}.`
   }
-  const isSame = JSON.stringify(before.summary) === JSON.stringify(after.summary)
-  return isSame ? null : 'The collection summary has changed.'
+  // One came and one went, say.
+  return JSON.stringify(before) === JSON.stringify(after) ? null : 'The dashboard has changed.'
 }
 
 function added(difference: number, one: string, many?: string): [number, string][] {

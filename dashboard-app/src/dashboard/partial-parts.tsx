@@ -6,7 +6,7 @@ import { links } from '../links'
 import { BuildStatusBadge } from '../ui/build-status'
 import { Button, ButtonLink } from '../ui/button'
 import { Card, Empty } from '../ui/card'
-import { type Change, ChangeMark, useChanges } from '../ui/change-mark'
+import { type Change, ChangeMark, useChanges, useFresh } from '../ui/change-mark'
 import { BUILD_STATUS_LABEL, count, counted } from '../ui/format'
 import { Gone, HeldRegion, useHeld } from '../ui/held'
 import { useMedia } from '../ui/media'
@@ -37,8 +37,8 @@ export const PartialParts = memo(function PartialParts({ mocs }: { mocs: Partial
   const [focusOn, setFocusOn] = useState<number | null>(null)
   const arranged = arrange(mocs, choice)
   const scope = JSON.stringify(choice)
-  const held = useHeld(arranged, idOf, scope)
   const limit = first + more
+  const held = useHeld(arranged, idOf, scope, limit)
   const rows = held.rows.slice(0, limit)
   const changes = useChanges(
     rows.map(row => row.item),
@@ -75,7 +75,7 @@ export const PartialParts = memo(function PartialParts({ mocs }: { mocs: Partial
           : `${isWhole ? '' : `${count(arranged.length)} of `}${counted(mocs.length, 'MOC')}`
       }
     >
-      {mocs.length === 0 ? (
+      {mocs.length === 0 && held.rows.length === 0 ? (
         <Empty title="No partial orders - all parts accounted for!" />
       ) : (
         <>
@@ -215,14 +215,15 @@ interface RowProps {
 // A live update replaces the whole list, mostly with equal rows: compare them by what they show.
 const Row = memo(
   function Row({ moc, isGone, change }: RowProps) {
+    const isFresh = useFresh(change)
     return (
       <tr
         role="row"
         data-testid="partial-parts-row"
-        className={`relative isolate grid grid-cols-[minmax(0,1fr)_auto] ${COLUMNS} items-center gap-x-3 gap-y-1 border-border border-t py-2 first:border-t-0 md:gap-y-2 md:first:border-t ${change?.kind === 'new' ? 'arrival' : ''}`}
+        className={`relative isolate grid grid-cols-[minmax(0,1fr)_auto] ${COLUMNS} items-center gap-x-3 gap-y-1 border-border border-t py-2 first:border-t-0 md:gap-y-2 md:first:border-t ${isFresh && change?.kind === 'new' ? 'arrival' : ''}`}
       >
         <td role="cell" className="col-span-2 min-w-0 @2xs:col-span-1">
-          <ChangeMark change={change} />
+          {isFresh && change !== undefined && <ChangeMark change={change} />}
           <span
             dir="auto"
             // Whole on a phone, where no pointer rests on it to read the rest.
@@ -243,14 +244,20 @@ const Row = memo(
           {isGone ? <Gone /> : <BuildStatusBadge status={moc.buildStatus} />}
         </td>
         <td role="cell" className="col-span-2 md:col-span-1">
-          <Progress percent={moc.coveragePercentage} label={`Parts covered of ${moc.title}`} />
+          {!isGone && (
+            <Progress percent={moc.coveragePercentage} label={`Parts covered of ${moc.title}`} />
+          )}
         </td>
         <td
           role="cell"
           className="col-span-2 font-control text-muted-foreground text-xs @2xs:col-span-1 md:whitespace-nowrap md:text-sm"
         >
-          <span className="md:hidden">Updated </span>
-          <RelativeTime at={moc.lastUpdatedAt} />
+          {!isGone && (
+            <>
+              <span className="md:hidden">Updated </span>
+              <RelativeTime at={moc.lastUpdatedAt} />
+            </>
+          )}
         </td>
         <td role="cell" className="col-span-2 @2xs:col-span-1 justify-self-end">
           <ButtonLink

@@ -5,7 +5,7 @@ import { links } from '../links'
 import { BuildStatusBadge } from '../ui/build-status'
 import { ButtonLink } from '../ui/button'
 import { Card, Empty } from '../ui/card'
-import { type Change, ChangeMark, useChanges } from '../ui/change-mark'
+import { type Change, ChangeMark, useChanges, useFresh } from '../ui/change-mark'
 import { Cover } from '../ui/cover'
 import { Gone, HeldRegion, useHeld } from '../ui/held'
 import { MovingRows } from '../ui/moving'
@@ -73,12 +73,13 @@ interface BookProps {
 }
 
 function Book({ moc, isGone, change }: BookProps) {
+  const isFresh = useFresh(change)
   return (
     <li
       data-testid="recent-moc"
-      className={`relative isolate min-w-0 @xl:border-0 border-border border-b last:border-0 ${change?.kind === 'new' ? 'arrival' : ''}`}
+      className={`relative isolate min-w-0 @xl:border-0 border-border border-b last:border-0 ${isFresh && change?.kind === 'new' ? 'arrival' : ''}`}
     >
-      <ChangeMark change={change} />
+      {isFresh && change !== undefined && <ChangeMark change={change} />}
       <a
         href={links.moc(moc.id)}
         className="group flex h-full @xl:flex-col items-center @xl:items-stretch gap-4 @xl:gap-2.5 rounded-md py-3 @xl:py-0"

@@ -1,7 +1,7 @@
 import type { DashboardState } from '@moc/dashboard-sdk'
 import { useDashboard } from '@moc/dashboard-sdk/react'
+import { useEffect, useState } from 'react'
 
-import { useNow } from '../ui/now'
 import { useOnline } from '../ui/online'
 
 /**
@@ -13,7 +13,7 @@ export type Standing =
   | 'live'
   /** There was no view yet, and one is being fetched. */
   | 'connecting'
-  /** The device has no network. Nothing is tried until it has. */
+  /** The device says that it has no network. */
   | 'offline'
   /** The connection is lost and is being made again. */
   | 'reconnecting'
@@ -26,17 +26,21 @@ export type Standing =
   /** Ended, by the app or because it cannot work here. */
   | 'stopped'
 
-/** A poll's period (D-RES-4), and as long as one may take. */
-const POLLED_MS = 45_000
+/** How long the first poll may take before it is said that nothing answers. */
+const FIRST_POLL_MS = 2_000
 
 interface Circumstances {
   /** Whether there has been a view. */
   begun: boolean
   online: boolean
-  now: number
+  /** Whether the first poll without a connection has had time to be answered. */
+  isPolled: boolean
 }
 
-export function standingOf(state: DashboardState, { begun, online, now }: Circumstances): Standing {
+export function standingOf(
+  state: DashboardState,
+  { begun, online, isPolled }: Circumstances,
+): Standing {
   const { status, freshness } = state
   if (status === 'live') return 'live'
   if (status === 'authRequired') return 'expired'
@@ -44,16 +48,28 @@ export function standingOf(state: DashboardState, { begun, online, now }: Circum
   if (!begun) return 'connecting'
   if (!online || freshness.reason?.code === 'OFFLINE') return 'offline'
   if (status !== 'degraded') return 'reconnecting'
-  if (freshness.source === 'polling') return 'polling'
-  // Before the first poll nothing has gone wrong yet but the connection.
-  const isDue = freshness.asOf === null || now - freshness.asOf > POLLED_MS
-  return isDue || freshness.reason?.code.startsWith('SNAPSHOT_') ? 'unreachable' : 'polling'
+  // The source is polling while the last poll has succeeded.
+  return freshness.source === 'polling' || !isPolled ? 'polling' : 'unreachable'
 }
 
 export function useStanding(begun: boolean): Standing {
   const online = useOnline()
-  const now = useNow(false)
-  return useDashboard(state => standingOf(state, { begun, online, now }))
+  const isPolled = useLasted(useDashboard(state => state.status === 'degraded'))
+  return useDashboard(state => standingOf(state, { begun, online, isPolled }))
+}
+
+/** Whether something has been so for the time of a first poll. */
+function useLasted(is: boolean): boolean {
+  const [hasLasted, setLasted] = useState(false)
+  useEffect(() => {
+    if (!is) return
+    const timer = setTimeout(() => setLasted(true), FIRST_POLL_MS)
+    return () => {
+      clearTimeout(timer)
+      setLasted(false)
+    }
+  }, [is])
+  return is && hasLasted
 }
 
 /** Before the page's name in its title, which is all that is seen of a page in another tab. */

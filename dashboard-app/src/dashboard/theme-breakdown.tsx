@@ -104,7 +104,7 @@ function Row({ stats, isGone, longest }: RowProps) {
         </span>
         {isGone ? <Gone /> : <Counts stats={stats} />}
       </div>
-      <div className="mt-1 grid gap-0.5" aria-hidden="true">
+      <div className={`mt-1 grid gap-0.5 ${isGone ? 'invisible' : ''}`} aria-hidden="true">
         <span className="h-2 overflow-hidden">
           <Bar share={mocCount / longest} className="rounded-xs bg-chart-1" />
         </span>

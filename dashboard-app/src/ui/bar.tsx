@@ -1,5 +1,5 @@
 interface BarProps {
-  /** How much of the bar is filled, from 0 to 1. */
+  /** How much of the bar is filled, from 0 to 1; more is all of it. */
   share: number
   /** Tailwind classes of the filled part: its colour and its shape. */
   className: string
@@ -13,7 +13,7 @@ export function Bar({ share, className }: BarProps) {
   return (
     <span
       className={`bar-fill block h-full w-full ${className}`}
-      style={{ transform: `translateX(${(share - 1) * 100}%)` }}
+      style={{ transform: `translateX(${(Math.min(Math.max(share, 0), 1) - 1) * 100}%)` }}
     />
   )
 }

@@ -1,11 +1,16 @@
-import { useState } from 'react'
+import { useEffect, useState } from 'react'
 
 /** What happened to an item of a list since the list was first shown. */
 export interface Change {
   kind: 'new' | 'changed'
   /** How many times, so that the mark can be shown anew. */
   times: number
+  /** When, by the page's clock, ms. */
+  at: number
 }
+
+/** How long a change is pointed out. */
+const FRESH_MS = 4_000
 
 interface Seen<T> {
   items: readonly T[]
@@ -52,15 +57,29 @@ function compare<T>(
       if (change !== undefined) changes.set(id, change)
     } else {
       const kind = old === undefined ? 'new' : 'changed'
-      changes.set(id, { kind, times: (change?.times ?? 0) + 1 })
+      changes.set(id, { kind, times: (change?.times ?? 0) + 1, at: performance.now() })
     }
   }
   return changes
 }
 
+/**
+ * Whether a change is still pointed out. Afterwards nothing of that may stay in the document: an element
+ * that is moved, or comes into view, plays its animations anew.
+ */
+export function useFresh(change: Pick<Change, 'times' | 'at'> | undefined): boolean {
+  const [over, setOver] = useState(0)
+  const { times, at } = change ?? { times: 0, at: 0 }
+  useEffect(() => {
+    if (times === 0) return
+    const timer = setTimeout(() => setOver(times), Math.max(0, at + FRESH_MS - performance.now()))
+    return () => clearTimeout(timer)
+  }, [times, at])
+  return times > over && performance.now() - at < FRESH_MS
+}
+
 /** Lies behind a row for a moment after it has changed. The row is `relative` and `isolate`. */
-export function ChangeMark({ change }: { change: Change | undefined }) {
-  if (change === undefined) return null
+export function ChangeMark({ change }: { change: Change }) {
   // A new key starts the animation anew.
   return (
     <span key={change.times} className="change-mark" aria-hidden="true" data-change={change.kind} />

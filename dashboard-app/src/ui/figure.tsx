@@ -1,5 +1,6 @@
 import { Fragment, useState } from 'react'
 
+import { useFresh } from './change-mark'
 import { count } from './format'
 
 interface FigureProps {
@@ -13,18 +14,19 @@ interface FigureProps {
  * between, as that would be untrue.
  */
 export function Figure({ value, className = '', ...rest }: FigureProps) {
-  const [seen, setSeen] = useState({ value, before: value, changes: 0 })
-  if (seen.value !== value) setSeen({ value, before: seen.value, changes: seen.changes + 1 })
-  const { before, changes } = seen
+  const [seen, setSeen] = useState({ value, before: value, times: 0, at: 0 })
+  if (seen.value !== value) {
+    setSeen({ value, before: seen.value, times: seen.times + 1, at: performance.now() })
+  }
+  const { before, times } = seen
+  const isFresh = useFresh(seen)
   return (
     <data value={value} className={`font-figure tabular-nums ${className}`} {...rest}>
       {/* A new key starts the animation anew. */}
       <span
-        key={changes}
-        className={
-          changes > 0 ? `rolled ${before < value ? 'rolled-up' : 'rolled-down'}` : undefined
-        }
-        data-before={changes > 0 ? count(before) : undefined}
+        key={times}
+        className={isFresh ? `rolled ${before < value ? 'rolled-up' : 'rolled-down'}` : undefined}
+        data-before={isFresh ? count(before) : undefined}
       >
         {count(value)
           .split(',')

@@ -1,5 +1,12 @@
 import { RefreshCw } from 'lucide-react'
-import { type FocusEvent, type ReactNode, useEffect, useRef, useState } from 'react'
+import {
+  type PointerEvent,
+  type ReactNode,
+  useEffect,
+  useLayoutEffect,
+  useRef,
+  useState,
+} from 'react'
 
 import { counted } from './format'
 
@@ -31,8 +38,14 @@ interface Hold<T> {
  * now; only who is in the list, and where, waits.
  *
  * @param scope what the list is of. Where it differs, the list is another, and is shown at once.
+ * @param limit how many of its items are shown.
  */
-export function useHeld<T>(items: readonly T[], idOf: (item: T) => string, scope = ''): Held<T> {
+export function useHeld<T>(
+  items: readonly T[],
+  idOf: (item: T) => string,
+  scope = '',
+  limit = Number.POSITIVE_INFINITY,
+): Held<T> {
   const [hold, setHold] = useState<Hold<T> | null>(null)
   const held = hold?.scope === scope ? hold.items : null
   const take = () => setHold({ scope, items })
@@ -44,10 +57,12 @@ export function useHeld<T>(items: readonly T[], idOf: (item: T) => string, scope
   })
   return {
     rows,
-    waiting: held === null ? 0 : differences(held.map(idOf), items.map(idOf)),
-    hold: () => {
-      if (held === null) take()
-    },
+    waiting:
+      held === null
+        ? 0
+        : differences(held.slice(0, limit).map(idOf), items.slice(0, limit).map(idOf)),
+    // What is held may be another than the last that was rendered.
+    hold: () => setHold(last => (last?.scope === scope ? last : { scope, items })),
     update: take,
     release: () => setHold(null),
   }
@@ -77,7 +92,10 @@ function longestRising(numbers: readonly number[]): number {
   return ends.length
 }
 
-/** Holds a list while a pointer or the focus is in it, and says how many changes wait. */
+/** A click follows upon a finger's leaving, and must still find what it was aimed at. */
+const CLICK_MS = 300
+
+/** Holds a list while a pointer or the keyboard's focus is in it, and says how many changes wait. */
 export function HeldRegion({
   list,
   className = '',
@@ -89,33 +107,65 @@ export function HeldRegion({
 }) {
   const region = useRef<HTMLDivElement>(null)
   const inside = useRef({ pointer: false, focus: false })
+  const letGo = useRef<ReturnType<typeof setTimeout>>(undefined)
+  const isInside = () => inside.current.pointer || inside.current.focus
 
-  function set(what: 'pointer' | 'focus', is: boolean) {
-    inside.current[what] = is
-    if (inside.current.pointer || inside.current.focus) list.hold()
-    else list.release()
+  function enter(what: 'pointer' | 'focus') {
+    clearTimeout(letGo.current)
+    inside.current[what] = true
+    list.hold()
   }
+
+  function leave(what: 'pointer' | 'focus', after = 0) {
+    inside.current[what] = false
+    if (isInside()) return
+    clearTimeout(letGo.current)
+    if (after === 0) list.release()
+    else letGo.current = setTimeout(list.release, after)
+  }
+
+  /** Where what had the focus goes away, the focus stays in the list. */
+  function takeFocus() {
+    region.current?.setAttribute('tabindex', '-1')
+    region.current?.focus({ preventScroll: true })
+  }
+
+  // Browsers do not say that an element with the focus has been taken away.
+  useLayoutEffect(() => {
+    if (inside.current.focus && document.activeElement === document.body) takeFocus()
+  })
 
   const { release } = list
   const latestRelease = useRef(release)
   useEffect(() => {
     latestRelease.current = release
   })
-  // A pointer does not leave what is taken away under it.
-  useEffect(() => () => latestRelease.current(), [])
+  // Nor does a pointer leave what is taken away under it.
+  useEffect(
+    () => () => {
+      clearTimeout(letGo.current)
+      latestRelease.current()
+    },
+    [],
+  )
 
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: it takes no action, it only holds still.
     <div
       ref={region}
-      // The focus comes here when the button below goes away under it.
-      tabIndex={-1}
       className={`outline-none ${className}`}
-      onPointerEnter={() => set('pointer', true)}
-      onPointerLeave={() => set('pointer', false)}
-      onFocus={() => set('focus', true)}
-      onBlur={(event: FocusEvent) => {
-        if (!region.current?.contains(event.relatedTarget)) set('focus', false)
+      onPointerEnter={() => enter('pointer')}
+      onPointerLeave={({ pointerType }: PointerEvent) =>
+        leave('pointer', pointerType === 'mouse' ? 0 : CLICK_MS)
+      }
+      onFocus={({ target }) => {
+        // A click leaves the focus behind when the pointer has long gone.
+        if (target.matches(':focus-visible')) enter('focus')
+      }}
+      onBlur={({ relatedTarget }) => {
+        if (region.current?.contains(relatedTarget)) return
+        region.current?.removeAttribute('tabindex')
+        leave('focus')
       }}
     >
       {list.waiting > 0 && (
@@ -125,11 +175,10 @@ export function HeldRegion({
             type="button"
             data-testid="waiting-changes"
             className="-mt-3 flex h-11 cursor-pointer items-center gap-2 rounded-full border border-transparent bg-primary px-4 font-control font-medium text-primary-foreground text-sm shadow-md"
-            onClick={({ detail, currentTarget }) => {
-              // By keyboard, the focus stays in the list; a pointer lets go of it by leaving.
-              if (detail === 0) region.current?.focus({ preventScroll: true })
-              else currentTarget.blur()
-              list.update()
+            onClick={({ detail }) => {
+              if (detail === 0) takeFocus()
+              if (isInside()) list.update()
+              else list.release()
             }}
           >
             <RefreshCw className="size-3.5" aria-hidden="true" />

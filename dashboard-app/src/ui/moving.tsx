@@ -22,6 +22,8 @@ const GLIDE: KeyframeAnimationOptions = {
   composite: 'add',
 }
 const STILL_MS = 4_000
+/** More rows than this are not all measured. */
+const MANY = 200
 
 interface MovingRowsProps {
   /** The list whose children change places. */
@@ -44,7 +46,7 @@ export class MovingRows extends Component<MovingRowsProps> {
       before.order.length !== order.length || before.order.some((id, at) => id !== order[at])
     if (!isMoved || list?.animate === undefined) return null
     holdScroll()
-    return { places: placesIn(list), height: list.offsetHeight, origin: originOf(list) }
+    return { places: placesIn(list), origin: originOf(list) }
   }
 
   override componentDidUpdate(
@@ -60,7 +62,7 @@ export class MovingRows extends Component<MovingRowsProps> {
     if (list === null) return
     const moves = movesSince(before.places, list)
     const wasSeen = ({ from }: Move) => isSeen(from, before.origin)
-    const scrolled = keepPlace(list, moves.filter(wasSeen), list.offsetHeight - before.height)
+    const scrolled = keepPlace(list, moves.filter(wasSeen))
     return () => {
       // Of thousands of rows, only those in the window count.
       const origin = originOf(list)
@@ -77,7 +79,6 @@ export class MovingRows extends Component<MovingRowsProps> {
 
 interface RowsBefore {
   places: Places
-  height: number
   origin: number
 }
 
@@ -132,27 +133,42 @@ interface CardsBefore {
 }
 
 function placesIn(parent: HTMLElement): Places {
+  return new Map(childrenNear(parent).map(child => [child, placeOf(child)]))
+}
+
+/** All children; of thousands, those not more than a window's height away from the window. */
+function childrenNear(parent: HTMLElement): HTMLElement[] {
   const children = [...parent.children].filter(child => child instanceof HTMLElement)
-  return new Map(children.map(child => [child, placeOf(child)]))
+  if (children.length <= MANY) return children
+  const origin = originOf(parent)
+  const firstBelow = (line: number) => {
+    let [low, high] = [0, children.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (placeOf(children[middle] as HTMLElement).top + origin < line) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+  return children.slice(Math.max(0, firstBelow(-innerHeight) - 1), firstBelow(2 * innerHeight))
 }
 
 function placeOf({ offsetLeft, offsetTop, offsetHeight }: HTMLElement): Place {
   return { left: offsetLeft, top: offsetTop, bottom: offsetTop + offsetHeight }
 }
 
-/** The children that were there before. */
+/** Those that were there before. */
 function movesSince(before: Places, parent: HTMLElement): Move[] {
-  return [...placesIn(parent)].flatMap(([element, to]) => {
-    const from = before.get(element)
-    return from === undefined ? [] : [{ element, from, to }]
-  })
+  return [...before].flatMap(([element, from]) =>
+    element.parentElement === parent ? [{ element, from, to: placeOf(element) }] : [],
+  )
 }
 
 /** What the places of its children are counted from, in the window, px. */
 function originOf(parent: HTMLElement): number {
   const first = parent.firstElementChild
   if (!(first instanceof HTMLElement)) return 0
-  return first.offsetParent?.getBoundingClientRect().top ?? 0
+  return (first.offsetParent?.getBoundingClientRect().top ?? 0) - parent.scrollTop
 }
 
 function isSeen(place: Place, origin: number): boolean {
@@ -160,17 +176,18 @@ function isSeen(place: Place, origin: number): boolean {
 }
 
 /**
- * Scrolls by what the list has grown above the rows in sight.
+ * Scrolls along where most rows in sight are pushed by as much: by what has come or gone above them.
  *
  * @returns by how much, px.
  */
-function keepPlace(list: HTMLElement, rows: readonly Move[], grown: number): number {
+function keepPlace(list: HTMLElement, rows: readonly Move[]): number {
   if (list.getBoundingClientRect().top >= 0) return 0
   const pushes = rows.map(({ from, to }) => to.top - from.top).sort((a, b) => a - b)
   const pushed = pushes[pushes.length >> 1] ?? 0
-  const scrolled = Math.min(Math.max(pushed, Math.min(grown, 0)), Math.max(grown, 0))
-  scrollAlong(scrolled)
-  return scrolled
+  const alike = pushes.filter(push => Math.abs(push - pushed) < 2)
+  if (alike.length * 2 <= pushes.length) return 0
+  scrollAlong(pushed)
+  return pushed
 }
 
 /** The page's scrolling while a change is measured: how many measure, and where it is to end, px. */

@@ -3,7 +3,7 @@
 use e2e_tests::browser::by_test_id;
 use e2e_tests::writer::{self, NewMoc};
 use e2e_tests::{Browser, TestApp};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::page::Page;
 
@@ -140,6 +140,14 @@ async fn a_row_that_changes_place_is_seen_to_move_unless_motion_is_unwanted() {
 #[tokio::test]
 async fn what_comes_above_pushes_no_row_away_that_is_being_read() {
     let app = collection().await;
+    // More than a phone shows: what comes at the top pushes another off the end, and the list grows not.
+    for number in 0..4 {
+        let title = format!("Beyond {number}");
+        let moc = writer::add_moc(app.db(), USER, &NewMoc::new(&title, "Castle")).await;
+        writer::add_parts(app.db(), moc, &[(&title, 1, 100)]).await;
+        writer::order_parts(app.db(), USER, (&title, 1, 90 + number)).await;
+    }
+    app.projected().await;
     let page = Page::open(&app, USER).await;
     page.browser.resize(390, 600).await.unwrap();
     let row = "document.querySelectorAll('[data-testid=partial-parts-row]')[4]";
@@ -160,9 +168,9 @@ async fn what_comes_above_pushes_no_row_away_that_is_being_read() {
     let moc = writer::add_moc(app.db(), USER, &NewMoc::new("Above", "Castle")).await;
     writer::add_parts(app.db(), moc, &[("3001", 11, 100)]).await;
     writer::order_parts(app.db(), USER, ("3001", 11, 1)).await;
-    settled(&app, &page).await;
     let first = "document.querySelector('[data-testid=partial-parts-row]').innerText";
     page.until(&format!("{first}.includes('Above')")).await;
+    page.until(STILL).await;
     let farthest = page.browser.evaluate("window.farthest").await.unwrap();
     assert!(farthest.as_f64().unwrap() < 2.0, "{farthest} px");
 }
@@ -192,6 +200,58 @@ async fn order_holds_while_a_pointer_is_in_the_list() {
     page.until(&format!("{TITLES}[0] === 'While it is read on' && {pill} === null")).await;
 }
 
+#[tokio::test]
+async fn a_click_or_a_tap_leaves_no_list_held_behind() {
+    let app = collection().await;
+    let page = Page::open(&app, USER).await;
+    page.until(STILL).await;
+    let pill = by_test_id("waiting-changes");
+    let badge = "document.querySelector('[data-testid=partial-parts-row] [data-build-status]')";
+    let rows = "document.querySelectorAll('[data-testid=partial-parts-row]').length";
+    point_at(&page.browser, badge).await;
+    press(&page.browser, badge).await;
+    point_at(&page.browser, "document.querySelector('h1')").await;
+    add_partial(&app, "After a click").await;
+    page.until(&format!("{rows} === 8 && {pill} === null")).await;
+
+    // A finger holds the list while it is down. The button, tapped, lets go of it.
+    let on = json!({ "enabled": true, "maxTouchPoints": 1 });
+    page.browser.cdp("Emulation.setTouchEmulationEnabled", on).await.unwrap();
+    touch(&page.browser, "touchStart", Some(badge)).await;
+    add_partial(&app, "Under a finger").await;
+    page.until(&format!("{pill} !== null && {rows} === 8")).await;
+    touch(&page.browser, "touchEnd", None).await;
+    page.until(&format!("{rows} === 9 && {pill} === null")).await;
+
+    point_at(&page.browser, badge).await;
+    add_partial(&app, "Under a pointer").await;
+    page.until(&format!("{pill} !== null && {rows} === 9")).await;
+    touch(&page.browser, "touchStart", Some(&pill)).await;
+    touch(&page.browser, "touchEnd", None).await;
+    point_at(&page.browser, "document.querySelector('h1')").await;
+    page.until(&format!("{rows} === 10")).await;
+    add_partial(&app, "After a tap").await;
+    page.until(&format!("{rows} === 11 && {pill} === null")).await;
+}
+
+async fn add_partial(app: &TestApp, title: &str) {
+    let moc = writer::add_moc(app.db(), USER, &NewMoc::new(title, "Castle")).await;
+    writer::add_parts(app.db(), moc, &[(title, 1, 100)]).await;
+    writer::order_parts(app.db(), USER, (title, 1, 1)).await;
+}
+
+async fn touch(browser: &Browser, kind: &str, element: Option<&str>) {
+    let points = match element {
+        Some(element) => {
+            let (x, y) = middle(browser, element).await;
+            json!([{ "x": x, "y": y }])
+        }
+        None => json!([]),
+    };
+    let event = json!({ "type": kind, "touchPoints": points });
+    browser.cdp("Input.dispatchTouchEvent", event).await.unwrap();
+}
+
 async fn point_at(browser: &Browser, element: &str) {
     mouse(browser, "mouseMoved", element).await;
 }
@@ -202,11 +262,21 @@ async fn press(browser: &Browser, element: &str) {
 }
 
 async fn mouse(browser: &Browser, kind: &str, element: &str) {
-    let middle = format!(
-        "(() => {{ const {{ left, top, width, height }} = {element}.getBoundingClientRect()
-           return [left + width / 2, top + height / 2] }})()"
-    );
-    let Value::Array(at) = browser.evaluate(&middle).await.unwrap() else { panic!("no place") };
-    let event = json!({ "type": kind, "x": at[0], "y": at[1], "button": "left", "clickCount": 1 });
+    let (x, y) = middle(browser, element).await;
+    let event = json!({ "type": kind, "x": x, "y": y, "button": "left", "clickCount": 1 });
     browser.cdp("Input.dispatchMouseEvent", event).await.unwrap();
+}
+
+/// The middle of an element, brought into the window.
+async fn middle(browser: &Browser, element: &str) -> (f64, f64) {
+    let middle = format!(
+        "(() => {{
+           const element = {element}
+           element.scrollIntoView({{ block: 'nearest' }})
+           const {{ left, top, width, height }} = element.getBoundingClientRect()
+           return [left + width / 2, top + height / 2]
+         }})()"
+    );
+    let middle = browser.evaluate(&middle).await.unwrap();
+    serde_json::from_value(middle).unwrap()
 }
