@@ -205,7 +205,11 @@ async fn a_click_or_a_tap_leaves_no_list_held_behind() {
     let app = collection().await;
     let page = Page::open(&app, USER).await;
     page.until(STILL).await;
-    let pill = by_test_id("waiting-changes");
+    // The table's: where the page scrolls under a pointer, that may be in another list.
+    let pill = format!(
+        "{}.querySelector('[data-testid=waiting-changes]')",
+        by_test_id("partial-parts-table")
+    );
     let badge = "document.querySelector('[data-testid=partial-parts-row] [data-build-status]')";
     let rows = "document.querySelectorAll('[data-testid=partial-parts-row]').length";
     point_at(&page.browser, badge).await;
