@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine;
+use e2e_tests::browser::by_test_id;
 use e2e_tests::{Browser, DEADLINE, Site};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -160,6 +161,25 @@ impl Photographer {
 
     async fn capture_once(&self, scene: &Scene, window: &Window) -> Vec<u8> {
         let (width, height) = (window.width, window.height);
+        if scene.picture != "window" {
+            // As high as what is to be seen: where Chromium makes the window so for the picture alone,
+            // lengths that depend on the window are none for a while.
+            let seen = match scene.picture.as_str() {
+                "page" => "document.documentElement".to_owned(),
+                card => by_test_id(card),
+            };
+            let needed = format!("Math.ceil({seen}.scrollHeight) + 2");
+            let needed = self.browser.evaluate(&needed).await.unwrap().as_u64().unwrap();
+            let needed = u32::try_from(needed).unwrap().clamp(height, window.highest);
+            self.browser.resize(width, needed).await.unwrap();
+            let laid_out = format!(
+                "innerHeight === {needed} && {seen} !== null
+                 && getComputedStyle(document.querySelector('h1')).fontSize !== '0px'"
+            );
+            self.browser.wait_until(&laid_out, PATIENCE).await.unwrap();
+            let to_its_start = format!("({seen}.scrollIntoView({{ behavior: 'instant' }}), true)");
+            self.browser.evaluate(&to_its_start).await.unwrap();
+        }
         let clip = match scene.picture.as_str() {
             "window" => format!("({{ x: 0, y: scrollY, width: {width}, height: {height} }})"),
             "page" => format!(
@@ -176,7 +196,7 @@ impl Photographer {
         clip["scale"] = json!(SCALE);
         let how = json!({
             "format": "webp", "quality": QUALITY, "clip": clip,
-            "captureBeyondViewport": scene.picture != "window",
+            "captureBeyondViewport": false,
         });
         let picture = self.browser.cdp("Page.captureScreenshot", how).await.unwrap();
         let data = picture["data"].as_str().expect("a picture comes back");
