@@ -1,6 +1,7 @@
 //! Other processes: are they there, what are they, end them.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -40,9 +41,25 @@ pub(crate) async fn gone(pids: &BTreeSet<u32>, patience: Duration) -> anyhow::Re
 
 /// How a process was called; none if it is not there.
 pub(crate) async fn command_line(pid: u32) -> Option<String> {
-    let output = Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output().await;
-    let line = String::from_utf8_lossy(&output.ok()?.stdout).trim().to_owned();
+    said_by_ps("command=", pid).await
+}
+
+async fn said_by_ps(what: &str, pid: u32) -> Option<String> {
+    let mut ps = Command::new("ps");
+    ps.args(["-o", what, "-p", &pid.to_string()]).env("LC_ALL", "C").env("TZ", "UTC");
+    let line = String::from_utf8_lossy(&ps.output().await.ok()?.stdout).trim().to_owned();
     (!line.is_empty()).then_some(line)
+}
+
+/// When a process began, as far as the system tells: no later one with its number says the same.
+pub(crate) async fn began(pid: u32) -> Option<String> {
+    // `ps` works it out from the clock, so that it may be a second off after the clock was set.
+    if Path::new("/proc/self/stat").exists() {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name before it, in parentheses, may hold anything.
+        return stat.rsplit_once(')')?.1.split_whitespace().nth(19).map(ToOwned::to_owned);
+    }
+    said_by_ps("lstart=", pid).await
 }
 
 /// Every process below this one, children of children included.
@@ -90,10 +107,15 @@ mod tests {
         let pid = child.id().unwrap();
         assert!(descendants().await.unwrap().contains(&pid));
         assert!(command_line(pid).await.unwrap().contains("cat"));
+        assert!(said_by_ps("lstart=", pid).await.unwrap().contains(':'));
+        let when = began(pid).await.unwrap();
+        assert_eq!(began(pid).await.as_ref(), Some(&when));
+        assert_ne!(began(std::process::id()).await.unwrap(), when);
         terminate(pid).unwrap();
         child.wait().await.unwrap();
         gone(&BTreeSet::from([pid]), Duration::from_mins(1)).await.unwrap();
         assert_eq!(command_line(pid).await, None);
+        assert_eq!(began(pid).await, None);
         terminate(pid).unwrap();
     }
 }

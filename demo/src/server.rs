@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -18,8 +19,10 @@ use crate::process;
 /// A cold start makes a database cluster first.
 const START_PATIENCE: Duration = Duration::from_mins(2);
 const STOP_PATIENCE: Duration = Duration::from_secs(45);
-/// Notes the server's number, for the run after one that was killed.
+/// Notes which process is the server, for the run after one that was killed.
 const PID_FILE: &str = "server.pid";
+/// The server's program, which the demo runs without arguments.
+const PROGRAM: &str = "dashboard-server";
 /// What these say about the machine holds for the server too; anything else is ours to say.
 const KEPT: [&str; 3] = ["DASHBOARD_PG_BIN", "DASHBOARD_LOG", "DASHBOARD_LOG_FORMAT"];
 
@@ -77,7 +80,8 @@ impl Server {
             .spawn()
             .with_context(|| format!("cannot run {}", setup.program.display()))?;
         let pid = child.id().context("the server has no process id")?;
-        std::fs::write(setup.data.join(PID_FILE), pid.to_string())?;
+        let note = note(pid, setup.data).await.context("the server's process cannot be seen")?;
+        std::fs::write(setup.data.join(PID_FILE), note)?;
 
         let ready = tokio::time::timeout(START_PATIENCE, listening(&mut child)).await;
         match ready.unwrap_or_else(|_| bail!("it did not get ready in time")) {
@@ -86,9 +90,13 @@ impl Server {
                 Ok(Self { child, data, log, address })
             }
             Err(error) => {
-                process::terminate(pid)?;
+                // Once its end was taken note of, its number may be another's.
+                if let Some(pid) = child.id() {
+                    process::terminate(pid)?;
+                }
                 let ended = tokio::time::timeout(STOP_PATIENCE, child.wait()).await;
                 if ended.is_ok() {
+                    std::fs::remove_file(setup.data.join(PID_FILE))?;
                     stop_database(setup.data).await?;
                 }
                 Err(error.context(format!("the server did not start\n{}", tail(setup.log))))
@@ -200,19 +208,30 @@ fn address(line: &str) -> Option<String> {
 /// Ends the server of a run that was killed before it could do so itself. Our caller holds the data
 /// folder's lock, so no living run owns that server. Says whether there was one.
 async fn end_leftover(data: &Path) -> anyhow::Result<bool> {
-    let note = data.join(PID_FILE);
-    let Ok(text) = std::fs::read_to_string(&note) else { return Ok(false) };
-    let mut ended = false;
-    if let Ok(pid) = text.trim().parse::<u32>() {
-        // By now the number may belong to any process.
-        if process::command_line(pid).await.is_some_and(|line| line.contains("dashboard-server")) {
-            process::terminate(pid)?;
-            process::gone(&BTreeSet::from([pid]), STOP_PATIENCE).await?;
-            ended = true;
-        }
+    let file = data.join(PID_FILE);
+    let Ok(text) = std::fs::read_to_string(&file) else { return Ok(false) };
+    let left = leftover(&text, data).await;
+    if let Some(pid) = left {
+        process::terminate(pid)?;
+        process::gone(&BTreeSet::from([pid]), STOP_PATIENCE).await?;
     }
-    std::fs::remove_file(&note).with_context(|| note.display().to_string())?;
-    Ok(ended)
+    std::fs::remove_file(&file).with_context(|| file.display().to_string())?;
+    Ok(left.is_some())
+}
+
+/// The process of that note, if it is the one that was noted, and a server of this folder. By now the
+/// number may belong to any process, and the folder may be a copy of one whose demo is running.
+async fn leftover(text: &str, data: &Path) -> Option<u32> {
+    let pid = text.lines().next()?.parse().ok()?;
+    let is_same = note(pid, data).await.as_deref() == Some(text);
+    let called = process::command_line(pid).await?;
+    (is_same && Path::new(&called).file_name()? == PROGRAM).then_some(pid)
+}
+
+/// What tells a server from every other process, and its data folder from every copy.
+async fn note(pid: u32, data: &Path) -> Option<String> {
+    let (began, folder) = (process::began(pid).await?, std::fs::metadata(data).ok()?);
+    Some(format!("{pid}\n{began}\n{}:{}\n", folder.dev(), folder.ino()))
 }
 
 /// That port if it is free, else whichever is.
@@ -230,6 +249,7 @@ fn tail(log: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use nix::sys::signal::{Signal, kill};
@@ -240,7 +260,6 @@ mod tests {
     /// What a server of the demo needs, in a folder that goes with the test.
     struct Scratch {
         folder: PathBuf,
-        program: PathBuf,
         secret: Secret,
     }
 
@@ -254,19 +273,23 @@ mod tests {
                 std::fs::create_dir_all(folder.join(part)).unwrap();
             }
             std::fs::write(folder.join("web/index.html"), "<!doctype html>").unwrap();
-            Self { folder, program: e2e_tests::program(), secret: Secret::random() }
+            Self { folder, secret: Secret::random() }
         }
 
         async fn start(&self) -> Server {
+            self.run(&e2e_tests::program()).await.unwrap()
+        }
+
+        async fn run(&self, program: &Path) -> anyhow::Result<Server> {
             let setup = Setup {
-                program: &self.program,
+                program,
                 data: &self.folder.join("data"),
                 web_root: &self.folder.join("web"),
                 log: &self.folder.join("server.log"),
                 secret: &self.secret,
                 usual_ports: false,
             };
-            Server::start(&setup).await.unwrap()
+            Server::start(&setup).await
         }
 
         /// The first process of the running database.
@@ -323,6 +346,49 @@ mod tests {
         let left = "Stopped a private PostgreSQL that an earlier run had left behind.";
         assert_eq!(clear_away(&data).await.unwrap(), [left]);
         process::gone(&database, STOP_PATIENCE).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_the_server_that_was_noted_and_only_in_its_own_folder_is_ended() {
+        let scratch = Scratch::new();
+        let (own, copy) = (scratch.folder.join("data"), scratch.folder.join("web"));
+        // A shell waits for commands that never come.
+        let called = |name: &str| {
+            let mut shell = Command::new("sh");
+            shell.arg0(name).stdin(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
+        };
+        let (mut server, other) = (called("bin/dashboard-server"), called("an editor"));
+        let [pid, other_pid] = [&server, &other].map(|child| child.id().unwrap());
+        let noted = note(pid, &own).await.unwrap();
+        let began = process::began(pid).await.unwrap();
+        let earlier = noted.replace(&format!("\n{began}\n"), "\n1\n");
+        assert_ne!(earlier, noted);
+        let of_the_other = note(other_pid, &own).await.unwrap();
+        for (data, text) in
+            [(&copy, &noted), (&own, &earlier), (&own, &of_the_other), (&own, &pid.to_string())]
+        {
+            std::fs::write(data.join(PID_FILE), text).unwrap();
+            assert_eq!(leftover(text, data).await, None, "{text}");
+            assert!(!end_leftover(data).await.unwrap());
+            assert!(!data.join(PID_FILE).exists());
+        }
+
+        std::fs::write(own.join(PID_FILE), &noted).unwrap();
+        // A wait would close it, which ends a shell as well.
+        let _commands = server.stdin.take();
+        let ended = tokio::spawn(async move { server.wait().await });
+        assert!(end_leftover(&own).await.unwrap());
+        let ended = ended.await.unwrap().unwrap();
+        assert_eq!(ended.signal(), Some(Signal::SIGTERM as i32), "{ended}");
+        assert!(process::command_line(other_pid).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_did_not_start_leaves_no_note() {
+        let scratch = Scratch::new();
+        let error = scratch.run(Path::new("false")).await.err().unwrap();
+        assert!(format!("{error:#}").contains("it ended (exit status: 1)"), "{error:#}");
+        assert!(!scratch.folder.join("data").join(PID_FILE).exists());
     }
 
     #[test]
