@@ -64,7 +64,7 @@ impl Database {
         // Clients that have waited for this server to start come at once, and should not have to wait
         // for connections as well. Where there are none to be had now, there may be later.
         join_all((0..turns.min(WARM)).map(|_| pool.get())).await;
-        let (lag, turns) = (Arc::new(Lag::new()), Semaphore::new(turns));
+        let (lag, turns) = (Arc::new(Lag::new(config.poll_interval())), Semaphore::new(turns));
         Ok(Self { pool, source: choice.source, lag, turns, private })
     }
 
@@ -79,7 +79,11 @@ impl Database {
     pub async fn turn(&self) -> Result<SemaphorePermit<'_>, sqlx::Error> {
         self.lag.looked().await;
         let turn = timeout(TURN_TIMEOUT, self.turns.acquire()).await;
-        turn.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)
+        let turn =
+            turn.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)?;
+        // It may have stood still in the queue.
+        self.lag.looked().await;
+        Ok(turn)
     }
 
     /// Waits a moment until all of the application's rows have been looked at once. A small collection takes
@@ -124,4 +128,35 @@ pub(crate) fn first_sessions(config: &Config) -> Vec<session::Purpose> {
     use session::Purpose::{Follow, Project, Query};
     let warm = vec![Query; turns(config).min(WARM)];
     [warm, vec![Follow, Project]].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use futures_util::FutureExt as _;
+    use sqlx::postgres::PgConnectOptions;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_stood_still_in_the_queue_waits_for_a_look() {
+        let choice = Choice::of(None).unwrap();
+        let database = Database {
+            pool: Pool::new(PgConnectOptions::new_without_pgpass(), 1),
+            source: choice.source,
+            lag: Arc::new(Lag::new(Duration::ZERO)),
+            turns: Semaphore::new(1),
+            private: None,
+        };
+        let first = database.turn().await.unwrap();
+        let mut second = Box::pin(database.turn());
+        assert!((&mut second).now_or_never().is_none());
+        let before = Instant::now().checked_sub(Duration::from_mins(1)).unwrap();
+        database.lag.caught_up(before, before);
+        drop(first);
+        assert!((&mut second).now_or_never().is_none());
+        database.lag.caught_up(Instant::now(), Instant::now());
+        assert!(second.now_or_never().unwrap().is_ok());
+    }
 }

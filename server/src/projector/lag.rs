@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// Clients learn of a change that waits for longer: a dashboard that lacks it must not be called live. Small work
-/// never waits nearly as long for large work.
+/// never waits nearly as long for large work. Where looks are as rare, it is twice the time between two of them.
 const STALE_AFTER: Duration = Duration::from_secs(5);
-/// How long a snapshot waits for a look at the notes where there has been none for [`STALE_AFTER`]. A server that
+/// How long a snapshot waits for a look at the notes where there has been none for as long. A server that
 /// stood still has one within moments; less than the acceptance of a socket waits for its tag.
 const LOOK_WITHIN: Duration = Duration::from_millis(500);
 
@@ -18,6 +18,9 @@ const LOOK_WITHIN: Duration = Duration::from_millis(500);
 pub(crate) struct Lag {
     known: Mutex<Known>,
     looked: Notify,
+    /// Told when the database is there again.
+    returned: Notify,
+    stale_after: Duration,
 }
 
 #[derive(Debug)]
@@ -30,11 +33,16 @@ struct Known {
 }
 
 impl Lag {
-    /// Nothing waits.
-    pub(crate) fn new() -> Self {
+    /// Nothing waits. While nothing changes, somebody looks that often.
+    pub(crate) fn new(interval: Duration) -> Self {
         let now = Instant::now();
         let known = Known { since: now, looked: now, noticed: None };
-        Self { known: Mutex::new(known), looked: Notify::new() }
+        Self {
+            known: Mutex::new(known),
+            looked: Notify::new(),
+            returned: Notify::new(),
+            stale_after: STALE_AFTER.max(interval * 2),
+        }
     }
 
     /// All that was there at that time has been projected, as a look has found that began at that other one.
@@ -43,11 +51,18 @@ impl Lag {
         self.looked.notify_waiters();
     }
 
-    /// For so long nothing could be projected, and everyone knew.
+    /// For so long nothing could be projected, and everyone knew. What was written meanwhile has not been looked at
+    /// yet: that is due now, and worth waiting for, also after a wait in vain while no look could come.
     pub(crate) fn forgive(&self, away: Duration) {
-        let (mut known, now) = (self.known(), Instant::now());
-        known.since = (known.since + away).min(now);
-        known.looked = (known.looked + away).min(now);
+        let mut known = self.known();
+        known.since = (known.since + away).min(Instant::now());
+        known.noticed = None;
+        self.returned.notify_one();
+    }
+
+    /// Waits until the database is there again.
+    pub(crate) async fn returned(&self) {
+        self.returned.notified().await;
     }
 
     /// How long the oldest change waits, or how long ago that was last known.
@@ -57,7 +72,7 @@ impl Lag {
 
     /// Whether what is projected may no longer be called current.
     pub(crate) fn is_stale(&self) -> bool {
-        self.age() > STALE_AFTER
+        self.age() > self.stale_after
     }
 
     /// Waits for the next look where there has been none for long, as in a process that stood still: what it has
@@ -75,7 +90,7 @@ impl Lag {
     /// For how long the next look is still worth waiting for.
     fn patience(&self) -> Option<Duration> {
         let mut known = self.known();
-        if known.looked.elapsed() <= STALE_AFTER {
+        if known.looked.elapsed() <= self.stale_after {
             return None;
         }
         let noticed = known.noticed.get_or_insert_with(Instant::now);
@@ -93,18 +108,21 @@ mod tests {
 
     use super::*;
 
+    const INTERVAL: Duration = Duration::from_millis(25);
+    const LONG: Duration = Duration::from_secs(STALE_AFTER.as_secs() * 2);
+
     /// As after a standstill of twice as long as anybody may go without a look.
     fn stood_still() -> (Lag, Instant) {
-        let (lag, before) = (Lag::new(), Instant::now().checked_sub(STALE_AFTER * 2).unwrap());
+        let (lag, before) = (Lag::new(INTERVAL), Instant::now().checked_sub(LONG).unwrap());
         lag.caught_up(before, before);
         (lag, before)
     }
 
     #[tokio::test]
     async fn nobody_waits_for_a_look_while_there_are_some() {
-        let lag = Lag::new();
+        let lag = Lag::new(INTERVAL);
         // A change may wait for long all the same.
-        lag.caught_up(Instant::now().checked_sub(STALE_AFTER * 2).unwrap(), Instant::now());
+        lag.caught_up(Instant::now().checked_sub(LONG).unwrap(), Instant::now());
         assert!(lag.is_stale());
         assert_eq!(lag.looked().now_or_never(), Some(()));
     }
@@ -126,5 +144,30 @@ mod tests {
         let (lag, _) = stood_still();
         lag.looked().await;
         assert_eq!(lag.looked().now_or_never(), Some(()));
+    }
+
+    #[tokio::test]
+    async fn where_looks_are_rare_nobody_waits_between_two_of_them() {
+        let lag = Lag::new(Duration::from_secs(8));
+        for (seconds, is_long) in [(8, false), (17, true)] {
+            let before = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+            lag.caught_up(before, before);
+            assert_eq!(lag.is_stale(), is_long);
+            assert_eq!(lag.looked().now_or_never().is_none(), is_long);
+        }
+    }
+
+    #[tokio::test]
+    async fn when_the_database_is_there_again_a_look_is_due_and_waited_for() {
+        let (lag, _) = stood_still();
+        // While it is away, no look comes.
+        lag.looked().await;
+        lag.forgive(LONG);
+        assert!(!lag.is_stale());
+        assert_eq!(lag.returned().now_or_never(), Some(()));
+        let mut waiting = Box::pin(lag.looked());
+        assert_eq!((&mut waiting).now_or_never(), None);
+        lag.caught_up(Instant::now(), Instant::now());
+        assert_eq!(waiting.now_or_never(), Some(()));
     }
 }

@@ -71,7 +71,8 @@ impl Task {
                 told = error;
             }
             progress.made();
-            if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+            let paused = timeout(pause, self.lag.returned());
+            if stop.run_until_cancelled(paused).await.is_none() {
                 return;
             }
             pause = (pause * 2).min(RECONNECT_MAX);
