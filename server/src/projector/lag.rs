@@ -1,10 +1,11 @@
 //! How far behind the projector is: what it shares with those who serve what it has projected.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::timeout;
+// Where tests hold time still, nothing has stood still for long.
+use tokio::time::{Instant, timeout};
 
 /// Clients learn of a change that waits for longer: a dashboard that lacks it must not be called live. Small work
 /// never waits nearly as long for large work. Where looks are as rare, it is twice the time between two of them.
@@ -46,8 +47,8 @@ impl Lag {
     }
 
     /// All that was there at that time has been projected, as a look has found that began at that other one.
-    pub(crate) fn caught_up(&self, at: Instant, looked: Instant) {
-        *self.known() = Known { since: at, looked, noticed: None };
+    pub(crate) fn caught_up(&self, at: impl Into<Instant>, looked: impl Into<Instant>) {
+        *self.known() = Known { since: at.into(), looked: looked.into(), noticed: None };
         self.looked.notify_waiters();
     }
 

@@ -168,7 +168,7 @@ impl Photographer {
                 "page" => "document.documentElement".to_owned(),
                 card => by_test_id(card),
             };
-            let needed = format!("Math.ceil({seen}.scrollHeight) + 2");
+            let needed = format!("{seen}.offsetHeight + 2 * ({seen} !== document.documentElement)");
             let needed = self.browser.evaluate(&needed).await.unwrap().as_u64().unwrap();
             let needed = u32::try_from(needed).unwrap().clamp(height, window.highest);
             self.browser.resize(width, needed).await.unwrap();
