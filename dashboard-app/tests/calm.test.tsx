@@ -48,7 +48,7 @@ describe('how many changes wait', () => {
   })
 })
 
-describe('a list that somebody is reading', () => {
+describe('a list that is being read', () => {
   it('D-FR-11: keeps its order while the pointer is in it, and its values are those of now', async () => {
     const { change, user } = await showLive({ recentMocs: books('A', 'B', 'C') })
     await user.hover(shelf().getAllByTestId('recent-moc')[1] as HTMLElement)

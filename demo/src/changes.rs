@@ -1,4 +1,4 @@
-//! Somebody who keeps working on a collection: finds a MOC, orders its parts, builds it, sells it some day,
+//! A collector who keeps working on a collection: finds a MOC, orders its parts, builds it, sells it some day,
 //! wishes for sets and buys them. Plain SQL, one transaction a change.
 //!
 //! The collection stays as it began, however long the demo runs: each step of a MOC's way comes as often as
@@ -616,7 +616,7 @@ mod tests {
         }
     }
 
-    /// The whole collection, whoever added what.
+    /// The whole collection, also what others have added.
     #[derive(Debug)]
     struct Looks {
         mocs: i64,

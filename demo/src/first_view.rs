@@ -1,4 +1,4 @@
-//! How long somebody waits who opens the dashboard for the first time, on a slow line and a slow machine.
+//! How long a first view of the dashboard takes on a slow line and a slow machine.
 
 use std::time::Duration;
 

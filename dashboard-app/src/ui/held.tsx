@@ -34,7 +34,7 @@ interface Hold<T> {
 }
 
 /**
- * Keeps the order of a list while somebody reads or aims at it. The items' values are always those of
+ * Keeps the order of a list while it is read or aimed at. The items' values are always those of
  * now; only who is in the list, and where, waits.
  *
  * @param scope what the list is of. Where it differs, the list is another, and is shown at once.
