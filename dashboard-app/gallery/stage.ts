@@ -114,7 +114,7 @@ export class Stage {
     dispatchEvent(new Event('offline'))
   }
 
-  /** Presses what bears that name, within the element where one is given by its test id. */
+  /** Presses the button or link with that name, inside the element with that test id if one is given. */
   async press(name: string, within?: string): Promise<void> {
     const place = within === undefined ? document : element(`[data-testid="${within}"]`)
     const all = [...place.querySelectorAll<HTMLElement>('button, a')]
@@ -165,7 +165,7 @@ export async function settled(): Promise<void> {
   await Promise.all([...document.fonts].map(font => font.load()))
   for (const image of document.images) image.loading = 'eager'
   await Promise.all([...document.images].map(arrived))
-  // What is observed, such as whether something is in view, is told of with a frame.
+  // Observers, such as the one for what is in view, report with the next frame.
   await frame()
   await frame()
 }

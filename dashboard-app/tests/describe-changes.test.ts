@@ -5,7 +5,7 @@ import { describeChanges } from '../src/dashboard/describe-changes'
 const before = view()
 const { summary } = before
 
-describe('what a screen reader is told', () => {
+describe('the sentence for screen readers', () => {
   it('counts what came and went', () => {
     const grown = { ...summary, totalMocs: summary.totalMocs + 2, totalWishlistItems: 41 }
     const after = { ...before, summary: grown }

@@ -101,7 +101,7 @@ impl Login {
         format!("{}/login", base(self.address))
     }
 
-    /// The cookie of somebody who has logged in: name and value.
+    /// The cookie of a user who has logged in: name and value.
     pub(crate) fn cookie(&self, user: &str) -> anyhow::Result<(&'static str, String)> {
         Ok((COOKIE, self.secret.session(user)?))
     }
@@ -122,8 +122,8 @@ async fn choice() -> Html<String> {
     Html(page("Whose collection?", &offer("")))
 }
 
-/// Ends the session. A link, as the host's own may be: what a stranger's page could do with it is to log
-/// somebody out of a demo.
+/// Ends the session. It is a link, as the host's own may be. The worst that another site's page can do with
+/// it is to log a user out of a demo.
 async fn leave() -> Response {
     let cookie = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
     let said = "<p data-testid=\"logged-out\">You are logged out.</p>\n";

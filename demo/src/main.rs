@@ -1,5 +1,5 @@
 //! The host application's part, played for the demo: a collection in the database, a login page and
-//! the pages that the dashboard leads to, and somebody who keeps changing things by plain SQL. Run it as
+//! the pages that the dashboard leads to, and a writer that keeps changing things by plain SQL. Run it as
 //! `cargo xtask demo`.
 //!
 //! [`stage`] starts and stops everything; [`catalogue`], [`plan`] and [`seed`] make the collection;
@@ -81,7 +81,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Waits until somebody has seen enough, or the machine shuts down.
+/// Waits until the demo is ended, by Ctrl-C or because the machine shuts down.
 async fn stopped() -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -99,7 +99,7 @@ impl Stage {
         self.login.url()
     }
 
-    /// The cookie of somebody who has logged in: name and value.
+    /// The cookie of a user who has logged in: name and value.
     pub(crate) fn cookie(&self, user: &str) -> anyhow::Result<(&'static str, String)> {
         self.login.cookie(user)
     }
