@@ -7,7 +7,9 @@ use super::stage::Stage;
 
 #[tokio::test]
 async fn a_page_that_was_frozen_or_asleep_does_not_believe_its_old_view() {
-    let stage = Stage::live().await;
+    let stage = Stage::set(&["--ping-interval-ms", "10000", "--ping-timeout-ms", "5000"]).await;
+    stage.converge().await;
+    stage.begin().await;
 
     // The browser freezes the page, as it does with tabs that were hidden for long.
     stage

@@ -7,7 +7,7 @@ use e2e_tests::writer::{self, NewMoc};
 use e2e_tests::{Proxy, TestApp};
 use serde_json::Value;
 
-use crate::faults::setting::USER;
+use crate::faults::setting::{USER, patient};
 use crate::page::Page;
 
 const INSTRUMENTS: &str = include_str!("../../../pages/instruments.js");
@@ -28,7 +28,7 @@ impl Stage {
 
     /// The same, on a network that was spoilt before.
     pub(super) async fn set_with(flags: &[&str], spoil: impl FnOnce(&Proxy)) -> Self {
-        let app = TestApp::start_with_web_app_and(flags).await;
+        let app = TestApp::start_with_web_app_and(&patient(flags)).await;
         writer::add_moc(app.db(), USER, &NewMoc::new("Lighthouse", "City")).await;
         app.projected().await;
         let proxy = Proxy::before(&app.url()).await;

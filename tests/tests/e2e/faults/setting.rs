@@ -13,6 +13,15 @@ use crate::virtual_time::VirtualTime;
 
 pub(crate) const USER: &str = "collector@example.test";
 
+/// Where the client's time passes faster than the server's, its pings would come too late.
+const PATIENT: [&str; 2] = ["--ping-timeout-ms", "600000"];
+
+/// Flags of a server; unless they say otherwise, its silence is no fault for a long time.
+pub(crate) fn patient<'a>(flags: &[&'a str]) -> Vec<&'a str> {
+    let own = flags.contains(&PATIENT[0]);
+    flags.iter().copied().chain(PATIENT.into_iter().filter(|_| !own)).collect()
+}
+
 /// How much virtual time passes at once.
 const STEP: Duration = Duration::from_millis(250);
 /// Turns of the runtime between two steps. In each of them it looks after its sockets.
@@ -32,7 +41,7 @@ impl Setting {
 
     /// The same, with flags of the server.
     pub(super) async fn with_flags(flags: &[&str]) -> Self {
-        let app = TestApp::start_with(flags).await;
+        let app = TestApp::start_with(&patient(flags)).await;
         writer::add_moc(app.db(), USER, &NewMoc::new("Lighthouse", "City")).await;
         app.projected().await;
         let proxy = Proxy::before(&app.url()).await;
