@@ -30,7 +30,7 @@ create table dashboard.meta (
 --
 -- A database that was started anew may have lost its last changes: as a standby that took over, or as a disk
 -- that was put back. So after each start a server says whether what it had seen is still there, and begins a new
--- life if not (`push/capture`). Until then nothing is served. Where nothing may be written it cannot be said, and
+-- life if not (`changes/capture`). Until then nothing is served. Where nothing may be written it cannot be said, and
 -- the epoch is of this start only. None of this needs rights that a managed database does not give.
 create view dashboard.current_epoch as
     select life,

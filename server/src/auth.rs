@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 pub use self::keys::{KeyError, Keys};
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::push::user::UserId;
+use crate::user::UserId;
 
 /// Longer tokens are refused unread.
 const TOKEN_MAX_BYTES: usize = 8 * 1024;

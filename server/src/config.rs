@@ -7,6 +7,7 @@
 mod environment;
 mod error;
 mod limits;
+mod log_filter;
 mod place;
 mod values;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, EnumValueParser};
 use clap::{Parser, ValueEnum};
+use tracing_subscriber::EnvFilter;
 
 pub use self::environment::{Environment, Misread, Unknown};
 pub use self::error::ConfigError;
@@ -23,7 +25,6 @@ pub use self::limits::Limits;
 pub use self::place::Place;
 use self::values::{address, item, key, path, ratio, secret, text, tidy, whole};
 use crate::secret::Secret;
-use crate::telemetry::logs;
 
 const DATABASE: &str = "Database";
 const LISTENING: &str = "Listening";
@@ -360,8 +361,16 @@ impl Config {
         refuse(!is_cookie, ConfigError::Cookie);
         let (refreshes, connections) = (self.refresh_concurrency, self.database_connections);
         refuse(refreshes >= connections, ConfigError::Concurrency { refreshes, connections });
-        faults.extend(logs::filter(&self.log).err());
+        faults.extend(self.log_filter().err());
         if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// What to log.
+    ///
+    /// # Errors
+    /// If `DASHBOARD_LOG` is not a filter.
+    pub fn log_filter(&self) -> Result<EnvFilter, ConfigError> {
+        log_filter::log_filter(&self.log)
     }
 
     /// The prefix of the API's paths: empty, or beginning and not ending with a slash.

@@ -1,11 +1,10 @@
-//! The database: the one that is configured, or a private one; its schema; its pool.
+//! The database, opened: the one that is configured or a private one, with a source installed, a pool, and
+//! what is known of how far the read model lags behind.
 
-mod pool;
-mod pooler;
+mod error;
+mod lag;
 mod private;
 pub(crate) mod schema;
-pub(crate) mod session;
-mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +14,14 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
-use crate::projector::Lag;
+use crate::postgres::Pool;
+use crate::postgres::session::Purpose;
 use crate::source::{Choice, Source};
 
-pub use self::pool::{Lease, Pool};
+pub(crate) use self::error::address;
+pub use self::error::{Cause, DatabaseError};
+pub(crate) use self::lag::Lag;
 use self::private::Private;
-pub use self::trouble::{DatabaseError, Trouble};
-pub(crate) use self::trouble::{address, said};
 
 /// How long a snapshot waits for its turn before it waits for a connection.
 const TURN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -124,8 +124,8 @@ fn turns(config: &Config) -> usize {
 }
 
 /// The sessions that a server opens by itself before anybody asks for anything.
-pub(crate) fn first_sessions(config: &Config) -> Vec<session::Purpose> {
-    use session::Purpose::{Follow, Project, Query};
+pub(crate) fn first_sessions(config: &Config) -> Vec<Purpose> {
+    use Purpose::{Follow, Project, Query};
     let warm = vec![Query; turns(config).min(WARM)];
     [warm, vec![Follow, Project]].concat()
 }

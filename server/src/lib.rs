@@ -3,30 +3,45 @@
 //!
 //! Use it as the binary `dashboard-server`, or in a test or another program through
 //! [`Server::start`]. Data flows one way: any writer commits to the database, triggers note which
-//! rows were touched, the [`projector`] reads those and writes what dashboards show, [`push`] finds
-//! whose changed, reads the changed sections and hands events to the sockets; [`http`](crate) handlers
-//! read the same sections as one snapshot.
+//! rows were touched, the [`projector`] reads those and writes what dashboards show, [`changes`] finds
+//! whose dashboard changed, reads the changed sections and hands events to the [`sockets`];
+//! [`http`](crate) handlers read the same sections as one snapshot ([`dashboard`]).
+//!
+//! A module imports only modules that stand above it in this list; a test holds that.
 
-mod app;
-pub mod auth;
-pub mod check;
+// What everything else may use.
 mod clock;
-pub mod config;
-pub mod database;
-pub mod error;
-mod gate;
-mod http;
-pub mod metrics;
-mod net;
-pub mod projector;
-mod proxy;
-pub mod push;
-mod reads;
-mod router;
 mod secret;
-mod server;
+pub mod user;
+
+// Settings, and what the server tells of itself.
+pub mod config;
+pub mod metrics;
+mod supervisor;
+
+// Who may ask, and for how much.
+pub mod auth;
+mod limits;
+mod net;
+mod proxy;
+
+// From the application's tables to the read model.
+pub mod database;
+pub mod postgres;
+pub mod projector;
 pub mod source;
+
+// From the read model to browsers.
+pub mod changes;
+pub mod dashboard;
+mod http;
+mod push;
+pub mod sockets;
 pub mod telemetry;
+
+// The whole.
+pub mod commands;
+mod server;
 
 pub use config::{Config, Environment, LogFormat};
 pub use net::ListenError;

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use dashboard_server::check::check;
+use dashboard_server::commands::check::check;
+use dashboard_server::commands::source::{self, CommandError};
 use dashboard_server::config::Place;
-use dashboard_server::source::commands::{self, CommandError};
 use dashboard_server::telemetry::logs;
 use dashboard_server::{Config, Environment, LogFormat, Secret, Server};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -103,7 +103,8 @@ fn main() -> ExitCode {
 
 fn serve(config: Config, environment: &Environment) -> ExitCode {
     let faults = environment.faults(&config);
-    let can_log = logs::init(&config).is_ok();
+    let filter = config.log_filter().map(|filter| logs::init(filter, config.log_format));
+    let can_log = filter.is_ok();
     if !faults.is_empty() {
         for fault in faults {
             complain(&fault, if can_log { config.log_format } else { LogFormat::Pretty });
@@ -208,18 +209,18 @@ async fn source_command(command: SourceCommand) -> Result<(), CommandError> {
     let mut out = std::io::stdout();
     let at = |place: Place| {
         let url = place.database_url.as_ref().map(Secret::expose);
-        commands::Place::new(url, place.source.as_deref())
+        source::Place::new(url, place.source.as_deref())
     };
     match command {
-        SourceCommand::List => commands::list(&mut out),
-        SourceCommand::Show { name, into } => commands::show(&name, into.as_deref(), &mut out),
-        SourceCommand::Check(place) => commands::run_check(&at(place)?, &mut out).await,
+        SourceCommand::List => source::list(&mut out),
+        SourceCommand::Show { name, into } => source::show(&name, into.as_deref(), &mut out),
+        SourceCommand::Check(place) => source::run_check(&at(place)?, &mut out).await,
         SourceCommand::Install { place, dry_run } => {
-            commands::run_install(&at(place)?, dry_run, &mut out).await
+            source::run_install(&at(place)?, dry_run, &mut out).await
         }
-        SourceCommand::Reconcile(place) => commands::run_reconcile(&at(place)?, &mut out).await,
+        SourceCommand::Reconcile(place) => source::run_reconcile(&at(place)?, &mut out).await,
         SourceCommand::Uninstall { place, dry_run } => {
-            commands::run_uninstall(&at(place)?, dry_run, &mut out).await
+            source::run_uninstall(&at(place)?, dry_run, &mut out).await
         }
     }
 }

@@ -12,8 +12,8 @@
 //! What cannot be projected is put aside, in halves until it is one key, and tried again later: the others
 //! go on. Nothing is lost by a crash: what was taken and not done was not committed.
 
+mod error;
 mod guard;
-mod lag;
 mod lane;
 mod map;
 mod pace;
@@ -21,7 +21,6 @@ mod statements;
 mod sweep;
 mod take;
 mod task;
-mod trouble;
 mod work;
 
 use std::time::{Duration, Instant};
@@ -29,16 +28,14 @@ use std::time::{Duration, Instant};
 use sqlx::Row;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
-pub(crate) use self::lag::Lag;
+pub use self::error::ProjectorError;
 use self::lane::{Batch, Outlook, Subject};
 use self::map::Map;
 use self::pace::{PIECES, Paces, Room};
-pub(crate) use self::statements::{columns, oddities};
 use self::take::Take;
 pub(crate) use self::task::Task;
-pub use self::trouble::ProjectorError;
 use self::work::{Done, Work};
-use crate::database::session::{self, Purpose};
+use crate::postgres::session::{self, Purpose};
 use crate::source::Installed;
 
 /// For a look without the cursor, and afterwards.

@@ -8,19 +8,19 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
 use crate::auth::{Authenticator, KeyError};
+use crate::changes::capture::CaptureError;
 use crate::config::{Config, ConfigError};
+use crate::dashboard::snapshots::Snapshots;
+use crate::dashboard::tags::Tags;
 use crate::database::{Database, DatabaseError};
-use crate::gate::{FORGET_INTERVAL, Gate};
 use crate::http::admin;
+use crate::http::app::App;
+use crate::http::router::router;
+use crate::limits::{FORGET_INTERVAL, Limiter};
 use crate::metrics::Metrics;
 use crate::net::{ListenError, Listener, Tls};
 use crate::push::Push;
-use crate::push::capture::CaptureError;
-use crate::reads::flights::Flights;
-use crate::reads::tags::Tags;
-use crate::router::router;
 use crate::telemetry::TracesError;
 use crate::telemetry::traces::Traces;
 
@@ -131,20 +131,21 @@ impl Server {
             tls.tell(&metrics);
         }
         let authenticator = Arc::new(Authenticator::new(&config, &metrics).await?);
-        let gate = |behind_proxy| {
-            Arc::new(Gate::new(config.limits.clone(), behind_proxy, Arc::clone(&metrics)))
+        let limiter = |behind_proxy| {
+            Arc::new(Limiter::new(config.limits.clone(), behind_proxy, Arc::clone(&metrics)))
         };
         // Whoever fills the public side does not keep the operators out.
-        let (gate, admin_gate) = (gate(config.behind_proxy), gate(false));
+        let (limiter, admin_limiter) = (limiter(config.behind_proxy), limiter(false));
         let traces = Traces::start(&config)?;
         let database = Arc::new(Database::open(&config).await?);
         let tags = Tags::of(Arc::clone(&database));
+        let snapshots = Snapshots::new(Arc::clone(&database));
         let started = Push::start(
             &config,
             &database,
             Arc::clone(&tags),
             Arc::clone(&authenticator),
-            Arc::clone(&gate),
+            Arc::clone(&limiter),
             Arc::clone(&metrics),
             &traces,
         );
@@ -162,8 +163,8 @@ impl Server {
             authenticator,
             database,
             tags,
-            snapshots: Flights::new(),
-            gate,
+            snapshots,
+            limiter,
             metrics,
             traces,
             push,
@@ -172,13 +173,19 @@ impl Server {
         let (stop, admin_stop) = (CancellationToken::new(), CancellationToken::new());
         let (address, admin_address) = (public.address(), admin.address());
         let housekeeping = housekeeping(Arc::clone(&app), tls.clone(), stop.clone());
-        let serve = |listener: Listener, router, tls, gate, stop: &CancellationToken| {
-            tokio::spawn(listener.serve(router, tls, gate, Arc::clone(&app.metrics), stop.clone()))
+        let serve = |listener: Listener, router, tls, limiter, stop: &CancellationToken| {
+            tokio::spawn(listener.serve(
+                router,
+                tls,
+                limiter,
+                Arc::clone(&app.metrics),
+                stop.clone(),
+            ))
         };
         let admin_router = admin::router(Arc::clone(&app));
         Ok(Self {
-            public: serve(public, router(Arc::clone(&app)), tls, Arc::clone(&app.gate), &stop),
-            admin: serve(admin, admin_router, None, admin_gate, &admin_stop),
+            public: serve(public, router(Arc::clone(&app)), tls, Arc::clone(&app.limiter), &stop),
+            admin: serve(admin, admin_router, None, admin_limiter, &admin_stop),
             housekeeping: tokio::spawn(housekeeping),
             app,
             address,
@@ -200,7 +207,7 @@ async fn housekeeping(app: Arc<App>, tls: Option<Arc<Tls>>, stop: CancellationTo
     let forgetting = async {
         loop {
             sleep(FORGET_INTERVAL).await;
-            app.gate.forget();
+            app.limiter.forget();
         }
     };
     // Dropped wherever it is: a file system that hangs does not hold up the end.

@@ -10,13 +10,13 @@
 //! a feed's rows.
 
 mod check;
-pub mod commands;
+pub(crate) mod columns;
 mod install;
 mod manifest;
-mod script;
+pub(crate) mod script;
 mod state;
 mod triggers;
-mod uninstall;
+pub(crate) mod uninstall;
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -38,7 +38,7 @@ const STANDALONE: &str = "standalone";
 pub(crate) const MAX_KEY_COLUMNS: usize = 8;
 
 /// The sources that come with the server, file by file.
-const BUILT_IN: [(&str, &[(&str, &str)]); 2] = [
+pub(crate) const BUILT_IN: [(&str, &[(&str, &str)]); 2] = [
     (
         "moc-instructions",
         &[

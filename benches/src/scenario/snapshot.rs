@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use dashboard_server::push::query;
+use dashboard_server::dashboard::query;
 use http::{HeaderValue, StatusCode};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;

@@ -1,6 +1,6 @@
 //! What a client says in a message of the WebSocket.
 
-use dashboard_server::push::packet::{self, Said};
+use dashboard_server::sockets::packet::{self, ClientPacket};
 use serde_json::Value;
 
 /// A packet, perhaps.
@@ -11,12 +11,12 @@ pub fn packet(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let Ok(said) = packet::read(&text) else { return };
     match said {
-        Said::Connect(auth) => {
+        ClientPacket::Connect(auth) => {
             let rest = text.strip_prefix("40/dashboard").expect("the namespace");
             let shown = rest.strip_prefix(',').unwrap_or(rest);
             assert_eq!(auth, serde_json::from_str(shown).ok());
         }
-        Said::ConnectElsewhere(namespace) => {
+        ClientPacket::ConnectElsewhere(namespace) => {
             assert_ne!(namespace, "/dashboard");
             let answer = packet::refuse(&namespace, "\"No\"", "NO");
             let named = answer.strip_prefix("44").expect("a refusal");
@@ -32,10 +32,10 @@ pub fn packet(bytes: &[u8]) {
                 (&"\"No\"".into(), &"NO".into())
             );
         }
-        Said::Disconnect => assert!(text.starts_with("41/dashboard")),
-        Said::Event => assert!(text.contains("/dashboard")),
-        Said::Pong => assert!(text.starts_with('3')),
-        Said::Close => assert!(text.starts_with('1')),
-        Said::Nothing => assert!(text.starts_with('6') || text.starts_with("41")),
+        ClientPacket::Disconnect => assert!(text.starts_with("41/dashboard")),
+        ClientPacket::Event => assert!(text.contains("/dashboard")),
+        ClientPacket::Pong => assert!(text.starts_with('3')),
+        ClientPacket::Close => assert!(text.starts_with('1')),
+        ClientPacket::Nothing => assert!(text.starts_with('6') || text.starts_with("41")),
     }
 }

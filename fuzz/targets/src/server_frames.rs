@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::time::Instant;
 
-use dashboard_server::push::frames::{FrameLimits, FrameScanner, Violation};
+use dashboard_server::sockets::frames::{FrameLimits, FrameScanner, Violation};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 

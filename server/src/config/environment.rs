@@ -225,7 +225,7 @@ fn is_blank(value: &OsStr) -> bool {
 /// Names that are ours and no flag's.
 fn is_known(name: &str) -> bool {
     name == private_postgres::BINARIES_VARIABLE
-        || cfg!(debug_assertions) && name == crate::push::PANIC_VARIABLE
+        || cfg!(debug_assertions) && name == crate::supervisor::PANIC_VARIABLE
 }
 
 /// Why a setting does not take that value, if so. Its own parser is asked, in a command that knows

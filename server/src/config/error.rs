@@ -76,7 +76,7 @@ pub enum ConfigError {
     /// A filter that would drop everything is as bad as none.
     #[error(
         "DASHBOARD_LOG is {0:?}, and must be a level (error, warn, info, debug, trace or off), or \
-         parts of the program with theirs: info,dashboard_server::push=debug"
+         parts of the program with theirs: info,dashboard_server::changes=debug"
     )]
     Log(String),
 }

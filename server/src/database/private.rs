@@ -11,7 +11,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::database::{DatabaseError, Pool};
+use crate::database::DatabaseError;
+use crate::postgres::Pool;
 
 /// The database's name in a private cluster.
 const DATABASE: &str = "dashboard";

@@ -11,9 +11,9 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::time::{sleep, timeout};
 
-use crate::database::pooler;
-use crate::database::session::{self, Purpose};
-use crate::database::trouble::{DatabaseError, Trouble};
+use crate::database::error::{Cause, DatabaseError};
+use crate::postgres::pooler;
+use crate::postgres::session::{self, Purpose};
 use crate::source::{self, Choice, State};
 
 /// The first that replaces triggers in one step.
@@ -39,15 +39,15 @@ pub(super) async fn prepare(
     choice: &Choice,
     wait: Duration,
 ) -> Result<(), DatabaseError> {
-    let fail = |trouble| DatabaseError::of(options, trouble);
+    let fail = |cause| DatabaseError::of(options, cause);
     let start = Instant::now();
     loop {
         let connection = connect(options, Purpose::Install, wait).await?;
         match bring_up(options, connection, choice).await {
             // A step holds up later users of a table while it waits for earlier ones: it gives way,
             // and is tried again.
-            Err(trouble @ Trouble::Locked(_)) if start.elapsed() < wait => {
-                tracing::warn!(error = %fail(trouble), "trying again");
+            Err(cause @ Cause::Locked(_)) if start.elapsed() < wait => {
+                tracing::warn!(error = %fail(cause), "trying again");
                 sleep(RETRY_INTERVAL).await;
             }
             brought_up => return brought_up.map_err(fail),
@@ -60,7 +60,7 @@ async fn bring_up(
     options: &PgConnectOptions,
     mut connection: PgConnection,
     choice: &Choice,
-) -> Result<(), Trouble> {
+) -> Result<(), Cause> {
     let looked = async {
         check_server(options, &mut connection).await?;
         needs_installation(&mut connection, choice).await
@@ -81,21 +81,21 @@ async fn bring_up(
 pub(crate) async fn needs_installation(
     connection: &mut PgConnection,
     choice: &Choice,
-) -> Result<bool, Trouble> {
+) -> Result<bool, Cause> {
     let source = &choice.source;
     match source::state(connection, source).await.map_err(unseen)? {
-        State::NotOurs => Err(Trouble::NotOurs),
-        State::Foreign => Err(Trouble::Foreign),
+        State::NotOurs => Err(Cause::NotOurs),
+        State::Foreign => Err(Cause::Foreign),
         State::Other => {
             let name = sqlx::query_scalar("select name from dashboard.meta");
-            Err(Trouble::OtherSource(name.fetch_one(connection).await?))
+            Err(Cause::OtherSource(name.fetch_one(connection).await?))
         }
         State::Current => Ok(false),
         State::Absent if !choice.is_asked && source::holds_other_tables(connection).await? => {
-            Err(Trouble::NoSource)
+            Err(Cause::NoSource)
         }
         State::Absent | State::Outdated | State::Disarmed if source.is_standalone() => Ok(true),
-        State::Absent | State::Outdated => Err(Trouble::NotInstalled(source.name.clone())),
+        State::Absent | State::Outdated => Err(Cause::NotInstalled(source.name.clone())),
         State::Disarmed => {
             tracing::error!(
                 source = source.name,
@@ -107,15 +107,15 @@ pub(crate) async fn needs_installation(
 }
 
 /// A right that is missing for a look is another than those for an installation.
-fn unseen(error: sqlx::Error) -> Trouble {
-    match Trouble::from(error) {
-        Trouble::Denied(told) => Trouble::Closed(told),
-        trouble => trouble,
+fn unseen(error: sqlx::Error) -> Cause {
+    match Cause::from(error) {
+        Cause::Denied(told) => Cause::Closed(told),
+        cause => cause,
     }
 }
 
 /// Installs while no other node does.
-async fn install_alone(connection: &mut PgConnection, choice: &Choice) -> Result<(), Trouble> {
+async fn install_alone(connection: &mut PgConnection, choice: &Choice) -> Result<(), Cause> {
     // Ends with the session.
     sqlx::query("select pg_advisory_lock($1)").bind(INSTALL_LOCK).execute(&mut *connection).await?;
     // Another node may have been quicker.
@@ -133,10 +133,10 @@ async fn install_alone(connection: &mut PgConnection, choice: &Choice) -> Result
 pub(crate) async fn check_server(
     options: &PgConnectOptions,
     connection: &mut PgConnection,
-) -> Result<(), Trouble> {
+) -> Result<(), Cause> {
     // First: behind such a pooler other questions fail now and then.
     if pooler::lends_sessions(options, connection).await? {
-        return Err(Trouble::Pooler);
+        return Err(Cause::Pooler);
     }
     let (version, is_standby): (i32, bool) = sqlx::query_as(
         "select current_setting('server_version_num')::int / 10000, pg_is_in_recovery()",
@@ -144,9 +144,9 @@ pub(crate) async fn check_server(
     .fetch_one(connection)
     .await?;
     if version < OLDEST_VERSION {
-        return Err(Trouble::Version(version));
+        return Err(Cause::Version(version));
     }
-    if is_standby { Err(Trouble::Standby) } else { Ok(()) }
+    if is_standby { Err(Cause::Standby) } else { Ok(()) }
 }
 
 /// A database that is about to start deserves some patience.
@@ -157,11 +157,11 @@ pub(crate) async fn connect(
 ) -> Result<PgConnection, DatabaseError> {
     let start = Instant::now();
     loop {
-        let trouble = match session::open(options, purpose).await {
+        let cause = match session::open(options, purpose).await {
             Ok(connection) => return Ok(connection),
-            Err(error) => Trouble::from(error),
+            Err(error) => Cause::from(error),
         };
-        let error = DatabaseError::of(options, trouble);
+        let error = DatabaseError::of(options, cause);
         if error.is_lasting() || start.elapsed() >= wait {
             return Err(error);
         }

@@ -13,7 +13,7 @@ use http::header::CONTENT_TYPE;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::app::App;
+use crate::http::app::App;
 use crate::http::host;
 use crate::metrics::PoolLabel;
 

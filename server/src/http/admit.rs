@@ -10,10 +10,10 @@ use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use super::host;
-use crate::app::App;
 use crate::auth::AuthError;
-use crate::error::ApiError;
-use crate::gate::Address;
+use crate::http::app::App;
+use crate::http::error::ApiError;
+use crate::limits::Address;
 use crate::metrics::Limit;
 use crate::proxy;
 
@@ -38,7 +38,7 @@ impl BodyLimit {
     /// Of requests that only ask.
     pub(crate) fn of_questions(app: &App) -> Self {
         Self {
-            max_bytes: app.gate.limits.max_body_bytes,
+            max_bytes: app.limiter.limits.max_body_bytes,
             limit: Limit::BodySize,
             refusal: "Requests have no body here",
         }
@@ -47,7 +47,7 @@ impl BodyLimit {
     /// Of requests that may hold a client's packets.
     pub(crate) fn of_packets(app: &App) -> Self {
         Self {
-            max_bytes: app.gate.limits.max_message_bytes,
+            max_bytes: app.limiter.limits.max_message_bytes,
             limit: Limit::MessageSize,
             refusal: "The packets are larger than maxPayload",
         }
@@ -69,7 +69,7 @@ pub(crate) async fn admit(
     match response.extensions().get() {
         // Not to have signed in yet is no attempt to do so.
         Some(ApiError::Unauthorized(error)) if *error != AuthError::Missing => {
-            match app.gate.auth_failure(address) {
+            match app.limiter.auth_failure(address) {
                 Ok(()) => response,
                 Err(too_many) => ApiError::from(too_many).into_response(),
             }
@@ -97,7 +97,7 @@ pub(crate) async fn admit_preflight(
 fn pass(app: &App, body: BodyLimit, request: &Request) -> Result<Address, ApiError> {
     let bad = |message| ApiError::Invalid(StatusCode::BAD_REQUEST, message);
     let address = request.extensions().get().copied().ok_or(bad("Unknown sender"))?;
-    app.gate.request(address)?;
+    app.limiter.request(address)?;
     if app.config.behind_proxy {
         // Not 403, which ends a session: this is no fault of it.
         proxy::require_tls(request.headers()).map_err(bad)?;

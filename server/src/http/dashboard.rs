@@ -9,16 +9,15 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use shared_types::SnapshotTag;
 
-use crate::app::App;
 use crate::auth::Session;
-use crate::error::ApiError;
+use crate::dashboard::snapshots::Snapshot;
+use crate::http::app::App;
 use crate::http::conditional::Known;
+use crate::http::error::ApiError;
 use crate::http::fresh::Fresh;
 use crate::http::origin::{self, Sender};
 use crate::http::query::refuse_tokens;
-use crate::push::query::{self, QueryError};
-use crate::push::user::UserId;
-use crate::reads::flights::Ticket;
+use crate::user::UserId;
 
 /// The shared caches' part: nothing; the browser's part: ask each time.
 const CACHING: HeaderValue = HeaderValue::from_static("private, no-cache");
@@ -27,13 +26,6 @@ const CACHING: HeaderValue = HeaderValue::from_static("private, no-cache");
 const KEEP_NOTHING: HeaderValue = HeaderValue::from_static("no-store");
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// A dashboard as it is sent, however often.
-#[derive(Clone)]
-pub(crate) struct Snapshot {
-    tag: SnapshotTag,
-    body: Bytes,
-}
 
 /// Answers with the caller's dashboard.
 pub(crate) async fn get(
@@ -60,12 +52,12 @@ pub(crate) async fn respond(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    app.gate.snapshot(user)?;
+    app.limiter.snapshot(user)?;
     let fresh = Fresh::of(uri.query())?;
     // A 304 has no body that could repeat the nonce, so the header is not looked at beside one.
     let known = fresh.as_ref().map_or_else(|| Known::of(headers), Fresh::known);
     let (tag, view) = read(app, user, &known).await?;
-    app.gate.arrivals.came_late(app.push.rooms().served(user, tag.revision));
+    app.limiter.arrivals.came_late(app.push.rooms().served(user, tag.revision));
     Ok(match (fresh, view) {
         (Some(fresh), view) => tagged(fresh.answer(&tag, view.as_deref()), &tag, KEEP_NOTHING),
         (None, Some(view)) => tagged(([(CONTENT_TYPE, JSON)], view).into_response(), &tag, CACHING),
@@ -85,23 +77,8 @@ async fn read(
             return Ok((tag, None));
         }
     }
-    let (database, reader) = (Arc::clone(&app.database), user.clone());
-    let read = |ticket: Ticket<_>| async move {
-        let read = async {
-            let _turn = database.turn().await?;
-            ticket.depart();
-            let mut connection = database.pool.get().await?;
-            let read = query::snapshot(&mut *connection, reader.as_str()).await?;
-            connection.done();
-            Ok::<_, QueryError>(read)
-        };
-        let (tag, view) = read.await?;
-        let body =
-            serde_json::to_vec(&view).map_err(|error| ApiError::Internal(Arc::new(error)))?;
-        Ok(Snapshot { tag, body: body.into() })
-    };
-    let Snapshot { tag, body } = query::in_time(app.snapshots.join(user, read)).await?;
-    Ok((tag, Some(body)))
+    let Snapshot { tag, view } = app.snapshots.read(user).await?;
+    Ok((tag, Some(view)))
 }
 
 fn tagged(mut response: Response, tag: &SnapshotTag, caching: HeaderValue) -> Response {

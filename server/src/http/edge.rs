@@ -20,9 +20,9 @@ use shared_types::error::CORRELATION_ID_HEADER;
 use shared_types::{ErrorBody, ErrorDetail};
 use tracing::Instrument;
 
-use crate::app::App;
 use crate::clock;
-use crate::error::ApiError;
+use crate::http::app::App;
+use crate::http::error::ApiError;
 use crate::http::fresh;
 use crate::metrics::Metrics;
 use crate::net::Peer;
@@ -43,7 +43,7 @@ const CORRELATION_ID_MAX: usize = 128;
 pub(crate) struct CorrelationId(pub(crate) Arc<str>);
 
 /// Passes a request on, and makes of whatever comes back something fit to leave the house. Whoever
-/// is inside finds the sender's [`Address`](crate::gate::Address) in its extensions.
+/// is inside finds the sender's [`Address`](crate::limits::Address) in its extensions.
 pub(crate) async fn edge(
     State(app): State<Arc<App>>,
     mut request: Request,
@@ -53,7 +53,7 @@ pub(crate) async fn edge(
     let correlation_id: Arc<str> = correlation_id(request.headers()).into();
     request.extensions_mut().insert(CorrelationId(Arc::clone(&correlation_id)));
     let peer = request.extensions().get().copied();
-    let address = peer.map(|Peer(peer)| app.gate.address(peer, request.headers()));
+    let address = peer.map(|Peer(peer)| app.limiter.address(peer, request.headers()));
     if let Some(address) = address {
         request.extensions_mut().insert(address);
     }
@@ -67,7 +67,7 @@ pub(crate) async fn edge(
     let span = tracing::info_span!("request", method, route, correlation_id = &*correlation_id);
     let response = async {
         let response = contain(next.run(request), &app.metrics).await;
-        let may_tell = || address.is_none_or(|address| app.gate.may_tell(address));
+        let may_tell = || address.is_none_or(|address| app.limiter.may_tell(address));
         let mut response = standardise(response, &correlation_id, nonce, may_tell);
         let headers = response.headers_mut();
         if let Ok(value) = HeaderValue::from_str(&correlation_id) {

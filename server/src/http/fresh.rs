@@ -12,7 +12,7 @@ use shared_types::SnapshotTag;
 
 use super::conditional::Known;
 use super::dashboard::JSON;
-use crate::error::ApiError;
+use crate::http::error::ApiError;
 
 /// The longest nonce: enough for 128 bits in hexadecimal digits.
 const NONCE_MAX: usize = 32;

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::error::ApiError;
+use crate::http::error::ApiError;
 
 /// What tokens are called where they are put into addresses.
 const TOKENS: [&str; 6] =

@@ -10,15 +10,15 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 
-use crate::app::App;
 use crate::auth::AuthError;
-use crate::error::ApiError;
-use crate::gate::Slot;
+use crate::http::app::App;
 use crate::http::edge::CorrelationId;
+use crate::http::error::ApiError;
 use crate::http::origin::{self, Sender};
 use crate::http::query::refuse_tokens;
-use crate::push::connection::{Connection, Cookie, Opening, Transport};
-use crate::push::socket::{Poller, Sid};
+use crate::limits::Slot;
+use crate::sockets::connection::{Connection, Cookie, Opening, Transport};
+use crate::sockets::{Poller, Sid};
 
 /// For developers whose client begins with a transport that is switched off: what to set, in the
 /// words of the clients that do so.
@@ -121,7 +121,7 @@ fn opening(app: &App, transport: Transport, mut request: Request) -> Result<Open
     let extensions = request.extensions_mut();
     let address = extensions.get().copied().ok_or(invalid("Unknown sender"))?;
     let correlation_id = extensions.remove::<CorrelationId>().map_or_else(|| "".into(), |id| id.0);
-    let is_logged = app.gate.may_tell(address);
+    let is_logged = app.limiter.may_tell(address);
     Ok(Opening { transport, cookie, address, correlation_id, is_logged })
 }
 
@@ -130,8 +130,8 @@ async fn arrive(app: &App, opening: Opening) -> Result<(Arc<Connection>, Slot), 
     if app.draining.is_cancelled() {
         return Err(STOPPING);
     }
-    let slot = app.gate.socket().ok_or(FULL)?;
-    let arrival = app.draining.run_until_cancelled(app.gate.arrival()).await;
+    let slot = app.limiter.socket().ok_or(FULL)?;
+    let arrival = app.draining.run_until_cancelled(app.limiter.arrival()).await;
     let arrival = arrival.ok_or(STOPPING)?.ok_or(CROWDED)?;
     Ok((Connection::new(opening, arrival), slot))
 }

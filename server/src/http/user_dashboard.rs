@@ -7,9 +7,9 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, Uri};
 
-use crate::app::App;
-use crate::error::ApiError;
+use crate::http::app::App;
 use crate::http::dashboard;
+use crate::http::error::ApiError;
 
 /// Answers with the dashboard of that user, who must be the caller.
 pub(crate) async fn get(

@@ -25,7 +25,7 @@ use tower::ServiceExt;
 use super::activity::{Activity, Heard, Patience, Sending};
 use super::stream::Stream;
 use super::tls::Tls;
-use crate::gate::{ConnectionSlot, Gate};
+use crate::limits::{ConnectionSlot, Limiter};
 use crate::metrics::{Limit, Metrics};
 
 /// How long a connection that is to end may take without any progress.
@@ -47,7 +47,7 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 pub(super) struct Serving {
     pub(super) router: Router,
     pub(super) tls: Option<Arc<Tls>>,
-    pub(super) gate: Arc<Gate>,
+    pub(super) limiter: Arc<Limiter>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) stop: CancellationToken,
 }
@@ -107,7 +107,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     peer: SocketAddr,
     serving: &Serving,
 ) -> Ended {
-    let (limits, activity) = (&serving.gate.limits, Activity::new());
+    let (limits, activity) = (&serving.limiter.limits, Activity::new());
     let head_max = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX);
     let service = {
         let (router, activity) = (serving.router.clone(), activity.clone());
@@ -151,12 +151,12 @@ async fn encrypt(
     slot: ConnectionSlot,
     serving: &Serving,
 ) -> Option<(Stream, bool)> {
-    let stall = serving.gate.limits.write_stall_timeout();
+    let stall = serving.limiter.limits.write_stall_timeout();
     let metrics = Arc::clone(&serving.metrics);
     let Some(tls) = &serving.tls else {
         return Some((Stream::new(Either::Left(stream), Some(slot), stall, metrics), false));
     };
-    let handshake = timeout(serving.gate.limits.idle_timeout(), tls.acceptor().accept(stream));
+    let handshake = timeout(serving.limiter.limits.idle_timeout(), tls.acceptor().accept(stream));
     // Whoever has not asked for anything yet is nobody to wait for.
     let error = match serving.stop.run_until_cancelled(handshake).await? {
         Ok(Ok(stream)) => {
@@ -184,12 +184,12 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     serving: &Serving,
 ) -> Ended {
     let mut connection = pin!(connection);
-    let limits = &serving.gate.limits;
+    let limits = &serving.limiter.limits;
     let patience = Patience { idle: limits.idle_timeout(), kept: limits.keep_alive_timeout() };
     let ended = tokio::select! {
         ended = connection.as_mut() => return Ended::ByItself(ended),
         () = serving.stop.cancelled() => None,
-        () = activity.end(patience, || serving.gate.is_crowded(peer)) => {
+        () = activity.end(patience, || serving.limiter.is_crowded(peer)) => {
             Some(if activity.is_kept() { Ended::Kept } else { Ended::Idle })
         }
     };
@@ -303,7 +303,7 @@ mod tests {
             let serving = Arc::new(Serving {
                 router,
                 tls: None,
-                gate: Arc::new(Gate::new(limits, false, Arc::clone(&metrics))),
+                limiter: Arc::new(Limiter::new(limits, false, Arc::clone(&metrics))),
                 metrics,
                 stop: CancellationToken::new(),
             });
@@ -414,11 +414,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn while_connections_are_scarce_none_is_kept_for_long() {
         let mut client = Client::connect(4);
-        let take = || client.serving.gate.connection(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let take = || client.serving.limiter.connection(SocketAddr::from(([127, 0, 0, 1], 1)));
         let mut others = vec![take(), take()];
         client.ask().await;
         sleep(2 * IDLE).await;
-        let take = || client.serving.gate.connection(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let take = || client.serving.limiter.connection(SocketAddr::from(([127, 0, 0, 1], 1)));
         others.push(take());
         let (took, ended) = client.end().await;
         assert!(took <= IDLE, "{took:?}");

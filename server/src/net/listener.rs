@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::{Serving, serve};
 use super::tls::Tls;
-use crate::gate::Gate;
+use crate::limits::Limiter;
 use crate::metrics::Metrics;
 
 /// How long requests may take to finish when the server stops.
@@ -74,13 +74,13 @@ impl Listener {
         self,
         router: Router,
         tls: Option<Arc<Tls>>,
-        gate: Arc<Gate>,
+        limiter: Arc<Limiter>,
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) {
         let connections = TaskTracker::new();
         let explanations = Arc::new(Semaphore::new(EXPLANATIONS));
-        let serving = Arc::new(Serving { router, tls, gate, metrics, stop: stop.clone() });
+        let serving = Arc::new(Serving { router, tls, limiter, metrics, stop: stop.clone() });
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
@@ -88,8 +88,8 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    prepare(&stream, serving.gate.limits.write_stall_timeout());
-                    if let Some(slot) = serving.gate.connection(peer) {
+                    prepare(&stream, serving.limiter.limits.write_stall_timeout());
+                    if let Some(slot) = serving.limiter.connection(peer) {
                         connections.spawn(serve(stream, peer, slot, Arc::clone(&serving)));
                     } else if serving.tls.is_none()
                         && let Ok(permit) = Arc::clone(&explanations).try_acquire_owned()

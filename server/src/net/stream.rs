@@ -12,7 +12,7 @@ use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
-use crate::gate::ConnectionSlot;
+use crate::limits::ConnectionSlot;
 use crate::metrics::{Limit, Metrics};
 
 /// The bytes below a [`Stream`]: a socket's own, or those of a TLS session over it.

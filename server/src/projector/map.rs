@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::lane::Subject;
 use super::statements;
+use crate::source::columns::columns;
 use crate::source::{Feed, Installed, Kind, Origin, Watch};
 
 /// A source, ready to be projected.
@@ -30,7 +31,7 @@ impl Map {
 
     /// Takes up a feed that an earlier version of the source had. Nothing of it is left to be shown.
     pub(super) fn retire(&mut self, number: i16, name: String, kind: Kind) {
-        let columns = ["id", "user_id"].into_iter().chain(statements::columns(kind));
+        let columns = ["id", "user_id"].into_iter().chain(columns(kind));
         let columns: Vec<_> = columns.map(|column| format!("null as {column}")).collect();
         let query = format!("select {} where false", columns.join(", "));
         let home = Watch { table: String::new(), key: Vec::new() };

@@ -4,8 +4,8 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::error::ProjectorError;
 use super::lane::HELD;
-use super::trouble::ProjectorError;
 use crate::source::{KEY_TYPES, Kind, MAX_KEY_BYTES, Watch, identifier};
 
 /// Has all rows of a feed looked at, or once more where that is under way. The caller holds the turn, so none is

@@ -9,11 +9,12 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::guard::Guard;
-use super::{Lag, Pass, Projector, ProjectorError};
-use crate::database::{Pool, session};
+use super::{Pass, Projector, ProjectorError};
+use crate::database::Lag;
 use crate::metrics::{Metrics, ResultLabel};
-use crate::push::supervise::Progress;
+use crate::postgres::{Pool, session};
 use crate::source::{self, InstallError, Installed, Source};
+use crate::supervisor::Progress;
 
 /// What a pass may take: several statements, each of which the database ends within two seconds.
 const PASS_TIMEOUT: Duration = Duration::from_secs(15);

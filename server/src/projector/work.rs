@@ -8,12 +8,12 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::error::{Blame, ProjectorError};
 use super::lane::{self, Batch, Subject};
 use super::map::Map;
 use super::pace::Paces;
 use super::statements::Touched;
 use super::sweep;
-use super::trouble::{ProjectorError, Trouble};
 use crate::source::MAX_KEY_BYTES;
 
 /// How many rows of a feed small work may lead to, unless it is about as many rows itself: one part may be in
@@ -215,7 +215,7 @@ impl<'a> Work<'a> {
             }
             Err(error) => self.take_back(error).await?,
         };
-        if error.trouble() == Trouble::Locked {
+        if error.blame() == Blame::Locked {
             return Ok(batch.keep_waiting(self.connection, &error.to_string()).await?);
         }
         if let Some((one, other)) = batch.halves(width) {
@@ -333,7 +333,7 @@ impl<'a> Work<'a> {
                 }
                 Err(error) => {
                     let error = self.take_back(error).await?;
-                    if error.trouble() == Trouble::Query {
+                    if error.blame() == Blame::Query {
                         // No row is to blame, so none is asked for again before all are.
                         keys.clear();
                     }
@@ -351,10 +351,10 @@ impl<'a> Work<'a> {
         error: &ProjectorError,
     ) -> Result<(), ProjectorError> {
         let (number, text) = (self.map.number(feed), error.to_string());
-        match error.trouble() {
-            Trouble::Locked => batch.keep_waiting(self.connection, &text).await?,
-            Trouble::Query => sweep::hold(self.connection, number, &text).await?,
-            Trouble::Rows => match (batch.halves(1), batch.keys.first()) {
+        match error.blame() {
+            Blame::Locked => batch.keep_waiting(self.connection, &text).await?,
+            Blame::Query => sweep::hold(self.connection, number, &text).await?,
+            Blame::Rows => match (batch.halves(1), batch.keys.first()) {
                 (Some((one, other)), _) => {
                     one.keep_alone(self.connection).await?;
                     other.keep_alone(self.connection).await?;
@@ -436,7 +436,7 @@ impl<'a> Work<'a> {
                     }
                 }
                 Ok(found) => self.add(feed, found.into_iter()),
-                Err(error) if error.trouble() == Trouble::Locked => return Ok(Some(error)),
+                Err(error) if error.blame() == Blame::Locked => return Ok(Some(error)),
                 Err(error) if !error.is_the_works() => return Err(error),
                 Err(error) => {
                     self.has_failed = true;

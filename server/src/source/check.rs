@@ -7,12 +7,11 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Row};
 
+use super::columns::{columns, is_address, oddities};
 use super::install::{owner, parts};
 use super::state::{Installed, State, state};
 use super::triggers;
 use super::{Feed, InstallError, Kind, Origin, Source, Watch, identifier};
-use crate::projector::{columns, oddities};
-use crate::push::query::is_address;
 
 /// Tables beyond this many rows are not to be read from end to end.
 const LARGE: i64 = 10_000;

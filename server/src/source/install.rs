@@ -11,7 +11,7 @@ use super::check::marks;
 use super::state::{Installed, State, fingerprint, known, load, state};
 use super::triggers;
 use super::{Source, Watch};
-use crate::database::said;
+use crate::postgres::message_of;
 
 /// How long a step waits for a table: the application's writes wait behind it.
 const LOCK_TIMEOUT: &str = "100ms";
@@ -74,7 +74,7 @@ pub(super) const FREE_NAME: &str = "
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     /// The database failed.
-    #[error("the database failed: {}", said(.0))]
+    #[error("the database failed: {}", message_of(.0))]
     Database(#[from] sqlx::Error),
     /// A table is in use by a transaction that does not end.
     #[error("{0} is locked by a transaction that does not end; end it, and try again")]
@@ -129,7 +129,7 @@ pub enum InstallError {
 
 impl InstallError {
     /// For a database where another source is installed.
-    pub(super) async fn of_another(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+    pub(crate) async fn of_another(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
         let name = sqlx::query_scalar("select name from dashboard.meta");
         Ok(Self::Other(name.fetch_one(connection).await?))
     }

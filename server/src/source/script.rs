@@ -10,7 +10,7 @@ use super::{InstallError, Source, triggers};
 ///
 /// # Errors
 /// See [`InstallError`].
-pub(super) async fn script(
+pub(crate) async fn script(
     connection: &mut PgConnection,
     source: &Source,
 ) -> Result<Vec<String>, InstallError> {

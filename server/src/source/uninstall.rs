@@ -26,14 +26,14 @@ pub async fn uninstall(
     Ok(())
 }
 
-pub(super) const DROP_SCHEMA: &str = "drop schema if exists dashboard cascade";
+pub(crate) const DROP_SCHEMA: &str = "drop schema if exists dashboard cascade";
 
 /// For each table the statements that take our triggers off.
 ///
 /// # Errors
 /// [`InstallError::NotOurs`] where the schema is another program's, and [`InstallError::Depended`] where others'
 /// objects would go with it: then it must not be dropped either.
-pub(super) async fn drops(
+pub(crate) async fn drops(
     connection: &mut PgConnection,
 ) -> Result<Vec<(String, Vec<String>)>, InstallError> {
     if let (true, false) = whose(connection).await? {

@@ -19,44 +19,22 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
-use crate::config::{Config, ConfigError, LogFormat};
+use crate::config::LogFormat;
 
 /// Libraries that read frames and headers, which hold tokens: whatever is asked for, they do not
 /// log them.
 const READERS: [&str; 4] = ["tungstenite", "tokio_tungstenite", "h2", "hyper"];
 
 /// Starts to write the logs of this process.
-///
-/// # Errors
-/// If `DASHBOARD_LOG` is not a filter.
-pub fn init(config: &Config) -> Result<(), ConfigError> {
-    let filter = filter(&config.log)?;
+pub fn init(filter: EnvFilter, format: LogFormat) {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.log_format {
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Pretty => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(Json).boxed(),
     };
     // Filters of the whole, not of the layer: a record that a library logs by the older interface,
     // and that a layer's filter drops, takes the next event of its thread along.
     tracing_subscriber::registry().with(lines).with(filter).with(filter_fn(is_harmless)).init();
-    Ok(())
-}
-
-/// Reads `DASHBOARD_LOG`.
-///
-/// A lone word that is no level would be taken for a part of the program, and nothing else would be
-/// logged any more: `verbose` is a mistake.
-///
-/// # Errors
-/// If it is not a filter.
-pub fn filter(directives: &str) -> Result<EnvFilter, ConfigError> {
-    let refused = || ConfigError::Log(directives.to_owned());
-    let is_lone = |word: &&str| !word.is_empty() && !word.contains(['=', '[', ':']);
-    let mut words = directives.split(',').filter(is_lone);
-    if !words.all(|word| word.parse::<LevelFilter>().is_ok()) {
-        return Err(refused());
-    }
-    EnvFilter::builder().parse(directives).map_err(|_| refused())
 }
 
 fn is_harmless(metadata: &Metadata<'_>) -> bool {
@@ -147,7 +125,7 @@ mod tests {
             .with_writer(move || writer.clone())
             .fmt_fields(JsonFields::new())
             .event_format(Json);
-        let filter = filter("trace,tungstenite::protocol=trace").unwrap();
+        let filter = EnvFilter::builder().parse("trace,tungstenite::protocol=trace").unwrap();
         let subscriber = tracing_subscriber::registry().with(layer);
         let subscriber = subscriber.with(filter).with(filter_fn(is_harmless));
         tracing::subscriber::with_default(subscriber, act);
@@ -181,24 +159,6 @@ mod tests {
             "status": 401,
         });
         assert_eq!(line, expected);
-    }
-
-    #[test]
-    fn a_filter_is_made_of_levels_and_parts_with_theirs() {
-        for good in ["info", "WARN", "off", "", "info,dashboard_server::push=debug"] {
-            assert!(filter(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "verbose",
-            "info,dashboard_server",
-            "a=b=c",
-            "info,push=loud",
-            "[",
-            "debug;info",
-            "warn, h2=off",
-        ] {
-            assert_eq!(filter(bad).err(), Some(ConfigError::Log(bad.to_owned())));
-        }
     }
 
     #[test]

@@ -25,8 +25,8 @@ use opentelemetry_sdk::trace::{
 
 use crate::clock;
 use crate::config::Config;
-use crate::push::section::Sections;
-use crate::push::user::UserId;
+use crate::dashboard::section::Sections;
+use crate::user::UserId;
 
 /// Of one delivery; the queue goes on filling meanwhile.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);

@@ -260,7 +260,8 @@ async fn a_search_path_that_leads_astray_leads_no_session_astray() {
     server.await_metric("dashboard_capture_gaps_total 1").await;
     run(&mut astray, WISH).await.unwrap();
     while ada.event().await["payload"]["totalWishlistItems"] != 2 {}
-    let report = dashboard_server::check::check(config(&url), &Environment::default()).await;
+    let report =
+        dashboard_server::commands::check::check(config(&url), &Environment::default()).await;
     assert!(report.is_fit(), "{}", report.render(None));
     node.shutdown().await;
     // Another node removes what is old.
@@ -332,7 +333,7 @@ async fn a_writer_keeps_no_other_waiting() {
         }
         ada.event().await;
         let mut other = db.connection().await;
-        let remove = dashboard_server::push::retention::remove;
+        let remove = dashboard_server::changes::retention::remove;
         assert!(remove(&mut other, std::time::Duration::ZERO, 1_000).await.unwrap().rows > 0);
         writer.assert_harmless(&db).await;
     })

@@ -7,9 +7,8 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use dashboard_server::source::{
-    Source, check, check_installed, commands, install, load, uninstall,
-};
+use dashboard_server::commands;
+use dashboard_server::source::{Source, check, check_installed, install, load, uninstall};
 use dashboard_server::{Server, projector};
 use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::Value;
@@ -315,7 +314,7 @@ struct Folder(PathBuf);
 impl Folder {
     fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("source-{}", uuid::Uuid::new_v4()));
-        commands::show("moc-instructions", Some(&folder), &mut Vec::new()).unwrap();
+        commands::source::show("moc-instructions", Some(&folder), &mut Vec::new()).unwrap();
         Self(folder)
     }
 

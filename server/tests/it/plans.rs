@@ -1,9 +1,9 @@
 //! How the database carries out the statements of the server's pool.
 
+use dashboard_server::dashboard::query::{self, Owed};
+use dashboard_server::dashboard::section::Sections;
 use dashboard_server::database::Database;
-use dashboard_server::push::query::{self, Owed};
-use dashboard_server::push::section::Sections;
-use dashboard_server::push::user::UserId;
+use dashboard_server::user::UserId;
 
 use sqlx::Connection;
 

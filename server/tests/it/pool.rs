@@ -1,6 +1,7 @@
 //! The pool of connections: what is given back at once, what is asked first, and what is closed.
 
-use dashboard_server::database::{Database, Lease, Pool};
+use dashboard_server::database::Database;
+use dashboard_server::postgres::{Lease, Pool};
 use sqlx::Connection;
 use tokio::time::timeout;
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use dashboard_server::push::query;
-use dashboard_server::push::retention;
-use dashboard_server::push::user::UserId;
+use dashboard_server::changes::retention;
+use dashboard_server::dashboard::query;
+use dashboard_server::user::UserId;
 use sqlx::{Executor, PgPool};
 
 use crate::support::{TestDb, config, start, with_database};

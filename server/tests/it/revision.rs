@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dashboard_server::push::query::{self, Owed, QueryError};
-use dashboard_server::push::section::Sections;
-use dashboard_server::push::user::UserId;
+use dashboard_server::dashboard::query::{self, Owed, QueryError};
+use dashboard_server::dashboard::section::Sections;
+use dashboard_server::user::UserId;
 use sqlx::Executor;
 
 use crate::support::{config, refresh, start, with_database};

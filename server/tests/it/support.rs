@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use dashboard_server::dashboard::cursor::Cursor;
+use dashboard_server::dashboard::query::{self, Owed, Refresh};
+use dashboard_server::dashboard::section::Sections;
 use dashboard_server::database::Database;
 use dashboard_server::projector::{self, Projector};
-use dashboard_server::push::cursor::Cursor;
-use dashboard_server::push::query::{self, Owed, Refresh};
-use dashboard_server::push::section::Sections;
 use dashboard_server::source::{Source, install, load};
 use dashboard_server::{Config, Secret, Server};
 use futures_util::{FutureExt, SinkExt, StreamExt};

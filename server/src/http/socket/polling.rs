@@ -11,11 +11,11 @@ use http_body_util::LengthLimitError;
 use tokio::time::timeout;
 
 use super::{SESSION, arrive, invalid, opening};
-use crate::app::App;
-use crate::error::ApiError;
+use crate::http::app::App;
+use crate::http::error::ApiError;
 use crate::metrics::Limit;
-use crate::push::connection::Transport;
-use crate::push::socket::{Poller, Unanswered};
+use crate::sockets::connection::Transport;
+use crate::sockets::{Poller, Unanswered};
 
 /// The answer to packets that were taken, as every server of Engine.IO gives it.
 const TAKEN: &str = "ok";
@@ -56,8 +56,8 @@ pub(super) async fn post(
     poller: &Poller,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let max = usize::try_from(app.gate.limits.max_message_bytes).unwrap_or(usize::MAX);
-    let body = timeout(app.gate.limits.idle_timeout(), body::to_bytes(request.into_body(), max));
+    let max = usize::try_from(app.limiter.limits.max_message_bytes).unwrap_or(usize::MAX);
+    let body = timeout(app.limiter.limits.idle_timeout(), body::to_bytes(request.into_body(), max));
     let body = tokio::select! {
         body = body => body,
         // Nothing waits for the rest of it, a server that stops least of all.

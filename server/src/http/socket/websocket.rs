@@ -20,12 +20,12 @@ use tokio::time::timeout;
 use tungstenite::handshake::derive_accept_key;
 
 use super::{arrive, invalid, opening};
-use crate::app::App;
-use crate::error::ApiError;
-use crate::gate::{LONGEST_ARRIVAL, Slot};
+use crate::http::app::App;
+use crate::http::error::ApiError;
+use crate::limits::{LONGEST_ARRIVAL, Slot};
 use crate::net;
-use crate::push::connection::{Connection, Transport};
-use crate::push::socket::Poller;
+use crate::sockets::Poller;
+use crate::sockets::connection::{Connection, Transport};
 
 pub(super) const NO_UPGRADE: &str = "A WebSocket upgrade is required. If the client asked for one, a proxy on \
                                      the way has dropped its headers Connection and Upgrade";
@@ -105,7 +105,7 @@ async fn taken<T>(connection: &Connection, upgrade: impl Future<Output = T>) -> 
     if let Ok(upgraded) = timeout(LONGEST_ARRIVAL, &mut upgrade).await {
         return upgraded;
     }
-    connection.settle();
+    connection.release_arrival();
     upgrade.await
 }
 
@@ -135,20 +135,20 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::gate::Gate;
+    use crate::limits::Limiter;
     use crate::metrics::Metrics;
-    use crate::push::connection::Opening;
+    use crate::sockets::connection::Opening;
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_take_the_answer_gives_up_its_place() {
         let mut limits = Config::parse_from(["dashboard-server"]).limits;
         limits.max_arriving_sockets = 1;
-        let gate = Gate::new(limits, false, Arc::new(Metrics::new()));
-        let arrival = gate.arrival().await.unwrap();
+        let limiter = Limiter::new(limits, false, Arc::new(Metrics::new()));
+        let arrival = limiter.arrival().await.unwrap();
         let connection = Connection::new(Opening::local(Transport::WebSocket), arrival);
         let (sender, upgrade) = oneshot::channel();
         let slow = tokio::spawn(async move { taken(&connection, upgrade).await });
-        assert!(gate.arrival().await.is_some());
+        assert!(limiter.arrival().await.is_some());
         // Late, and let in all the same.
         sender.send(()).unwrap();
         slow.await.unwrap().unwrap();
