@@ -17,6 +17,7 @@ mod size;
 mod soak;
 mod stamp;
 mod steps;
+mod structure;
 mod supply;
 mod test;
 mod tools;
@@ -136,6 +137,9 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Print the modules of the server and the SDK, and what each imports; fail where one imports in a circle
+    /// or upward.
+    Structure,
     /// Write bills of materials (`CycloneDX`) of what is shipped into target/sbom.
     Sbom,
     /// Install everything that the other commands need, and build nothing.
@@ -185,6 +189,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             size::gate()?;
         }
         Task::Bench { what, arguments } => bench::run(&mut builder, what, &arguments)?,
+        Task::Structure => structure::run()?,
         Task::Sbom => supply::sbom(&mut builder.steps)?,
         Task::Setup => builder.install_everything()?,
     }
