@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use shared_types::{ErrorEvent, ErrorEventCode, Revision};
 use sqlx::PgConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc};
@@ -25,12 +24,12 @@ use crate::limits::{Limiter, Slot};
 use crate::metrics::Metrics;
 use crate::projector;
 use crate::sockets::connection::Connection;
+use crate::sockets::context::{SocketConfig, SocketContext};
 use crate::sockets::drain::{self, DrainConfig};
 use crate::sockets::end_reason::EndReason;
 use crate::sockets::frames::FrameLimits;
-use crate::sockets::handshake::{SocketConfig, SocketContext};
-use crate::sockets::message::Message;
 use crate::sockets::packet::Heartbeat;
+use crate::sockets::registry::Registry;
 use crate::sockets::rooms::Rooms;
 use crate::sockets::{Link, Poller, Polling, Polls, Session, Sid, WebSocket, upgrade};
 use crate::supervisor::{Progress, Supervisor};
@@ -52,6 +51,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The push side of a server.
 pub(crate) struct Push {
+    registry: Arc<Registry>,
     rooms: Arc<Rooms>,
     polls: Arc<Polls>,
     context: Arc<SocketContext>,
@@ -73,6 +73,7 @@ impl Push {
         traces: &Traces,
     ) -> Result<Self, CaptureError> {
         let rooms = Arc::new(Rooms::new(Arc::clone(&metrics)));
+        let registry = Arc::new(Registry::new(Arc::clone(&metrics)));
         let (signals, receiver) = mpsc::channel(SIGNALS);
         let (projected, lag) = (Arc::new(Notify::new()), Arc::clone(&database.lag));
         let projector = projector::Task {
@@ -95,6 +96,7 @@ impl Push {
         };
         let reader = Reader {
             pool: database.pool.clone(),
+            registry: Arc::clone(&registry),
             rooms: Arc::clone(&rooms),
             metrics: Arc::clone(&metrics),
             traces: traces.clone(),
@@ -103,6 +105,7 @@ impl Push {
         let stop = CancellationToken::new();
         let tasks = Supervisor::new(stop.clone(), Arc::clone(&metrics));
         let context = Arc::new(SocketContext {
+            registry: Arc::clone(&registry),
             rooms: Arc::clone(&rooms),
             tags,
             authenticator,
@@ -111,6 +114,7 @@ impl Push {
             config: socket_config(config),
         });
         let push = Self {
+            registry,
             rooms,
             polls: Arc::default(),
             context,
@@ -126,7 +130,12 @@ impl Push {
         Ok(push)
     }
 
-    /// Who is connected.
+    /// How many sockets are open.
+    pub(crate) fn sockets(&self) -> usize {
+        self.registry.count()
+    }
+
+    /// The rooms of the users who are connected.
     pub(crate) fn rooms(&self) -> &Rooms {
         &self.rooms
     }
@@ -170,7 +179,7 @@ impl Push {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let link = Link::new(stream, prefix, self.context.config.frames);
-        let upgraded = upgrade(link, poller, &self.rooms, &self.context.metrics).await;
+        let upgraded = upgrade(link, poller, &self.context).await;
         if let Some(websocket) = upgraded {
             // In a task of its own, which keeps nothing of the change.
             tokio::spawn(websocket.run());
@@ -178,26 +187,18 @@ impl Push {
     }
 
     fn session(&self, connection: Arc<Connection>, slot: Slot) -> Session {
-        self.rooms.opened(&connection);
+        self.registry.opened(&connection);
         Session::new(connection, slot, Arc::clone(&self.context))
     }
 
     /// Tells the sockets to come back later and closes them, one after the other; then stops.
     pub(crate) async fn close(&self) {
-        drain::drain(&self.rooms, self.drain).await;
+        drain::drain(&self.registry, &self.rooms, self.drain).await;
         // Those that came while the others went.
-        self.rooms.close_all(EndReason::ServerStopping);
+        self.registry.close_all(EndReason::ServerStopping);
         self.stop.cancel();
-        let gone = async {
-            while self.rooms.open_connections() > 0 {
-                let emptied = self.rooms.emptied.notified();
-                if self.rooms.open_connections() > 0 {
-                    emptied.await;
-                }
-            }
-        };
-        if timeout(CLOSE_TIMEOUT, gone).await.is_err() {
-            self.rooms.cut_all(EndReason::ServerStopping);
+        if timeout(CLOSE_TIMEOUT, self.registry.emptied()).await.is_err() {
+            self.registry.cut_all(EndReason::ServerStopping);
         }
         self.tasks.ended_all().await;
     }
@@ -251,29 +252,19 @@ fn socket_config(config: &Config) -> SocketConfig {
 /// Ends the sockets of sessions that run out, and those that never begin one, and waits no longer for
 /// those that are slow to arrive, until told to stop.
 async fn sweep(context: Arc<SocketContext>, stop: CancellationToken, progress: Progress) {
-    let SocketContext { rooms, limiter, .. } = &*context;
-    let arrivals = &limiter.arrivals;
+    let arrivals = &context.limiter.arrivals;
     loop {
         progress.made();
         let interval = if arrivals.is_crowded() { CROWDED_INTERVAL } else { SWEEP_INTERVAL };
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(interval) => {
-                let patience = limiter.limits.connect_timeout();
-                let taken_away = rooms.sweep(arrivals.patience(), patience, clock::now(), expired);
+                let patience = context.limiter.limits.connect_timeout();
+                let taken_away = context.sweep(arrivals.patience(), patience, clock::now());
                 if arrivals.is_crowded() {
                     arrivals.taken_away(taken_away);
                 }
             }
         }
     }
-}
-
-fn expired(revision: Revision) -> Option<Message> {
-    let event = ErrorEvent {
-        code: ErrorEventCode::TokenExpired,
-        message: "The session has ended; connect again with a fresh token".to_owned(),
-        reconnect_after_ms: None,
-    };
-    Message::error(revision, &event).ok()
 }

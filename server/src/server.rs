@@ -103,7 +103,7 @@ impl Server {
         let config = &self.app.config;
         self.app.draining.cancel();
         self.app.metrics.draining.set(1);
-        tracing::info!(sockets = self.app.push.rooms().open_connections(), "drain started");
+        tracing::info!(sockets = self.app.push.sockets(), "drain started");
         sleep(Duration::from_millis(config.drain_delay_ms)).await;
         self.app.push.close().await;
         self.stop.cancel();

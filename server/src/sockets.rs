@@ -16,14 +16,18 @@
 //! closes all of them before the server stops.
 
 pub(crate) mod connection;
+pub(crate) mod context;
 pub(crate) mod drain;
 pub(crate) mod end_reason;
 pub mod frames;
 pub(crate) mod handshake;
+mod memory;
 pub mod message;
 mod outbox;
 pub mod packet;
 pub(crate) mod polling;
+pub(crate) mod registry;
+mod revisions;
 pub(crate) mod rooms;
 mod session;
 #[cfg(test)]

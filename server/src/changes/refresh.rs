@@ -182,7 +182,7 @@ impl Refresher {
             // Another life of the change log: what the clients hold cannot be compared with it.
             tracing::warn!("the change log was made anew; all sockets have to start over");
             self.reader.rooms.forget_revisions();
-            self.reader.rooms.close_all(EndReason::EpochChanged);
+            self.reader.registry.close_all(EndReason::EpochChanged);
         }
         self.coalescer.start_over(position.cursor, now);
         self.position = position;
@@ -242,7 +242,7 @@ impl Refresher {
             Err(error) => tracing::error!(%error, "a new epoch could not be begun"),
         }
         self.reader.rooms.forget_revisions();
-        self.reader.rooms.close_all(EndReason::RevisionLost);
+        self.reader.registry.close_all(EndReason::RevisionLost);
     }
 
     fn ended(&mut self, ended: Result<(Id, Vec<Option<Cursor>>), JoinError>) {

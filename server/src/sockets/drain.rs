@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::sockets::connection::Connection;
 use crate::sockets::end_reason::EndReason;
 use crate::sockets::message::Message;
+use crate::sockets::registry::Registry;
 use crate::sockets::rooms::Rooms;
 
 /// How a server's sockets are closed.
@@ -21,13 +22,13 @@ pub(crate) struct DrainConfig {
 }
 
 /// Tells each socket to come back and closes it, evenly over the window, in random order.
-pub(crate) async fn drain(rooms: &Rooms, config: DrainConfig) {
-    let (connections, start) = (rooms.connections(), Instant::now());
+pub(crate) async fn drain(registry: &Registry, rooms: &Rooms, config: DrainConfig) {
+    let (connections, start) = (registry.all(), Instant::now());
     let count = u32::try_from(connections.len()).unwrap_or(u32::MAX);
     for (place, connection) in (0..count).zip(&connections) {
         // Of one socket alone, this is at once: nobody waits for a window that spreads nothing.
         sleep_until(start + config.window * place / count).await;
-        rooms.dismiss(connection, EndReason::ServerStopping, |revision| {
+        rooms.tell(connection, |revision| {
             let event = ErrorEvent {
                 code: ErrorEventCode::ServerDraining,
                 message: "The server is about to stop".to_owned(),
@@ -35,6 +36,7 @@ pub(crate) async fn drain(rooms: &Rooms, config: DrainConfig) {
             };
             Message::error(revision, &event).ok()
         });
+        connection.close_soon(EndReason::ServerStopping);
     }
 }
 
@@ -64,27 +66,27 @@ mod tests {
     const CONFIG: DrainConfig =
         DrainConfig { window: Duration::from_secs(5), reconnect_after: Duration::from_millis(400) };
 
-    fn crowded() -> Rooms {
-        let rooms = Rooms::new(Arc::new(Metrics::new()));
+    fn crowded() -> Registry {
+        let registry = Registry::new(Arc::new(Metrics::new()));
         for _ in 0..SOCKETS {
             let opening = Opening::local(Transport::WebSocket);
-            rooms.opened(&Connection::new(opening, Arrival::unlimited()));
+            registry.opened(&Connection::new(opening, Arrival::unlimited()));
         }
-        rooms
+        registry
     }
 
     #[tokio::test(start_paused = true)]
     async fn sockets_are_sent_away_evenly_over_the_window() {
-        let rooms = Arc::new(crowded());
+        let registry = Arc::new(crowded());
         let sent_away = || {
-            let connections = rooms.connections().into_iter();
+            let connections = registry.all().into_iter();
             connections
                 .filter(|connection| connection.reason() == Some(EndReason::ServerStopping))
                 .count()
         };
         let draining = tokio::spawn({
-            let rooms = Arc::clone(&rooms);
-            async move { drain(&rooms, CONFIG).await }
+            let (registry, rooms) = (Arc::clone(&registry), Rooms::new(Arc::new(Metrics::new())));
+            async move { drain(&registry, &rooms, CONFIG).await }
         });
         let mut before = 0;
         for _ in 0..BINS {
@@ -100,7 +102,7 @@ mod tests {
     #[test]
     fn clients_are_told_to_come_back_at_different_times() {
         let mut halves = [0, 0];
-        for connection in crowded().connections() {
+        for connection in crowded().all() {
             let wait = reconnect_after_ms(&connection, CONFIG.reconnect_after);
             assert!((200..600).contains(&wait), "{wait} ms");
             halves[usize::from(wait >= 400)] += 1;

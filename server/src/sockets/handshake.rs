@@ -7,33 +7,13 @@ use serde_json::Value;
 use shared_types::SnapshotTag;
 use shared_types::event::{AUTH_FAILED, TOO_MANY_SOCKETS};
 
-use crate::auth::{AuthError, Authenticator, Session, TokenKind};
-use crate::dashboard::tags::Tags;
-use crate::limits::Limiter;
-use crate::metrics::{Limit, Metrics};
+use crate::auth::{AuthError, Session, TokenKind};
+use crate::metrics::Limit;
 use crate::sockets::connection::{Connection, Cookie, log_line};
+use crate::sockets::context::SocketContext;
 use crate::sockets::end_reason::EndReason;
-use crate::sockets::frames::FrameLimits;
-use crate::sockets::packet::Heartbeat;
-use crate::sockets::rooms::{Full, Rooms};
+use crate::sockets::rooms::Full;
 use crate::user::UserId;
-
-/// What all sockets share.
-pub(crate) struct SocketContext {
-    pub(crate) rooms: Arc<Rooms>,
-    pub(crate) tags: Arc<Tags>,
-    pub(crate) authenticator: Arc<Authenticator>,
-    pub(crate) limiter: Arc<Limiter>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) config: SocketConfig,
-}
-
-/// The settings of all sockets.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SocketConfig {
-    pub(crate) frames: FrameLimits,
-    pub(crate) heartbeat: Heartbeat,
-}
 
 /// A session that is being checked, and then the tag of its user's snapshot, if it could be read. Dropped,
 /// it accepts no socket.

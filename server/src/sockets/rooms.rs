@@ -1,41 +1,34 @@
-//! Who is connected to this node, and the way to reach them (D-WS-3, D-WS-7).
+//! Rooms: which sockets a user has here, and the way to reach them (D-WS-3, D-WS-7).
 //!
-//! A socket enters before its acceptance is sent: the client reads its snapshot after that, so
+//! A socket enters before its acceptance is sent. The client reads its snapshot after that, so
 //! every change that the snapshot does not hold finds the socket here. Events that come before the
-//! acceptance wait for it in the connection's outbox. Each connection is handed its events by itself.
+//! acceptance wait for it in the connection's outbox. Each connection is handed its events alone.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shared_types::Revision;
-use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use uuid::Uuid;
 
-use crate::metrics::{EventLabel, Limit, Metrics};
-use crate::sockets::connection::{Connection, Transport, log_line};
+use crate::metrics::{EventLabel, Metrics};
+use crate::sockets::connection::{Connection, log_line};
 use crate::sockets::end_reason::EndReason;
+use crate::sockets::memory::shrink;
 use crate::sockets::message::Message;
 use crate::sockets::outbox::Closed;
-use crate::sockets::packet;
+use crate::sockets::revisions::Revisions;
 use crate::user::UserId;
 
-/// A client that owes an answer for so long may be gone: a live one owes it for a round trip.
+/// A client that has owed an answer for this long may be gone. A live one owes it for a round trip.
 const SILENT: Duration = Duration::from_secs(5);
-/// Maps keep room for so many entries, once they have had it.
-const SMALL: usize = 1024;
 
-/// The sockets of this node.
+/// The rooms of this server's users.
 pub(crate) struct Rooms {
     by_user: Mutex<HashMap<UserId, Room>>,
-    connections: Mutex<HashMap<Uuid, Arc<Connection>>>,
     /// Told when the first socket enters: the change log is worth watching closely now.
     pub(crate) occupied: Notify,
-    /// Told when the last connection is over.
-    pub(crate) emptied: Notify,
     metrics: Arc<Metrics>,
 }
 
@@ -43,24 +36,12 @@ pub(crate) struct Rooms {
 #[derive(Default)]
 struct Room {
     members: Vec<Arc<Connection>>,
-    /// The revision up to which everything has been sent to everyone here.
-    sent: Option<Revision>,
-    /// The highest revision that anyone here may have seen.
-    seen: Option<Revision>,
-    /// How often to say yet that a snapshot or an acceptance, which went out while the change log was lost,
-    /// may have grown old. Twice: the first may overtake the snapshot.
-    stale_notices: u8,
-    /// When its members were last asked whether they are there, for want of room.
+    revisions: Revisions,
+    /// When its members were last pinged because the room was full.
     asked: Option<Instant>,
 }
 
 impl Room {
-    /// Notes that someone here is about to learn of that revision, by a snapshot or otherwise.
-    fn shows(&mut self, revision: Revision) {
-        self.seen = self.seen.max(Some(revision));
-        self.stale_notices = 2;
-    }
-
     /// Takes out the member that has owed an answer for longest, and for a while. If there is none, all are asked,
     /// so that the next attempt finds those that are gone.
     fn take_silent(&mut self) -> Option<Arc<Connection>> {
@@ -93,59 +74,7 @@ pub(crate) struct Occupant {
 
 impl Rooms {
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        Self {
-            by_user: Mutex::default(),
-            connections: Mutex::default(),
-            occupied: Notify::new(),
-            emptied: Notify::new(),
-            metrics,
-        }
-    }
-
-    /// Notes a connection that begins.
-    pub(crate) fn opened(&self, connection: &Arc<Connection>) {
-        lock(&self.connections).insert(connection.id, Arc::clone(connection));
-        let transport = connection.transport();
-        self.metrics.transports.inc();
-        if transport == Transport::Polling {
-            self.metrics.polling.inc();
-        }
-        log_line!(connection, transport = transport.name(), "connection opened");
-    }
-
-    /// Notes that a WebSocket has taken over from polling.
-    pub(crate) fn upgraded(&self, connection: &Connection) {
-        connection.upgraded();
-        self.metrics.polling.dec();
-        log_line!(connection, transport = connection.transport().name(), "connection upgraded");
-    }
-
-    /// Notes that a connection is over.
-    pub(crate) fn over(&self, connection: &Connection) {
-        connection.release_arrival();
-        let mut connections = lock(&self.connections);
-        let known = connections.remove(&connection.id).is_some();
-        let last = connections.is_empty();
-        give_back(&mut connections);
-        drop(connections);
-        // Without a reason, if the server is torn down under it.
-        let reason = connection.ended_by(EndReason::ServerStopping);
-        self.leave(connection, reason);
-        if known {
-            self.metrics.transports.dec();
-            if connection.transport() == Transport::Polling {
-                self.metrics.polling.dec();
-            }
-            log_line!(
-                connection,
-                reason = reason.label(),
-                lived_s = connection.since.elapsed().as_secs_f32(),
-                "connection closed"
-            );
-        }
-        if last {
-            self.emptied.notify_waiters();
-        }
+        Self { by_user: Mutex::default(), occupied: Notify::new(), metrics }
     }
 
     /// Lets a socket in, unless its user has that many already and each of them seems to be alive. Of those that owe
@@ -188,7 +117,7 @@ impl Rooms {
         let gone = room.members.len() < before;
         if room.members.is_empty() {
             rooms.remove(&session.user);
-            give_back(&mut rooms);
+            shrink(&mut rooms);
         }
         drop(rooms);
         if gone {
@@ -217,7 +146,7 @@ impl Rooms {
 
     /// Up to where the user's sockets have been sent everything.
     pub(crate) fn sent(&self, user: &UserId) -> Option<Revision> {
-        lock(&self.by_user).get(user)?.sent
+        lock(&self.by_user).get(user)?.revisions.sent()
     }
 
     /// Whether nobody is here.
@@ -225,17 +154,12 @@ impl Rooms {
         lock(&self.by_user).is_empty()
     }
 
-    /// How many connections are open, authenticated or not.
-    pub(crate) fn open_connections(&self) -> usize {
-        lock(&self.connections).len()
-    }
-
     /// Everyone who is here.
     pub(crate) fn occupants(&self) -> Vec<Occupant> {
         let occupant = |(user, room): (&UserId, &Room)| Occupant {
             user: user.clone(),
-            sent: room.sent,
-            seen: room.seen,
+            sent: room.revisions.sent(),
+            seen: room.revisions.seen(),
         };
         lock(&self.by_user).iter().map(occupant).collect()
     }
@@ -245,7 +169,7 @@ impl Rooms {
     pub(crate) fn served(&self, user: &UserId, revision: Revision) -> u32 {
         let mut rooms = lock(&self.by_user);
         let Some(room) = rooms.get_mut(user) else { return 0 };
-        room.shows(revision);
+        room.revisions.show(revision);
         room.members.iter().map(|member| u32::from(member.served())).sum()
     }
 
@@ -254,34 +178,31 @@ impl Rooms {
     /// every socket keeps its place among those who arrive.
     pub(crate) fn told(&self, user: &UserId, revision: Revision) {
         if let Some(room) = lock(&self.by_user).get_mut(user) {
-            room.shows(revision);
+            room.revisions.show(revision);
         }
     }
 
     /// Forgets how far each user is: the revisions were of another life of the changes.
     pub(crate) fn forget_revisions(&self) {
         for room in lock(&self.by_user).values_mut() {
-            (room.sent, room.seen) = (None, None);
+            room.revisions.forget();
         }
     }
 
     /// Whose snapshots nobody can vouch for any more: everyone's.
     pub(crate) fn take_all_stale(&self) -> Vec<UserId> {
         let mut rooms = lock(&self.by_user);
-        rooms.values_mut().for_each(|room| room.stale_notices = 0);
+        rooms.values_mut().for_each(|room| room.revisions.clear_stale_notices());
         rooms.keys().cloned().collect()
     }
 
-    /// Who has got a snapshot since then, and has to be told that it may have grown old.
+    /// Users who were shown something since then, and have to be told that it may be stale.
     pub(crate) fn take_stale_again(&self) -> Vec<UserId> {
-        let mut doubtful = Vec::new();
-        for (user, room) in
-            lock(&self.by_user).iter_mut().filter(|(_, room)| room.stale_notices > 0)
-        {
-            room.stale_notices -= 1;
-            doubtful.push(user.clone());
-        }
-        doubtful
+        let mut rooms = lock(&self.by_user);
+        let stale = rooms
+            .iter_mut()
+            .filter_map(|(user, room)| room.revisions.take_stale_notice().then(|| user.clone()));
+        stale.collect()
     }
 
     /// Hands all events up to that revision to all of the user's sockets. How many they are.
@@ -291,8 +212,7 @@ impl Rooms {
             let Some(room) = rooms.get_mut(user) else {
                 return 0;
             };
-            room.sent = Some(revision);
-            room.seen = room.seen.max(room.sent);
+            room.revisions.deliver(revision);
             room.members.clone()
         };
         self.hand_over(&connections, messages);
@@ -302,94 +222,27 @@ impl Rooms {
     /// Hands a message to all of the user's sockets that says nothing about revisions.
     pub(crate) fn notify(&self, user: &UserId, make: impl FnOnce(Revision) -> Option<Message>) {
         let (connections, seen) = match lock(&self.by_user).get(user) {
-            Some(room) => (room.members.clone(), room.seen.unwrap_or_default()),
+            Some(room) => (room.members.clone(), room.revisions.seen().unwrap_or_default()),
             None => return,
         };
         self.hand_over(&connections, make(seen).as_slice());
     }
 
-    /// All connections, in an order that means nothing.
-    pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
-        let mut connections: Vec<_> = lock(&self.connections).values().cloned().collect();
-        connections.sort_by_key(|connection| connection.id);
-        connections
-    }
-
-    /// Sends a socket a last message, if it has entered, and ends its connection.
-    pub(crate) fn dismiss(
+    /// Sends a socket a message, if it is in its room.
+    pub(super) fn tell(
         &self,
         connection: &Arc<Connection>,
-        reason: EndReason,
         make: impl FnOnce(Revision) -> Option<Message>,
     ) {
-        self.tell(connection, make);
-        connection.close_soon(reason);
-    }
-
-    fn tell(&self, connection: &Arc<Connection>, make: impl FnOnce(Revision) -> Option<Message>) {
         let seen = connection.session.get().and_then(|session| {
             let rooms = lock(&self.by_user);
             let room = rooms.get(&session.user)?;
             let mut members = room.members.iter();
             members.find(|member| member.id == connection.id)?;
-            Some(room.seen.unwrap_or_default())
+            Some(room.revisions.seen().unwrap_or_default())
         });
         let message = seen.and_then(make);
         self.hand_over(std::slice::from_ref(connection), message.as_slice());
-    }
-
-    /// Does what is due for each connection, in one look at all. One that has kept the server waiting for
-    /// `arrival` on its way no longer holds up the rest: it may have a view and want no other, say nothing, or be far
-    /// away. One that has been open for `patience` and has not authenticated is closed. One whose session has
-    /// run out gets that message, and is ended. How many no longer arrive.
-    pub(crate) fn sweep(
-        &self,
-        arrival: Duration,
-        patience: Duration,
-        now: OffsetDateTime,
-        make: impl Fn(Revision) -> Option<Message>,
-    ) -> u32 {
-        let mut taken_away = 0;
-        let (mut strangers, mut expired) = (Vec::new(), Vec::new());
-        let instant = Instant::now();
-        for connection in lock(&self.connections).values() {
-            let age = instant.saturating_duration_since(connection.since);
-            taken_away += u32::from(connection.take_away(arrival, instant));
-            match connection.session.get() {
-                _ if connection.reason().is_some() => {}
-                Some(session) if session.expires_at <= now => expired.push(Arc::clone(connection)),
-                None if age >= patience => strangers.push(Arc::clone(connection)),
-                _ => {}
-            }
-        }
-        for connection in strangers {
-            self.metrics.limited(Limit::AuthTimeout);
-            self.metrics.refused(EndReason::AuthTimeout.label());
-            log_line!(connection, reason = EndReason::AuthTimeout.label(), "socket refused");
-            // ClientPacket before the client learns of it.
-            connection.close_soon(EndReason::AuthTimeout);
-        }
-        for connection in expired {
-            self.tell(&connection, &make);
-            // It tells the official clients not to come back by themselves.
-            connection.send_packet(packet::disconnect()).ok();
-            connection.close_soon(EndReason::TokenExpired);
-        }
-        taken_away
-    }
-
-    /// Ends every connection.
-    pub(crate) fn close_all(&self, reason: EndReason) {
-        for connection in self.connections() {
-            connection.close_soon(reason);
-        }
-    }
-
-    /// Ends every connection at once.
-    pub(crate) fn cut_all(&self, reason: EndReason) {
-        for connection in self.connections() {
-            connection.cut(reason);
-        }
     }
 
     /// Puts messages into outboxes.
@@ -410,12 +263,6 @@ impl Rooms {
     }
 }
 
-/// Gives back memory that a map has no use for any more: a crowd comes once, and the server stays.
-/// Moves entries only when half of them or more have gone, as twice their number is kept room for.
-fn give_back<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
-    map.shrink_to(SMALL.max(2 * map.len()));
-}
-
 /// A panic elsewhere does not leave these maps in a state that would be wrong.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -423,12 +270,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use time::OffsetDateTime;
     use tokio::time::advance;
 
     use super::*;
     use crate::auth::Session;
     use crate::limits::Arrival;
-    use crate::sockets::connection::Opening;
+    use crate::sockets::connection::{Opening, Transport};
 
     /// A connection of that user's, opened now.
     fn connection(user: &UserId) -> Arc<Connection> {
@@ -491,16 +339,5 @@ mod tests {
         // Neither has asked for its snapshot yet.
         assert!(one.take_away(Duration::ZERO, Instant::now()));
         assert_eq!(rooms.served(&user, revision(17)), 2);
-    }
-
-    #[test]
-    fn a_map_that_most_have_left_gives_back_its_memory() {
-        let mut map: HashMap<usize, usize> = (0..10 * SMALL).map(|key| (key, key)).collect();
-        for key in 1..10 * SMALL {
-            map.remove(&key);
-            give_back(&mut map);
-        }
-        assert_eq!(map.get(&0), Some(&0));
-        assert!(map.capacity() < 2 * SMALL, "there is room for {}", map.capacity());
     }
 }

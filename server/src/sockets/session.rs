@@ -13,8 +13,9 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::limits::Slot;
 use crate::metrics::Limit;
 use crate::sockets::connection::{Connection, State, Transport};
+use crate::sockets::context::SocketContext;
 use crate::sockets::end_reason::EndReason;
-use crate::sockets::handshake::{Admission, SocketContext};
+use crate::sockets::handshake::Admission;
 use crate::sockets::packet::{self, ClientPacket};
 
 /// The bytes of replies that wait for a client that asks without listening; then it is cut off.
@@ -270,6 +271,6 @@ impl Drop for Session {
         self.connection.outbox.close();
         // A client that learns of the end may take the place at once.
         drop(self.slot.take());
-        self.context.rooms.over(&self.connection);
+        self.context.over(&self.connection);
     }
 }

@@ -15,9 +15,10 @@ use crate::limits::{Arrival, Limiter};
 use crate::metrics::Metrics;
 use crate::secret::Secret;
 use crate::sockets::connection::{Connection, Opening, Transport};
+use crate::sockets::context::{SocketConfig, SocketContext};
 use crate::sockets::frames::FrameLimits;
-use crate::sockets::handshake::{SocketConfig, SocketContext};
 use crate::sockets::packet::Heartbeat;
+use crate::sockets::registry::Registry;
 use crate::sockets::rooms::Rooms;
 
 pub(super) const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -34,27 +35,28 @@ pub(super) const REFUSAL: &str =
 pub(super) const TAG: &str = "e-17";
 
 pub(super) async fn context() -> Arc<SocketContext> {
-    door_with(100_000).await
+    context_with(100_000).await
 }
 
-pub(super) async fn door_with(messages_per_s: u32) -> Arc<SocketContext> {
+pub(super) async fn context_with(messages_per_s: u32) -> Arc<SocketContext> {
     let tags = Tags::by(|users| {
         async move { users.iter().map(|_| Ok(TAG.parse().unwrap())).collect() }.boxed()
     });
-    door_of(messages_per_s, tags).await
+    context_of(messages_per_s, tags).await
 }
 
 /// A context at which tags are read that way.
 pub(super) async fn context_reading(tags: Arc<Tags>) -> Arc<SocketContext> {
-    door_of(100_000, tags).await
+    context_of(100_000, tags).await
 }
 
-async fn door_of(messages_per_s: u32, tags: Arc<Tags>) -> Arc<SocketContext> {
+async fn context_of(messages_per_s: u32, tags: Arc<Tags>) -> Arc<SocketContext> {
     let metrics = Arc::new(Metrics::new());
     let mut config = Config::parse_from(["dashboard-server"]);
     config.jwt_hs256_secret = Some(Secret::from(SECRET.to_owned()));
     let limits = FrameLimits { max_message_bytes: MAX_MESSAGE, messages_per_s };
     Arc::new(SocketContext {
+        registry: Arc::new(Registry::new(Arc::clone(&metrics))),
         rooms: Arc::new(Rooms::new(Arc::clone(&metrics))),
         tags,
         authenticator: Arc::new(Authenticator::new(&config, &metrics).await.unwrap()),

@@ -23,9 +23,9 @@ use super::polling::{Poller, Request};
 use super::session::Session;
 use super::websocket::{Frames, Link, WebSocket};
 use crate::metrics::Metrics;
+use crate::sockets::context::SocketContext;
 use crate::sockets::end_reason::EndReason;
 use crate::sockets::packet;
-use crate::sockets::rooms::Rooms;
 
 /// How long a client may take for it. Clients of Socket.IO wait as long for the whole connection.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,15 +35,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) async fn upgrade<S>(
     mut link: Link<S>,
     poller: Poller,
-    rooms: &Rooms,
-    metrics: &Metrics,
+    context: &SocketContext,
 ) -> Option<WebSocket<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // While this lives, the client is not kept waiting for packets.
     let alive = Arc::new(());
-    let words = probe(&mut link, &poller, metrics, Arc::downgrade(&alive));
+    let words = probe(&mut link, &poller, &context.metrics, Arc::downgrade(&alive));
     let probed = tokio::select! {
         probed = timeout(PATIENCE, words) => probed.unwrap_or(Err(EndReason::UpgradeTimeout)),
         () = poller.over() => Err(EndReason::TransportClose),
@@ -56,7 +55,7 @@ where
     let connection = &poller.connection;
     match taken {
         Ok(session) => {
-            rooms.upgraded(connection);
+            context.registry.upgraded(connection);
             Some(WebSocket::resume(link, session))
         }
         Err(reason) => {

@@ -14,6 +14,7 @@ mod check;
 #[cfg(test)]
 mod coverage;
 #[cfg(test)]
+mod disconnects;
 mod edge;
 #[cfg(test)]
 mod faults;
@@ -24,7 +25,6 @@ mod installing;
 #[cfg(test)]
 mod migrations;
 #[cfg(test)]
-mod parting;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]

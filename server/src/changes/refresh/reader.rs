@@ -13,6 +13,7 @@ use crate::dashboard::query::{self, Owed, QueryError, Refresh};
 use crate::dashboard::section::Sections;
 use crate::metrics::{Metrics, ResultLabel};
 use crate::postgres::Pool;
+use crate::sockets::registry::Registry;
 use crate::sockets::rooms::Rooms;
 use crate::telemetry::traces::{Change, Traces};
 use crate::user::UserId;
@@ -20,6 +21,7 @@ use crate::user::UserId;
 /// What a refresh needs.
 pub(crate) struct Reader {
     pub(crate) pool: Pool,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) traces: Traces,

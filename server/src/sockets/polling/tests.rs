@@ -13,10 +13,10 @@ use super::*;
 use crate::limits::Slot;
 use crate::metrics::LimitLabel;
 use crate::sockets::connection::Transport;
+use crate::sockets::context::SocketContext;
 use crate::sockets::end_reason::EndReason;
-use crate::sockets::handshake::SocketContext;
 use crate::sockets::testing::{
-    HEARTBEAT, PATIENCE, REFUSAL, acceptance, connect, connection, context, door_with, token,
+    HEARTBEAT, PATIENCE, REFUSAL, acceptance, connect, connection, context, context_with, token,
 };
 use crate::sockets::{Link, upgrade};
 use crate::user::UserId;
@@ -38,7 +38,7 @@ impl Scene {
 
     async fn with(context: Arc<SocketContext>) -> Self {
         let (connection, polls) = (connection(Transport::Polling), Arc::new(Polls::default()));
-        context.rooms.opened(&connection);
+        context.registry.opened(&connection);
         let session = Session::new(connection, Slot::unlimited(), Arc::clone(&context));
         let (polling, poller) = Polling::open(session, &polls);
         let task = tokio::spawn(polling.run());
@@ -81,7 +81,7 @@ impl Scene {
     /// Why the socket ended.
     async fn reason(self) -> EndReason {
         within(self.task).await.unwrap();
-        assert_eq!(self.context.rooms.open_connections(), 0);
+        assert_eq!(self.context.registry.count(), 0);
         assert!(self.context.rooms.is_empty() && self.polls.get(self.sid).is_none());
         assert_eq!(self.context.metrics.polling.get(), 0);
         assert_eq!(self.poller.post("3".into()).await, Err(Unanswered::Over));
@@ -98,7 +98,7 @@ impl Scene {
         let link = Link::new(server, bytes::Bytes::new(), self.context.config.frames);
         let (poller, context) = (self.poller.clone(), Arc::clone(&self.context));
         let task = async move {
-            let upgraded = upgrade(link, poller, &context.rooms, &context.metrics).await;
+            let upgraded = upgrade(link, poller, &context).await;
             if let Some(websocket) = upgraded {
                 websocket.run().await;
             }
@@ -238,7 +238,7 @@ async fn packets_are_paid_for_however_they_come() {
         vec!["6"; 8],
         vec!["6\u{1e}6\u{1e}6\u{1e}6\u{1e}6\u{1e}6\u{1e}6\u{1e}6"],
     ] {
-        let scene = Scene::with(door_with(4).await).await;
+        let scene = Scene::with(context_with(4).await).await;
         for body in packets {
             scene.say(body).await.unwrap();
         }
@@ -283,12 +283,11 @@ async fn what_was_put_in_before_the_end_can_be_fetched_for_a_while() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_authenticates_is_told_only_if_it_waits() {
-    let never = |_| None;
     for waits in [false, true] {
         let scene = Scene::begin().await;
         let begun = Instant::now();
         let poll = if waits { Some(scene.waiting().await) } else { None };
-        scene.context.rooms.sweep(Duration::ZERO, Duration::ZERO, crate::clock::now(), never);
+        scene.context.sweep(Duration::ZERO, Duration::ZERO, crate::clock::now());
         if let Some(poll) = poll {
             assert_eq!(within(poll).await.unwrap().unwrap(), b"1");
         }
@@ -315,7 +314,7 @@ async fn a_large_body_is_one_event_and_the_rest_stays_for_the_next() {
 async fn a_panic_ends_its_own_session_and_is_counted() {
     let context = context().await;
     let (connection, polls) = (connection(Transport::Polling), Arc::new(Polls::default()));
-    context.rooms.opened(&connection);
+    context.registry.opened(&connection);
     let mut session = Session::new(connection, Slot::unlimited(), Arc::clone(&context));
     session.admission = Some(Box::pin(async { panic!("on purpose") }));
     let (polling, poller) = Polling::open(session, &polls);
@@ -324,7 +323,7 @@ async fn a_panic_ends_its_own_session_and_is_counted() {
         (poller.connection.reason(), context.metrics.panics.get()),
         (Some(EndReason::Panic), 1)
     );
-    assert_eq!((context.rooms.open_connections(), polls.lock().len()), (0, 0));
+    assert_eq!((context.registry.count(), polls.lock().len()), (0, 0));
 }
 
 #[tokio::test]

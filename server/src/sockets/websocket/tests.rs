@@ -16,8 +16,9 @@ use crate::limits::{LONGEST_ARRIVAL, Slot};
 use crate::metrics::{LimitLabel, Reason as ReasonLabel};
 use crate::net::Stream;
 use crate::sockets::connection::Transport;
+use crate::sockets::context::SocketContext;
 use crate::sockets::end_reason::EndReason;
-use crate::sockets::handshake::{Refused, SocketContext};
+use crate::sockets::handshake::Refused;
 use crate::sockets::message::Message as Event;
 use crate::sockets::outbox::Closed;
 use crate::sockets::packet;
@@ -37,7 +38,7 @@ fn socket<S: AsyncRead + AsyncWrite + Unpin>(
     context: &Arc<SocketContext>,
 ) -> (Arc<Connection>, WebSocket<S>) {
     let connection = connection(Transport::WebSocket);
-    context.rooms.opened(&connection);
+    context.registry.opened(&connection);
     let session = Session::new(Arc::clone(&connection), Slot::unlimited(), Arc::clone(context));
     (connection, WebSocket::open(stream, prefix.into(), session))
 }
@@ -136,7 +137,7 @@ impl Scene {
     /// Why the socket ended.
     async fn reason(self) -> EndReason {
         timeout(PATIENCE, self.task).await.expect("an end").unwrap();
-        assert_eq!(self.context.rooms.open_connections(), 0);
+        assert_eq!(self.context.registry.count(), 0);
         assert!(self.context.rooms.is_empty());
         assert_eq!(self.connection.send_packet("late"), Err(Closed));
         self.connection.reason().unwrap()
@@ -274,8 +275,7 @@ async fn a_silent_database_keeps_no_socket_out() {
     assert_eq!(scene.next().await, format!(r#"40/dashboard,{{"sid":"{sid}","tag":null}}"#));
     assert_eq!(knocked.elapsed(), tags::PATIENCE);
     // Nor does it cost the socket its place among those who arrive: the client has kept nobody waiting.
-    let sweep =
-        |arrival| scene.context.rooms.sweep(arrival, PATIENCE, crate::clock::now(), |_| None);
+    let sweep = |arrival| scene.context.sweep(arrival, PATIENCE, crate::clock::now());
     assert_eq!((sweep(LONGEST_ARRIVAL), sweep(Duration::ZERO)), (0, 1));
 }
 
@@ -390,8 +390,7 @@ async fn who_cannot_be_checked_now_is_not_refused_but_told_to_try_again() {
 #[tokio::test]
 async fn who_says_nothing_of_whose_it_is_is_told_so() {
     let mut scene = Scene::begin(1_000).await;
-    let never = |_| None;
-    scene.context.rooms.sweep(Duration::ZERO, Duration::ZERO, crate::clock::now(), never);
+    scene.context.sweep(Duration::ZERO, Duration::ZERO, crate::clock::now());
     assert_eq!(scene.close_code().await, 1008);
     scene.client.write_all(&client_frame(Frame::close(None))).await.unwrap();
     assert_eq!((scene.limited("auth_timeout"), scene.reason().await), (1, EndReason::AuthTimeout));
@@ -451,7 +450,7 @@ async fn a_panic_ends_its_own_socket_and_is_counted() {
     socket.session.admission = Some(Box::pin(async { panic!("on purpose") }));
     socket.run().await;
     assert_eq!((connection.reason(), context.metrics.panics.get()), (Some(EndReason::Panic), 1));
-    assert_eq!(context.rooms.open_connections(), 0);
+    assert_eq!(context.registry.count(), 0);
 }
 
 #[tokio::test]
@@ -508,7 +507,7 @@ async fn who_leaves_is_taken_leave_of() {
     drop(client);
     task.await.unwrap();
     assert_eq!(
-        (connection.reason(), context.rooms.open_connections()),
+        (connection.reason(), context.registry.count()),
         (Some(EndReason::Unauthenticated), 0)
     );
 }
@@ -558,7 +557,7 @@ async fn a_client_has_so_long_to_take_the_last_words_and_to_go() {
         task.await.unwrap();
         assert_eq!(begun.elapsed(), LAST_WRITES);
         assert_eq!(connection.reason(), Some(EndReason::ServerStopping));
-        assert_eq!(context.rooms.open_connections(), 0);
+        assert_eq!(context.registry.count(), 0);
         drop(client);
     }
 }
