@@ -43,7 +43,7 @@ pub fn around(period: Millis, random: &mut Random) -> Millis {
 
 /// A wait that the server asked for, within reason.
 #[must_use]
-pub fn wish(asked: Millis) -> Millis {
+pub fn capped(asked: Millis) -> Millis {
     asked.clamp(FLOOR, LONGEST_WISH)
 }
 
@@ -56,12 +56,12 @@ pub fn retry_after(
 ) -> Option<Millis> {
     let header = header.trim();
     if let Ok(seconds) = header.parse::<u32>() {
-        return Some(wish(Millis::seconds(seconds.into())));
+        return Some(capped(Millis::seconds(seconds.into())));
     }
     // Platforms read dates into the oddest numbers; a date of HTTP begins with its day's name.
     let is_date = header.starts_with(|first: char| first.is_ascii_alphabetic());
     let date = if is_date { date(header) } else { None };
-    date.map(|at| wish(Millis(at.saturating_sub(now))))
+    date.map(|at| capped(Millis(at.saturating_sub(now))))
 }
 
 #[cfg(test)]

@@ -9,21 +9,21 @@
 //! … call again with Input::Tick at machine.next_timeout(), or with whatever happens first
 //! ```
 //!
-//! Every effect that will be answered bears an [`EffectEpoch`], and one gate drops the answers to
+//! Every effect that will be answered bears an [`EffectId`], and one gate drops the answers to
 //! effects that were given up. Which socket and which request exist follows from the state alone
 //! (`phases::State`), so there is never a second one of either.
 
 use crate::prelude::*;
-mod attempt;
+mod backing_off;
+mod connecting;
 mod core;
 mod degraded;
+mod inactive;
 mod live;
 mod memory;
-mod phases;
-mod resting;
 mod signal;
+mod states;
 mod syncing;
-mod waiting;
 
 use ::core::fmt;
 
@@ -63,7 +63,7 @@ pub const EXCERPT_CHARS: usize = 500;
 
 /// Which socket or request an answer belongs to; never used twice in a machine's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct EffectEpoch(pub u32);
+pub struct EffectId(pub u32);
 
 /// Text that must not appear in logs: a token, or a frame that bears one.
 #[derive(Clone, PartialEq, Eq)]
@@ -115,40 +115,40 @@ pub enum Input {
     /// The socket is open; here is the token, asked of the app for this attempt.
     Opened {
         /// Which socket.
-        epoch: EffectEpoch,
+        epoch: EffectId,
         /// None where the session is in a cookie.
         token: Option<Secret>,
     },
     /// A text message arrived.
     Frame {
         /// On which socket.
-        epoch: EffectEpoch,
+        epoch: EffectId,
         /// All of it.
         text: String,
     },
     /// A binary message arrived, which the protocol does not have.
     BinaryFrame {
         /// On which socket.
-        epoch: EffectEpoch,
+        epoch: EffectId,
     },
     /// The socket closed, or never opened.
     Closed {
         /// Which socket.
-        epoch: EffectEpoch,
+        epoch: EffectId,
         /// Why.
         loss: Loss,
     },
     /// The snapshot's request was answered, or failed.
     Snapshot {
         /// Which request.
-        epoch: EffectEpoch,
+        epoch: EffectId,
         /// The answer, whatever its status.
         result: Result<Response, FetchFailure>,
     },
     /// The last view was looked up.
     LastView {
         /// Which request.
-        epoch: EffectEpoch,
+        epoch: EffectId,
         /// The record that was kept, if there is one of this user's.
         record: Option<String>,
     },
@@ -194,25 +194,25 @@ pub enum Effect {
     /// `Closed`. Never asked for while another socket is open.
     OpenSocket {
         /// Names the socket.
-        epoch: EffectEpoch,
+        epoch: EffectId,
     },
     /// Send a text message.
     Send {
         /// On which socket.
-        epoch: EffectEpoch,
+        epoch: EffectId,
         /// May bear a token.
         text: Secret,
     },
     /// Close the socket, or give up opening it; closing a closed one is nothing.
     CloseSocket {
         /// Which socket.
-        epoch: EffectEpoch,
+        epoch: EffectId,
     },
     /// Ask the app for a token, then fetch the snapshot; answered by `Snapshot`. Never asked for
     /// while another request is on its way.
     FetchSnapshot {
         /// Names the request.
-        epoch: EffectEpoch,
+        epoch: EffectId,
         /// The query of the address, without its `?`. It names the request once more (`fresh`), for
         /// the server to repeat: so no answer that something between has kept passes for a new
         /// one. And it says which snapshot is shown (`have`), which need not come again.
@@ -221,13 +221,13 @@ pub enum Effect {
     /// Give up the request.
     AbortFetch {
         /// Which request.
-        epoch: EffectEpoch,
+        epoch: EffectId,
     },
     /// Look up the record of the last view; answered by `LastView`. Where none is kept, it need
     /// not be answered.
     LoadLastView {
         /// Names the request.
-        epoch: EffectEpoch,
+        epoch: EffectId,
     },
     /// Keep this view ([`LastView::to_record`]) in the place of any other.
     SaveLastView(Box<LastView>),

@@ -71,7 +71,7 @@ impl From<DashboardView> for View {
 
 /// A view with the revision of each of its sections.
 #[derive(Clone, Debug)]
-pub struct Shown {
+pub struct VersionedView {
     summary: Section<DashboardSummary>,
     theme_breakdown: Section<Vec<ThemeStats>>,
     recent_mocs: Section<Vec<RecentMoc>>,
@@ -107,7 +107,7 @@ struct Section<T> {
     revision: Revision,
 }
 
-impl Shown {
+impl VersionedView {
     /// What a first snapshot shows (D-FR-4).
     #[must_use]
     pub fn new(tag: SnapshotTag, view: DashboardView) -> Self {
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn whole_sections_only_grow_newer() {
-        let mut shown = Shown::new(tag("e", 5), snapshot(1));
+        let mut shown = VersionedView::new(tag("e", 5), snapshot(1));
         let mut apply = |at, total| shown.change(revision(at), Change::Summary(counts(total)));
         assert_eq!(apply(5, 9), ChangeOutcome::Stale, "the snapshot holds it already");
         assert_eq!(apply(4, 9), ChangeOutcome::Stale);
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn an_event_does_not_make_other_sections_newer() {
-        let mut shown = Shown::new(tag("e", 5), snapshot(1));
+        let mut shown = VersionedView::new(tag("e", 5), snapshot(1));
         shown.change(revision(9), Change::Summary(counts(2)));
         let themes = vec![ThemeStats {
             theme: Theme::try_from("Castle").unwrap(),
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn recent_mocs_are_prepended_once_and_trimmed() {
-        let mut shown = Shown::new(tag("e", 5), DashboardView::default());
+        let mut shown = VersionedView::new(tag("e", 5), DashboardView::default());
         let held = shown.change(revision(5), Change::RecentMocAdded(moc(99)));
         assert_eq!(held, ChangeOutcome::Stale, "the snapshot would have it");
         for number in 0..12 {
@@ -334,8 +334,9 @@ mod tests {
         shown.change(revision(8), Change::RecentMocs(vec![]));
         let overtaken = shown.change(revision(7), Change::RecentMocAdded(moc(3)));
         assert_eq!(overtaken, ChangeOutcome::Overtaken, "a deleted MOC does not come back");
-        let list =
-            |shown: &mut Shown, at, mocs| shown.change(revision(at), Change::RecentMocs(mocs));
+        let list = |shown: &mut VersionedView, at, mocs| {
+            shown.change(revision(at), Change::RecentMocs(mocs))
+        };
         assert_eq!(list(&mut shown, 7, vec![moc(3)]), ChangeOutcome::Overtaken);
         assert_eq!(list(&mut shown, 8, vec![]), ChangeOutcome::Stale, "a duplicate");
         assert_eq!(list(&mut shown, 5, vec![moc(3)]), ChangeOutcome::Stale);
@@ -343,7 +344,7 @@ mod tests {
 
     #[test]
     fn an_older_snapshot_is_not_shown() {
-        let mut shown = Shown::new(tag("e", 5), snapshot(1));
+        let mut shown = VersionedView::new(tag("e", 5), snapshot(1));
         shown.change(revision(7), Change::Summary(counts(2)));
         assert_eq!(shown.snapshot(tag("e", 6), snapshot(9)), SnapshotOutcome::Older);
         assert_eq!((shown.view().summary.total_mocs, shown.tag()), (2, &tag("e", 5)));
@@ -353,21 +354,21 @@ mod tests {
 
     #[test]
     fn the_tag_is_the_snapshots_whatever_events_came() {
-        let mut shown = Shown::new(tag("e", 5), snapshot(1));
+        let mut shown = VersionedView::new(tag("e", 5), snapshot(1));
         shown.change(revision(7), Change::Summary(counts(2)));
         assert_eq!(shown.tag(), &tag("e", 5));
     }
 
     #[test]
     fn another_epoch_replaces_everything() {
-        let mut shown = Shown::new(tag("e", 500), snapshot(1));
+        let mut shown = VersionedView::new(tag("e", 500), snapshot(1));
         assert_eq!(shown.snapshot(tag("f", 2), snapshot(3)), SnapshotOutcome::Replaced);
         assert_eq!((shown.view().summary.total_mocs, shown.revision()), (3, revision(2)));
     }
 
     #[test]
     fn what_is_equal_keeps_its_identity() {
-        let mut shown = Shown::new(tag("e", 5), snapshot(1));
+        let mut shown = VersionedView::new(tag("e", 5), snapshot(1));
         let before = shown.view();
         shown.snapshot(tag("e", 6), snapshot(2));
         let after = shown.view();

@@ -5,6 +5,7 @@
 //! call the client again.
 
 mod callbacks;
+mod clock;
 mod convert;
 mod page;
 mod promise;

@@ -1,8 +1,8 @@
 //! Waiting for the next attempt at a socket (D-RES-1).
 
 use super::core::Core;
-use super::phases::{Backoff, Fetch, State};
 use super::signal::{Fetched, Signal, unconfirmed};
+use super::states::{Backoff, Fetch, State};
 use crate::backoff;
 use crate::state::{Code, Reason};
 use crate::time::Moment;
@@ -14,8 +14,8 @@ impl Core {
             Signal::Stop => return self.close(),
             Signal::Reauthenticate { is_same_user } => return self.begin_anew(is_same_user, now),
             Signal::Due if now >= waiting.pause.until => Code::Retrying,
-            Signal::Due => return self.peeked(waiting, Fetch::timed_out(), now),
-            Signal::Fetched(fetched) => return self.peeked(waiting, fetched, now),
+            Signal::Due => return self.initially_fetched(waiting, Fetch::timed_out(), now),
+            Signal::Fetched(fetched) => return self.initially_fetched(waiting, fetched, now),
             // Something speaks for an attempt now, unless the server asked to be left alone.
             Signal::Online if is_allowed => Code::Online,
             Signal::Visible if is_allowed => Code::Visible,
@@ -43,8 +43,8 @@ impl Core {
 
     /// The view that was asked for because there was none, or none of this session. It is shown as stale: no
     /// socket vouches for it, and it is not polled again.
-    fn peeked(&mut self, mut waiting: Backoff, fetched: Fetched, now: Moment) -> State {
-        waiting.peek = None;
+    fn initially_fetched(&mut self, mut waiting: Backoff, fetched: Fetched, now: Moment) -> State {
+        waiting.initial_fetch = None;
         match fetched.confirmed() {
             Fetched::Full { tag, view, .. } => {
                 self.show(tag, *view, now);
@@ -54,12 +54,12 @@ impl Core {
             }
             Fetched::Unconfirmed => self.warn(&unconfirmed()),
             Fetched::Refused(why) => return self.require_auth(why),
-            Fetched::Failed { reason, wish } => {
+            Fetched::Failed { reason, retry_after } => {
                 self.warn(&reason);
-                self.heed(wish, now);
-                if let Some(wish) = wish {
+                self.apply_retry_after(retry_after, now);
+                if let Some(retry_after) = retry_after {
                     let pause = &mut waiting.pause;
-                    pause.not_before = pause.not_before.max(now + backoff::wish(wish));
+                    pause.not_before = pause.not_before.max(now + backoff::capped(retry_after));
                     pause.until = pause.until.max(pause.not_before);
                 }
             }

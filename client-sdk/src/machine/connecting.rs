@@ -4,8 +4,8 @@ use shared_types::SnapshotTag;
 use shared_types::event::NAMESPACE;
 
 use super::core::Core;
-use super::phases::{Attempt, Link, Stage, State, Terminal};
 use super::signal::{Signal, excerpt};
+use super::states::{Attempt, Link, Stage, State, Terminal};
 use super::{Effect, Loss, Secret};
 use crate::codec;
 use crate::state::{Code, Level, Reason};
@@ -51,7 +51,7 @@ impl Core {
                 Outcome::Pending(attempt) => State::Connecting(attempt),
                 Outcome::Accepted(link, tag) => self.synchronize(link, tag, now),
                 Outcome::Refused => self.require_auth(Terminal::AuthFailed),
-                Outcome::Failed(why, wish) => self.lose(why, wish, now),
+                Outcome::Failed(why, retry_after) => self.lose(why, retry_after, now),
                 Outcome::Ignored(attempt, signal) => {
                     self.ignore(State::Connecting(attempt), &signal)
                 }

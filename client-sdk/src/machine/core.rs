@@ -8,17 +8,16 @@ use core::mem;
 use shared_types::{DashboardView, Revision, SnapshotTag};
 
 use super::memory::Memory;
-use super::phases::{
+use super::signal::{Fetched, Request, Signal};
+use super::states::{
     Asked, Attempt, Backoff, Degraded, Fetch, Pause, Retry, Stage, State, Terminal,
 };
-use super::signal::{Fetched, Request, Signal};
 use super::{
-    BELIEVED_AFTER, BELIEVED_ANSWERS, CONNECT_TIMEOUT, Effect, EffectEpoch, FETCH_TIMEOUT,
-    POLL_EVERY,
+    BELIEVED_AFTER, BELIEVED_ANSWERS, CONNECT_TIMEOUT, Effect, EffectId, FETCH_TIMEOUT, POLL_EVERY,
 };
 use crate::backoff;
 use crate::random::Random;
-use crate::reducer::{Shown, SnapshotOutcome};
+use crate::reducer::{SnapshotOutcome, VersionedView};
 use crate::state::{Code, Level, Publication, Reason, Source, Status};
 use crate::time::{Millis, Moment};
 
@@ -26,7 +25,7 @@ use crate::time::{Millis, Moment};
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Core {
     pub(super) state: State,
-    pub(super) shown: Option<Shown>,
+    pub(super) shown: Option<VersionedView>,
     /// What is remembered from one life of the client to the next.
     pub(super) memory: Memory,
     /// When the view was last known to be the server's.
@@ -102,17 +101,17 @@ impl Core {
         }
     }
 
-    pub(super) fn admits_socket(&self, epoch: EffectEpoch) -> bool {
+    pub(super) fn admits_socket(&self, epoch: EffectId) -> bool {
         self.state.socket() == Some(epoch)
     }
 
-    pub(super) fn admits_fetch(&self, epoch: EffectEpoch) -> bool {
+    pub(super) fn admits_fetch(&self, epoch: EffectId) -> bool {
         self.state.fetch() == Some(epoch)
     }
 
     /// What the request on its way has said of itself.
     pub(super) fn request(&self) -> Request<'_> {
-        Request { fresh: &self.fresh, have: self.shown.as_ref().map(Shown::tag) }
+        Request { fresh: &self.fresh, have: self.shown.as_ref().map(VersionedView::tag) }
     }
 
     pub(super) fn next_timeout(&self) -> Option<Moment> {
@@ -227,16 +226,22 @@ impl Core {
     }
 
     /// One more failure; waits as the law says, and no shorter than the server wishes.
-    pub(super) fn lose(&mut self, why: Reason, wish: Option<Millis>, now: Moment) -> State {
+    pub(super) fn lose(&mut self, why: Reason, retry_after: Option<Millis>, now: Moment) -> State {
         self.failures = self.failures.saturating_add(1);
-        let pause = self.pause(wish, now);
+        let pause = self.pause(retry_after, now);
         self.wait(why, pause, now)
     }
 
     /// Comes back when the server said, which is not counted as a failure.
-    pub(super) fn come_back(&mut self, why: Reason, wish: Option<Millis>, now: Moment) -> State {
+    pub(super) fn come_back(
+        &mut self,
+        why: Reason,
+        retry_after: Option<Millis>,
+        now: Moment,
+    ) -> State {
         // To the moment: the server spreads its clients' return.
-        let pause = wish.map_or_else(|| self.pause(None, now), |wish| pause_as_wished(wish, now));
+        let pause = retry_after
+            .map_or_else(|| self.pause(None, now), |retry_after| pause_as_asked(retry_after, now));
         self.wait(why, pause, now)
     }
 
@@ -251,9 +256,9 @@ impl Core {
             return State::Degraded(Degraded { retry: Retry::Waiting(pause), poll });
         }
         let is_awaited = self.shown.is_none() || self.is_carried_over;
-        let peeks = is_awaited && now >= self.no_fetch_before;
-        let peek = peeks.then(|| self.new_request(now));
-        State::Backoff(Backoff { pause, peek })
+        let fetches = is_awaited && now >= self.no_fetch_before;
+        let initial_fetch = fetches.then(|| self.new_request(now));
+        State::Backoff(Backoff { pause, initial_fetch })
     }
 
     /// The only way to `authRequired`.
@@ -318,9 +323,9 @@ impl Core {
 
     // What the states have in common.
 
-    pub(super) fn new_epoch(&mut self) -> EffectEpoch {
+    pub(super) fn new_epoch(&mut self) -> EffectId {
         self.last_epoch = self.last_epoch.wrapping_add(1);
-        EffectEpoch(self.last_epoch)
+        EffectId(self.last_epoch)
     }
 
     pub(super) fn new_attempt(&mut self, now: Moment) -> Attempt {
@@ -338,37 +343,37 @@ impl Core {
     }
 
     /// A pause before the next attempt at a socket.
-    pub(super) fn pause(&mut self, wish: Option<Millis>, now: Moment) -> Pause {
+    pub(super) fn pause(&mut self, retry_after: Option<Millis>, now: Moment) -> Pause {
         let delay = if self.failures >= backoff::DEGRADED_AFTER {
             backoff::slow_delay(&mut self.random)
         } else {
             backoff::delay(self.failures, &mut self.random)
         };
-        pause_at_least(wish, delay, now)
+        pause_at_least(retry_after, delay, now)
     }
 
     /// A pause before the next attempt at a snapshot.
     pub(super) fn fetch_later(
         &mut self,
         failures: u32,
-        wish: Option<Millis>,
+        retry_after: Option<Millis>,
         now: Moment,
     ) -> Fetch {
-        self.heed(wish, now);
+        self.apply_retry_after(retry_after, now);
         let until = now + backoff::delay(failures, &mut self.random);
         self.fetch_at(until)
     }
 
-    /// A request at that time, or when the server's last wish allows it.
+    /// A request at that time, or when the server's last `Retry-After` allows it.
     pub(super) fn fetch_at(&self, until: Moment) -> Fetch {
         let not_before = self.no_fetch_before;
         Fetch::Waiting(Pause { until: until.max(not_before), not_before })
     }
 
     /// Notes how long the server wants to get no request.
-    pub(super) fn heed(&mut self, wish: Option<Millis>, now: Moment) {
-        if let Some(wish) = wish {
-            self.no_fetch_before = now + backoff::wish(wish);
+    pub(super) fn apply_retry_after(&mut self, retry_after: Option<Millis>, now: Moment) {
+        if let Some(retry_after) = retry_after {
+            self.no_fetch_before = now + backoff::capped(retry_after);
         }
     }
 
@@ -398,15 +403,15 @@ impl Core {
         let outcome = if let Some(shown) = &mut self.shown {
             self.is_mixed |= shown.tag().epoch != tag.epoch;
             if is_outvoted {
-                *shown = Shown::new(tag, view);
+                *shown = VersionedView::new(tag, view);
                 SnapshotOutcome::Replaced
             } else {
                 shown.snapshot(tag, view)
             }
         } else {
             self.shown = Some(match self.memory.last.take() {
-                Some(last) => Shown::in_place_of(last.view, tag, view),
-                None => Shown::new(tag, view),
+                Some(last) => VersionedView::in_place_of(last.view, tag, view),
+                None => VersionedView::new(tag, view),
             });
             SnapshotOutcome::Applied
         };
@@ -465,8 +470,9 @@ impl Core {
     /// Whether a snapshot that the server may not have made for this request is new enough all the same:
     /// no older than the socket's data, nor than what is shown.
     pub(super) fn is_vouched_for(&self, tag: &SnapshotTag) -> bool {
-        let is_old =
-            |shown: &Shown| shown.tag().epoch == tag.epoch && tag.revision < shown.revision();
+        let is_old = |shown: &VersionedView| {
+            shown.tag().epoch == tag.epoch && tag.revision < shown.revision()
+        };
         self.acceptance.tag.is_some()
             && !self.acceptance.has_missed
             && self.is_as_new_as_accepted(tag)
@@ -541,7 +547,7 @@ impl Core {
                 .map_or_else(|| last.map(|last| last.view.clone()), |shown| Some(shown.view())),
             status,
             source,
-            revision: view.map(Shown::revision).or(last.map(|last| last.revision)),
+            revision: view.map(VersionedView::revision).or(last.map(|last| last.revision)),
             as_of: self.as_of.or(last.map(|last| last.as_of)),
             next_retry_at: waits,
             attempt,
@@ -557,15 +563,15 @@ impl Fetch {
     }
 }
 
-/// The wish is a lower bound only: a `Retry-After: 0`, or a date that a wrong clock takes for past,
+/// The `Retry-After` is a lower bound only: a `Retry-After: 0`, or a date that a wrong clock takes for past,
 /// must not turn the law of waiting off.
-fn pause_at_least(wish: Option<Millis>, delay: Millis, now: Moment) -> Pause {
-    let not_before = wish.map_or(now, |wish| now + backoff::wish(wish));
+fn pause_at_least(retry_after: Option<Millis>, delay: Millis, now: Moment) -> Pause {
+    let not_before = retry_after.map_or(now, |retry_after| now + backoff::capped(retry_after));
     Pause { until: not_before.max(now + delay), not_before }
 }
 
-fn pause_as_wished(wish: Millis, now: Moment) -> Pause {
-    let until = now + backoff::wish(wish);
+fn pause_as_asked(retry_after: Millis, now: Moment) -> Pause {
+    let until = now + backoff::capped(retry_after);
     Pause { until, not_before: until }
 }
 

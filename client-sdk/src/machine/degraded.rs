@@ -1,10 +1,10 @@
 //! Too much has failed: REST is polled while the socket is tried slowly (D-RES-4).
 
 use super::POLL_EVERY;
-use super::attempt::Outcome;
+use super::connecting::Outcome;
 use super::core::Core;
-use super::phases::{Degraded, Fetch, Retry, State, Terminal};
 use super::signal::{Fetched, Signal, unconfirmed};
+use super::states::{Degraded, Fetch, Retry, State, Terminal};
 use crate::backoff;
 use crate::reducer::SnapshotOutcome;
 use crate::state::Reason;
@@ -51,7 +51,7 @@ impl Core {
                 return self.synchronize(link, tag, now);
             }
             Outcome::Refused => return self.require_auth(Terminal::AuthFailed),
-            Outcome::Failed(reason, wish) => self.retry_later(reason, wish, now),
+            Outcome::Failed(reason, retry_after) => self.retry_later(reason, retry_after, now),
             Outcome::Ignored(attempt, signal) => {
                 let retry = Retry::Trying(attempt);
                 return self.ignore(State::Degraded(Degraded { retry, poll }), &signal);
@@ -96,15 +96,15 @@ impl Core {
         }
     }
 
-    fn retry_later(&mut self, reason: Reason, wish: Option<Millis>, now: Moment) -> Retry {
+    fn retry_later(&mut self, reason: Reason, retry_after: Option<Millis>, now: Moment) -> Retry {
         self.failures = self.failures.saturating_add(1);
         self.warn(&reason);
         self.reason = Some(reason);
-        Retry::Waiting(self.pause(wish, now))
+        Retry::Waiting(self.pause(retry_after, now))
     }
 
     fn polled(&mut self, mut degraded: Degraded, fetched: Fetched, now: Moment) -> State {
-        let mut wish = None;
+        let mut retry_after = None;
         // No socket vouches for what a cache may have kept.
         match fetched.confirmed() {
             Fetched::Full { tag, view, .. } => {
@@ -116,13 +116,13 @@ impl Core {
                 self.warn(&unconfirmed());
             }
             Fetched::Refused(why) => return self.require_auth(why),
-            Fetched::Failed { reason, wish: asked } => {
+            Fetched::Failed { reason, retry_after: asked } => {
                 self.polled = false;
                 self.warn(&reason);
-                wish = asked;
+                retry_after = asked;
             }
         }
-        self.heed(wish, now);
+        self.apply_retry_after(retry_after, now);
         let until = now + backoff::around(POLL_EVERY, &mut self.random);
         degraded.poll = self.fetch_at(until);
         State::Degraded(degraded)

@@ -4,8 +4,8 @@
 //! their rows name those signals all the same, so that a new signal must be thought about here.
 
 use super::core::Core;
-use super::phases::State;
 use super::signal::Signal;
+use super::states::State;
 use crate::time::Moment;
 
 impl Core {

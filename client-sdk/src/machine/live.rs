@@ -3,8 +3,8 @@
 use shared_types::ErrorEventCode;
 
 use super::core::Core;
-use super::phases::{Buffer, Fetch, Link, Live, Pause, Sign, State, Syncing};
 use super::signal::{Fetched, Signal, unconfirmed};
+use super::states::{Buffer, Fetch, Link, Live, Pause, Sign, State, Syncing};
 use super::syncing::{disconnected, offline, silent};
 use super::{Loss, REVALIDATE_EVERY, SETTLE_AFTER};
 use crate::backoff;
@@ -120,10 +120,10 @@ impl Core {
             Fetched::Unchanged if self.show_unchanged(now) => self.revalidated(live, now),
             Fetched::Unchanged => self.overtaken(live, now),
             Fetched::Refused(why) => self.require_auth(why),
-            Fetched::Failed { reason, wish } => {
+            Fetched::Failed { reason, retry_after } => {
                 self.warn(&reason);
                 live.fetch_failures = live.fetch_failures.saturating_add(1);
-                live.revalidation = self.fetch_later(live.fetch_failures, wish, now);
+                live.revalidation = self.fetch_later(live.fetch_failures, retry_after, now);
                 State::Live(live)
             }
         }

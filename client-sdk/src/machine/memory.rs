@@ -4,7 +4,7 @@
 //! dropped as soon as nobody can vouch for it any more.
 
 use super::core::Core;
-use super::{Effect, EffectEpoch, SAVE_EVERY};
+use super::{Effect, EffectId, SAVE_EVERY};
 use crate::last_view::LastView;
 use crate::prelude::*;
 use crate::state::{Level, Reason};
@@ -15,7 +15,7 @@ pub(super) struct Memory {
     /// What an earlier life showed, until this one has something to show.
     pub(super) last: Option<LastView>,
     /// The request for that.
-    asked: Option<EffectEpoch>,
+    asked: Option<EffectId>,
     /// When the view was kept.
     saved_at: Option<Moment>,
     /// Whether there is something newer to keep.
@@ -23,7 +23,7 @@ pub(super) struct Memory {
 }
 
 impl Core {
-    pub(super) fn admits_last_view(&self, epoch: EffectEpoch) -> bool {
+    pub(super) fn admits_last_view(&self, epoch: EffectId) -> bool {
         self.memory.asked == Some(epoch)
     }
 

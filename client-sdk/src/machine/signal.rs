@@ -3,7 +3,7 @@
 use crate::prelude::*;
 use shared_types::{DashboardView, ErrorCode, ErrorEvent, Revision, SnapshotTag};
 
-use super::phases::Terminal;
+use super::states::Terminal;
 use super::{EXCERPT_CHARS, FetchFailure, Loss, Response, Secret};
 use crate::codec::{self, Packet};
 use crate::decode::{Answer, Change, DecodeError, Decoder, Event, Handshake, Refusal};
@@ -84,7 +84,7 @@ pub(super) enum Fetched {
     Refused(Terminal),
     Failed {
         reason: Reason,
-        wish: Option<Millis>,
+        retry_after: Option<Millis>,
     },
 }
 
@@ -98,7 +98,7 @@ impl Fetched {
     }
 
     pub(super) fn failed(code: Code, message: impl Into<String>) -> Self {
-        Self::Failed { reason: Reason::new(code, message), wish: None }
+        Self::Failed { reason: Reason::new(code, message), retry_after: None }
     }
 }
 
@@ -179,7 +179,7 @@ pub(super) fn read_answer<D: Decoder>(
                     };
                     let message = [before, &status.to_string(), after].concat();
                     let reason = Reason::new(Code::SnapshotFailed, message);
-                    Fetched::Failed { reason, wish: response.retry_after }
+                    Fetched::Failed { reason, retry_after: response.retry_after }
                 }
             }
         }

@@ -6,7 +6,7 @@
 use crate::prelude::*;
 use shared_types::Revision;
 
-use super::{BUFFERED_EVENTS, EffectEpoch, Secret};
+use super::{BUFFERED_EVENTS, EffectId, Secret};
 use crate::decode::Change;
 use crate::state::{Code, Status};
 use crate::time::{Millis, Moment};
@@ -39,7 +39,7 @@ impl State {
     }
 
     /// The one socket that exists in this state.
-    pub(super) fn socket(&self) -> Option<EffectEpoch> {
+    pub(super) fn socket(&self) -> Option<EffectId> {
         match self {
             Self::Connecting(attempt)
             | Self::Degraded(Degraded { retry: Retry::Trying(attempt), .. }) => {
@@ -56,12 +56,14 @@ impl State {
     }
 
     /// The one request that is on its way in this state.
-    pub(super) fn fetch(&self) -> Option<EffectEpoch> {
+    pub(super) fn fetch(&self) -> Option<EffectId> {
         let fetch = match self {
             Self::Syncing(syncing) => &syncing.fetch,
             Self::Live(live) => &live.revalidation,
             Self::Degraded(degraded) => &degraded.poll,
-            Self::Backoff(backoff) => return backoff.peek.as_ref().map(|peek| peek.epoch),
+            Self::Backoff(backoff) => {
+                return backoff.initial_fetch.as_ref().map(|initial_fetch| initial_fetch.epoch);
+            }
             Self::Idle | Self::Connecting(_) | Self::AuthRequired | Self::Closed => return None,
         };
         match fetch {
@@ -76,8 +78,9 @@ impl State {
             Self::Idle | Self::AuthRequired | Self::Closed => None,
             Self::Connecting(attempt) => Some(attempt.deadline),
             Self::Backoff(backoff) => {
-                let peek = backoff.peek.as_ref().map(|peek| peek.deadline);
-                peek.into_iter().chain([backoff.pause.until]).min()
+                let initial_fetch =
+                    backoff.initial_fetch.as_ref().map(|initial_fetch| initial_fetch.deadline);
+                initial_fetch.into_iter().chain([backoff.pause.until]).min()
             }
             Self::Syncing(syncing) => Some(syncing.link.silent_until.min(syncing.fetch.deadline())),
             Self::Live(live) => {
@@ -129,7 +132,7 @@ impl Terminal {
     }
 }
 
-/// A wait that the client may cut short, but not to before `not_before`: the server's wish.
+/// A wait that the client may cut short, but not to before `not_before`: the server's `Retry-After`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pause {
     pub(super) until: Moment,
@@ -139,7 +142,7 @@ pub(super) struct Pause {
 /// A socket on its way to being accepted.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    pub(super) socket: EffectEpoch,
+    pub(super) socket: EffectId,
     pub(super) deadline: Moment,
     pub(super) stage: Stage,
 }
@@ -158,7 +161,7 @@ pub(super) enum Stage {
 /// A socket whose server has introduced itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Link {
-    pub(super) socket: EffectEpoch,
+    pub(super) socket: EffectId,
     /// How long the server may be silent.
     pub(super) patience: Millis,
     /// When its silence becomes a loss.
@@ -178,7 +181,7 @@ pub(super) struct Backoff {
     pub(super) pause: Pause,
     /// Where there is nothing to show yet, REST is asked meanwhile: something behind a proxy that
     /// passes no sockets is better than nothing until the fifth failure.
-    pub(super) peek: Option<Asked>,
+    pub(super) initial_fetch: Option<Asked>,
 }
 
 /// A request for the snapshot: on its way, or due later.
@@ -191,7 +194,7 @@ pub(super) enum Fetch {
 /// A request that is on its way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    pub(super) epoch: EffectEpoch,
+    pub(super) epoch: EffectId,
     pub(super) deadline: Moment,
 }
 

@@ -2,8 +2,8 @@
 
 use super::core::{Acceptance, Core};
 use super::live::AS_IF_FAILED;
-use super::phases::{Buffer, Fetch, Link, Sign, State, Syncing};
 use super::signal::{Fetched, Signal, unconfirmed};
+use super::states::{Buffer, Fetch, Link, Sign, State, Syncing};
 use super::{HURRY_WITHIN, Loss};
 use crate::backoff;
 use crate::decode::Change;
@@ -136,7 +136,9 @@ impl Core {
                 _ => self.fetch_again(syncing, stale(), None, now),
             },
             Fetched::Refused(why) => self.require_auth(why),
-            Fetched::Failed { reason, wish } => self.fetch_again(syncing, reason, wish, now),
+            Fetched::Failed { reason, retry_after } => {
+                self.fetch_again(syncing, reason, retry_after, now)
+            }
         }
     }
 
@@ -145,14 +147,14 @@ impl Core {
         &mut self,
         mut syncing: Syncing,
         reason: Reason,
-        wish: Option<Millis>,
+        retry_after: Option<Millis>,
         now: Moment,
     ) -> State {
         self.warn(&reason);
         self.reason = Some(reason);
         self.polled = false;
         syncing.fetch_failures = syncing.fetch_failures.saturating_add(1);
-        syncing.fetch = self.fetch_later(syncing.fetch_failures, wish, now);
+        syncing.fetch = self.fetch_later(syncing.fetch_failures, retry_after, now);
         self.hurry_fetch(&mut syncing, now);
         State::Syncing(syncing)
     }
@@ -184,7 +186,7 @@ impl Core {
     /// An event shows that the server can read again, so a request that failed need not wait as the
     /// law says. Within a span, as all clients see that at the same time; and once, as an event
     /// proves nothing of the requests' own way: if that one fails too, the law holds. So does the
-    /// server's wish, which may be a proxy's in front that knows of its own load only.
+    /// server's `Retry-After`, which may be a proxy's in front that knows of its own load only.
     fn hurry_fetch(&mut self, syncing: &mut Syncing, now: Moment) {
         if let Fetch::Waiting(pause) = &mut syncing.fetch
             && syncing.sign == Sign::Seen
@@ -233,12 +235,16 @@ impl Core {
     /// it had not, it counts as one, so that a server that drains for ever is given up.
     pub(super) fn drain(&mut self, told: &ErrorEvent, is_settled: bool, now: Moment) -> State {
         let reason = Reason::new(Code::ServerDraining, "the server is about to stop");
-        let wish = told.reconnect_after_ms.map(|ms| Millis(ms.into()));
-        if is_settled { self.come_back(reason, wish, now) } else { self.lose(reason, wish, now) }
+        let retry_after = told.reconnect_after_ms.map(|ms| Millis(ms.into()));
+        if is_settled {
+            self.come_back(reason, retry_after, now)
+        } else {
+            self.lose(reason, retry_after, now)
+        }
     }
 
     pub(super) fn shown_revision(&self) -> Option<Revision> {
-        self.shown.as_ref().map(crate::reducer::Shown::revision)
+        self.shown.as_ref().map(crate::reducer::VersionedView::revision)
     }
 }
 

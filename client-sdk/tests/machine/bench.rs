@@ -3,9 +3,7 @@
 use client_sdk::decode::Decoder;
 use client_sdk::decode::json::JsonDecoder;
 use client_sdk::last_view::LastView;
-use client_sdk::machine::{
-    Effect, EffectEpoch, FetchFailure, Input, Loss, Machine, Response, Secret,
-};
+use client_sdk::machine::{Effect, EffectId, FetchFailure, Input, Loss, Machine, Response, Secret};
 use client_sdk::state::{Code, Level, Publication, Reason, Source, Status};
 use client_sdk::time::{Millis, Moment};
 use serde_json::{Value, json};
@@ -24,11 +22,11 @@ pub(crate) struct Bench<D = JsonDecoder> {
     pub(crate) machine: Machine<D>,
     pub(crate) now: Moment,
     /// The socket that is open, or opening.
-    pub(crate) socket: Option<EffectEpoch>,
+    pub(crate) socket: Option<EffectId>,
     /// The request on its way, with its query.
-    pub(crate) fetch: Option<(EffectEpoch, Query)>,
+    pub(crate) fetch: Option<(EffectId, Query)>,
     /// The request for the last view, and the view that is kept.
-    pub(crate) recall: Option<EffectEpoch>,
+    pub(crate) recall: Option<EffectId>,
     pub(crate) kept: Option<LastView>,
     pub(crate) sockets: usize,
     pub(crate) fetches: usize,
@@ -38,7 +36,7 @@ pub(crate) struct Bench<D = JsonDecoder> {
     pub(crate) statuses: Vec<Status>,
     pub(crate) diagnostics: Vec<(Level, Reason)>,
     /// What the input that is being handled has ended; to give that up means nothing.
-    ended: Option<EffectEpoch>,
+    ended: Option<EffectId>,
 }
 
 impl Bench {

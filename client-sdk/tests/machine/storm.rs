@@ -2,7 +2,7 @@
 //! bring about. The bench holds that there is never a second socket or request, and that no
 //! deadline is in the past; here is what else must hold after every input.
 
-use client_sdk::machine::{EffectEpoch, FetchFailure, Input, Response, Secret};
+use client_sdk::machine::{EffectId, FetchFailure, Input, Response, Secret};
 use client_sdk::random::Random;
 use client_sdk::state::{Level, Source, Status};
 use client_sdk::time::Millis;
@@ -40,15 +40,15 @@ impl Storm {
     }
 
     /// Mostly the one that is open; else any that was.
-    fn epoch(&mut self, open: Option<EffectEpoch>) -> EffectEpoch {
-        self.newest = self.newest.max(open.map_or(0, |EffectEpoch(open)| open));
+    fn epoch(&mut self, open: Option<EffectId>) -> EffectId {
+        self.newest = self.newest.max(open.map_or(0, |EffectId(open)| open));
         let drawn = self.dice.span(Millis(0), Millis(self.newest.into())).0;
-        let any = EffectEpoch(u32::try_from(drawn).unwrap_or_default());
+        let any = EffectId(u32::try_from(drawn).unwrap_or_default());
         let all = [open.unwrap_or(any), open.unwrap_or(any), open.unwrap_or(any), any];
         self.one_of(&all)
     }
 
-    fn wish(&mut self) -> Option<Millis> {
+    fn retry_after(&mut self) -> Option<Millis> {
         let all = [None, None, Some(0), Some(7_000), Some(86_400_000), Some(u64::MAX)];
         self.one_of(&all).map(Millis)
     }
@@ -90,7 +90,7 @@ impl Storm {
     fn plain_answer(&mut self) -> Result<Response, FetchFailure> {
         let revision = self.revision();
         let epoch = self.one_of(&["e", "e", "e", "f"]);
-        let retry_after = self.wish();
+        let retry_after = self.retry_after();
         match self.draw(11) {
             0..=4 => {
                 let etag = Some(format!("\"{epoch}-{revision}\""));
@@ -110,7 +110,7 @@ impl Storm {
 
     /// What takes it further, so that no state is rare.
     fn step(&mut self) -> Input {
-        let epoch = self.bench.socket.unwrap_or(EffectEpoch(0));
+        let epoch = self.bench.socket.unwrap_or(EffectId(0));
         let opens = self.draw(3) == 0;
         match self.bench.state.status {
             Status::Idle | Status::Closed => Input::Start,
@@ -149,7 +149,7 @@ impl Storm {
             10..=13 => Input::Opened { epoch: self.epoch(socket), token: Some(Secret::new("t")) },
             14..=22 => Input::Frame { epoch: self.epoch(socket), text: self.frame() },
             23 => Input::BinaryFrame { epoch: self.epoch(socket) },
-            24 => Input::Closed { epoch: self.epoch(socket), loss: loss(self.wish()) },
+            24 => Input::Closed { epoch: self.epoch(socket), loss: loss(self.retry_after()) },
             25..=30 => Input::Snapshot { epoch: self.epoch(fetch), result: self.answer() },
             _ => {
                 let recall = self.bench.recall;

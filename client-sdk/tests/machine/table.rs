@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use client_sdk::machine::{EffectEpoch, FetchFailure, Input, Response, Secret};
+use client_sdk::machine::{EffectId, FetchFailure, Input, Response, Secret};
 use client_sdk::state::{Code, Status};
 use client_sdk::time::Millis;
 
@@ -123,7 +123,7 @@ const CAUSES: [Cause; 36] = [
     ("snapshot: 401 or 403, not the server's", |bench| answer(bench, status(403))),
     ("snapshot: 503", |bench| answer(bench, status(503))),
     ("last view", |bench| Input::LastView {
-        epoch: bench.recall.unwrap_or(EffectEpoch(0)),
+        epoch: bench.recall.unwrap_or(EffectId(0)),
         record: Some(RECORD.to_owned()),
     }),
     ("snapshot failed", |bench| Input::Snapshot {
@@ -276,7 +276,7 @@ fn frame(bench: &Bench, text: &str) -> Input {
 fn answer(bench: &Bench, response: Response) -> Input {
     let (epoch, result) = match &bench.fetch {
         Some((epoch, query)) => (*epoch, query.answered(response)),
-        None => (EffectEpoch(0), response),
+        None => (EffectId(0), response),
     };
     Input::Snapshot { epoch, result: Ok(result) }
 }
@@ -286,10 +286,10 @@ fn kept(bench: &Bench, response: Response) -> Input {
     Input::Snapshot { epoch: request(bench), result: Ok(response) }
 }
 
-fn socket(bench: &Bench) -> EffectEpoch {
-    bench.socket.unwrap_or(EffectEpoch(0))
+fn socket(bench: &Bench) -> EffectId {
+    bench.socket.unwrap_or(EffectId(0))
 }
 
-fn request(bench: &Bench) -> EffectEpoch {
-    bench.fetch.as_ref().map_or(EffectEpoch(0), |(epoch, _)| *epoch)
+fn request(bench: &Bench) -> EffectId {
+    bench.fetch.as_ref().map_or(EffectId(0), |(epoch, _)| *epoch)
 }

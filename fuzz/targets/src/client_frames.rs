@@ -7,7 +7,7 @@
 //! there is one socket and one request at most, and that no deadline lies in the past.
 
 use client_sdk::codec::{self, Packet};
-use client_sdk::machine::{EXCERPT_CHARS, EffectEpoch, Input, Secret};
+use client_sdk::machine::{EXCERPT_CHARS, EffectId, Input, Secret};
 use client_sdk::state::{Source, Status};
 use client_sdk::time::Millis;
 use shared_types::event::NAMESPACE;
@@ -78,7 +78,7 @@ fn play(mut bench: Bench, script: &str) {
 
 fn hear(bench: &mut Bench, frame: &str) {
     // Where there is no socket, the frame is a late one of an earlier.
-    let epoch = bench.socket.unwrap_or(EffectEpoch(1));
+    let epoch = bench.socket.unwrap_or(EffectId(1));
     bench.input(Input::Frame { epoch, text: frame.to_owned() });
 }
 

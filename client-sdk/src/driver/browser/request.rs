@@ -7,9 +7,9 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::AbortController;
 
 use super::callbacks::message_of;
+use super::clock::{wall_clock, whole_ms};
 use super::convert::object;
 use super::promise::settle;
-use super::run::{wall_clock, whole};
 use crate::backoff;
 use crate::machine::{FetchFailure, Response, Secret};
 
@@ -92,7 +92,7 @@ fn read(response: &web_sys::Response, answer: impl FnOnce(Answer) + 'static) {
 
 /// In ms since 1970.
 fn date(text: &str) -> Option<u64> {
-    Some(Date::parse(text)).filter(|date| !date.is_nan()).map(whole)
+    Some(Date::parse(text)).filter(|date| !date.is_nan()).map(whole_ms)
 }
 
 fn failed(thrown: &JsValue) -> FetchFailure {

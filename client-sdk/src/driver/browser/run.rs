@@ -9,6 +9,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::callbacks::{ask_token, message_of};
+use super::clock::{seed, steady_clock, wall_clock};
 use super::convert::{self, Converter};
 use super::page::Page;
 use super::promise::settle;
@@ -18,15 +19,9 @@ use super::socket::{self, Socket};
 use super::timer::Timeout;
 use crate::decode::checked::CheckedDecoder;
 use crate::driver::LONGEST_NAP;
-use crate::machine::{Effect, EffectEpoch, FetchFailure, Input, Machine, Secret};
+use crate::machine::{Effect, EffectId, FetchFailure, Input, Machine, Secret};
 use crate::state::{Code, DashboardState, Diagnostic, Level, Publication, Reason};
 use crate::time::{Clock, Millis, Moment};
-
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_namespace = performance, js_name = now)]
-    fn steady_clock() -> f64;
-}
 
 /// Everything of one client. Each cell is borrowed for a statement at a time, and none while
 /// JavaScript runs.
@@ -50,13 +45,13 @@ pub(super) struct Inner {
 /// What an effect asked for: which one, and the thing itself once its token is known.
 #[derive(Debug)]
 struct Slot<T> {
-    epoch: Option<EffectEpoch>,
+    epoch: Option<EffectId>,
     thing: Option<T>,
 }
 
 impl Inner {
     pub(super) fn new(settings: Settings) -> Self {
-        let clock = Clock::new(whole(steady_clock()), wall_clock());
+        let clock = Clock::new(steady_clock(), wall_clock());
         let mut converter = Converter::default();
         let state = converter.state(&DashboardState::new(&Publication::idle(), &clock));
         Self {
@@ -187,7 +182,7 @@ impl Inner {
     }
 
     /// The token is known. Where the socket was given up meanwhile, it is not opened.
-    fn open_socket(self: &Rc<Self>, epoch: EffectEpoch, token: Result<Option<Secret>, ()>) {
+    fn open_socket(self: &Rc<Self>, epoch: EffectId, token: Result<Option<Secret>, ()>) {
         if self.socket.borrow().epoch != Some(epoch) {
             return;
         }
@@ -205,7 +200,7 @@ impl Inner {
     /// The token is known. Where the request was given up meanwhile, it is not sent.
     fn send_request(
         self: &Rc<Self>,
-        epoch: EffectEpoch,
+        epoch: EffectId,
         token: Result<Option<Secret>, ()>,
         query: &str,
     ) {
@@ -229,7 +224,7 @@ impl Inner {
         }
     }
 
-    fn load_last_view(self: &Rc<Self>, epoch: EffectEpoch) {
+    fn load_last_view(self: &Rc<Self>, epoch: EffectId) {
         let Some(store) = &self.settings.last_view else { return };
         let weak = Rc::downgrade(self);
         let promise = store
@@ -253,7 +248,7 @@ impl Inner {
 
     fn read_clock(&self) -> Moment {
         let mut clock = self.clock.get();
-        let now = clock.read(whole(steady_clock()), wall_clock());
+        let now = clock.read(steady_clock(), wall_clock());
         self.clock.set(clock);
         now
     }
@@ -277,7 +272,7 @@ impl<T> Default for Slot<T> {
 }
 
 /// Empties the slot, if it is still that effect's.
-fn take<T>(slot: &RefCell<Slot<T>>, epoch: EffectEpoch) -> Option<T> {
+fn take<T>(slot: &RefCell<Slot<T>>, epoch: EffectId) -> Option<T> {
     let mut slot = slot.borrow_mut();
     if slot.epoch != Some(epoch) {
         return None;
@@ -293,20 +288,4 @@ fn teller(inner: Weak<Inner>) -> impl Fn(Input) + Clone + 'static {
             inner.input(input);
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
-pub(super) fn wall_clock() -> u64 {
-    whole(js_sys::Date::now())
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that draws randomness")]
-fn seed() -> u64 {
-    js_sys::Math::random().to_bits()
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "milliseconds in whole numbers are wanted")]
-#[expect(clippy::cast_sign_loss, reason = "a negative reading saturates to zero")]
-pub(super) fn whole(milliseconds: f64) -> u64 {
-    milliseconds as u64
 }

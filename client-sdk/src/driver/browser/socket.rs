@@ -9,7 +9,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{CloseEvent, MessageEvent, WebSocket};
 
 use super::callbacks::message_of;
-use crate::machine::{EffectEpoch, Input, Loss, Secret};
+use crate::machine::{EffectId, Input, Loss, Secret};
 use crate::state::{Code, Reason};
 
 /// An open or opening socket; closed when it is dropped, and silent from then on.
@@ -26,7 +26,7 @@ impl Socket {
     /// Opens the socket; everything about it is told with its epoch.
     pub(super) fn open(
         url: &str,
-        epoch: EffectEpoch,
+        epoch: EffectId,
         token: Option<Secret>,
         tell: impl Fn(Input) + Clone + 'static,
     ) -> Result<Self, Loss> {

@@ -11,7 +11,7 @@ use super::fault;
 use super::run::{Answer, Cause};
 use super::token::Tokens;
 use crate::backoff;
-use crate::machine::{EffectEpoch, FetchFailure, Input, Response};
+use crate::machine::{EffectId, FetchFailure, Input, Response};
 use crate::state::Fault;
 use crate::time::Millis;
 
@@ -19,7 +19,7 @@ use crate::time::Millis;
 const LARGEST_BODY: usize = 32 << 20;
 
 pub(super) struct Fetch {
-    pub(super) epoch: EffectEpoch,
+    pub(super) epoch: EffectId,
     pub(super) url: String,
     pub(super) tokens: Tokens,
     pub(super) http: reqwest::Client,

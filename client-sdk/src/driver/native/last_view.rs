@@ -14,7 +14,7 @@ use super::journal::Journal;
 use super::run::Answer;
 use crate::codec::push_escaped;
 use crate::last_view::LastView;
-use crate::machine::{EffectEpoch, Input};
+use crate::machine::{EffectId, Input};
 use crate::state::{Code, Diagnostic, Level};
 use crate::time::Clock;
 
@@ -29,7 +29,7 @@ pub(super) struct Kept {
 }
 
 /// The driver's hand on the task.
-pub(super) struct Keeper {
+pub(super) struct ViewStore {
     journal: Arc<Journal>,
     user: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// Whose session this is. Nothing is loaded or kept without a user, or once the program has named another
@@ -39,12 +39,12 @@ pub(super) struct Keeper {
 }
 
 enum Order {
-    Load { epoch: EffectEpoch, user: String },
+    Load { epoch: EffectId, user: String },
     Save { user: String, record: String },
     Drop,
 }
 
-impl Keeper {
+impl ViewStore {
     pub(super) fn start(kept: Kept, answers: mpsc::Sender<Answer>, journal: Arc<Journal>) -> Self {
         let (orders, inbox) = mpsc::unbounded_channel();
         tokio::spawn(obey(kept.path, inbox, answers, Arc::clone(&journal)));
@@ -52,7 +52,7 @@ impl Keeper {
     }
 
     /// A session begins: whose it is, is asked now.
-    pub(super) fn load(&mut self, epoch: EffectEpoch) {
+    pub(super) fn load(&mut self, epoch: EffectId) {
         self.session = self.user();
         if let Some(user) = self.session.clone() {
             self.order(Order::Load { epoch, user });
@@ -196,7 +196,7 @@ mod tests {
         let (orders, mut inbox) = mpsc::unbounded_channel();
         let ask = Arc::new(move || asked.lock().unwrap().clone());
         let journal = Arc::new(Journal::new(Arc::new(drop)));
-        let mut keeper = Keeper { journal, user: ask, session: None, orders };
+        let mut view_store = ViewStore { journal, user: ask, session: None, orders };
         let last = LastView {
             view: shared_types::DashboardView::default().into(),
             revision: shared_types::Revision::default(),
@@ -204,9 +204,9 @@ mod tests {
         };
         let mut save = |session: Option<&str>, now: Option<&str>| {
             *user.lock().unwrap() = session.map(str::to_owned);
-            keeper.load(EffectEpoch(1));
+            view_store.load(EffectId(1));
             *user.lock().unwrap() = now.map(str::to_owned);
-            keeper.save(&last, &Clock::new(0, 10));
+            view_store.save(&last, &Clock::new(0, 10));
             let mut orders = std::iter::from_fn(|| inbox.try_recv().ok());
             orders.any(
                 |order| matches!(order, Order::Save { user, .. } if Some(user.as_str()) == session),
@@ -226,7 +226,7 @@ mod tests {
         let (orders, _inbox) = mpsc::unbounded_channel();
         let ask = Arc::new(move || asked.lock().unwrap().clone());
         let journal = Arc::new(Journal::new(Arc::new(drop)));
-        let mut keeper = Keeper { journal, user: ask, session: None, orders };
+        let mut view_store = ViewStore { journal, user: ask, session: None, orders };
         let name = |name: Option<&str>| *user.lock().unwrap() = name.map(str::to_owned);
         let last = LastView {
             view: shared_types::DashboardView::default().into(),
@@ -235,26 +235,26 @@ mod tests {
         };
 
         name(Some("amber"));
-        keeper.load(EffectEpoch(1));
+        view_store.load(EffectId(1));
         // Refused meanwhile.
-        keeper.drop_kept();
-        assert!(keeper.is_same_user());
+        view_store.drop_kept();
+        assert!(view_store.is_same_user());
         name(Some("birch"));
-        assert!(!keeper.is_same_user());
-        assert!(keeper.is_same_user(), "the session is theirs from now on");
+        assert!(!view_store.is_same_user());
+        assert!(view_store.is_same_user(), "the session is theirs from now on");
 
         // Another one came, was shown something perhaps, and went.
         name(Some("amber"));
-        keeper.save(&last, &Clock::new(0, 10));
+        view_store.save(&last, &Clock::new(0, 10));
         name(Some("birch"));
-        assert!(!keeper.is_same_user());
+        assert!(!view_store.is_same_user());
 
         // The program names another one while the session is refused.
         name(Some("amber"));
-        keeper.drop_kept();
-        assert!(!keeper.is_same_user());
+        view_store.drop_kept();
+        assert!(!view_store.is_same_user());
         name(None);
-        assert!(!keeper.is_same_user());
-        assert!(!keeper.is_same_user(), "no one is not the same as no one");
+        assert!(!view_store.is_same_user());
+        assert!(!view_store.is_same_user(), "no one is not the same as no one");
     }
 }

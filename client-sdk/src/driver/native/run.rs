@@ -11,14 +11,14 @@ use tokio::time::Instant;
 use super::clock::{millis, seed, steady_clock, wall_clock};
 use super::connection::Clients;
 use super::journal::Journal;
-use super::last_view::{Keeper, Kept};
+use super::last_view::{Kept, ViewStore};
 use super::options::Options;
 use super::token::{NoToken, Tokens};
 use super::{fetch, socket};
 use crate::decode::Decoder;
 use crate::driver::LONGEST_NAP;
 use crate::endpoint::Endpoints;
-use crate::machine::{Effect, EffectEpoch, Input, Machine};
+use crate::machine::{Effect, EffectId, Input, Machine};
 use crate::state::{
     Code, DashboardState, Diagnostic, Fault, Level, Publication, Reason, Source, Status,
 };
@@ -36,11 +36,11 @@ pub(super) struct Driver<D> {
     started: Instant,
     clock: Clock,
     states: watch::Sender<Arc<DashboardState>>,
-    socket: Option<(EffectEpoch, mpsc::UnboundedSender<String>)>,
-    fetch: Option<(EffectEpoch, AbortHandle)>,
+    socket: Option<(EffectId, mpsc::UnboundedSender<String>)>,
+    fetch: Option<(EffectId, AbortHandle)>,
     journal: Arc<Journal>,
     /// None where the program wants no view to be kept.
-    keeper: Option<Keeper>,
+    view_store: Option<ViewStore>,
     /// What was behind the last snapshot's failure.
     snapshot_cause: Option<Cause>,
     /// When the last view came that was polled.
@@ -56,7 +56,7 @@ pub(super) enum Command {
     Shutdown,
 }
 
-/// What a socket, a request or the keeper has to say.
+/// What a socket, a request or the view_store has to say.
 pub(super) struct Answer {
     pub(super) input: Input,
     pub(super) cause: Option<Cause>,
@@ -98,7 +98,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
             socket: None,
             fetch: None,
             journal,
-            keeper: None,
+            view_store: None,
             snapshot_cause: None,
             polled: None,
         }
@@ -111,10 +111,10 @@ impl<D: Decoder + Send + 'static> Driver<D> {
     /// Runs until all handles are dropped, or one wants the end. `commands` closes last.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let (answers, mut inbox) = mpsc::channel(INBOX);
-        self.keeper = self
+        self.view_store = self
             .last_view
             .take()
-            .map(|kept| Keeper::start(kept, answers.clone(), Arc::clone(&self.journal)));
+            .map(|kept| ViewStore::start(kept, answers.clone(), Arc::clone(&self.journal)));
         if let Some(message) = self.clients.unused_proxy.take() {
             let (level, code) = (Level::Warn, Code::Started);
             self.journal.tell(Diagnostic {
@@ -135,7 +135,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
                     }
                     Some(Command::Reauthenticate) => {
                         self.tokens.begin_session();
-                        let is_same_user = self.keeper.as_mut().is_some_and(Keeper::is_same_user);
+                        let is_same_user = self.view_store.as_mut().is_some_and(ViewStore::is_same_user);
                         Input::Reauthenticate { is_same_user }
                     }
                     Some(Command::Shutdown) | None => break,
@@ -146,7 +146,7 @@ impl<D: Decoder + Send + 'static> Driver<D> {
             self.handle(input, &answers);
         }
         // The program ends, which is no reason to forget: only its own word is.
-        self.keeper = None;
+        self.view_store = None;
         self.handle(Input::Stop, &answers);
         self.tokens.end().await;
         // A socket that says farewell and a file that is being written hold a sender until they are
@@ -251,18 +251,18 @@ impl<D: Decoder + Send + 'static> Driver<D> {
                 }
             }
             Effect::LoadLastView { epoch } => {
-                if let Some(keeper) = &mut self.keeper {
-                    keeper.load(epoch);
+                if let Some(view_store) = &mut self.view_store {
+                    view_store.load(epoch);
                 }
             }
             Effect::SaveLastView(last) => {
-                if let Some(keeper) = &mut self.keeper {
-                    keeper.save(&last, &self.clock);
+                if let Some(view_store) = &mut self.view_store {
+                    view_store.save(&last, &self.clock);
                 }
             }
             Effect::DropLastView => {
-                if let Some(keeper) = &self.keeper {
-                    keeper.drop_kept();
+                if let Some(view_store) = &self.view_store {
+                    view_store.drop_kept();
                 }
             }
             Effect::State(mut publication) => {

@@ -18,7 +18,7 @@ use super::fault;
 use super::fetch::retry_after;
 use super::run::Answer;
 use super::token::Tokens;
-use crate::machine::{EffectEpoch, Input, Loss};
+use crate::machine::{EffectId, Input, Loss};
 use crate::state::{Code, Fault, Reason};
 
 /// The largest message that is read; a view of 10,000 partial rows is about 3 MB.
@@ -27,7 +27,7 @@ const LARGEST_MESSAGE: usize = 32 << 20;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(super) struct Socket {
-    pub(super) epoch: EffectEpoch,
+    pub(super) epoch: EffectId,
     pub(super) url: String,
     pub(super) tokens: Tokens,
     pub(super) http: reqwest::Client,

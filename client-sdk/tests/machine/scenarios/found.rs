@@ -25,8 +25,8 @@ fn until_asked(bench: &mut Bench) {
 #[test]
 fn a_wish_about_snapshots_outlives_the_socket() {
     let mut bench = syncing_again();
-    let wish = Millis::seconds(20);
-    bench.answer_with(Response { retry_after: Some(wish), ..status(503) });
+    let retry_after = Millis::seconds(20);
+    bench.answer_with(Response { retry_after: Some(retry_after), ..status(503) });
     let told = bench.now;
     bench.lose();
     bench.pass_until_socket();
@@ -35,7 +35,7 @@ fn a_wish_about_snapshots_outlives_the_socket() {
     bench.input(Input::Refresh);
     assert_eq!(bench.fetch, None, "not even a person hurries it");
     until_asked(&mut bench);
-    assert_eq!(bench.now, told + wish);
+    assert_eq!(bench.now, told + retry_after);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is kept from one life of a client to the next, and when nothing must be.
 
 use client_sdk::last_view::LastView;
-use client_sdk::machine::{EffectEpoch, Input, SAVE_EVERY};
+use client_sdk::machine::{EffectId, Input, SAVE_EVERY};
 use client_sdk::state::{Code, Source, Status};
 use client_sdk::time::{Clock, Millis, Moment};
 
@@ -184,7 +184,7 @@ fn a_view_that_was_only_remembered_goes_with_a_refusal() {
 #[test]
 fn another_session_is_not_shown_what_was_looked_up_for_the_former() {
     let mut bench = Bench::at(Status::Connecting);
-    let asked: EffectEpoch = bench.recall.unwrap();
+    let asked: EffectId = bench.recall.unwrap();
     bench.input(Input::Reauthenticate { is_same_user: false });
     bench.input(Input::LastView { epoch: asked, record: Some(record(7)) });
     assert_eq!((bench.total(), bench.told(Code::AnswerStale)), (None, 1));

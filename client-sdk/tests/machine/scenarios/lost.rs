@@ -183,7 +183,7 @@ fn a_draining_server_says_when_to_come_back() {
     assert_eq!(bench.state.attempt, 0, "planned, hence no failure");
     assert_eq!(bench.socket, None);
     bench.input(Input::Visible);
-    assert_eq!(bench.state.status, Status::Backoff, "the server's wish stands");
+    assert_eq!(bench.state.status, Status::Backoff, "the server's retry_after stands");
     assert_eq!(bench.pass_until_socket(), Millis(2_750));
     bench.go_live(11);
 }

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use client_sdk::backoff::DEGRADED_AFTER;
-use client_sdk::machine::{EffectEpoch, Input, POLL_EVERY};
+use client_sdk::machine::{EffectId, Input, POLL_EVERY};
 use client_sdk::state::Status;
 use client_sdk::time::Moment;
 
@@ -45,8 +45,8 @@ struct Line {
     agenda: BinaryHeap<Reverse<(u64, Plan)>>,
     /// When the queue towards the client will be empty.
     free: u64,
-    socket: Option<EffectEpoch>,
-    fetch: Option<EffectEpoch>,
+    socket: Option<EffectId>,
+    fetch: Option<EffectId>,
     /// The socket that the server has accepted.
     joined: Option<u32>,
     revision: u64,
@@ -102,21 +102,21 @@ impl Line {
         if self.bench.socket != self.socket {
             self.socket = self.bench.socket;
             self.joined = None;
-            if let Some(EffectEpoch(socket)) = self.socket {
+            if let Some(EffectId(socket)) = self.socket {
                 self.plan(OPENING, Plan::Opened(socket));
             }
         }
         if fetch != self.fetch {
             self.fetch = fetch;
-            if let Some(EffectEpoch(request)) = fetch {
+            if let Some(EffectId(request)) = fetch {
                 self.plan(OPENING - WAY, Plan::Answer(request));
             }
         }
     }
 
     fn happen(&mut self, plan: Plan) {
-        let is_open = |number| self.socket == Some(EffectEpoch(number));
-        let is_awaited = |number| self.fetch == Some(EffectEpoch(number));
+        let is_open = |number| self.socket == Some(EffectId(number));
+        let is_awaited = |number| self.fetch == Some(EffectId(number));
         match plan {
             Plan::Opened(number) if is_open(number) => {
                 self.at_once(Bench::open);

@@ -6,8 +6,7 @@
 use client_sdk::View;
 use client_sdk::backoff;
 use client_sdk::machine::{
-    BELIEVED_AFTER, BELIEVED_ANSWERS, EffectEpoch, FETCH_TIMEOUT, POLL_EVERY, SAVE_EVERY,
-    SETTLE_AFTER,
+    BELIEVED_AFTER, BELIEVED_ANSWERS, EffectId, FETCH_TIMEOUT, POLL_EVERY, SAVE_EVERY, SETTLE_AFTER,
 };
 use client_sdk::state::{Code, Publication, Source, Status};
 use client_sdk::time::{Millis, Moment, WALL_TOLERANCE};
@@ -36,7 +35,7 @@ pub(super) enum Cause {
     Tick,
     /// The socket is open, or gave something unreadable.
     Socket,
-    Frame(EffectEpoch, Says),
+    Frame(EffectId, Says),
     Closed(Option<Millis>),
     Answer(Answer),
     LastView,
@@ -69,7 +68,7 @@ pub(super) struct Answer {
     pub(super) is_forbidden: bool,
     /// Not the server's at all: it says nothing about the session.
     pub(super) is_strangers: bool,
-    pub(super) wish: Option<Millis>,
+    pub(super) retry_after: Option<Millis>,
 }
 
 /// Watches a client from outside.
@@ -90,7 +89,7 @@ pub(super) struct Checks {
     told: usize,
     failures: u32,
     /// The socket whose acceptance the client knows of, and what the server said then.
-    accepted: Option<EffectEpoch>,
+    accepted: Option<EffectId>,
     pub(super) vouched: Option<Vouched>,
     /// What the server has said since the view was last known to be right.
     answers: u32,
@@ -100,7 +99,7 @@ pub(super) struct Checks {
     /// A snapshot, or a 304, came in answer to such a request.
     is_synchronized: bool,
     /// When the socket last said something, on the client's time line and awake.
-    heard: Option<(EffectEpoch, Moment, u64)>,
+    heard: Option<(EffectId, Moment, u64)>,
     /// An expired token was answered with an immediate attempt, and live has not held since.
     is_renewed: bool,
     last_fetch: Option<Moment>,
@@ -219,12 +218,14 @@ impl Checks {
                         self.is_misled &= vouched.is_none();
                     }
                     Says::AuthFailed => self.is_refused = true,
-                    Says::Drains(wish) => self.no_socket_before = bench.now + backoff::wish(*wish),
+                    Says::Drains(retry_after) => {
+                        self.no_socket_before = bench.now + backoff::capped(*retry_after)
+                    }
                     Says::Something | Says::TokenExpired => {}
                 }
             }
-            Cause::Closed(Some(wish)) => {
-                self.no_socket_before = bench.now + backoff::wish(*wish);
+            Cause::Closed(Some(retry_after)) => {
+                self.no_socket_before = bench.now + backoff::capped(*retry_after);
             }
             Cause::Answer(answer) => {
                 if answer.tag.is_some() && !answer.is_unconfirmed {
@@ -240,8 +241,8 @@ impl Checks {
                 }
                 self.is_refused |= answer.is_refused;
                 self.is_forbidden |= answer.is_forbidden;
-                if let Some(wish) = answer.wish {
-                    self.no_fetch_before = bench.now + backoff::wish(wish);
+                if let Some(retry_after) = answer.retry_after {
+                    self.no_fetch_before = bench.now + backoff::capped(retry_after);
                 }
             }
             // The client may know better than to go on with what it showed.
@@ -383,7 +384,7 @@ impl Checks {
         let Some(retry_at) = bench.state.next_retry_at.filter(|_| is_new) else {
             return;
         };
-        // What is left of a wish may be anything.
+        // What is left of a `Retry-After` may be anything.
         if retry_at == self.no_socket_before || retry_at == self.no_fetch_before {
             return;
         }

@@ -71,7 +71,7 @@ kinds! {
     ClockForward = "clock set forward", 2, Once;
     // The server.
     ServerRestart = "server killed and restarted", 4, Short;
-    ServerDrains = "server drains, with a wish", 3, Short;
+    ServerDrains = "server drains, with a retry_after", 3, Short;
     ServerKicks = "server disconnects", 2, Once;
     ServerWithoutData = "server without data", 3, Once;
     NewEpoch = "server restored with a new epoch", 3, Once;

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use client_sdk::backoff::{BASE, CAP, FLOOR};
-use client_sdk::machine::{EffectEpoch, FetchFailure, Input, Response, Secret};
+use client_sdk::machine::{EffectId, FetchFailure, Input, Response, Secret};
 use client_sdk::random::Random;
 use client_sdk::state::Status;
 use client_sdk::time::{Millis, Moment};
@@ -34,19 +34,19 @@ struct Herd {
 
 struct Client {
     bench: Bench<Remembering>,
-    socket: Option<EffectEpoch>,
-    fetch: Option<EffectEpoch>,
+    socket: Option<EffectId>,
+    fetch: Option<EffectId>,
     is_joined: bool,
 }
 
 enum Plan {
     Tick,
-    Opened(EffectEpoch),
-    Frame(EffectEpoch, String),
-    Accept(EffectEpoch),
-    Ping(EffectEpoch),
-    Close(EffectEpoch),
-    Answer(EffectEpoch, Result<Response, FetchFailure>),
+    Opened(EffectId),
+    Frame(EffectId, String),
+    Accept(EffectId),
+    Ping(EffectId),
+    Close(EffectId),
+    Answer(EffectId, Result<Response, FetchFailure>),
 }
 
 impl Herd {
@@ -263,8 +263,8 @@ fn a_herd_comes_back_when_the_draining_server_said() {
     let mut herd = Herd::live(3);
     let told = herd.now;
     herd.end_all(|random| {
-        let wish = random.span(Millis(0), Millis(10_000)).0;
-        Some(error_event("SERVER_DRAINING", u32::try_from(wish).ok()))
+        let retry_after = random.span(Millis(0), Millis(10_000)).0;
+        Some(error_event("SERVER_DRAINING", u32::try_from(retry_after).ok()))
     });
     herd.run_for(10_500);
     assert_eq!(herd.sockets.len(), CLIENTS);

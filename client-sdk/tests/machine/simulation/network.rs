@@ -1,6 +1,6 @@
 //! What lies between the client and the server's data: connections, frames, answers.
 
-use client_sdk::machine::{EffectEpoch, FetchFailure, Loss, Response};
+use client_sdk::machine::{EffectId, FetchFailure, Loss, Response};
 use client_sdk::random::Random;
 use client_sdk::state::{Code, Reason};
 use client_sdk::time::Millis;
@@ -37,9 +37,9 @@ const OF_REQUESTS: [Kind; 15] = [
 #[derive(Default)]
 pub(super) struct Network {
     /// The socket that the server has accepted.
-    pub(super) joined: Option<EffectEpoch>,
+    pub(super) joined: Option<EffectId>,
     /// A socket whose packets are lost both ways, without a close.
-    pub(super) dead: Option<EffectEpoch>,
+    pub(super) dead: Option<EffectId>,
     /// Frames on their way.
     pub(super) in_flight: usize,
     /// When the last frame of the socket arrives: a stream keeps its order.
@@ -55,7 +55,7 @@ pub(super) struct Network {
     /// Faults that wait for their operation.
     pub(super) armed: Vec<Armed>,
     /// Events that later ones shall overtake.
-    held: Vec<(EffectEpoch, String)>,
+    held: Vec<(EffectId, String)>,
 }
 
 /// What a cache has kept: an answer to another request.
@@ -140,7 +140,7 @@ impl Network {
     }
 
     /// Packets of the socket are lost from now on, and nobody says so.
-    pub(super) fn kill(&mut self, socket: Option<EffectEpoch>) {
+    pub(super) fn kill(&mut self, socket: Option<EffectId>) {
         self.dead = socket.or(self.dead);
         self.joined = None;
     }
@@ -168,7 +168,7 @@ impl World {
         self.note(kind.name());
     }
 
-    pub(super) fn open(&mut self, epoch: EffectEpoch) {
+    pub(super) fn open(&mut self, epoch: EffectId) {
         let latency = self.latency();
         let closes = |loss| Plan::Close(epoch, loss);
         if !self.network.is_up(self.host.now) {
@@ -180,8 +180,8 @@ impl World {
             // The machine's own time runs out.
             Some((Kind::ConnectionHangs, _)) => {}
             Some((Kind::HandshakeBusy, mut dice)) => {
-                let wish = wish(&mut dice);
-                self.plan(latency, closes(loss(Some(wish))));
+                let retry_after = retry_after(&mut dice);
+                self.plan(latency, closes(loss(Some(retry_after))));
             }
             Some((Kind::TokenUnavailable, _)) => {
                 let reason = Reason::new(Code::TokenUnavailable, "the app gave no token");
@@ -192,7 +192,7 @@ impl World {
     }
 
     /// The server refuses the session, and closes the connection.
-    pub(super) fn refuse(&mut self, epoch: EffectEpoch) {
+    pub(super) fn refuse(&mut self, epoch: EffectId) {
         self.network.joined = None;
         self.send(epoch, Says::AuthFailed, AUTH_FAILED.to_owned());
         self.plan(400, Plan::Close(epoch, loss(None)));
@@ -216,7 +216,7 @@ impl World {
     }
 
     /// Pushes the events of a change, not always as a server should.
-    pub(super) fn push(&mut self, epoch: EffectEpoch, frames: Vec<String>) {
+    pub(super) fn push(&mut self, epoch: EffectId, frames: Vec<String>) {
         let held = std::mem::take(&mut self.network.held);
         for frame in frames {
             match self.struck(&OF_EVENTS) {
@@ -251,7 +251,7 @@ impl World {
     }
 
     /// The request has arrived; decides what the answer will be.
-    pub(super) fn ask(&mut self, epoch: EffectEpoch, query: &Query) {
+    pub(super) fn ask(&mut self, epoch: EffectId, query: &Query) {
         let latency = self.latency();
         let mut answer = Answer::default();
         let unreachable = || Err(FetchFailure::Network("unreachable".to_owned()));
@@ -291,9 +291,9 @@ impl World {
             }
             Some((Kind::SnapshotBusy, mut dice)) => Ok(busy(&mut dice, None)),
             Some((Kind::SnapshotWish, mut dice)) => {
-                let wish = wish(&mut dice);
-                answer.wish = Some(wish);
-                Ok(busy(&mut dice, Some(wish)))
+                let retry_after = retry_after(&mut dice);
+                answer.retry_after = Some(retry_after);
+                Ok(busy(&mut dice, Some(retry_after)))
             }
             Some((Kind::SnapshotAbsurd, mut dice)) => {
                 let whole = self.server.snapshot();
@@ -342,7 +342,7 @@ impl World {
     }
 
     /// Frames of one socket arrive in order, as a stream's do.
-    pub(super) fn send(&mut self, epoch: EffectEpoch, says: Says, text: String) {
+    pub(super) fn send(&mut self, epoch: EffectId, says: Says, text: String) {
         self.network.in_flight += 1;
         let latency = self.latency();
         let arrival = (self.host.now + latency).max(self.network.stream_until);
@@ -357,7 +357,7 @@ impl World {
 }
 
 /// A wait that a server asks for: mostly seconds, sometimes absurd.
-fn wish(dice: &mut Random) -> Millis {
+fn retry_after(dice: &mut Random) -> Millis {
     let seconds = match dice.span(Millis(0), Millis(9)).0 {
         0 => 0,
         1 => 86_400,
@@ -396,7 +396,7 @@ fn drawn(dice: &mut Random, count: usize) -> usize {
     usize::try_from(dice.span(Millis(0), last).0).unwrap_or_default()
 }
 
-fn busy(dice: &mut Random, wish: Option<Millis>) -> Response {
+fn busy(dice: &mut Random, retry_after: Option<Millis>) -> Response {
     let code = if dice.span(Millis(0), Millis(1)).0 == 0 { 429 } else { 503 };
-    Response { retry_after: wish, ..status(code) }
+    Response { retry_after: retry_after, ..status(code) }
 }

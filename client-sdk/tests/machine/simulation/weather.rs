@@ -1,6 +1,6 @@
 //! The faults, as they begin: some happen at once, some wait for an operation to strike.
 
-use client_sdk::machine::{EffectEpoch, Input};
+use client_sdk::machine::{EffectId, Input};
 use client_sdk::random::Random;
 use client_sdk::time::Millis;
 
@@ -247,7 +247,7 @@ impl World {
     }
 
     /// The client looks up what it showed last. The store gives a record to its user only.
-    pub(super) fn look_up(&mut self, epoch: EffectEpoch) {
+    pub(super) fn look_up(&mut self, epoch: EffectId) {
         let kept = self.kept.take().filter(|(user, _)| *user == self.server.user);
         let mut record = kept.map(|(_, record)| record);
         if let Some((_, mut dice)) = self.struck(&[Kind::LastViewBroken]) {

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use client_sdk::machine::{EffectEpoch, FetchFailure, Input, Loss, Response, Secret};
+use client_sdk::machine::{EffectId, FetchFailure, Input, Loss, Response, Secret};
 use client_sdk::random::Random;
 use client_sdk::state::{Level, Source, Status};
 use client_sdk::time::Millis;
@@ -19,7 +19,7 @@ use crate::bench::{Bench, HANDSHAKE, PING_EVERY, Query, accepted};
 
 /// How long it takes until nothing that began in the storm goes on, in ms.
 const RUN_OUT: u64 = 30_000;
-/// Longer than the longest wish of a server and a revalidation together, in ms.
+/// Longer than the longest `Retry-After` of a server and a revalidation together, in ms.
 const CALM: u64 = 700_000;
 /// How long it is watched whether the client stays as it should, in ms.
 const AFTERWARDS: u64 = 10_000;
@@ -47,8 +47,8 @@ pub(super) struct World {
     pub(super) random: Random,
     agenda: BinaryHeap<Reverse<(u64, usize)>>,
     plans: Vec<Option<Plan>>,
-    seen_socket: Option<EffectEpoch>,
-    seen_fetch: Option<EffectEpoch>,
+    seen_socket: Option<EffectId>,
+    seen_fetch: Option<EffectId>,
     seen_diagnostics: usize,
     is_reauthentication_planned: bool,
     /// Nothing is written to the database any more.
@@ -61,17 +61,17 @@ pub(super) enum Plan {
     Change,
     /// The fault of that number in the schedule.
     Fault(usize),
-    Ping(EffectEpoch),
-    Opened(EffectEpoch),
-    Connect(EffectEpoch),
-    Frame(EffectEpoch, Says, String),
-    Binary(EffectEpoch),
-    Close(EffectEpoch, Loss),
-    Ask(EffectEpoch, Query),
-    Answer(EffectEpoch, Result<Response, FetchFailure>, Answer),
+    Ping(EffectId),
+    Opened(EffectId),
+    Connect(EffectId),
+    Frame(EffectId, Says, String),
+    Binary(EffectId),
+    Close(EffectId, Loss),
+    Ask(EffectId, Query),
+    Answer(EffectId, Result<Response, FetchFailure>, Answer),
     /// The link is cut now and then until that time.
     Flap(u64, Random),
-    LastView(EffectEpoch, Option<String>),
+    LastView(EffectId, Option<String>),
     Nudge(Input),
     Show,
     Reauthenticate,
@@ -410,13 +410,13 @@ impl World {
             self.note(&line);
         }
         if self.bench.socket != self.seen_socket
-            && let Some(EffectEpoch(number)) = self.bench.socket
+            && let Some(EffectId(number)) = self.bench.socket
         {
             self.note(&format!("  client: opens socket {number}"));
         }
         let fetch = self.bench.fetch.as_ref().map(|(epoch, _)| *epoch);
         if fetch != self.seen_fetch
-            && let Some(EffectEpoch(number)) = fetch
+            && let Some(EffectId(number)) = fetch
         {
             self.note(&format!("  client: asks for a snapshot ({number})"));
         }
