@@ -11,7 +11,7 @@ export interface Scene {
   group: 'The page' | 'The connection' | 'The cards'
   /** What is to be seen. */
   shows: string
-  /** The collection; without it, a typical one. Called when the scene's time has begun. */
+  /** The collection; without it, a typical one. Called when the scene's time has hasLoaded. */
   view?: () => DashboardView
   account?: Partial<AccountLinks>
   /**

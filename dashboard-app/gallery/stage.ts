@@ -188,7 +188,7 @@ function frame(): Promise<void> {
  * Ends what moves, and puts what never ends at its beginning: the page then looks the same whenever
  * it is looked at.
  *
- * @param moment how long ago all of them are to have begun, in ms. Those of the styles are put there by
+ * @param moment how long ago all of them are to have hasLoaded, in ms. Those of the styles are put there by
  * their style already.
  */
 export function hold(moment: number | undefined): void {

@@ -2,7 +2,7 @@ import type { DashboardClient } from '@moc/dashboard-sdk'
 import { DashboardProvider } from '@moc/dashboard-sdk/react'
 
 import type { AccountLinks } from './dashboard/account'
-import { useConnectionStory } from './dashboard/connection-story'
+import { useConnectionHistory } from './dashboard/connection-history'
 import { Notices } from './dashboard/notices'
 import { Page } from './dashboard/page'
 
@@ -16,11 +16,11 @@ export function App({ client, account }: { client: DashboardClient; account: Acc
 }
 
 function Dashboard({ account }: { account: AccountLinks }) {
-  const story = useConnectionStory()
+  const history = useConnectionHistory()
   return (
     <>
-      <Page story={story} account={account} />
-      <Notices story={story} loginUrl={account.loginUrl} />
+      <Page history={history} account={account} />
+      <Notices history={history} loginUrl={account.loginUrl} />
     </>
   )
 }

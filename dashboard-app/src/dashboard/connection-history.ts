@@ -6,7 +6,7 @@ import { useEffect, useState } from 'react'
  * What a person should know of the connection, beyond its state now. A state says what is; these
  * need what was: a banner that stays until live again, a notice that recovery has happened.
  */
-export interface ConnectionStory {
+export interface ConnectionHistory {
   /** Whether the client gave up on quick retries and has not been live since. */
   degraded: boolean
   /** How often it has come back from that. */
@@ -21,36 +21,36 @@ export interface ConnectionStory {
    * Whether there has been a view since the start. Before it, no connection was there to be made
    * again, and no session to expire: whoever comes without one has just not signed in yet.
    */
-  begun: boolean
+  hasLoaded: boolean
 }
 
-export const BEGINNING: ConnectionStory = {
+export const BEGINNING: ConnectionHistory = {
   degraded: false,
   recoveries: 0,
   refusals: 0,
   expired: false,
   failed: false,
-  begun: false,
+  hasLoaded: false,
 }
 
-/** The story after the next state; the same object where nothing changed (D-RES-2, D-RES-4). */
-export function advance(story: ConnectionStory, state: DashboardState): ConnectionStory {
+/** The history after the next state; the same object where nothing changed (D-RES-2, D-RES-4). */
+export function advance(history: ConnectionHistory, state: DashboardState): ConnectionHistory {
   const { status, view, freshness } = state
   const ended = status === 'closed' || status === 'idle' || status === 'authRequired'
-  const recovered = story.degraded && status === 'live'
+  const recovered = history.degraded && status === 'live'
   const expired = status === 'authRequired'
-  const next: ConnectionStory = {
-    degraded: status === 'degraded' || (story.degraded && !recovered && !ended),
-    recoveries: story.recoveries + (recovered ? 1 : 0),
-    refusals: story.refusals + (expired && !story.expired ? 1 : 0),
+  const next: ConnectionHistory = {
+    degraded: status === 'degraded' || (history.degraded && !recovered && !ended),
+    recoveries: history.recoveries + (recovered ? 1 : 0),
+    refusals: history.refusals + (expired && !history.expired ? 1 : 0),
     expired,
-    failed: view === null && !expired && (story.failed ? status !== 'idle' : isFailure()),
-    begun: view !== null || (story.begun && status !== 'closed' && status !== 'idle'),
+    failed: view === null && !expired && (history.failed ? status !== 'idle' : isFailure()),
+    hasLoaded: view !== null || (history.hasLoaded && status !== 'closed' && status !== 'idle'),
   }
-  const same = (Object.keys(next) as (keyof ConnectionStory)[]).every(
-    key => next[key] === story[key],
+  const same = (Object.keys(next) as (keyof ConnectionHistory)[]).every(
+    key => next[key] === history[key],
   )
-  return same ? story : next
+  return same ? history : next
 
   function isFailure(): boolean {
     if (status === 'backoff' || status === 'degraded') return true
@@ -60,12 +60,12 @@ export function advance(story: ConnectionStory, state: DashboardState): Connecti
 }
 
 /** Follows every state of the client, also those that come and go between two renderings. */
-export function useConnectionStory(): ConnectionStory {
+export function useConnectionHistory(): ConnectionHistory {
   const client = useDashboardClient()
-  const [story, setStory] = useState(BEGINNING)
+  const [history, setHistory] = useState(BEGINNING)
   useEffect(() => {
-    setStory(story => advance(story, client.getState()))
-    return client.subscribe(state => setStory(story => advance(story, state)))
+    setHistory(history => advance(history, client.getState()))
+    return client.subscribe(state => setHistory(history => advance(history, state)))
   }, [client])
-  return story
+  return history
 }

@@ -3,17 +3,17 @@ import type { Ref } from 'react'
 
 import { ButtonLink } from '../ui/button'
 import { RelativeTime } from '../ui/relative-time'
-import type { ConnectionStory } from './connection-story'
+import type { ConnectionHistory } from './connection-history'
 import type { Standing } from './standing'
 
-interface ConnectionStatusProps extends Pick<ConnectionStory, 'begun'> {
+interface ConnectionStatusProps extends Pick<ConnectionHistory, 'hasLoaded'> {
   standing: Standing
   loginUrl: string
   ref?: Ref<HTMLDivElement>
 }
 
 /** The dot that tells whether what is shown is live; where it is not, how old it is (D-FR-5). */
-export function ConnectionStatus({ standing, begun, loginUrl, ref }: ConnectionStatusProps) {
+export function ConnectionStatus({ standing, hasLoaded, loginUrl, ref }: ConnectionStatusProps) {
   const asOf = useDashboard(state => state.freshness.asOf)
   const hasView = useDashboard(state => state.view !== null)
   const isDegraded = useDashboard(state => state.status === 'degraded')
@@ -37,7 +37,7 @@ export function ConnectionStatus({ standing, begun, loginUrl, ref }: ConnectionS
         className="flex items-center gap-2.5 pl-1"
       >
         <Dot standing={standing} />
-        {textOf(standing, begun)}
+        {textOf(standing, hasLoaded)}
       </p>
       {/* Without a view the page itself asks for the login. */}
       {standing === 'expired' && hasView && <ButtonLink href={loginUrl}>Log in</ButtonLink>}
@@ -60,13 +60,13 @@ export function Dot({ standing }: { standing: Standing }) {
   )
 }
 
-function textOf(standing: Standing, begun: boolean): string {
+function textOf(standing: Standing, hasLoaded: boolean): string {
   switch (standing) {
     case 'live':
       return 'Real-time updates active'
     case 'expired':
       // Nothing is being tried then, and saying so would be untrue.
-      return `Real-time updates paused: ${begun ? 'session expired' : 'not signed in'}`
+      return `Real-time updates paused: ${hasLoaded ? 'session expired' : 'not signed in'}`
     case 'stopped':
       return 'Real-time updates stopped'
     case 'offline':

@@ -4,29 +4,29 @@ import { CircleCheck, KeyRound, X } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 
 import { ButtonLink } from '../ui/button'
-import type { ConnectionStory } from './connection-story'
+import type { ConnectionHistory } from './connection-history'
 
 const RESTORED_MS = 5_000
 
 /** What must be said once, wherever the reader has scrolled to (D-RES-2, D-RES-4). */
-export function Notices({ story, loginUrl }: { story: ConnectionStory; loginUrl: string }) {
-  const restored = useOnceEach(story.recoveries)
-  const expired = useOnceEach(story.refusals)
+export function Notices({ history, loginUrl }: { history: ConnectionHistory; loginUrl: string }) {
+  const restored = useOnceEach(history.recoveries)
+  const expired = useOnceEach(history.refusals)
   const hasView = useDashboard(state => state.view !== null)
   return (
     <Toast.Provider label="Notice" swipeDirection="right">
       <Notice
-        key={`restored-${story.recoveries}`}
-        open={restored.open && !story.expired}
+        key={`restored-${history.recoveries}`}
+        open={restored.open && !history.expired}
         onClose={restored.close}
         icon={<CircleCheck className="size-5 text-success" aria-hidden="true" />}
         title="Connection restored"
         duration={RESTORED_MS}
       />
       <Notice
-        key={`expired-${story.refusals}`}
+        key={`expired-${history.refusals}`}
         // Where there is nothing to show, the page itself asks for the login.
-        open={expired.open && story.expired && hasView}
+        open={expired.open && history.expired && hasView}
         onClose={expired.close}
         icon={<KeyRound className="size-5 text-destructive" aria-hidden="true" />}
         title="Session expired"

@@ -8,8 +8,8 @@ import { MovingCards } from '../ui/moving'
 import { Account, type AccountLinks } from './account'
 import { Announcer } from './announcer'
 import { CollectionSummary } from './collection-summary'
+import type { ConnectionHistory } from './connection-history'
 import { ConnectionStatus } from './connection-status'
-import type { ConnectionStory } from './connection-story'
 import { DegradedBanner } from './degraded-banner'
 import { Frame } from './frame'
 import { FreshnessBar } from './freshness-bar'
@@ -28,10 +28,10 @@ const UNSUPPORTED: ReasonCode[] = [
 ]
 
 /** The page in whichever state it is: loading, failed, refused, unsupported, or the dashboard. */
-export function Page({ story, account }: { story: ConnectionStory; account: AccountLinks }) {
+export function Page({ history, account }: { history: ConnectionHistory; account: AccountLinks }) {
   const { loginUrl } = account
   const view = useDashboard(state => state.view)
-  const standing = useStanding(story.begun)
+  const standing = useStanding(history.hasLoaded)
   const status = useRef<HTMLDivElement>(null)
   const isStatusInView = useInView(status)
   useTitle(standing)
@@ -40,11 +40,11 @@ export function Page({ story, account }: { story: ConnectionStory; account: Acco
       aside={
         <>
           <div className="flex flex-col sm:items-end">
-            {!story.expired && <Account {...account} />}
+            {!history.expired && <Account {...account} />}
             <ConnectionStatus
               ref={status}
               standing={standing}
-              begun={story.begun}
+              hasLoaded={history.hasLoaded}
               loginUrl={loginUrl}
             />
           </div>
@@ -54,9 +54,9 @@ export function Page({ story, account }: { story: ConnectionStory; account: Acco
         </>
       }
     >
-      {story.degraded && <DegradedBanner standing={standing} />}
+      {history.degraded && <DegradedBanner standing={standing} />}
       {view === null ? (
-        <WithoutView story={story} standing={standing} loginUrl={loginUrl} />
+        <WithoutView history={history} standing={standing} loginUrl={loginUrl} />
       ) : (
         <>
           <Cards view={view} />
@@ -81,19 +81,19 @@ function useTitle(standing: Standing): void {
 }
 
 interface WithoutViewProps {
-  story: ConnectionStory
+  history: ConnectionHistory
   standing: Standing
   loginUrl: string
 }
 
-function WithoutView({ story, standing, loginUrl }: WithoutViewProps) {
+function WithoutView({ history, standing, loginUrl }: WithoutViewProps) {
   const reason = useDashboard(state => state.freshness.reason)
-  if (story.expired) return <LoginNeeded again={story.begun} loginUrl={loginUrl} />
+  if (history.expired) return <LoginNeeded again={history.hasLoaded} loginUrl={loginUrl} />
   if (reason !== null && UNSUPPORTED.includes(reason.code)) {
     return <Unsupported why={reason.message} />
   }
   if (standing === 'stopped') return <Stopped />
-  return story.failed ? <LoadFailure /> : <Loading />
+  return history.failed ? <LoadFailure /> : <Loading />
 }
 
 function Cards({ view }: { view: DashboardView }) {

@@ -31,7 +31,7 @@ const FIRST_POLL_MS = 2_000
 
 interface Circumstances {
   /** Whether there has been a view. */
-  begun: boolean
+  hasLoaded: boolean
   online: boolean
   /** Whether the first poll without a connection has had time to be answered. */
   isPolled: boolean
@@ -39,23 +39,23 @@ interface Circumstances {
 
 export function standingOf(
   state: DashboardState,
-  { begun, online, isPolled }: Circumstances,
+  { hasLoaded, online, isPolled }: Circumstances,
 ): Standing {
   const { status, freshness } = state
   if (status === 'live') return 'live'
   if (status === 'authRequired') return 'expired'
   if (status === 'closed') return 'stopped'
-  if (!begun) return 'connecting'
+  if (!hasLoaded) return 'connecting'
   if (!online || freshness.reason?.code === 'OFFLINE') return 'offline'
   if (status !== 'degraded') return 'reconnecting'
   // The source is polling while the last poll has succeeded.
   return freshness.source === 'polling' || !isPolled ? 'polling' : 'unreachable'
 }
 
-export function useStanding(begun: boolean): Standing {
+export function useStanding(hasLoaded: boolean): Standing {
   const online = useOnline()
   const isPolled = useLasted(useDashboard(state => state.status === 'degraded'))
-  return useDashboard(state => standingOf(state, { begun, online, isPolled }))
+  return useDashboard(state => standingOf(state, { hasLoaded, online, isPolled }))
 }
 
 /** Whether something has been so for the time of a first poll. */

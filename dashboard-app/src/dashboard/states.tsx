@@ -11,11 +11,11 @@ export function Loading() {
         Loading your dashboard
       </p>
       <div className="grid-areas gap-5 lg:gap-6" aria-hidden="true">
-        <Bones area="summary" lines={5} height="min-h-64" />
-        <Bones area="quick" lines={3} height="min-h-64" />
-        <Bones area="recent" lines={8} height="min-h-[38rem]" />
-        <Bones area="themes" lines={10} height="min-h-[32rem]" />
-        <Bones area="partial" lines={6} height="min-h-80" />
+        <CardSkeleton area="summary" lines={5} height="min-h-64" />
+        <CardSkeleton area="quick" lines={3} height="min-h-64" />
+        <CardSkeleton area="recent" lines={8} height="min-h-[38rem]" />
+        <CardSkeleton area="themes" lines={10} height="min-h-[32rem]" />
+        <CardSkeleton area="partial" lines={6} height="min-h-80" />
       </div>
     </div>
   )
@@ -23,7 +23,7 @@ export function Loading() {
 
 const WIDTHS = ['w-11/12', 'w-4/5', 'w-2/3', 'w-10/12', 'w-3/5']
 
-function Bones({ area, lines, height }: { area: Area; lines: number; height: string }) {
+function CardSkeleton({ area, lines, height }: { area: Area; lines: number; height: string }) {
   return (
     <div className={`plate px-6 pt-5 pb-6 ${height} ${AREA[area]}`}>
       <div className="shimmer mb-6 h-7 w-44" />

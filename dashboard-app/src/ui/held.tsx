@@ -107,11 +107,11 @@ export function HeldRegion({
 }) {
   const region = useRef<HTMLDivElement>(null)
   const inside = useRef({ pointer: false, focus: false })
-  const letGo = useRef<ReturnType<typeof setTimeout>>(undefined)
+  const releaseTimer = useRef<ReturnType<typeof setTimeout>>(undefined)
   const isInside = () => inside.current.pointer || inside.current.focus
 
   function enter(what: 'pointer' | 'focus') {
-    clearTimeout(letGo.current)
+    clearTimeout(releaseTimer.current)
     inside.current[what] = true
     list.hold()
   }
@@ -119,9 +119,9 @@ export function HeldRegion({
   function leave(what: 'pointer' | 'focus', after = 0) {
     inside.current[what] = false
     if (isInside()) return
-    clearTimeout(letGo.current)
+    clearTimeout(releaseTimer.current)
     if (after === 0) list.release()
-    else letGo.current = setTimeout(list.release, after)
+    else releaseTimer.current = setTimeout(list.release, after)
   }
 
   /** Where what had the focus goes away, the focus stays in the list. */
@@ -143,7 +143,7 @@ export function HeldRegion({
   // Nor does a pointer leave what is taken away under it.
   useEffect(
     () => () => {
-      clearTimeout(letGo.current)
+      clearTimeout(releaseTimer.current)
       latestRelease.current()
     },
     [],
