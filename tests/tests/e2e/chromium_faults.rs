@@ -6,7 +6,7 @@
 mod caches;
 mod frames;
 mod freshness;
-mod life;
+mod lifecycle;
 mod link;
 mod session;
 mod snapshot;

@@ -25,7 +25,7 @@ const UPGRADE: &str = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHos
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_strangers_are_got_rid_of_and_give_back_what_they_took() {
+async fn two_thousand_hostile_clients_are_disconnected_and_free_what_they_took() {
     let database = Database::create().await;
     let server = Process::start(&database.url(), &FLAGS).await;
     for user in 0..USERS {
