@@ -7,7 +7,7 @@
 //! whose dashboard changed, reads the changed sections and hands events to the [`sockets`];
 //! [`http`](crate) handlers read the same sections as one snapshot ([`dashboard`]).
 //!
-//! A module imports only modules that stand above it in this list; a test holds that.
+//! A module imports only modules of its own paragraph or of an earlier one, and never in a circle. A test holds that.
 
 // What everything else may use.
 mod clock;
