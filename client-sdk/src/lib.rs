@@ -11,20 +11,27 @@
 
 extern crate alloc;
 
-// What flows through: frames of the socket and snapshots of the REST API come in through a driver,
-// `codec` and `decode` read them, the `machine` decides what they mean, `reducer` keeps the view that
-// they make, and `state` is what the app sees. All but `driver` is pure: no clock, no I/O, no `async`,
-// no randomness, which `tests/purity.rs` holds.
+// A driver reads frames of the socket and snapshots of the REST API. `codec` and `decode` parse them, the `machine`
+// decides what they mean, `reducer` keeps the view that they make, and `state` is what the app sees. All but `driver`
+// is pure: no clock, no I/O, no `async`, no randomness, which `tests/purity.rs` holds. A module imports only modules
+// of its own paragraph or of an earlier one; `cargo xtask structure` prints that, and a test holds it.
 //
 // Public for our own tools, tests and fuzzers; no part of what programs may rely on.
+
+// What everything else uses.
+mod prelude;
+#[doc(hidden)]
+pub mod random;
+#[doc(hidden)]
+pub mod time;
+
+// Text to values, values to the view, and what apps see of it.
 #[doc(hidden)]
 pub mod backoff;
 #[doc(hidden)]
 pub mod codec;
 #[doc(hidden)]
 pub mod decode;
-#[doc(hidden)]
-pub mod driver;
 #[doc(hidden)]
 pub mod encode;
 #[cfg(not(target_arch = "wasm32"))]
@@ -33,16 +40,17 @@ pub mod endpoint;
 #[doc(hidden)]
 pub mod last_view;
 #[doc(hidden)]
-pub mod machine;
-mod prelude;
-#[doc(hidden)]
-pub mod random;
-#[doc(hidden)]
 pub mod reducer;
 #[doc(hidden)]
 pub mod state;
+
+// The rules of the client.
 #[doc(hidden)]
-pub mod time;
+pub mod machine;
+
+// The only I/O.
+#[doc(hidden)]
+pub mod driver;
 
 #[cfg(all(feature = "native", not(target_arch = "wasm32")))]
 pub use driver::native::{
