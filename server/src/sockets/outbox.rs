@@ -1,7 +1,7 @@
 //! The events that wait for one socket, already in the form that they leave in.
 //!
 //! What is put in here is shared by all of a user's sockets: encoded once, and not copied into a
-//! buffer of a socket's own, which would stay as large as the largest event ever (see decision 53).
+//! buffer of a socket's own, which would stay as large as the largest event ever (see decision 68).
 //!
 //! A slow client gets the newest state, not all that it has missed: an event takes the place of those
 //! before it that say the same of an older state. So what waits is bounded by what a dashboard is.
