@@ -305,6 +305,35 @@ describe('degraded mode', () => {
     expect(document.title).toBe('Limited connectivity · Dashboard')
   })
 
+  it('D-RES-4: says that the server does not answer only once a request has failed', async () => {
+    const { server } = await showDegraded()
+    server.snapshots.networkError()
+    const before = server.snapshots.requests.length
+    const text = () => (banner() as HTMLElement).textContent
+    // The first poll may be half a minute away.
+    while (server.snapshots.requests.length === before) {
+      expect(text()).not.toContain('does not answer')
+      await server.advance(1_000)
+    }
+    await server.advance(500)
+    expect(text()).toContain('The server does not answer.')
+    // The next failure changes nothing.
+    await server.advance(60_000)
+    expect(text()).toContain('The server does not answer.')
+  })
+
+  it('D-RES-4: does not tell of a recovery that is lost again', async () => {
+    const { server, until } = await showDegraded()
+    server.connections.accept()
+    await until('live')
+    expect(screen.getByText('Connection restored')).toBeTruthy()
+    server.connections.refuse()
+    server.connections.drop()
+    await until(state => state.status !== 'live')
+    await server.advance(500)
+    expect(screen.queryByText('Connection restored')).toBeNull()
+  })
+
   it('D-RES-4: counts down to the next try', async () => {
     const { server, until } = await showDegraded()
     server.snapshots.networkError()

@@ -22,6 +22,8 @@ export interface ConnectionHistory {
    * again, and no session to expire: whoever comes without one has just not signed in yet.
    */
   hasLoaded: boolean
+  /** Whether a poll has been answered since the connection was lost for long (D-RES-4). */
+  hasPolled: boolean
 }
 
 export const BEGINNING: ConnectionHistory = {
@@ -31,6 +33,7 @@ export const BEGINNING: ConnectionHistory = {
   expired: false,
   failed: false,
   hasLoaded: false,
+  hasPolled: false,
 }
 
 /** The history after the next state; the same object where nothing changed (D-RES-2, D-RES-4). */
@@ -46,6 +49,7 @@ export function advance(history: ConnectionHistory, state: DashboardState): Conn
     expired,
     failed: view === null && !expired && (history.failed ? status !== 'idle' : isFailure()),
     hasLoaded: view !== null || (history.hasLoaded && status !== 'closed' && status !== 'idle'),
+    hasPolled: status === 'degraded' && (history.hasPolled || freshness.source === 'polling'),
   }
   const same = (Object.keys(next) as (keyof ConnectionHistory)[]).every(
     key => next[key] === history[key],

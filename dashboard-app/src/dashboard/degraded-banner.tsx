@@ -5,13 +5,11 @@ import { useEffect, useState } from 'react'
 import { Button } from '../ui/button'
 import { RelativeTime } from '../ui/relative-time'
 import { NextTry, ShownSince } from './data-age'
+import { useSnapshotFailed } from './snapshot-failed'
 import type { Standing } from './standing'
 
 /** After this long without an answer a refresh has failed: the client itself waits no longer. */
 const PATIENCE_MS = 10_000
-
-/** How often it is looked whether it has: often enough for whoever waits. */
-const LOOK_MS = 250
 
 /** Shown from degraded mode until live again (D-RES-4). */
 export function DegradedBanner({ standing }: { standing: Standing }) {
@@ -69,31 +67,23 @@ function Explanation({ standing }: { standing: Standing }) {
 /** Busy from the press until the data have been confirmed, or until it has failed. */
 function useRefresh(asOf: number | null) {
   const client = useDashboardClient()
-  const [asked, setAsked] = useState<{ asOf: number | null; hasFailed: boolean } | null>(null)
+  const [asked, setAsked] = useState<{ asOf: number | null; isLate: boolean } | null>(null)
   // Newer data are an answer, whichever question it was to.
   const open = asked !== null && asked.asOf === asOf ? asked : null
-  const isBusy = open !== null && !open.hasFailed
+  const hasFailed = useSnapshotFailed(open !== null) || open?.isLate === true
+  const isBusy = open !== null && !hasFailed
   useEffect(() => {
     if (!isBusy) return
-    // A state's reason may be that of an earlier failure; each failure is told of once.
-    const before = client.diagnostics().at(-1)
-    const begun = Date.now()
-    const timer = setInterval(() => {
-      const told = client.diagnostics()
-      const news = told.slice(before === undefined ? 0 : told.lastIndexOf(before) + 1)
-      const hasFailed = news.some(({ code }) => code.startsWith('SNAPSHOT_'))
-      if (hasFailed || Date.now() - begun >= PATIENCE_MS) {
-        setAsked(asked => asked && { ...asked, hasFailed: true })
-      }
-    }, LOOK_MS)
-    return () => clearInterval(timer)
-  }, [isBusy, client])
+    const late = () => setAsked(asked => asked && { ...asked, isLate: true })
+    const timer = setTimeout(late, PATIENCE_MS)
+    return () => clearTimeout(timer)
+  }, [isBusy])
   return {
     isBusy,
-    hasFailed: open?.hasFailed === true,
+    hasFailed,
     refresh() {
       if (isBusy) return
-      setAsked({ asOf, hasFailed: false })
+      setAsked({ asOf, isLate: false })
       client.refresh()
     },
   }

@@ -13,11 +13,12 @@ export function Notices({ history, loginUrl }: { history: ConnectionHistory; log
   const restored = useOnceEach(history.recoveries)
   const expired = useOnceEach(history.refusals)
   const hasView = useDashboard(state => state.view !== null)
+  const isLive = useDashboard(state => state.status === 'live')
   return (
     <Toast.Provider label="Notice" swipeDirection="right">
       <Notice
         key={`restored-${history.recoveries}`}
-        open={restored.open && !history.expired}
+        open={restored.open && isLive}
         onClose={restored.close}
         icon={<CircleCheck className="size-5 text-success" aria-hidden="true" />}
         title="Connection restored"

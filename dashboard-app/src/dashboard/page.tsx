@@ -31,7 +31,7 @@ const UNSUPPORTED: ReasonCode[] = [
 export function Page({ history, account }: { history: ConnectionHistory; account: AccountLinks }) {
   const { loginUrl } = account
   const view = useDashboard(state => state.view)
-  const standing = useStanding(history.hasLoaded)
+  const standing = useStanding(history)
   const status = useRef<HTMLDivElement>(null)
   const isStatusInView = useInView(status)
   useTitle(standing)

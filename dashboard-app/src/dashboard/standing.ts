@@ -1,8 +1,9 @@
 import type { DashboardState } from '@moc/dashboard-sdk'
 import { useDashboard } from '@moc/dashboard-sdk/react'
-import { useEffect, useState } from 'react'
 
 import { useOnline } from '../ui/online'
+import type { ConnectionHistory } from './connection-history'
+import { useSnapshotFailed } from './snapshot-failed'
 
 /**
  * How the view stands to the server's data, as far as can be known: the one word behind the dot, the
@@ -17,29 +18,26 @@ export type Standing =
   | 'offline'
   /** The connection is lost and is being made again. */
   | 'reconnecting'
-  /** Without a connection, but the server answers requests every 30 s or so (D-RES-4). */
+  /** Without a connection: the data are requested every 30 s or so, and no request fails (D-RES-4). */
   | 'polling'
-  /** Without a connection for long, and the server answers nothing. */
+  /** Without a connection for long, and the last poll has failed. */
   | 'unreachable'
   /** The server refuses the session; nothing is tried until there is a new one (D-RES-2). */
   | 'expired'
   /** Ended, by the app or because it cannot work here. */
   | 'stopped'
 
-/** How long the first poll may take before it is said that nothing answers. */
-const FIRST_POLL_MS = 2_000
-
 interface Circumstances {
   /** Whether there has been a view. */
   hasLoaded: boolean
   online: boolean
-  /** Whether the first poll without a connection has had time to be answered. */
-  isPolled: boolean
+  /** Whether a poll has failed since the last one that was answered. */
+  hasPollFailed: boolean
 }
 
 export function standingOf(
   state: DashboardState,
-  { hasLoaded, online, isPolled }: Circumstances,
+  { hasLoaded, online, hasPollFailed }: Circumstances,
 ): Standing {
   const { status, freshness } = state
   if (status === 'live') return 'live'
@@ -49,27 +47,19 @@ export function standingOf(
   if (!online || freshness.reason?.code === 'OFFLINE') return 'offline'
   if (status !== 'degraded') return 'reconnecting'
   // The source is polling while the last poll has succeeded.
-  return freshness.source === 'polling' || !isPolled ? 'polling' : 'unreachable'
+  // The first poll may be up to 30 s away. Until it fails, nothing speaks against the server.
+  return hasPollFailed ? 'unreachable' : 'polling'
 }
 
-export function useStanding(hasLoaded: boolean): Standing {
+export function useStanding({ hasLoaded, hasPolled }: ConnectionHistory): Standing {
   const online = useOnline()
-  const isPolled = useLasted(useDashboard(state => state.status === 'degraded'))
-  return useDashboard(state => standingOf(state, { hasLoaded, online, isPolled }))
-}
-
-/** Whether something has been so for the time of a first poll. */
-function useLasted(is: boolean): boolean {
-  const [hasLasted, setLasted] = useState(false)
-  useEffect(() => {
-    if (!is) return
-    const timer = setTimeout(() => setLasted(true), FIRST_POLL_MS)
-    return () => {
-      clearTimeout(timer)
-      setLasted(false)
-    }
-  }, [is])
-  return is && hasLasted
+  const isUnanswered = useDashboard(
+    ({ status, freshness }) => status === 'degraded' && freshness.source !== 'polling',
+  )
+  const hasFailed = useSnapshotFailed(isUnanswered)
+  // Polls that were answered and no longer are have failed.
+  const hasPollFailed = hasFailed || (isUnanswered && hasPolled)
+  return useDashboard(state => standingOf(state, { hasLoaded, online, hasPollFailed }))
 }
 
 /** Before the page's name in its title, which is all that is seen of a page in another tab. */
