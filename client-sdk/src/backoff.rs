@@ -18,14 +18,14 @@ pub const DEGRADED_AFTER: u32 = 5;
 /// silence a client for a day.
 pub const LONGEST_WISH: Millis = Millis::seconds(300);
 
-/// The longest wait after so many consecutive failures: 1 s, 2 s, 4 s … 30 s.
+/// The longest wait after that number of consecutive failures: 1 s, 2 s, 4 s … 30 s.
 #[must_use]
 pub fn ceiling(failures: u32) -> Millis {
     let doublings = failures.saturating_sub(1).min(16);
     Millis(BASE.0 << doublings).min(CAP)
 }
 
-/// How long to wait after so many consecutive failures.
+/// How long to wait after that number of consecutive failures.
 pub fn delay(failures: u32, random: &mut Random) -> Millis {
     random.span(FLOOR, ceiling(failures))
 }

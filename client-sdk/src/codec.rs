@@ -127,7 +127,7 @@ fn decode_message<'a>(namespace: &str, text: &'a str) -> Result<Packet<'a>, Unre
 }
 
 /// What follows the namespace, which ends at the first comma or with the text; the namespace may
-/// bear a query.
+/// carry a query.
 fn after_namespace<'a>(namespace: &str, text: &'a str) -> Option<&'a str> {
     let rest = text.strip_prefix(namespace)?;
     if rest.is_empty() {

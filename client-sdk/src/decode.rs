@@ -23,7 +23,7 @@ const LONGEST_HEARTBEAT_MS: u32 = 3_600_000;
 
 /// Reads the JSON of the protocol.
 ///
-/// Total: any text gives a value or an error, whatever it holds and however deep.
+/// Total: every text gives a value or an error, at any depth of nesting.
 pub trait Decoder {
     /// Engine.IO's handshake object.
     ///

@@ -46,7 +46,7 @@ impl LastView {
     /// # Errors
     ///
     /// [`Code::LastViewFailed`] where it is not a record of this version, breaks the contract,
-    /// or claims to be of the future: its age could not be told.
+    /// or claims to be of the future: its age is unknown then.
     pub fn from_record(decoder: &impl Decoder, record: &str, now: Moment) -> Result<Self, Reason> {
         let (head, json) = record.split_once('\n').ok_or_else(|| unreadable("no record"))?;
         let mut words = head.split(' ');

@@ -9,7 +9,7 @@
 //! … call again with Input::Tick at machine.next_timeout(), or with whatever happens first
 //! ```
 //!
-//! Every effect that will be answered bears an [`EffectId`], and one gate drops the answers to
+//! Every effect that will be answered carries an [`EffectId`], and one gate drops the answers to
 //! effects that were given up. Which socket and which request exist follows from the state alone
 //! (`phases::State`), so there is never a second one of either.
 
@@ -58,14 +58,14 @@ pub const BELIEVED_AFTER: Millis = Millis::seconds(300);
 pub const BELIEVED_ANSWERS: u32 = 10;
 /// How often a view that changes is kept for the next life of the client.
 pub const SAVE_EVERY: Millis = Millis::seconds(2);
-/// How much of a skipped frame a diagnostic bears, in characters.
+/// How much of a skipped frame a diagnostic contains, in characters.
 pub const EXCERPT_CHARS: usize = 500;
 
 /// Which socket or request an answer belongs to; never used twice in a machine's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EffectId(pub u32);
 
-/// Text that must not appear in logs: a token, or a frame that bears one.
+/// Text that must not appear in logs: a token, or a frame that contains one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -142,7 +142,7 @@ pub enum Input {
     Snapshot {
         /// Which request.
         epoch: EffectId,
-        /// The answer, whatever its status.
+        /// The answer, of any status.
         result: Result<Response, FetchFailure>,
     },
     /// The last view was looked up.
@@ -200,7 +200,7 @@ pub enum Effect {
     Send {
         /// On which socket.
         epoch: EffectId,
-        /// May bear a token.
+        /// May contain a token.
         text: Secret,
     },
     /// Close the socket, or give up opening it; closing a closed one is nothing.

@@ -1,7 +1,7 @@
 //! What apps see: one immutable state, and the diagnostics beside it.
 //!
-//! The machine tells moments of its own time line; a driver maps them to the wall clock here, so
-//! that apps get plain milliseconds since 1970.
+//! The machine has its own time line. A driver maps the machine's moments to the wall clock here,
+//! so that apps get plain milliseconds since 1970.
 
 use core::fmt;
 
@@ -171,9 +171,9 @@ impl Reason {
     }
 }
 
-/// What kind of fault is behind [`Code::SocketFailed`] or [`Code::SnapshotFailed`]. The client goes on
-/// trying whatever it is, because a network in between can bring about each of them for a while; one
-/// that stays is one that a person has to mend.
+/// What kind of fault is behind [`Code::SocketFailed`] or [`Code::SnapshotFailed`]. The client
+/// keeps retrying after each of them, because a network in between can cause each for a while. A
+/// person has to fix one that stays.
 #[cfg(not(target_arch = "wasm32"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -213,7 +213,7 @@ pub struct Diagnostic {
     /// For programs.
     #[cfg_attr(feature = "codegen", ts(type = "ReasonCode"))]
     pub code: Code,
-    /// For people. Bears at most 500 characters of what was received, and never a token.
+    /// For people. Contains at most 500 characters of what was received, and never a token.
     pub message: String,
 }
 
@@ -230,7 +230,7 @@ pub enum Level {
     Info,
     /// Something was lost, refused or skipped; the client copes.
     Warn,
-    /// Only the app or a person can mend it.
+    /// Only the app or a person can fix it.
     Error,
 }
 

@@ -18,7 +18,7 @@ pub const WALL_TOLERANCE: u64 = 100;
 pub struct Millis(pub u64);
 
 impl Millis {
-    /// A span of so many seconds.
+    /// A span of that number of seconds.
     #[must_use]
     pub const fn seconds(seconds: u64) -> Self {
         Self(seconds.saturating_mul(1_000))

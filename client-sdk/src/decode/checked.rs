@@ -19,7 +19,8 @@ use super::{Answer, Change, DecodeError, Decoder, Event, Handshake, Refusal, Res
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CheckedDecoder;
 
-/// Which rule is broken, and where. Boxed, because every check bears one and few ever make it.
+/// Which rule is broken, and where. Boxed, because the result of every check has room for one and
+/// few checks fail.
 struct Wrong<'t> {
     rule: &'static str,
     at: Value<'t>,

@@ -2,7 +2,7 @@
 //!
 //! Strict and total, like `JSON.parse`, and made by a loop rather than by recursion, so no depth
 //! is too deep. Nothing is copied: a value is a slice of the text, and the escapes in a string are
-//! resolved only where somebody asks for it.
+//! resolved only on demand.
 
 use crate::prelude::*;
 

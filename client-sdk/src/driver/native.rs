@@ -106,7 +106,7 @@ impl DashboardClient {
         Ok(client)
     }
 
-    /// Starts a client on a thread of its own, for programs without a tokio runtime. The thread ends
+    /// Starts a client on a new thread, for programs without a tokio runtime. The thread ends
     /// with the client.
     ///
     /// # Errors
@@ -191,7 +191,7 @@ impl DashboardClient {
     }
 
     /// The last [`KEPT_DIAGNOSTICS`] diagnostics, oldest first: every change of state and every
-    /// skipped message, each with its reason. Bears no token; fit for a bug report.
+    /// skipped message, each with its reason. Contains no token, so it can go into a bug report.
     #[must_use]
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         self.journal.entries()
@@ -203,8 +203,8 @@ impl DashboardClient {
     /// The client's task does it: right after the call, [`state`](Self::state) is still the old one, and
     /// [`states`](Self::states) tells of what follows. So do `refresh`, `stop` and `restart`.
     ///
-    /// Where the last token had been refused, the provider is told so
-    /// ([`TokenRequest::last_was_refused`]).
+    /// If the last token was refused, the provider learns it from
+    /// [`TokenRequest::last_was_refused`].
     ///
     /// What was shown stays, as stale, where [`Options::last_view`] names the same user as before.
     /// Otherwise it may be another user's, and nothing of it is kept. So the program knows its new user
@@ -229,7 +229,7 @@ impl DashboardClient {
         self.command(Command::Input(Input::Start));
     }
 
-    /// Ends the client, whatever other handles there are, and waits until its socket is closed, its
+    /// Ends the client, even if other handles exist, and waits until its socket is closed, its
     /// requests are given up and the file of its last view, which stays, is written. The state becomes
     /// closed, and the states end.
     ///

@@ -58,7 +58,7 @@ pub(super) struct Core {
     last_fetch: Option<Moment>,
     /// Since when every answer was older than what is shown, and how many there were.
     contradicted: Option<(Moment, u32)>,
-    /// Until when the server wants no request for a snapshot, whatever becomes of the socket.
+    /// Until when the server wants no request for a snapshot, with or without a socket.
     no_fetch_before: Moment,
     last_epoch: u32,
     published: Publication,
@@ -176,7 +176,7 @@ impl Core {
         }
     }
 
-    /// The table of states and signals; each state's row is in a module of its own.
+    /// The table of states and signals. Each state's row is in a separate module.
     fn next_state(&mut self, state: State, signal: Signal, now: Moment) -> State {
         match state {
             State::Idle => self.idle(&signal, now),
@@ -382,7 +382,7 @@ impl Core {
         if now < self.no_fetch_before { self.fetch_at(now) } else { self.new_fetch(now) }
     }
 
-    /// The next poll: a period after whatever request was the last one, so that a socket that
+    /// The next poll: a period after the last request of any kind, so that a socket that
     /// comes and goes does not make the client poll more often; at once where nothing is shown.
     pub(super) fn next_poll(&mut self, now: Moment) -> Fetch {
         let period = backoff::around(POLL_EVERY, &mut self.random);
@@ -484,8 +484,8 @@ impl Core {
         *answers = answers.saturating_add(1);
     }
 
-    /// Whether the server has contradicted what is shown for so long that it must be right: an
-    /// event bore a wrong revision, or came from before the server's data counted anew.
+    /// Whether the server has contradicted the shown view long enough that it must be right: an
+    /// event carried a wrong revision, or came from before the server's data counted anew.
     pub(super) fn is_outvoted(&self, now: Moment) -> bool {
         self.contradicted.is_some_and(|(since, answers)| {
             now.since(since) >= BELIEVED_AFTER && answers >= BELIEVED_ANSWERS

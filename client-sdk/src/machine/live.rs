@@ -12,7 +12,7 @@ use crate::reducer::SnapshotOutcome;
 use crate::state::{Code, Reason};
 use crate::time::{Millis, Moment};
 
-/// A skipped message is followed by a request within the wait after so many failures: 8 s.
+/// A skipped message is followed by a request within the wait after this number of failures: 8 s.
 pub(super) const AS_IF_FAILED: u32 = 4;
 
 impl Core {

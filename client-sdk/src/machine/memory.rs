@@ -1,7 +1,7 @@
 //! What is remembered from one life of the client to the next: the last view.
 //!
-//! Looked up at a start, shown until there is something newer, kept while the view changes, and
-//! dropped as soon as nobody can vouch for it any more.
+//! The machine looks it up at a start, shows it until there is a newer view, keeps each change of
+//! the view, and drops it as soon as it is no longer certain that the view is this user's.
 
 use super::core::Core;
 use super::{Effect, EffectId, SAVE_EVERY};

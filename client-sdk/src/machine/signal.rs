@@ -254,7 +254,7 @@ pub(super) fn unconfirmed() -> Reason {
 }
 
 fn skipped(code: Code, why: &str, text: &str) -> Read {
-    // Handshakes and acceptances bear the session id, which is a secret of its own.
+    // Handshakes and acceptances contain the session id, which is a secret too.
     let told =
         if text.starts_with('0') || text.starts_with("40") { String::new() } else { excerpt(text) };
     Read::Skipped(Reason::new(code, ["skipped (", &excerpt(why), "): ", &told].concat()))

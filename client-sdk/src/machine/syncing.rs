@@ -14,7 +14,7 @@ use crate::time::{Millis, Moment};
 use shared_types::{ErrorEvent, ErrorEventCode, Revision, SnapshotTag};
 
 impl Core {
-    /// Accepted: whatever was missed, the snapshot that is asked for now holds it.
+    /// Accepted: the snapshot that is asked for now holds all that was missed.
     pub(super) fn synchronize(
         &mut self,
         mut link: Link,
@@ -186,7 +186,7 @@ impl Core {
     /// An event shows that the server can read again, so a request that failed need not wait as the
     /// law says. Within a span, as all clients see that at the same time; and once, as an event
     /// proves nothing of the requests' own way: if that one fails too, the law holds. So does the
-    /// server's `Retry-After`, which may be a proxy's in front that knows of its own load only.
+    /// server's `Retry-After`, which may come from a proxy in front that knows only its own load.
     fn hurry_fetch(&mut self, syncing: &mut Syncing, now: Moment) {
         if let Fetch::Waiting(pause) = &mut syncing.fetch
             && syncing.sign == Sign::Seen

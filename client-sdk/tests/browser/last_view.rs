@@ -6,7 +6,7 @@ use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::world::{Scene, callback, callback0, get, options, set, summary_event, text, turn};
 
-/// A store that notes what it is told, and finds what the test says.
+/// A store that records its calls, and finds what the test says.
 struct Store {
     options: Object,
     /// `save: …` and `drop`, in order.

@@ -75,7 +75,7 @@ extern "C" {
     pub(crate) fn new() -> World;
     #[wasm_bindgen(method)]
     pub(crate) fn leave(this: &World);
-    /// Exceptions that nobody caught.
+    /// Uncaught exceptions.
     #[wasm_bindgen(method, js_name = errorCount)]
     pub(crate) fn error_count(this: &World) -> u32;
     #[wasm_bindgen(method, js_name = socketCount)]
@@ -114,7 +114,7 @@ extern "C" {
     pub(crate) fn fail(this: &World);
 }
 
-/// A client in a world of its own.
+/// A client in its own world.
 pub(crate) struct Scene {
     pub(crate) world: World,
     pub(crate) core: DashboardCore,

@@ -3,10 +3,10 @@
 //!
 //! A seed makes a schedule of faults; the world leads the life that follows. After every step it is
 //! checked that the client never lies and never misbehaves, and after a calm end that it shows what
-//! the server has. A seed that fails is shrunk to the faults that matter, and its life is told.
+//! the server has. A seed that fails is shrunk to the faults that matter, and its life is printed.
 //!
-//! - `SIMULATION_SEED=n`: one seed, and its life is told
-//! - `SIMULATION_SCHEDULES=n`: so many, from `SIMULATION_FROM=n` on
+//! - `SIMULATION_SEED=n`: one seed, and its life is printed
+//! - `SIMULATION_SCHEDULES=n`: n schedules, from `SIMULATION_FROM=n` on
 //! - `SIMULATION_MINUTES=n`: as many as there is time for (`cargo xtask soak`)
 //! - `SIMULATION_KEEP=1`: a seed that fails is added to `seeds.txt`, which every run replays first
 
@@ -32,7 +32,7 @@ use runner::Orders;
 
 /// Schedules in an ordinary run.
 const SCHEDULES: u64 = 100_000;
-/// A run proves something about what happens in one schedule of so many at least.
+/// A run proves something about events that happen at least once in this number of schedules.
 const RARE: u64 = 1_000;
 /// Fewer schedules are a look at something, and need not be complete.
 const ENOUGH: u64 = 10_000;

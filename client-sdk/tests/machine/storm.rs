@@ -20,7 +20,7 @@ const TEN_YEARS: u64 = 10 * 365 * 86_400_000;
 struct Storm {
     bench: Bench,
     dice: Random,
-    /// The newest epoch that was asked for; no driver answers what nobody asked.
+    /// The newest epoch that was asked for; a driver answers only what the machine asked.
     newest: u32,
 }
 

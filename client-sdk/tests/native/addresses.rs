@@ -52,7 +52,7 @@ async fn impossible_and_unsuitable_addresses_are_refused_and_nothing_is_connecte
         must_be_refused("base_path", "http://HERE", &base_path, &rule);
     }
 
-    // Whatever else had connected would be in front of this one.
+    // Any other connection would be in front of this one.
     let ours = TcpStream::connect(here).await.unwrap();
     let (_, first) = listener.accept().await.unwrap();
     assert_eq!(first, ours.local_addr().unwrap(), "something was connected");

@@ -104,7 +104,7 @@ async fn a_view_is_not_kept_as_another_users_by_a_start_that_means_nothing() {
         }
     });
     assert!(ignored.await.is_ok());
-    // The session is still amber's, so amber's view is kept for amber again, and for nobody else.
+    // The session is still amber's, so amber's view is kept for amber again, and only for amber.
     "amber".clone_into(&mut user.lock().unwrap());
     socket.send(&summary_event(11)).await;
     folder.until(|text| text.starts_with("amber\n") && text.contains("\"totalMocs\":11")).await;

@@ -23,7 +23,7 @@ fn client() -> DashboardClient {
     DashboardClient::start(Options::new("http://127.0.0.1:1")).unwrap()
 }
 
-/// On a thread of its own: where the call hangs, the test has to end all the same.
+/// On a separate thread: if the call hangs, the test must end all the same.
 fn within(runtime: Runtime, spawned: bool) -> [Option<String>; 2] {
     let (sender, told) = mpsc::channel();
     std::thread::spawn(move || {
@@ -78,7 +78,7 @@ async fn where_tokio_lets_a_thread_block_they_work() {
 #[tokio::test]
 async fn a_receiver_of_diagnostics_that_blocks_is_told_so() {
     let folder = Folder::new("blocking");
-    // A file that cannot be written is told of too, and by other threads than the client's.
+    // A file that cannot be written is reported too, and from other threads than the client's.
     std::fs::create_dir(folder.file()).unwrap();
     let mut server = Server::start().await;
     let slot: Arc<Mutex<Option<DashboardClient>>> = Arc::default();

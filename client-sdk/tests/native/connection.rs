@@ -12,7 +12,7 @@ use crate::tls::{Authority, Terminator};
 
 /// Where the program believes the server to be. Only the proxy knows where that is.
 const URL: &str = "https://dashboard.test";
-/// What a child process is told by.
+/// The environment variable that carries a child process's instructions.
 const CHILDS_AUTHORITY: &str = "CLIENT_SDK_TEST_AUTHORITY";
 const CHILDS_SERVER: &str = "CLIENT_SDK_TEST_SERVER";
 
@@ -110,7 +110,7 @@ async fn one_proxy_is_for_the_socket_and_for_snapshots() {
     assert!(!format!("{:?}", client.diagnostics()).contains("wrong"));
 }
 
-/// The environment belongs to a process, so the client has one of its own.
+/// The environment belongs to a process, so the client gets its own process.
 #[tokio::test]
 async fn the_environments_proxy_is_for_both_too_and_not_for_this_machine() {
     if let Ok(authority) = std::env::var(CHILDS_AUTHORITY) {

@@ -1,4 +1,4 @@
-//! What is said of a setting that is wrong, so that a person finds it.
+//! The messages about a wrong setting, by which a person finds it.
 
 use std::error::Error;
 
@@ -25,7 +25,7 @@ async fn reason(options: Options, code: Code) -> Reason {
     state.freshness.reason.clone().unwrap()
 }
 
-/// The address of something that answers whatever comes by that line.
+/// The address of a listener that answers every request with that line.
 async fn answering(line: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -104,7 +104,8 @@ async fn a_proxy_that_is_not_used_is_told_of() {
     assert!(found && !format!("{told:?}").contains("hidden"), "{told:?}");
 }
 
-/// What a child process is told by: the environment belongs to a process.
+/// The environment variable that carries a child process's instructions: the environment belongs to
+/// a process.
 const CHILD: &str = "CLIENT_SDK_TEST_BAD_PROXY";
 
 #[tokio::test]

@@ -62,7 +62,7 @@ impl Project {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--offline", "--quiet"]).current_dir(&self.root);
         cargo.env("CARGO_TARGET_DIR", &self.target);
-        // It is kept for the next time, and nobody debugs it.
+        // It is kept for the next run, and needs no debug information.
         cargo.env("CARGO_PROFILE_DEV_DEBUG", "0");
         let output = cargo.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,4 @@
-//! How tokens are renewed: what the provider is told, and that it may finish what it began.
+//! How tokens are renewed: what the provider learns, and that it may finish what it began.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use crate::server::{PATIENCE, Server, token_expired};
 
 type Told = Arc<Mutex<Vec<bool>>>;
 
-/// A provider that notes what it is told, and gives what `answer` makes of its call's number.
+/// A provider that records its requests, and returns what `answer` makes of the call's number.
 fn noting(
     url: &str,
     answer: impl Fn(usize) -> Result<String, TokenUnavailable> + Send + Sync + 'static,
@@ -218,7 +218,7 @@ async fn a_provider_that_panics_and_a_token_that_cannot_be_sent_are_told_apart()
     }
 }
 
-/// The snapshot's request asks for a token too, and has no reason of its own.
+/// The snapshot's request asks for a token too, and has no separate reason.
 #[tokio::test]
 async fn a_provider_that_panics_for_the_snapshot_is_told_too() {
     let mut server = Server::start().await;

@@ -114,7 +114,7 @@ impl Socket {
         self.stream.send(Message::binary(bytes.to_vec())).await.unwrap();
     }
 
-    /// Whether the client says farewell, after whatever else it says, or just leaves.
+    /// Whether the client sends a close frame, after any other frames, or just disconnects.
     pub(crate) async fn is_closed_with_a_frame(&mut self) -> bool {
         loop {
             let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;
@@ -263,7 +263,7 @@ async fn serve(
     let _ = stream.write_all(text.as_bytes()).await;
 }
 
-/// The head of the request, left in the stream for whoever reads it next.
+/// The head of the request; it stays in the stream for the next reader.
 async fn peek_head(stream: &TcpStream) -> String {
     let mut bytes = vec![0; 16 * 1024];
     loop {

@@ -1,4 +1,4 @@
-//! Tokens: who gives them, what the provider is told, and how long it may take.
+//! Tokens: who gives them, what the provider learns, and how long it may take.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::life::{until, until_status};
 use crate::server::Server;
 
-/// A program's session, as a type of its own.
+/// A program's session, as a separate type.
 #[derive(Clone, Default)]
 struct Session {
     told: Arc<Mutex<Vec<bool>>>,

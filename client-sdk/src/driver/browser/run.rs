@@ -177,7 +177,7 @@ impl Inner {
         let Reason { code, message } = reason;
         let diagnostic = Diagnostic { at: clock.wall(clock.now()), level, code, message };
         let entry = convert::diagnostic(&diagnostic);
-        // There is nobody left to tell that this one threw.
+        // The receiver of diagnostics itself threw: there is nowhere left to report it.
         let _ = self.settings.on_diagnostic.call1(&JsValue::UNDEFINED, &entry);
     }
 

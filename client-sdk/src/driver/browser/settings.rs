@@ -22,7 +22,7 @@ pub(super) struct Settings {
 
 #[wasm_bindgen]
 extern "C" {
-    /// Keeps one record, in the order in which it is told to.
+    /// Keeps one record, and carries out the calls in their order.
     #[derive(Debug)]
     pub(super) type LastViewStore;
 

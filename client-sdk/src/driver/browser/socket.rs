@@ -23,7 +23,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Opens the socket; everything about it is told with its epoch.
+    /// Opens the socket. Every report about it carries its epoch.
     pub(super) fn open(
         url: &str,
         epoch: EffectId,

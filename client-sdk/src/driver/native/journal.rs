@@ -42,7 +42,7 @@ impl Journal {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Diagnostic>> {
-        // Whoever panicked meanwhile, it is still a list of entries.
+        // After a panic elsewhere, it is still a valid list of entries.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,5 @@
-//! The file that keeps the last view, written by one task, in the order of the driver's wishes: what
-//! is dropped stays dropped, whatever was still being written.
+//! The file that keeps the last view. One task writes it, in the order of the driver's requests, so
+//! a view that was dropped stays dropped, even if an earlier write was still under way.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -126,7 +126,7 @@ fn tell(journal: &Journal, message: String) {
 /// The record in the file, if it is that user's. Another user's is removed on the way.
 fn load(path: &Path, user: &str) -> io::Result<Option<String>> {
     match fs::metadata(path) {
-        // Whoever opens a pipe waits for its other end.
+        // Opening a pipe blocks until its other end is open.
         Ok(about) if !about.is_file() => return Err(io::Error::other("is no file")),
         Ok(about) if about.len() > LARGEST_FILE => return Err(io::ErrorKind::FileTooLarge.into()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -175,7 +175,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// In one line, whatever the id holds.
+/// In one line, for every id.
 fn escaped(user: &str) -> String {
     let mut line = String::new();
     push_escaped(&mut line, user);

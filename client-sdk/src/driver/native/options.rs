@@ -81,7 +81,7 @@ impl Options {
     }
 
     /// Receives the client's diagnostics, within the client's own task: it must not block, and calls
-    /// that block panic there. A panic costs that one diagnostic and is told by
+    /// that block panic there. A panic loses that one diagnostic and is reported by
     /// [`diagnostics`](super::DashboardClient::diagnostics).
     #[must_use]
     pub fn on_diagnostic(mut self, receive: impl Fn(Diagnostic) + Send + Sync + 'static) -> Self {
@@ -99,12 +99,12 @@ impl Options {
     ///     .last_view("last-view", move || user.lock().unwrap().clone());
     /// ```
     ///
-    /// `user` tells whose session it is, by whatever id the program knows; it is asked at every start,
-    /// [`reauthenticate`](super::DashboardClient::reauthenticate) and write, must not block, and names no one
-    /// where it panics.
-    /// Another user's view is never shown, and none is kept for `None`. The file, readable by its
-    /// owner only, is removed by [`stop`](super::DashboardClient::stop), when the session is refused, and
-    /// by a `reauthenticate` for another user; dropping the client leaves it.
+    /// `user` names the user of the session, by any id that the program knows. The client calls it
+    /// at every start, [`reauthenticate`](super::DashboardClient::reauthenticate) and write. It
+    /// must not block. A panic counts as no user. Another user's view is never shown, and none is
+    /// kept for `None`. The file, readable by its owner only, is removed by
+    /// [`stop`](super::DashboardClient::stop), when the session is refused, and by a
+    /// `reauthenticate` for another user; dropping the client leaves it.
     #[must_use]
     pub fn last_view(
         mut self,
@@ -170,7 +170,7 @@ impl Options {
         self
     }
 
-    /// Reaches the server directly, whatever proxies the environment names.
+    /// Reaches the server directly, and ignores the proxies that the environment names.
     #[must_use]
     pub fn no_proxy(mut self) -> Self {
         self.connection.proxy = Proxy::Direct;

@@ -62,7 +62,7 @@ pub(super) struct Answer {
     pub(super) cause: Option<Cause>,
 }
 
-/// What is behind a failure, beyond what the machine is told.
+/// What is behind a failure, beyond what the machine learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     Fault(Fault),

@@ -50,7 +50,7 @@ pub(super) fn current() -> Result<Handle, RuntimeFault> {
     }
 }
 
-/// Runs the future on a thread of its own, until it ends.
+/// Runs the future on a new thread, until it ends.
 pub(super) fn on_thread(work: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = move || runtime.block_on(work);

@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use crate::machine::Secret;
 use crate::state::{Code, Reason};
 
-/// How long an attempt waits for a token. Less than its ten seconds, so that the state can tell what took
-/// so long.
+/// How long an attempt waits for a token. Less than its ten seconds, so that the state can name
+/// what caused the delay.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// How long a provider may take. One that hangs must be asked anew some time.
 const LONGEST_CALL: Duration = Duration::from_mins(1);
@@ -27,14 +27,14 @@ const LONGEST_CALL: Duration = Duration::from_mins(1);
 /// keep the expiry beside the token, and renew it shortly before. What a clock cannot know, that the
 /// server takes a token no longer, [`TokenRequest::last_was_refused`] tells.
 ///
-/// An attempt waits for eight seconds; a longer wait, an error and a panic make it fail, and another one
-/// is made later. The future is not dropped by that: what it began, such as the use of a refresh token
-/// that is good for once, it may finish, within a minute. It is asked once at a time, and whoever wants a
-/// token meanwhile gets the same answer. A new session, after
-/// [`reauthenticate`](super::DashboardClient::reauthenticate) or [`stop`](super::DashboardClient::stop), does
-/// not wait for an earlier one's answer, so that two futures may run then. The end of the client, by
-/// [`shutdown`](super::DashboardClient::shutdown) or by the drop of its last handle, drops the future
-/// wherever it is.
+/// An attempt waits for eight seconds. A longer wait, an error or a panic makes it fail, and the
+/// client tries again later. A failed attempt does not drop the future: it may finish what it began
+/// within a minute, such as the use of a refresh token that is good for once. There is one call at
+/// a time, and all requests for a token in that time get the same answer. A new session, after
+/// [`reauthenticate`](super::DashboardClient::reauthenticate) or
+/// [`stop`](super::DashboardClient::stop), does not wait for an earlier one's answer, so that two
+/// futures may run then. The end of the client, by [`shutdown`](super::DashboardClient::shutdown)
+/// or by the drop of its last handle, drops the future wherever it is.
 ///
 /// Implement it for a type that holds what is needed, or give a closure to
 /// [`Options::token`](super::Options::token) or
@@ -95,14 +95,14 @@ pub struct TokenRequest {
 }
 
 impl TokenRequest {
-    /// A request as the client would make it, for a program's tests of its own provider.
+    /// A request as the client makes it, for a program's tests of its provider.
     #[must_use]
     pub const fn new(last_was_refused: bool) -> Self {
         Self { last_was_refused }
     }
 }
 
-/// The app could not give a token now; another attempt is made later. Bears no cause, because
+/// The app could not give a token now; the client tries again later. Carries no cause, because
 /// causes of this kind tend to hold secrets: a program that wants to know logs them itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no token can be had now")]
@@ -185,8 +185,8 @@ struct State {
     tasks: Option<JoinSet<()>>,
 }
 
-/// A call of the provider. Whoever wants a token meanwhile waits for the same one: two renewals at once
-/// would use one refresh token twice.
+/// A call of the provider. All requests for a token wait for the same call while it is under way:
+/// two renewals at once would use one refresh token twice.
 #[derive(Clone)]
 struct Call {
     number: u64,
@@ -278,7 +278,7 @@ impl Tokens {
         if let Ok(token) = given
             && state.last != *token
         {
-            // Nobody has refused this one yet.
+            // The server has not refused this one yet.
             state.last.clone_from(token);
             state.last_was_refused = false;
         }
@@ -289,8 +289,8 @@ impl Tokens {
         self.lock().last_was_refused = was_refused;
     }
 
-    /// What is asked from now on is another session's. A call that is under way may finish, for whoever
-    /// comes back to it, and its answer goes to nobody.
+    /// Requests from now on belong to another session. A call that is under way may finish, for a
+    /// request that comes back to it, but its answer is dropped.
     pub(super) fn begin_session(&self) {
         self.lock().call = None;
     }
@@ -340,7 +340,7 @@ impl NoToken {
     }
 }
 
-/// Whether a header can bear the token as it is: who reads one leaves out white space around it.
+/// Whether a header can carry the token unchanged: readers of a header drop white space around it.
 fn is_sendable(token: &str) -> bool {
     token.trim() == token && !token.bytes().any(|byte| byte.is_ascii_control())
 }
@@ -354,7 +354,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers as often as it is let, and notes what it is told.
+    /// Answers as often as the test lets it, and records each request.
     struct Gate {
         opened: Semaphore,
         told: Mutex<Vec<bool>>,

@@ -10,7 +10,7 @@ use crate::bench::{ACCEPTED, Bench, event, status, summary, summary_event};
 fn a_flood_of_skipped_messages_does_not_hurry_the_comparison() {
     let mut bench = Bench::at(Status::Live);
     let before = bench.fetches;
-    // A minute of ten messages a second that nobody can read.
+    // A minute of ten unreadable messages a second.
     for tenth in 0..600 {
         bench.frame("42/dashboard,[\"dashboard:summaryUpdated\",{}]");
         bench.pass(Millis(100));

@@ -13,7 +13,7 @@ fn degraded_after_life() -> Bench {
     bench
 }
 
-/// Answers polls and loses sockets for so long; tells when polls were sent.
+/// Answers polls and loses sockets for the span; returns when polls were sent.
 fn polls(bench: &mut Bench, span: Millis, answer: impl Fn(&mut Bench)) -> Vec<u64> {
     let end = bench.now + span;
     let mut at = Vec::new();

@@ -143,7 +143,7 @@ fn what_the_polls_find_is_kept_too() {
     assert!(bench.kept.as_ref().map(|last| last.as_of) > before, "a 304 makes it younger");
 }
 
-/// Ways to say that nobody can vouch for the view any more.
+/// Ways to say that it is no longer certain whose view it is.
 const ENDS: [fn(&mut Bench); 5] = [
     |bench| bench.input(Input::Stop),
     |bench| bench.input(Input::Reauthenticate { is_same_user: false }),

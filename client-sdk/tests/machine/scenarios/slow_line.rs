@@ -1,5 +1,5 @@
-//! A phone on a poor line: 400 kbit/s, and a second each way. All that the server sends waits in one queue,
-//! so a ping comes behind whatever is large.
+//! A phone on a poor line: 400 kbit/s, and a second each way. All that the server sends waits in
+//! one queue, so a ping waits behind large messages.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,4 +1,4 @@
-//! What must hold after every step, whatever happened.
+//! Checks what must hold after every step.
 //!
 //! The checks see what a driver sees: inputs, effects and publications. They keep books of their
 //! own and never ask the machine why.
@@ -196,7 +196,7 @@ impl Checks {
         self.is_misled = is_misled || before.is_misled;
     }
 
-    /// Between the steps: a dead socket is noticed in time, whatever the timers do.
+    /// Between the steps: a dead socket is noticed in time, even if timers are late.
     pub(super) fn between_steps(&self, bench: &Bench<Remembering>, host: &Host) {
         if let Some((epoch, _, heard)) = self.heard
             && bench.socket == Some(epoch)
@@ -495,7 +495,8 @@ impl Checks {
         }
     }
 
-    /// The last view is this user's, is not written too often, and is gone where nobody vouches.
+    /// The last view is this user's, is not written too often, and is gone where it is not certain
+    /// whose it is.
     fn keeps_what_it_may(&mut self, bench: &Bench<Remembering>, user: u64) {
         let Some(kept) = &bench.kept else {
             self.kept = None;

@@ -11,7 +11,7 @@ use client_sdk::decode::json::JsonDecoder;
 use client_sdk::decode::{Answer, DecodeError, Decoder, Event, Handshake, Refusal, RestRefusal};
 use shared_types::{DashboardView, SnapshotTag};
 
-/// So many texts are remembered, each at most so long.
+/// How many texts are remembered. Each is at most [`LONGEST`] long.
 const TEXTS: usize = 20_000;
 const LONGEST: usize = 4_000;
 
@@ -52,7 +52,7 @@ impl Decoder for Remembering {
     }
 
     /// No two answers are the same text, but their views are. The simulated server writes them in
-    /// this form; whatever else there is, is read as it is.
+    /// this form. Other texts are decoded unchanged.
     fn answer(&self, json: &str) -> Result<Answer, DecodeError> {
         let known = || {
             let rest = json.strip_prefix(r#"{"fresh":""#)?;

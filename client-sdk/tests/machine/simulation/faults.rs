@@ -42,9 +42,9 @@ macro_rules! kinds {
 enum Size {
     /// It happens once.
     Once,
-    /// It strikes the next so many operations: connections, requests, frames.
+    /// It strikes that number of the next operations: connections, requests, frames.
     Next,
-    /// It lasts so many milliseconds.
+    /// It lasts that number of milliseconds.
     Short,
     /// The same, and may be minutes.
     Long,
@@ -137,7 +137,7 @@ pub(super) struct Schedule {
     pub(super) steady_runs_asleep: bool,
 }
 
-/// One schedule in so many is an hour long.
+/// One schedule in this number is an hour long.
 const HOURS_ONE_IN: u64 = 64;
 const HOUR: u64 = 3_600_000;
 

@@ -1,6 +1,6 @@
 //! Thousands of clients of one server, which goes away and comes back.
 //!
-//! Each client is a machine of its own; what is checked is what the server sees of all of them
+//! Each client is a separate machine. The checks cover what the server sees of all of them
 //! together: that they do not come back in waves, and that all do come back.
 
 use std::cmp::Reverse;
@@ -50,7 +50,7 @@ enum Plan {
 }
 
 impl Herd {
-    /// Everybody live; they came one after the other.
+    /// All clients are live; they came one after the other.
     fn live(seed: u64) -> Self {
         let client = |number: usize| Client {
             bench: Bench::with(Remembering { is_forgetful: false }, seed << 16 | number as u64),
@@ -245,7 +245,7 @@ fn a_herd_waits_for_a_long_restart_without_waves() {
     let knocks: usize = knocks.iter().sum();
     assert!(knocks < expected * 11 / 10, "{knocks} knocks in a minute");
     // The period is nearly the same for all, so their spread is that of the failures before: some
-    // seconds. Nobody polls more often, and no second gets many.
+    // seconds. No client polls more often, and no second gets many polls.
     let polls = histogram(&herd.fetches, herd.now - 60 * SECOND, 60 * SECOND, 60);
     assert!(polls.iter().sum::<usize>() < CLIENTS * 60 / 27, "polled too often: {polls:?}");
     assert!(polls.iter().all(|count| *count < CLIENTS / 8), "a wave: {polls:?}");

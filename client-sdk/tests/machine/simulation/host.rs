@@ -3,7 +3,7 @@
 use client_sdk::driver::LONGEST_NAP;
 use client_sdk::time::{Clock, Moment};
 
-/// Timers of a hidden tab fire once in so many milliseconds.
+/// Timers of a hidden tab fire once in this number of milliseconds.
 const THROTTLE: u64 = 60_000;
 const STEADY_START: u64 = 1_000;
 /// In November 2026.
@@ -56,7 +56,7 @@ impl Host {
         self.shown_at = Some(self.awake());
     }
 
-    /// Whether the tab is hidden, or was so many milliseconds ago.
+    /// Whether the tab is hidden, or was `ago` milliseconds ago.
     pub(super) fn was_hidden(&self, ago: u64) -> bool {
         self.is_hidden || self.shown_at.is_some_and(|at| self.awake() - at <= ago)
     }
@@ -92,7 +92,7 @@ impl Host {
         self.alarm = self.alarm.map(|alarm| alarm + span);
     }
 
-    /// Another process: its clock begins anew, and nobody has hidden its tab.
+    /// Another process: its clock starts again, and its tab is not hidden.
     pub(super) fn restart(&mut self) {
         self.clock = Clock::new(self.steady(), self.wall());
         (self.is_hidden, self.alarm) = (false, None);

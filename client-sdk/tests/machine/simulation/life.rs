@@ -12,7 +12,7 @@ use super::world::World;
 pub(super) struct Life {
     pub(super) failure: Option<Failure>,
     pub(super) tally: Tally,
-    /// What happened, a line each; empty where nobody asked.
+    /// What happened, a line each; empty unless the caller asked for it.
     pub(super) story: Vec<String>,
 }
 

@@ -96,7 +96,7 @@ impl Rewritten {
     }
 }
 
-/// A fault that strikes the next so many operations of its kind.
+/// A fault that strikes a number of the next operations of its kind.
 pub(super) struct Armed {
     pub(super) kind: Kind,
     pub(super) left: u64,
@@ -139,7 +139,7 @@ impl Network {
         self.held.clear();
     }
 
-    /// Packets of the socket are lost from now on, and nobody says so.
+    /// Packets of the socket are lost from now on, without a sign.
     pub(super) fn kill(&mut self, socket: Option<EffectId>) {
         self.dead = socket.or(self.dead);
         self.joined = None;
@@ -153,7 +153,7 @@ impl World {
         let index = armed.iter().position(|armed| kinds.contains(&armed.kind))?;
         let Armed { kind, left, random } = armed.get_mut(index)?;
         let kind = *kind;
-        // Each operation gets dice of its own.
+        // Each operation gets its own dice.
         let dice = Random::new(random.span(Millis(0), Millis(u64::MAX - 1)).0);
         *left -= 1;
         if *left == 0 {
@@ -366,8 +366,8 @@ fn retry_after(dice: &mut Random) -> Millis {
     Millis::seconds(seconds)
 }
 
-/// What something between answers that lets nothing through: a page, or JSON of its own, or what the server
-/// has answered another request.
+/// What a device in between answers that lets nothing through: a page, its own JSON, or what the
+/// server answered to another request.
 fn strangers(dice: &mut Random) -> Response {
     let code = if dice.span(Millis(0), Millis(1)).0 == 0 { 401 } else { 403 };
     let pages = strangers_bodies().into_iter().map(|body| Response { body, ..status(code) });
@@ -385,12 +385,12 @@ fn not_ours(dice: &mut Random) -> Response {
     bodies.extend(["[]", "0", "\"\"", "{\"fresh\":\"0\"}", "\u{feff}{}", "\0"].map(str::to_owned));
     bodies.push(r#"{"fresh":"0","tag":"e-1","view":null}"#.to_owned());
     let body = bodies.swap_remove(drawn(dice, bodies.len()));
-    // A tag of its own makes none of it ours.
+    // A tag does not make the answer the server's.
     let etag = (drawn(dice, 2) == 0).then(|| "\"e-1\"".to_owned());
     Response { body, etag, ..status(STATUSES[drawn(dice, STATUSES.len())]) }
 }
 
-/// One of so many, from zero.
+/// A random number from zero on, below `count`.
 fn drawn(dice: &mut Random, count: usize) -> usize {
     let last = Millis(count as u64 - 1);
     usize::try_from(dice.span(Millis(0), last).0).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Many lives on all processors, and what is told about one that fails.
+//! Runs many lives on all processors, and reports one that fails.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -70,7 +70,7 @@ pub(super) fn run(orders: &Orders) -> Tally {
     tally
 }
 
-/// One seed must hold, or its shrunk life is told.
+/// One seed must hold, or its shrunk life is printed.
 pub(super) fn must_hold(seed: u64) {
     if let Some(failure) = life::lead_silently(Schedule::of(seed)).failure {
         panic!("{}", explain(seed, &failure));
@@ -106,7 +106,7 @@ fn work(orders: &Orders, next: &AtomicU64, is_over: &AtomicBool, tell: &mpsc::Se
                 break;
             }
         }
-        // Whoever asked is there until the last worker has ended.
+        // The receiver exists until the last worker has ended.
         let _ = tell.send((tally, failure));
     }
 }

@@ -1,7 +1,7 @@
 //! The server of the simulated world: one user's data at a time, with revisions.
 //!
-//! Each section bears its own revision inside what it shows, so that a checker can tell from the
-//! view alone how old it is; and the number of wishlist items names the user and the epoch.
+//! Each section contains its revision inside what it shows, so that a checker can tell from the
+//! view alone how old it is. The number of wishlist items names the user and the epoch.
 
 use std::fmt::Write as _;
 
@@ -97,7 +97,7 @@ impl Server {
         }
     }
 
-    /// Each user has an epoch of its own, as it is in the world.
+    /// Each user has a separate epoch, as on a real server.
     pub(super) fn tag(&self) -> String {
         format!("e{}u{}-{}", self.epoch, self.user, self.revision)
     }

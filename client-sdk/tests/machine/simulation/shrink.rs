@@ -2,10 +2,10 @@
 
 use super::faults::Schedule;
 
-/// So many lives are led at most.
+/// The most lives that one shrinking leads.
 const TRIES: usize = 5_000;
 
-/// Leaves out whatever is not needed for `fails` to stay true: faults, their size, and time.
+/// Leaves out all that is not needed for `fails` to stay true: faults, their size, and time.
 pub(super) fn shrink(mut schedule: Schedule, fails: impl Fn(&Schedule) -> bool) -> Schedule {
     let mut tries = 0;
     let mut still_fails = |candidate: &Schedule| {

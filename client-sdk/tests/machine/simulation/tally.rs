@@ -51,7 +51,7 @@ impl Tally {
         }
     }
 
-    /// What happened less often than in one schedule of so many: such a run proves little.
+    /// What happened less often than once in `one_in` schedules: such a run proves little.
     pub(super) fn rare(&self, one_in: u64) -> Vec<&'static str> {
         let least = (self.schedules / one_in).max(1);
         self.rows().filter(|(count, _)| *count < least).map(|(_, what)| what).collect()

@@ -23,13 +23,13 @@ const RUN_OUT: u64 = 30_000;
 const CALM: u64 = 700_000;
 /// How long it is watched whether the client stays as it should, in ms.
 const AFTERWARDS: u64 = 10_000;
-/// One schedule in so many reads each text anew.
+/// One schedule in this number decodes each text anew.
 const FORGETFUL_ONE_IN: u64 = 10;
 
 pub(super) struct World {
     pub(super) bench: Bench<Remembering>,
     pub(super) tally: Tally,
-    /// What happened, for a reader; kept only where somebody will read it.
+    /// What happened, for a reader; kept only if it will be read.
     pub(super) story: Option<Vec<String>>,
     pub(super) schedule: Schedule,
     pub(super) host: Host,
