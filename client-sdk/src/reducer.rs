@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tag_is_the_snapshots_whatever_events_came() {
+    fn events_do_not_change_the_snapshots_tag() {
         let mut shown = VersionedView::new(tag("e", 5), snapshot(1));
         shown.change(revision(7), Change::Summary(counts(2)));
         assert_eq!(shown.tag(), &tag("e", 5));

@@ -151,7 +151,7 @@ describe('the account', () => {
 describe('offline', () => {
   afterEach(() => vi.restoreAllMocks())
 
-  it('is said as such, with the time of the data, and is over with live', async () => {
+  it('is shown as such, with the time of the data, and is over with live', async () => {
     const { server, until } = await showLive()
     const onLine = vi.spyOn(navigator, 'onLine', 'get').mockReturnValue(false)
     server.connections.refuse()

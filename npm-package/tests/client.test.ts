@@ -173,7 +173,7 @@ describe('life of a client', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('waits for no token after stop, whatever comes of it', async () => {
+  it('ignores the outcome of a token request after stop', async () => {
     vi.useFakeTimers()
     const asked = [deferred<string>(), deferred<string>(), deferred<string>()]
     const getToken = vi.fn()
@@ -270,7 +270,7 @@ describe('listeners', () => {
     expect(heard).toHaveLength(1)
   })
 
-  it('that throw are reported and harm nobody', async () => {
+  it('that throw are reported and harm no other callback', async () => {
     const { entries, logger } = recorder()
     const { client, core } = await started({ logger })
     const heard = vi.fn()
@@ -343,7 +343,7 @@ describe('listeners', () => {
     expect(heard).not.toHaveBeenCalled()
   })
 
-  it('that come while a state is told hear of the next one', async () => {
+  it('that come while a state is delivered hear of the next one', async () => {
     const { client, core } = await started()
     const heard = vi.fn()
     const unsubscribe = client.subscribe(() => {
@@ -374,7 +374,7 @@ describe('listeners', () => {
 })
 
 describe('refused sessions (D-RES-2)', () => {
-  it('are told once each time', async () => {
+  it('call onAuthRequired once each time', async () => {
     const onAuthRequired = vi.fn()
     const { core } = await started({ onAuthRequired })
     core.say(withoutView('authRequired', { code: 'AUTH_FAILED', message: 'no' }))
@@ -385,7 +385,7 @@ describe('refused sessions (D-RES-2)', () => {
     expect(onAuthRequired).toHaveBeenCalledTimes(2)
   })
 
-  it('are not told once a listener has dealt with them', async () => {
+  it('do not call onAuthRequired once a listener has dealt with them', async () => {
     const onAuthRequired = vi.fn()
     const { client, core } = await started({ onAuthRequired })
     client.subscribe(({ status }) => status === 'authRequired' && client.stop())
@@ -394,7 +394,7 @@ describe('refused sessions (D-RES-2)', () => {
     expect(onAuthRequired).not.toHaveBeenCalled()
   })
 
-  it('are told also when the callback throws or calls the client', async () => {
+  it('call onAuthRequired also when the callback throws or calls the client', async () => {
     const { entries, logger } = recorder()
     const { client, core } = await started({
       logger,
@@ -420,7 +420,7 @@ describe('callbacks that return a rejected promise', () => {
     process.off('unhandledRejection', unhandled)
   })
 
-  it('are told of, and leave no rejection unhandled', async () => {
+  it('are reported, and leave no rejection unhandled', async () => {
     const { entries, logger } = recorder()
     const reject = () => Promise.reject(new Error('no route'))
     const { core } = await started({ logger, onAuthRequired: reject })

@@ -20,7 +20,7 @@ afterEach(() => {
 })
 
 describe('diagnostics', () => {
-  it('are kept whatever the logger shows, from before the core is there until after it', async () => {
+  it('are kept at every level, from before the core is there until after it', async () => {
     const { client, core } = await started({ logger: null })
     core.options.onDiagnostic(entry('of the core'))
     client.subscribe(() => {
@@ -74,7 +74,7 @@ describe('diagnostics', () => {
     expect(loads).toHaveLength(2)
   })
 
-  it('bear no token that was given, whoever quotes it', async () => {
+  it('contain no token that was given, even in quotations', async () => {
     const token = 'opaque-token-0123456789'
     const { entries, logger } = recorder()
     const { client, core } = await started({ getToken: () => token, logger })

@@ -164,7 +164,7 @@ describe('the last view', () => {
     await vi.waitFor(() => expect(client.getState().status).toBe('live'))
   })
 
-  it('that the core did not write is told and not shown', async () => {
+  it('that the core did not write is reported and not shown', async () => {
     await indexedDbStore(SERVER)?.save({ userId: 'ann', record: 'no record' })
     const client = visit()
     await vi.waitFor(() => expect(client.getState().status).toBe('live'))

@@ -238,7 +238,7 @@ describe('a store', () => {
     expect(slot.kept?.record).toBe('4')
   })
 
-  it('that fails is told once until it works again, and nothing is lost', async () => {
+  it('that fails is reported once until it works again, and nothing is lost', async () => {
     slot.broken = new DOMException('The quota is used up.', 'QuotaExceededError')
     const kept = keeper()
     expect(await kept.load()).toBeNull()

@@ -170,7 +170,7 @@ describe('an endpoint of Redux Toolkit Query', () => {
     expect(cached().data?.status).toBe('live')
   })
 
-  it('leaves the client running for whoever else holds it', async () => {
+  it('leaves the client running for its other holders', async () => {
     const { client, subscription, core } = await following()
     const letGo = hold(client)
     subscription.unsubscribe()

@@ -10,7 +10,7 @@ use crate::steps;
 use crate::workspace::{self, cargo, command};
 
 /// The test that leads the lives.
-const TEST: &str = "simulation::whatever_happens_the_client_does_not_lie_and_converges";
+const TEST: &str = "simulation::the_client_never_lies_and_converges_under_all_faults";
 /// Seeds between two runs that begin in the same second.
 const SEEDS_A_SECOND: u64 = 100_000;
 

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_the_contract_is_told_with_its_place() {
+    fn a_breach_of_the_contract_is_reported_with_its_place() {
         for (from, to, place) in [
             ("\"mocCount\":1", "\"mocCount\":-1", "payload[0].mocCount"),
             ("\"mocCount\":1,", "", "payload[0]"),

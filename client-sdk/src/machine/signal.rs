@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn excerpts_bear_no_tokens() {
+    fn excerpts_contain_no_tokens() {
         let token = "eyJhbGciOiJIUzI1NiJ9.".repeat(8);
         let text = ["42/dashboard,[\"echo\",\"", &token, "\",\"after\"]"].concat();
         assert_eq!(excerpt(&text), "42/dashboard,[\"echo\",\"…\",\"after\"]");

@@ -38,7 +38,7 @@ fn every_rejected_golden_is_refused() {
 }
 
 #[wasm_bindgen_test]
-fn what_breaks_the_contract_is_told_with_its_place() {
+fn a_breach_of_the_contract_is_reported_with_its_place() {
     let view = ACCEPTED.iter().find(|(name, _)| *name == "view").unwrap().1;
     for (from, to, place) in [
         ("\"ADDED\": 2", "\"ADDED\": 2.5", "summary.mocsByBuildStatus.ADDED: "),

@@ -71,7 +71,7 @@ async fn the_last_view_is_kept_and_shown_after_the_next_start() {
 }
 
 #[wasm_bindgen_test]
-async fn stop_empties_the_store_whatever_was_waiting() {
+async fn stop_empties_the_store_although_a_write_was_waiting() {
     let store = Store::new(|| JsValue::NULL);
     let scene = Scene::with(&store.options);
     scene.live(11).await;
@@ -84,7 +84,7 @@ async fn stop_empties_the_store_whatever_was_waiting() {
 }
 
 #[wasm_bindgen_test]
-async fn a_store_that_fails_is_told_and_costs_nothing() {
+async fn a_failing_store_is_reported_and_costs_nothing() {
     let fail = || -> JsValue { Promise::reject(&"no disk".into()).into() };
     let store = Store::new(fail);
     let broken = js_sys::Function::new_no_args("throw new Error('full')");

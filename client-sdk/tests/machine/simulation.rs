@@ -53,7 +53,7 @@ fn seeds_that_failed_once_do_not_fail_again() {
 }
 
 #[test]
-fn whatever_happens_the_client_does_not_lie_and_converges() {
+fn the_client_never_lies_and_converges_under_all_faults() {
     if let Some(seed) = number("SIMULATION_SEED") {
         runner::tell(seed);
         return;

@@ -176,7 +176,7 @@ impl Storm {
 }
 
 #[test]
-fn whatever_comes_in_the_promises_hold() {
+fn the_promises_hold_for_every_input() {
     let mut seen = [0_u32; 8];
     for seed in 1..=LIVES {
         let mut storm = Storm { bench: Bench::seeded(seed), dice: Random::new(seed), newest: 0 };

@@ -76,7 +76,7 @@ async fn where_tokio_lets_a_thread_block_they_work() {
 
 /// The client waits there for the receiver, which waits for the client.
 #[tokio::test]
-async fn a_receiver_of_diagnostics_that_blocks_is_told_so() {
+async fn a_receiver_of_diagnostics_that_blocks_is_reported() {
     let folder = Folder::new("blocking");
     // A file that cannot be written is reported too, and from other threads than the client's.
     std::fs::create_dir(folder.file()).unwrap();

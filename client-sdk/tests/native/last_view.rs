@@ -174,7 +174,7 @@ async fn when_the_programs_user_changed_nothing_more_is_kept() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_read_or_written_is_told_and_costs_nothing() {
+async fn a_file_that_cannot_be_read_or_written_is_reported_and_costs_nothing() {
     let folder = Folder::new("unusable");
     fs::create_dir(folder.file()).unwrap();
     let mut server = Server::start().await;
@@ -185,7 +185,7 @@ async fn a_file_that_cannot_be_read_or_written_is_told_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_told_and_not_shown() {
+async fn a_damaged_file_is_reported_and_not_shown() {
     let folder = Folder::new("damaged");
     fs::write(folder.file(), "amber\n1 900 7\n{\"summary\":").unwrap();
     let mut server = Server::start().await;

@@ -287,7 +287,7 @@ async fn states_come_as_a_stream_as_well() {
 }
 
 #[tokio::test]
-async fn diagnostics_tell_of_transitions_and_bear_no_token() {
+async fn diagnostics_report_transitions_and_contain_no_token() {
     let mut server = Server::start().await;
     let told: Arc<Mutex<Vec<Diagnostic>>> = Arc::default();
     let sink = told.clone();
@@ -306,7 +306,7 @@ async fn diagnostics_tell_of_transitions_and_bear_no_token() {
 }
 
 #[tokio::test]
-async fn what_cannot_work_is_told_at_once() {
+async fn a_start_that_cannot_work_fails_at_once() {
     let start = |url| DashboardClient::start(Options::new(url));
     assert!(matches!(start("ftp://example.org"), Err(StartError::Url(_))));
     let elsewhere =

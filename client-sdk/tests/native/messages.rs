@@ -69,7 +69,7 @@ async fn an_option_of_tls_that_cannot_be_used_is_named_once() {
 }
 
 #[test]
-fn an_error_of_a_library_is_told_once() {
+fn an_error_of_a_library_is_reported_once() {
     let error = StartError::from(rustls::Error::General("told once".to_owned()));
     assert_eq!(error.to_string(), "TLS cannot be set up: unexpected error: told once");
     assert!(error.source().is_none());
@@ -92,7 +92,7 @@ async fn a_proxy_for_a_server_without_tls_is_refused_for_the_servers_url() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_not_used_is_told_of() {
+async fn a_proxy_that_is_not_used_is_reported() {
     let mut server = Server::start().await;
     let client = DashboardClient::start(options(&server).proxy("http://hidden:1")).unwrap();
     let _socket = server.accepted().await;
@@ -109,7 +109,7 @@ async fn a_proxy_that_is_not_used_is_told_of() {
 const CHILD: &str = "CLIENT_SDK_TEST_BAD_PROXY";
 
 #[tokio::test]
-async fn a_proxy_of_the_environment_that_cannot_be_is_told_of() {
+async fn an_invalid_proxy_of_the_environment_is_reported() {
     if std::env::var(CHILD).is_ok() {
         let client = DashboardClient::start(Options::new("https://dashboard.test")).unwrap();
         until(&client, |state| state.freshness.reason.is_some()).await;
@@ -118,7 +118,7 @@ async fn a_proxy_of_the_environment_that_cannot_be_is_told_of() {
     }
     for value in [":::hidden", "ftp://hidden", "hidden bad"] {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-        let name = "messages::a_proxy_of_the_environment_that_cannot_be_is_told_of";
+        let name = "messages::an_invalid_proxy_of_the_environment_is_reported";
         child.args(["--exact", name, "--nocapture"]);
         for other in ["https_proxy", "ALL_PROXY", "all_proxy"] {
             child.env_remove(other);
@@ -133,7 +133,7 @@ async fn a_proxy_of_the_environment_that_cannot_be_is_told_of() {
 }
 
 #[tokio::test]
-async fn a_url_of_the_other_scheme_is_a_fault_of_its_own() {
+async fn a_url_of_the_other_scheme_is_a_separate_fault() {
     let plain = answering("HTTP/1.1 400 Bad Request").await;
     let told = reason(Options::new(format!("https://{plain}")), Code::SocketFailed).await;
     assert_eq!(told.fault, Some(Fault::Scheme), "{told}");

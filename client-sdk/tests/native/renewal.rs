@@ -60,7 +60,7 @@ async fn until_asked(client: &DashboardClient, told: &Told, times: usize) {
 }
 
 #[tokio::test]
-async fn where_sockets_are_blocked_a_refusal_is_told_until_another_token_is_given() {
+async fn where_sockets_are_blocked_a_refusal_is_reported_until_another_token_is_given() {
     let mut server = Server::start().await;
     // The one that tells of it is answered by an error, the next by a new token, which stays.
     let (options, told) = noting(&server.url, |number| match number {
@@ -220,7 +220,7 @@ async fn a_provider_that_panics_and_a_token_that_cannot_be_sent_are_told_apart()
 
 /// The snapshot's request asks for a token too, and has no separate reason.
 #[tokio::test]
-async fn a_provider_that_panics_for_the_snapshot_is_told_too() {
+async fn a_provider_that_panics_for_the_snapshot_is_reported_too() {
     let mut server = Server::start().await;
     let number = AtomicUsize::new(0);
     let options = Options::new(&server.url).token(move || {

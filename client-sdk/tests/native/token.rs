@@ -33,7 +33,7 @@ impl Session {
 }
 
 #[tokio::test]
-async fn a_provider_is_told_that_its_last_token_was_refused() {
+async fn a_provider_learns_that_its_last_token_was_refused() {
     let mut server = Server::start().await;
     let session = Session::default();
     let options = Options::new(&server.url).token_provider(session.clone());
@@ -67,7 +67,7 @@ fn code(state: &DashboardState) -> Option<Code> {
 
 /// In virtual time, which passes while all wait.
 #[tokio::test(start_paused = true)]
-async fn a_token_for_the_socket_that_never_comes_has_a_code_of_its_own() {
+async fn a_token_for_the_socket_that_never_comes_has_a_separate_code() {
     let options = Options::new("http://127.0.0.1:1").token(pending::<String>);
     let client = DashboardClient::start(options).unwrap();
     let state = until_status(&client, Status::Backoff).await;

@@ -42,7 +42,7 @@ describe('a server without faults', () => {
     expect(server.revision).toBe(2)
   })
 
-  it('puts a new MOC at the head by an event of its own', async () => {
+  it('puts a new MOC at the head by a separate event', async () => {
     const { server, client } = await liveScene()
     const added = makeRecentMoc({ title: 'Brand new' })
     server.update(view => ({ recentMocs: [added, ...view.recentMocs] }))
@@ -404,7 +404,7 @@ describe('sessions', () => {
     },
   )
 
-  it('without a token and without cookies are none, whatever the test accepts', async () => {
+  it('without a token and without cookies are none, even if the test accepts all', async () => {
     for (const options of [{}, { accepts: () => true }]) {
       const { server, client } = scene(options, { getToken: () => null })
       const { freshness, view } = await server.until(client, state => !/ing$/.test(state.status))

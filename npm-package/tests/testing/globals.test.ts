@@ -49,7 +49,7 @@ describe.each([
     expect(originals()).toEqual(before)
   })
 
-  it('are left to whoever has wrapped them meanwhile', async () => {
+  it('are left alone after other code has wrapped them', async () => {
     const server = createFakeServer()
     server.install()
     const installed = globalThis.fetch

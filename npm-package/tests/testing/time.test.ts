@@ -22,7 +22,7 @@ describe('until', () => {
     expect(client.getState().status).toBe('live')
   })
 
-  it('fails with the story of the client when it waits in vain', async () => {
+  it('fails with the story of the client when the state does not come', async () => {
     const { server, client } = await liveScene()
     server.connections.drop()
     const waiting = server.until(client, 'degraded', { within: 30_000 })
@@ -38,7 +38,7 @@ describe('until', () => {
     expect(String(error)).toMatch(/^0\.0 s warn SOCKET_CLOSED: live -> backoff/m)
   })
 
-  it('says so where nobody has started the client', async () => {
+  it('says so where the client was never started', async () => {
     const server = createFakeServer({ time: vi })
     const client = createDashboardClient({ url: server.url, cookies: true })
     await expect(server.until(client, 'live')).rejects.toThrow('It was never started.')

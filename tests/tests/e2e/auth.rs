@@ -68,7 +68,7 @@ async fn d_api_1_d_ws_2_d_ws_4_the_matrix_of_tokens_faults_and_transports() {
 }
 
 #[tokio::test]
-async fn without_the_issuers_keys_nobody_is_logged_out_and_the_server_recovers_by_itself() {
+async fn without_the_issuers_keys_no_user_is_logged_out_and_the_server_recovers_alone() {
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = free.local_addr().unwrap().to_string();
     drop(free);

@@ -95,7 +95,7 @@ async fn a_session_that_runs_out_is_renewed_without_asking_anyone() {
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_read_is_told_and_made_good() {
+async fn an_unreadable_database_is_reported_and_its_changes_arrive_later() {
     let app = TestApp::start().await;
     let screen = Screen::open(&app, USER);
     screen.until_it_shows(&app.rest(), &app.bearer(USER)).await;
@@ -164,7 +164,7 @@ async fn the_servers_database_connections_are_cut_and_no_change_is_lost() {
 }
 
 #[tokio::test]
-async fn a_client_that_vanishes_disturbs_nobody() {
+async fn a_client_that_vanishes_disturbs_no_other() {
     let app = TestApp::start().await;
     let mut stays = Wire::join(&app.url(), &app.bearer(USER)).await.unwrap();
     for _ in 0..20 {

@@ -89,7 +89,7 @@ pub(crate) fn assert_unavailable(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn a_database_that_dies_is_told_and_its_missed_changes_arrive() {
+async fn a_dead_database_is_reported_and_its_missed_changes_arrive() {
     let mut site = Site::open(&[]).await;
     writer::add_wish(&mut site.db, USER, "Titanic").await;
     site.until_wishes(1).await;
@@ -117,7 +117,7 @@ async fn a_database_that_dies_is_told_and_its_missed_changes_arrive() {
 }
 
 #[tokio::test]
-async fn a_client_that_missed_nothing_is_told_of_the_databases_return() {
+async fn a_client_that_missed_nothing_learns_of_the_databases_return() {
     let mut site = Site::open(&[]).await;
     site.cluster.kill();
     site.until_told().await;
@@ -164,7 +164,7 @@ async fn without_a_free_connection_snapshots_are_503_and_the_change_log_is_follo
 }
 
 #[tokio::test]
-async fn while_the_change_log_alone_is_lost_nobody_is_called_live_for_long() {
+async fn while_the_change_log_alone_is_lost_no_client_stays_live_for_long() {
     let mut site = Site::open(&[]).await;
     // A pool that has its connections, and a change log that gets none.
     site.cluster.accept(false);

@@ -31,7 +31,7 @@ const FLAGS: [&str; 10] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rolling_restart_brings_everyone_back_and_leaves_nobody_with_an_old_view() {
+async fn a_rolling_restart_brings_every_client_back_and_leaves_no_old_view() {
     let (database, balancer) = (Database::create().await, Balancer::start().await);
     let mut first = Process::start(&database.url(), &FLAGS).await;
     balancer.add(&first);

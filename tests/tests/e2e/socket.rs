@@ -122,7 +122,7 @@ async fn d_ws_5_the_envelope_has_these_fields_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_client_that_talks_nonsense_loses_its_session_and_harms_nobody() {
+async fn a_client_that_talks_nonsense_loses_its_session_and_harms_no_other() {
     let app = TestApp::start().await;
     let mut neighbour = Wire::join(&app.url(), &app.bearer(USER)).await.unwrap();
     for nonsense in ["42/dashboard,[", "9", "42/dashboard,{}", "\u{0}", "451-[", "40/dashboard,{"] {

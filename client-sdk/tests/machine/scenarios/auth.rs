@@ -80,7 +80,7 @@ fn the_view_stays_for_the_prompt_but_is_called_stale() {
 }
 
 #[test]
-fn rest_403_is_terminal_with_a_code_of_its_own_and_shows_nothing() {
+fn rest_403_is_terminal_with_a_separate_code_and_shows_nothing() {
     let mut bench = Bench::at(Status::Live);
     bench.input(Input::Refresh);
     bench.answer_with(refusal(403));

@@ -37,7 +37,7 @@ fn a_first_visit_is_not_live_with_what_a_cache_kept() {
 }
 
 #[test]
-fn each_request_has_a_name_of_its_own() {
+fn each_request_has_a_unique_name() {
     let mut bench = first_visit();
     let mut names = Vec::new();
     for _ in 0..5 {

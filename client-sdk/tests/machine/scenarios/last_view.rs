@@ -41,7 +41,7 @@ fn the_last_view_is_shown_at_once_as_stale_with_its_age() {
 }
 
 #[test]
-fn the_first_snapshot_takes_its_place_whatever_its_revision() {
+fn a_first_snapshot_of_any_revision_replaces_the_last_view() {
     for revision in [3, 7, 12] {
         let mut bench = started_with(record(7));
         let before = bench.state.view.clone().unwrap();

@@ -56,7 +56,7 @@ async fn d_res_3_a_view_that_is_not_live_says_so_wherever_it_was_scrolled_to() {
 }
 
 #[tokio::test]
-async fn d_res_4_nothing_is_said_to_be_refreshed_that_is_not() {
+async fn d_res_4_the_banner_claims_no_refresh_that_does_not_happen() {
     let stage = on_a_phone().await;
     let banner = by_test_id("degraded-mode-banner");
     stage.freeze().await;

@@ -139,7 +139,7 @@ async fn a_slow_link_is_slow_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn whoever_is_started_and_stopped_in_a_hurry_ends_with_one_socket() {
+async fn a_client_that_starts_and_stops_in_a_hurry_ends_with_one_socket() {
     let setting = Setting::new().await;
     let client = &setting.screen.client;
     for _ in 0..20 {

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_sees_is_not() {
+    fn invisible_differences_are_not_found() {
         let page = page();
         assert!(compare_images(&page, &page).is_none());
         let soft = imageops::fast_blur(&page, 0.5);

@@ -44,7 +44,7 @@ async fn writers_are_refused_snapshots_go_on_and_changes_arrive_once_there_is_ro
 }
 
 #[tokio::test]
-async fn a_full_disk_at_the_start_is_told_as_such() {
+async fn a_full_disk_at_the_start_is_reported_as_such() {
     let cluster = OwnCluster::start().await;
     let disk = Disk::of(&cluster, 24 << 20);
     let tablespace = format!("create tablespace small location '{}'", disk.0.display());

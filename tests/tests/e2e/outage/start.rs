@@ -24,7 +24,7 @@ async fn refused(url: &str, parts: &[&str]) {
 }
 
 #[tokio::test]
-async fn an_address_that_leads_nowhere_is_told_apart() {
+async fn an_address_that_leads_nowhere_has_a_separate_error() {
     let refuses = "postgres://dashboard:hunter2@127.0.0.1:1/dashboard";
     refused(refuses, &["127.0.0.1:1/dashboard does not answer", "nothing listens", "port"]).await;
     let unknown = "postgres://dashboard:hunter2@no-such-host.invalid/dashboard";
@@ -35,7 +35,7 @@ async fn an_address_that_leads_nowhere_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_log_in_that_is_refused_is_told_apart() {
+async fn a_log_in_that_is_refused_has_a_separate_error() {
     let cluster = OwnCluster::start().await;
     let url = cluster.url();
     let wrong = url.replace(password(&url), "hunter2");
@@ -55,7 +55,7 @@ async fn a_log_in_that_is_refused_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_schema_that_cannot_be_used_is_told_apart() {
+async fn a_schema_that_cannot_be_used_has_a_separate_error() {
     let cluster = OwnCluster::start().await;
     let url = cluster.url();
     let mut db = cluster.connect().await;
