@@ -15,9 +15,9 @@ const to = path.join(root, 'dist', 'wasm')
 const commonJs = path.join(root, 'dist', 'cjs')
 
 /**
- * Take the place of the globals in the glue, which makes one of each when it is imported. Jest with
- * jsdom hides Node's, and jsdom has none of its own: so they are looked for on first use, and in Node.
- * The glue decodes nothing at first, to warm up; that makes none.
+ * Replace the globals in the glue, which makes one of each when it is imported. Jest with jsdom
+ * hides Node's globals, and jsdom has none. So the glue gets them on first use, and from Node. At
+ * its start, the glue decodes nothing, to warm up; that makes none.
  */
 const LAZY_CODERS = `
 const coders = () => globalThis.TextDecoder ? globalThis : globalThis.process.getBuiltinModule('node:util');

@@ -1,5 +1,6 @@
 // Makes the module and its glue smaller together: the names by which they find each other become
-// single letters, and the glue is minified. wasm-bindgen's names bear hashes, which do not compress.
+// single letters, and the glue is minified. wasm-bindgen's names contain hashes, which do not
+// compress.
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'

@@ -116,8 +116,8 @@ export interface DashboardClient {
   /** The state now: the same object until something changes. */
   getState(): DashboardState
   /**
-   * What happened lately, whatever the logger shows: the last 200 entries, oldest first. Plain
-   * data without tokens, to be pasted into a bug report.
+   * The last 200 diagnostics of every level, oldest first, also those that the logger does not
+   * show. Plain data without tokens, to be pasted into a bug report.
    */
   diagnostics(): Diagnostic[]
 }

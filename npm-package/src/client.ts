@@ -45,7 +45,7 @@ class Client implements DashboardClient {
   readonly #listeners = new Set<(state: DashboardState) => unknown>()
   readonly #diagnostics: Diagnostic[] = []
   #state: DashboardState = IDLE
-  /** The last one that the app gave, to be kept out of what is told. */
+  /** The last token that the app gave, to be kept out of diagnostics. */
   #token: string | null = null
   /** Whether the server has refused the last one. */
   #lastWasRefused = false
@@ -223,14 +223,14 @@ class Client implements DashboardClient {
     const fail = (error: unknown, how: string) =>
       this.#report('error', 'CALLBACK_THREW', `${name} ${how}: ${textOf(error)}`)
     try {
-      // Whatever is returned: only promises that are rejected are of interest.
+      // Only a rejected promise matters; other returned values are ignored.
       void Promise.resolve(callback(state)).catch((error: unknown) => fail(error, 'rejected'))
     } catch (error) {
       fail(error, 'threw')
     }
   }
 
-  /** The core only learns that there is no token; why tells the app's developers what to mend. */
+  /** The core only learns that there is no token. The diagnostic tells the app's developers why. */
   async #ask(getToken: NonNullable<CheckedOptions['getToken']>, life: number) {
     const lastWasRefused = this.#lastWasRefused
     try {
@@ -242,7 +242,7 @@ class Client implements DashboardClient {
       return token
     } catch (error) {
       const code = error instanceof TokenTimeout ? 'TOKEN_TIMEOUT' : 'TOKEN_UNAVAILABLE'
-      // What an attempt came to that nobody waits for any more is no news.
+      // The outcome of an attempt is not reported once no one waits for it.
       if (life === this.#life) this.#report('warn', code, `getToken failed: ${textOf(error)}`)
       throw error
     }

@@ -22,8 +22,8 @@ export class LastView implements CoreLastView {
   /** Whether the app named another user, or none, meanwhile: nothing is kept until the next session. */
   #isClosed = false
   /**
-   * Whether it named another user since the session's beginning, or nobody at the beginning: whose view
-   * is shown is not known.
+   * Whether it named another user since the session began, or no user at the beginning. It is then
+   * unknown whose view is shown.
    */
   #isMixed = false
   #drops = 0

@@ -2,8 +2,8 @@ import type { DashboardClient } from './api.js'
 import { kindOf } from './text.js'
 
 /**
- * Ends the connection and keeps the stored view: what clients of this package do once nobody holds
- * them any more. A symbol of the whole program, because a bundle may hold this package twice.
+ * Ends the connection and keeps the stored view. Clients of this package do this once they have no
+ * holder any more. A symbol of the whole program, because a bundle may hold this package twice.
  */
 export const REST: unique symbol = Symbol.for('@moc/dashboard-sdk:rest')
 

@@ -33,7 +33,7 @@ export function missing(): Reason | null {
         'Lockdown Mode on Apple devices and settings of administrators do so.',
     }
   }
-  // References came last of what the module needs, so whatever has them has the rest.
+  // Of the features that the module needs, references came last: an engine with them has the rest.
   if (!WebAssembly.validate(PROBE)) {
     return {
       code: 'WEBASSEMBLY_UNAVAILABLE',

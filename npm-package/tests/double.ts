@@ -2,7 +2,7 @@ import type { Core, CoreConstructor, CoreOptions } from '../src/core.js'
 import { withoutView } from '../src/state.js'
 import type { DashboardState, DashboardView } from '../src/types.js'
 
-/** Stands for the WebAssembly core: records what it is told, and says what the test wants. */
+/** Replaces the WebAssembly core: records its calls, and says what the test wants. */
 export class CoreDouble implements Core {
   static made: CoreDouble[] = []
   readonly calls: string[] = []

@@ -10,7 +10,7 @@ import { settle } from './support.js'
 const SERVER = 'https://moc.example.org'
 
 let user: string | null
-/** What the server does with whoever connects. */
+/** What the server does with a new connection. */
 let door: 'open' | 'refused' | 'silent'
 let clients: DashboardClient[]
 

@@ -27,7 +27,7 @@ afterEach(() => {
   vi.unstubAllGlobals()
 })
 
-/** Components that show the state by the hook, each of which can be told to skip. */
+/** Components that show the state by the hook. The test can make each of them skip. */
 async function shown(names: string[]) {
   const client = clientFactory(loadDouble)(OPTIONS)
   const api = createApi({

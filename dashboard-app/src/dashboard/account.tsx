@@ -21,7 +21,7 @@ export function Account({ userName, logoutUrl }: AccountLinks) {
         </span>
       )}
       {logoutUrl !== null && (
-        // Whatever this page shows goes at once, and not only when the next one has loaded.
+        // The content of this page goes at once, and not only when the next one has loaded.
         <ButtonLink
           look="quiet"
           className="-ml-3 sm:-mr-3"

@@ -18,8 +18,8 @@ export interface ConnectionHistory {
   /** Whether the first view failed to load; holds until there is a view. */
   failed: boolean
   /**
-   * Whether there has been a view since the start. Before it, no connection was there to be made
-   * again, and no session to expire: whoever comes without one has just not signed in yet.
+   * Whether there has been a view since the start. Before the first view there was no connection to
+   * restore and no session to expire: a visitor without a session has just not signed in yet.
    */
   hasLoaded: boolean
   /** Whether a poll has been answered since the connection was lost for long (D-RES-4). */

@@ -8,7 +8,7 @@ import type { ConnectionHistory } from './connection-history'
 
 const RESTORED_MS = 5_000
 
-/** What must be said once, wherever the reader has scrolled to (D-RES-2, D-RES-4). */
+/** Messages that appear once, wherever the reader has scrolled to (D-RES-2, D-RES-4). */
 export function Notices({ history, loginUrl }: { history: ConnectionHistory; loginUrl: string }) {
   const restored = useOnceEach(history.recoveries)
   const expired = useOnceEach(history.refusals)

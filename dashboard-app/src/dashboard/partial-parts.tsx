@@ -57,7 +57,7 @@ export const PartialParts = memo(function PartialParts({ mocs }: { mocs: Partial
     })
   }
 
-  // The button that was pressed may be gone: whoever reads on begins with the first new row.
+  // The button that was pressed may be gone: the focus goes to the first new row.
   useEffect(() => {
     if (focusOn === null || pending) return
     body.current?.rows[focusOn]?.querySelector('a')?.focus()

@@ -2,7 +2,7 @@ import type { BuildStatus } from '@moc/dashboard-sdk/types'
 
 import { BUILD_STATUS_LABEL } from './format'
 
-/** The mark beside the words differs in shape too, so that nobody needs to see its colour. */
+/** The mark beside the words differs in shape too, so that its colour is not needed. */
 const MARK: Record<BuildStatus, string> = {
   ADDED: 'border-[1.5px] border-control',
   IN_PROGRESS:

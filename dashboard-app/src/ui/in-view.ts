@@ -1,6 +1,6 @@
 import { type RefObject, useEffect, useState } from 'react'
 
-/** Whether any part of the element can be seen; `true` where that cannot be told. */
+/** Whether any part of the element can be seen; `true` where that is unknown. */
 export function useInView(element: RefObject<Element | null>): boolean {
   const [isInView, setInView] = useState(true)
   useEffect(() => {

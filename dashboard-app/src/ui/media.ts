@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from 'react'
 
-/** Whether the window is as the query says; `false` where that cannot be told. */
+/** Whether the window is as the query says; `false` where that is unknown. */
 export function useMedia(query: string): boolean {
   return useSyncExternalStore(
     listener => {

@@ -1,6 +1,6 @@
 import { Component, type ReactNode, type RefObject } from 'react'
 
-/** Where elements stand in the page, whatever they glide through just now, px. */
+/** Where elements belong in the page, without the offset of a running animation, px. */
 type Places = Map<HTMLElement, Place>
 
 interface Place {

@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from 'react'
 
-/** A clock that all components share: one timer, and none while nobody looks. */
+/** A clock that all components share: one timer, and none while no component uses it. */
 function ticker(period: number) {
   const listeners = new Set<() => void>()
   let timer: ReturnType<typeof setInterval> | undefined

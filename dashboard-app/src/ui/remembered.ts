@@ -1,9 +1,9 @@
 import { useState } from 'react'
 
 /**
- * A choice that this browser remembers. What is stored may be of another version, or anybody's:
- * `read` makes something useful of it, whatever it is. Where nothing can be stored, it lasts as long
- * as the page.
+ * A choice that this browser remembers. The stored value may come from another version or another
+ * program: `read` turns every value into a useful one. Where nothing can be stored, the choice
+ * lasts as long as the page.
  */
 export function useRemembered<T>(key: string, read: (stored: unknown) => T) {
   const [value, setValue] = useState(() => read(load(key)))

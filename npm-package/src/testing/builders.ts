@@ -1,4 +1,4 @@
-/** Valid data for tests: complete, plausible, and with an id of its own each time. */
+/** Makes valid data for tests: complete, plausible, and with a new id each time. */
 import type { DashboardSummary, DashboardView, PartialPartsMoc, RecentMoc } from '../types.js'
 
 let made = 0
@@ -37,7 +37,7 @@ export function makePartialPartsMoc(change: Partial<PartialPartsMoc> = {}): Part
   }
 }
 
-/** What a view may be told to be; of the summary also single counts. */
+/** A change of a view; of the summary also single counts. */
 export type ViewChange = Partial<Omit<DashboardView, 'summary'>> & {
   summary?: Partial<DashboardSummary>
 }

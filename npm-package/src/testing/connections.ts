@@ -60,7 +60,7 @@ export class Connections {
     this.#script.set({ kind: 'hang' }, timesOf('connections.hang', options))
   }
 
-  /** New sockets open, and are told `AUTH_FAILED`. The client then retries no more (D-RES-2). */
+  /** New sockets open, and receive `AUTH_FAILED`. The client then retries no more (D-RES-2). */
   deny(options: Times = {}): void {
     this.#script.set({ kind: 'deny' }, timesOf('connections.deny', options))
   }

@@ -192,7 +192,7 @@ export class FakeServer {
     this.#epochs += 1
   }
 
-  /** Sends one event as it stands, whatever the view is. */
+  /** Sends one event unchanged, independent of the view. */
   emit<Type extends EventType>(
     type: Type,
     payload: EventPayloads[Type],
@@ -208,7 +208,7 @@ export class FakeServer {
 
   // Faults of the whole.
 
-  /** Nothing gets through in either direction, and nobody is told: the client has to notice. */
+  /** Nothing gets through in either direction, without a sign: the client has to notice. */
   blackHole(): void {
     this.#network.swallows = true
   }
@@ -233,8 +233,8 @@ export class FakeServer {
   }
 
   /**
-   * The tokens seen so far are accepted no more, and sockets are told so; a fresh one is. Cookies
-   * cannot be told apart: for those, see `endSession`.
+   * The server accepts the tokens seen so far no more, and tells the sockets; it accepts a fresh
+   * one. It cannot distinguish cookies: for those, see `endSession`.
    */
   expireTokens(): void {
     this.#sessions.expireSeen()

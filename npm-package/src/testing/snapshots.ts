@@ -96,7 +96,7 @@ export class Snapshots {
 
   /**
    * Answers with an error in the server's standard body: 401 and 403 refuse the session, all others
-   * are retried. With a `body` of its own every one of them is retried.
+   * are retried. With a custom `body` every one of them is retried.
    */
   fail(status: number, options: FailedAnswer = {}): void {
     checkWithin('snapshots.fail', status, [400, 599])
@@ -154,7 +154,7 @@ export class Snapshots {
       if (step.kind === 'answer') return responseOf(step)
       if (step.kind === 'cached' && this.#kept !== null) return responseOf(this.#kept)
       if (step.kind === 'fail') return responseOf(failure(step, fresh))
-      // A socket cannot tell: it sends cookies whatever its page wants. Here the client says it.
+      // A socket cannot tell: it sends cookies in any case. Here the client says it.
       const hasSession = token !== null || (init.credentials ?? 'include') === 'include'
       if (!hasSession || !this.#sessions.accepts(token))
         return responseOf(failure({ status: 401 }, fresh))

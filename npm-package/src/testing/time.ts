@@ -62,7 +62,7 @@ export class Passage {
   readonly #act: Act
   readonly #seen: () => string
 
-  /** @param seen what the server saw, in a line, for those who wait in vain. */
+  /** @param seen what the server saw, in a line, for the error of a wait that fails. */
   constructor(
     seen: () => string,
     time: VirtualTime = REAL_TIME,

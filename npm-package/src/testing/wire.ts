@@ -31,8 +31,8 @@ export class Network {
 }
 
 /**
- * One direction of a connection. Keeps the order whatever the latency, and holds back while the
- * network swallows everything, as TCP does: what was sent meanwhile arrives late, not never.
+ * One direction of a connection. Keeps the order at every latency. While the network swallows
+ * everything, it holds messages back, as TCP does: they arrive late, but they arrive.
  */
 export class Wire {
   readonly #network: Network

@@ -31,7 +31,7 @@ export class Browser {
         if (address !== undefined) resolve(`http://${address}`)
       })
     })
-    // Whoever opens a page hears of it.
+    // The code that opens a page gets the error.
     this.#debugger.catch(() => {})
   }
 

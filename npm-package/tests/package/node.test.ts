@@ -148,7 +148,7 @@ client.subscribe(({ status, view }) => {
 client.start()
 `
 
-// The client waits 8 s for a token. On stderr nothing is told, or the test fails.
+// The client waits 8 s for a token. Any output on stderr fails the test.
 const STOPPED = `
 import { createDashboardClient } from '@moc/dashboard-sdk'
 
@@ -182,7 +182,7 @@ client.subscribe(({ status, freshness }, previous) => {
 client.start()
 `
 
-// The socket is the test's: Node 20 has none, and jsdom's fails under Vitest, for everybody.
+// The socket is the test's: Node 20 has none, and jsdom's fails under Vitest in every project.
 const TEST = `
 import { createDashboardClient } from '@moc/dashboard-sdk'
 import { DashboardProvider, useDashboard } from '@moc/dashboard-sdk/react'

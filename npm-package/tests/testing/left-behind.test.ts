@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-/** What a client leaves behind when it is stopped: nothing, in whatever it was engaged. */
+/** A client leaves nothing behind when it is stopped, in any phase. */
 import { createDashboardClient, type LastViewStore } from '@moc/dashboard-sdk'
 import { createFakeServer, type FakeServer } from '@moc/dashboard-sdk/testing'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'

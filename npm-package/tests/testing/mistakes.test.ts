@@ -1,4 +1,4 @@
-/** What a test of an app may get wrong, and what it is told. */
+/** The mistakes that a test of an app can make, and their error messages. */
 import { createDashboardClient } from '@moc/dashboard-sdk'
 import { createFakeServer, makeView, recordStates } from '@moc/dashboard-sdk/testing'
 import { describe, expect, it, vi } from 'vitest'

@@ -42,7 +42,7 @@ function Total() {
   return <p>{view === null ? 'nothing' : `${view.summary.totalMocs} ${freshness.source}`}</p>
 }
 
-/** An app whose dashboard is one of its routes, live for so long that its view has been kept. */
+/** An app whose dashboard is one of its routes, live long enough that its view has been kept. */
 async function liveRoute() {
   const options = { url: server.url, cookies: true, logger: null }
   const lastView = { userId: () => user, store }

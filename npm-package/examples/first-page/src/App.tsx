@@ -21,7 +21,7 @@ export function App({ onLogIn }: { onLogIn: (token: string) => void }) {
   )
 }
 
-/** Whatever the connection does: where there is a view, it is shown. */
+/** Shows the view if there is one, in every state of the connection. */
 function Cards() {
   const view = useDashboard(state => state.view)
   if (view === null) return <p>Nothing to show yet.</p>

@@ -1,6 +1,6 @@
 // node next.mjs <production | development> <root>
 //
-// Serves a Next.js app with the Next.js of its own project; for production, it has been built.
+// Serves a Next.js app with its project's Next.js; for production, it has been built.
 import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
 import path from 'node:path'
