@@ -142,6 +142,6 @@ if __name__ == '__main__':
         asyncio.run(serve_async())
     else:
         serve()
-    # No oracle outlives its test, whatever its threads do.
+    # No oracle outlives its test, even if its threads still run.
     sys.stdout.flush()
     os._exit(0)

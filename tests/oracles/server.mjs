@@ -95,8 +95,9 @@ function tag() {
 }
 
 /**
- * What the snapshot endpoint answers from now on. With `etag`, it honours `If-None-Match`, a socket is told
- * the tag when it is accepted, and `?fresh=` is answered as the server does. An error that is no text repeats the nonce.
+ * What the snapshot endpoint answers from now on. With `etag`, it honours `If-None-Match`, sends
+ * the tag to each socket that it accepts, and answers `?fresh=` as the server does. An error that
+ * is no text repeats the nonce.
  */
 function answer({ status = 200, headers = {}, body = null, etag = null }) {
   snapshot = { status, headers: etag === null ? headers : { ...headers, etag }, body, etag }

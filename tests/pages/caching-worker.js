@@ -1,5 +1,5 @@
-// A service worker as many sites have one: what was answered once is answered again, whatever the
-// query. It forgets nothing until it is told to.
+// A service worker as many sites have one: it repeats an answer that it has once got, and ignores
+// the query. It forgets nothing until the test says so.
 let keeps = true
 
 self.addEventListener('install', () => self.skipWaiting())

@@ -8,7 +8,7 @@
     clearInterval: window.clearInterval.bind(window),
     now: performance.now.bind(performance),
   }
-  // For whoever waits from outside.
+  // For code that waits from outside.
   window.realTimers = real
 
   // Of the seeds, one whose waits after the first failures are the shortest.
@@ -54,13 +54,13 @@
   window.clearInterval = clear
 
   const { port1, port2 } = new MessageChannel()
-  /** Whatever was due before this is done after it. */
+  /** After it, all that was due before is done. */
   const turn = () =>
     new Promise(done => {
       port1.onmessage = () => real.setTimeout(done, 0)
       port2.postMessage(null)
     })
-  /** Until nothing is on its way any more, or for so long. */
+  /** Until nothing is on its way any more, or at most for `patience`. */
   async function quiet(patience) {
     const until = real.now() + patience
     let calm = 0

@@ -1,4 +1,4 @@
-//! The server under test, in this process, on a database of its own.
+//! The server under test, in this process, on its own database.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub struct TestApp {
     pub database: Database,
 }
 
-/// A server with a runtime of its own: a test's clock may stand still, and a test may block,
+/// A server with a separate runtime: a test's clock may stand still, and a test may block,
 /// without the server noticing.
 struct Running {
     server: Server,
@@ -72,8 +72,8 @@ impl TestApp {
         Self::start_with(&[&["--web-root", &root], flags].concat()).await
     }
 
-    /// Stops the server; its address stays reserved for [`start_again`](Self::start_again) in so
-    /// far as nobody else asks for exactly that port.
+    /// Stops the server. Its address stays free for [`start_again`](Self::start_again), unless
+    /// another program asks for exactly that port.
     pub fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             server.stop();

@@ -45,7 +45,7 @@ const END_PATIENCE: Duration = Duration::from_secs(5);
 /// Longer than any wait inside a page.
 const SCRIPT_PATIENCE: Duration = Duration::from_mins(5);
 
-/// A browser with one page and a profile of its own; ends with this value.
+/// A browser with one page and a separate profile; ends with this value.
 #[derive(Debug)]
 pub struct Browser {
     client: Client,
@@ -143,7 +143,7 @@ impl Browser {
         self.resize_scaled(width, height, 1.0).await
     }
 
-    /// The same on a screen with so many pixels to each of CSS.
+    /// The same on a screen with `scale` pixels to each CSS pixel.
     pub async fn resize_scaled(&self, width: u32, height: u32, scale: f64) -> anyhow::Result<()> {
         let size = json!({
             "width": width, "height": height, "deviceScaleFactor": scale, "mobile": false,

@@ -176,7 +176,7 @@ impl Standby {
 impl Drop for OwnCluster {
     fn drop(&mut self) {
         drop(self.cluster.take());
-        // A folder that stays behind in the temporary directory harms nobody.
+        // A folder that stays behind in the temporary directory does no harm.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -19,7 +19,7 @@ const TEMPLATE_LOCK: i64 = 0x6532_6574_656d_706c;
 /// The private cluster of this process, while a test needs it.
 static RUNNING: Mutex<Weak<Private>> = Mutex::new(Weak::new());
 
-/// A database of its own; dropped with this value.
+/// A separate database; dropped with this value.
 #[derive(Debug)]
 pub struct Database {
     server: Server,
@@ -41,7 +41,7 @@ struct Private {
 }
 
 impl Database {
-    /// An empty installation: the schema is there, nobody has data.
+    /// An empty installation: the schema is there, no user has data.
     pub async fn create() -> Self {
         let server = Server::get();
         let template = server.template().await;
@@ -153,7 +153,7 @@ impl Private {
 impl Drop for Private {
     fn drop(&mut self) {
         drop(self.cluster.take());
-        // A folder that stays behind in the temporary directory harms nobody.
+        // A folder that stays behind in the temporary directory does no harm.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -28,7 +28,7 @@ impl Issuer {
     /// The id of the key for ES256.
     pub const EC_KEY: &str = "ec-1";
 
-    /// Publishes the keys at an address of its own.
+    /// Publishes the keys at a new address.
     pub async fn start() -> Self {
         Self::listen("127.0.0.1:0").await
     }
@@ -124,7 +124,7 @@ async fn serve(listener: TcpListener, asked: Arc<AtomicUsize>) {
     while let Ok((mut stream, _)) = listener.accept().await {
         asked.fetch_add(1, Ordering::SeqCst);
         let mut request = [0; 4096];
-        // Whoever hangs up needs no answer.
+        // A client that hangs up needs no answer.
         if stream.read(&mut request).await.is_ok() {
             stream.write_all(answer.as_bytes()).await.ok();
         }

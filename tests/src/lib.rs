@@ -3,7 +3,7 @@
 //! A test starts a [`TestApp`], changes data with [`writer`], and looks through the eyes of a
 //! client: the SDK ([`Screen`]), the bare protocol ([`Wire`]), the official JavaScript client and
 //! server ([`Oracle`]) or Chromium ([`Browser`]). A [`Proxy`] between them fails on demand. Each
-//! `TestApp` has a database of its own, so tests run in any order and at once. Waiting is always for
+//! `TestApp` has its own database, so tests run in any order and at once. Waiting is always for
 //! a condition, with a deadline: what was written can be read a moment later, once it is
 //! [`projected`].
 //!

@@ -1,5 +1,5 @@
 //! The network between a server and its database, which may fall silent: connections stay open, and
-//! nothing passes, in either direction. No side is told.
+//! nothing passes in either direction. Neither side gets a sign.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};

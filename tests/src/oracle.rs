@@ -134,7 +134,7 @@ impl Oracle {
         happening
     }
 
-    /// Everything of that name that happened so far, also what nobody waited for.
+    /// All events of that name so far, also those that no call waited for.
     pub fn seen(&mut self, name: &str) -> Vec<Value> {
         while let Ok(happening) = self.happenings.try_recv() {
             self.seen.push(happening);

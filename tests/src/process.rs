@@ -40,7 +40,7 @@ impl Process {
         Self::start_with(&[&["--database-url", database_url], flags].concat()).await
     }
 
-    /// The same without a database of ours: it starts one of its own, unless the flags name one.
+    /// The same without a database of ours: the server starts its own, unless the flags name one.
     pub async fn start_with(flags: &[&str]) -> Self {
         Self::start_signed(Tokens::new(), flags).await
     }

@@ -120,7 +120,7 @@ struct Shared {
     socket: watch::Sender<Fault>,
     rest: watch::Sender<Fault>,
     keeps_events: watch::Sender<bool>,
-    /// Counts the calls of [`Proxy::cut`]; whoever sees it grow resets its connection.
+    /// Counts the calls of [`Proxy::cut`]. Each task that sees it grow resets its connection.
     cuts: watch::Sender<Cuts>,
     messages: broadcast::Sender<Arc<[u8]>>,
     /// What [`Fault::Cache`] has kept, by address.
@@ -166,7 +166,7 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// Spoils a lane, or mends it.
+    /// Breaks a lane, or repairs it.
     pub fn set(&self, lane: Lane, fault: Fault) {
         match lane {
             Lane::Socket => self.shared.socket.send_replace(fault),

@@ -42,7 +42,7 @@ impl Screen {
         Self::open_options(options)
     }
 
-    /// A dashboard with whatever options; its diagnostics come here.
+    /// A dashboard with the given options; its diagnostics come here.
     #[must_use]
     pub fn open_options(options: Options) -> Self {
         let diagnostics = Diagnostics::default();
@@ -126,7 +126,7 @@ impl Screen {
     }
 
     /// Every change of status so far, as `from -> to CODE`; a run of steps that repeats is there
-    /// once, as nobody can say how often a retry was in vain.
+    /// once, as the number of failed retries is not fixed.
     #[must_use]
     pub fn timeline(&self) -> Vec<String> {
         let mut steps = Vec::new();
@@ -150,7 +150,7 @@ impl Screen {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many diagnostics bear that code.
+    /// How many diagnostics have that code.
     #[must_use]
     pub fn count(&self, code: Code) -> usize {
         self.diagnostics().iter().filter(|diagnostic| diagnostic.code == code).count()

@@ -19,7 +19,7 @@ pub struct Site {
 
 /// What a site has.
 enum Content {
-    /// An empty page, whatever is asked for.
+    /// An empty page, for every request.
     Page,
     /// The files of a folder.
     Folder(PathBuf),

@@ -16,7 +16,7 @@ pub struct Tokens {
 /// The last part of a forged token.
 #[derive(Clone, Copy)]
 pub enum Signature<'a> {
-    /// Made with that key, whatever the header says.
+    /// Made with that key, independent of the header.
     Of(&'a EncodingKey, Algorithm),
     /// These bytes.
     Bytes(&'a [u8]),
@@ -53,7 +53,7 @@ impl Tokens {
         self.sign(&Self::id_claims(user))
     }
 
-    /// An access token that is good for so long, in whole seconds.
+    /// An access token that is good for that time, in whole seconds.
     #[must_use]
     pub fn access_for(&self, user: &str, time: Duration) -> String {
         let mut claims = Self::access_claims(user);
@@ -81,7 +81,7 @@ impl Tokens {
         })
     }
 
-    /// Signs whatever claims.
+    /// Signs any claims.
     #[must_use]
     pub fn sign(&self, claims: &Value) -> String {
         encode(&Header::default(), claims, &self.key()).expect("HS256 signs any claims")

@@ -152,7 +152,7 @@ impl Wire {
         within("a frame", async {
             while let Some(Ok(message)) = self.socket.next().await {
                 match message {
-                    // Whoever has just been cut off is still to read what came before.
+                    // The server may have cut this client off. It must still read what came before.
                     Message::Text(text) if text == "2" => self.try_send("3").await,
                     Message::Text(text) => return Some(text.to_string()),
                     _ => {}
@@ -187,7 +187,7 @@ impl Wire {
         received
     }
 
-    /// The code that the server closes with, whatever else it sends; none if it just goes away.
+    /// The code that the server closes with, after any other frames; none if it just goes away.
     pub async fn close_code(&mut self) -> Option<u16> {
         within("the end of the socket", async {
             while let Some(Ok(message)) = self.socket.next().await {
@@ -205,14 +205,14 @@ impl Wire {
         self.socket.send(Message::text(text)).await.ok();
     }
 
-    /// Waits until the server has closed the connection, whatever else it sends.
+    /// Waits until the server has closed the connection, and skips other frames.
     pub async fn closed(&mut self) {
         within("the end of the socket", async { while self.frame().await.is_some() {} }).await;
     }
 }
 
 impl Received {
-    /// Reads `42/dashboard,[name, envelope]`; whatever breaks the contract fails the test.
+    /// Reads `42/dashboard,[name, envelope]`. A breach of the contract fails the test.
     #[must_use]
     pub fn read(frame: &str) -> Self {
         let body = frame.strip_prefix(&format!("42{},", event::NAMESPACE));

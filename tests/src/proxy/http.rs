@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as the proxy needs: heads, and answers of its own.
+//! As much of HTTP/1.1 as the proxy needs: heads, and the proxy's own answers.
 
 use std::borrow::Cow;
 use std::io;
@@ -181,7 +181,7 @@ pub(super) async fn ask(server: SocketAddr, request: &Head) -> io::Result<Vec<u8
     Ok(answer)
 }
 
-/// Carries a request and its answer, whatever they are.
+/// Carries any request and its answer.
 pub(super) async fn pass(server: SocketAddr, client: &mut TcpStream, request: &Head) -> End {
     let Ok(answer) = ask(server, request).await else { return End::Reset };
     let _ = client.write_all(&answer).await;

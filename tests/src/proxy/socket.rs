@@ -73,8 +73,8 @@ async fn up(shared: &Shared, mut from: ReadHalf<'_>, to: &mut WriteHalf<'_>) {
     }
 }
 
-/// From the server to the client, and what a test says in the server's name; ends when the server
-/// has gone, unless nobody is to notice.
+/// From the server to the client, with the messages that a test sends in the server's name. Ends
+/// when the server has gone, unless the client must not notice.
 async fn down(
     shared: &Shared,
     mut frames: Frames<'_>,

@@ -79,7 +79,7 @@ async fn without_the_issuers_keys_no_user_is_logged_out_and_the_server_recovers_
     let answer = app.rest().get(SNAPSHOT, &who, &[]).await;
     assert_eq!((answer.status, answer.error().error.code), (503, ErrorCode::InternalError));
     assert_ne!(answer.header("retry-after"), "");
-    // A socket is told to try again: what is refused is not tried again.
+    // The server tells a socket to try again, because clients do not retry a refusal.
     let mut wire = Wire::open(&app.url(), &[]).await;
     let Credential::Bearer(token) = &who else { unreachable!() };
     wire.send(&format!("40/dashboard,{}", json!({ "token": token }))).await;

@@ -182,7 +182,7 @@ async fn d_res_4_the_banner_comes_with_degraded_mode_and_goes_with_recovery() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    // It is said for a while only, so it is watched for before the server can be reached.
+    // The page shows it only for a while, so the watch starts before the server can be reached.
     let watch = "(new MutationObserver(() => {
        window.restored ||= document.body.innerText.includes('Connection restored')
      }).observe(document.body, { subtree: true, childList: true, characterData: true }), true)";
@@ -356,7 +356,7 @@ async fn the_page_is_served_with_a_policy_that_it_keeps() {
         assert!(policy.contains(part), "{part}: {policy}");
     }
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
-    // A deep link that a browser follows leads to the page; a program is told the truth.
+    // A deep link that a browser follows leads to the page; a program gets 404.
     let accept = [("accept", "text/html,application/xhtml+xml;q=0.9")];
     let deep = app.rest().get("/some/page", &Credential::Nobody, &accept).await;
     assert_eq!((deep.status, deep.body), (200, answer.body));

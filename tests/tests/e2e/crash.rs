@@ -35,7 +35,7 @@ async fn the_database_is_killed_under_load_and_nothing_is_lost() {
         cluster.kill();
         load.until_cut_off().await;
         if round % 2 == 1 {
-            // Long enough that everyone is told; the other rounds are over before that.
+            // Long enough that all clients learn of it; the other rounds are over before that.
             let told_all = screens
                 .iter()
                 .map(|screen| screen.until("told", |state| state.status == Status::Syncing));
@@ -79,7 +79,7 @@ async fn the_server_is_killed_under_load_and_nothing_is_lost() {
         load.start(&cluster.url(), round);
         load.until_busy().await;
         server.kill().await;
-        // The writers do not notice. Nobody pushes what they write now.
+        // The writers do not notice. No server pushes what they write now.
         load.until_busy().await;
         load.stop().await;
         server.start_again().await;
@@ -244,7 +244,7 @@ impl Load {
     }
 }
 
-/// Writes for one user after the other until it is told to stop or loses the database; tells what
+/// Writes for one user after the other until `stop` is set or the database is lost. Returns what
 /// was acknowledged.
 async fn write(url: &str, first: usize, stop: &AtomicBool, commits: &AtomicUsize) -> Vec<Uuid> {
     let mut acknowledged = Vec::new();

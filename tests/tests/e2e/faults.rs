@@ -31,7 +31,7 @@ async fn d_res_3_after_a_restart_the_sdk_refetches_and_converges() {
     let state = screen.until("not live", |state| state.status != Status::Live).await;
     assert_eq!(state.freshness.source, Source::Stale);
     assert!(state.view.is_some(), "the view stays on the screen");
-    // Nobody pushes this change: only the refetch can bring it.
+    // No server pushes this change: only the refetch can bring it.
     writer::add_moc(app.db(), USER, &NewMoc::new("While it was down", "City")).await;
     app.start_again().await;
     app.projected().await;

@@ -1,4 +1,4 @@
-//! Two users at once, and a crowd: nobody ever receives a byte of another's data.
+//! Two users at once, and a crowd: no user ever receives a byte of another's data.
 
 mod crowd;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 use shared_types::EventType;
 use sqlx::PgPool;
 
-/// What every text of a user's data contains, and nobody else's does.
+/// What every text of a user's data contains, and no other user's text does.
 const MARKS: [&str; 2] = ["amber", "birch"];
 const ROUNDS: u32 = 8;
 
@@ -115,7 +115,7 @@ async fn d_ws_7_a_moc_that_changes_hands_leaves_one_user_and_reaches_the_other()
     }
 }
 
-/// A socket, and whose texts it may bear.
+/// A socket, and whose texts it may carry.
 struct Reader {
     wire: Wire,
     own: &'static str,
@@ -140,7 +140,7 @@ impl Reader {
     }
 }
 
-/// Every kind of change, several times over; each text bears the mark.
+/// Every kind of change, several times over; each text contains the mark.
 async fn live_through(db: &PgPool, user: &str, mark: &str) {
     for round in 0..ROUNDS {
         let title = |what: &str| format!("{mark} {what} {round}");
@@ -163,7 +163,7 @@ async fn live_through(db: &PgPool, user: &str, mark: &str) {
     writer::add_wish(db, user, "the last one").await;
 }
 
-/// Whatever a person wrote into a frame bears the mark.
+/// Each text in a frame that a person wrote contains the mark.
 fn assert_texts_are_marked(frame: &str, mark: &str) {
     fn walk(value: &Value, mark: &str) {
         match value {

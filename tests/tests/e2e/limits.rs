@@ -1,5 +1,5 @@
-//! Each limit, crossed by a real client: it sees the code that the protocol has for it, the counter
-//! rises, and whoever stands beside notices nothing.
+//! Each limit, crossed by a real client. The client gets the protocol's code, the counter rises,
+//! and other clients notice nothing.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -144,7 +144,8 @@ async fn refused_sessions_from_one_address() {
     // The SDK is not left to try for ever.
     let screen = Screen::open_with(&app.url(), || "nonsense".to_owned());
     screen.until_status(Status::AuthRequired).await;
-    // Who shares the address and has a session is served, and who comes from elsewhere is told why.
+    // A client with a session at the same address is served. A bad token from another address gets
+    // its reason.
     assert_eq!(get(&app.bearer(NEIGHBOUR)).await.status, 200);
     let mut neighbour = Wire::join(&app.url(), &app.bearer(NEIGHBOUR)).await.unwrap();
     hears(&app, &mut neighbour, NEIGHBOUR).await;
@@ -210,7 +211,7 @@ async fn requests_from_one_address() {
     assert!(served >= 10, "the burst is ten seconds' worth: {served}");
     assert_limited(&refused);
     assert!(app.metrics().await.limited("request_rate") >= 1);
-    // It holds for whatever is asked, and for whoever asks from there.
+    // The limit holds for every request, and for every client from that address.
     let refused = within("a socket's refusal", async {
         loop {
             if let Err((status, ..)) = Wire::try_open(&app.url()).await {
@@ -435,7 +436,7 @@ fn keys() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/tests/keys")
 }
 
-/// Gives the user so many rows of the longest list.
+/// Gives the user `count` rows of the longest list.
 async fn partial_mocs(app: &TestApp, count: i32) {
     let mut transaction = app.db().begin().await.unwrap();
     writer::add_mocs(&mut *transaction, USER, &"long theme ".repeat(9), count).await;

@@ -101,7 +101,7 @@ async fn d_ws_6_errors_are_events_too() {
     let token = app.tokens.access(USER);
     connect(&mut client, &app, "a", json!({ "auth": { "token": token } })).await;
     client.until("connect", |_| true).await;
-    // The data of the summary cannot be read: clients are told that they may be stale.
+    // The data of the summary cannot be read: clients learn that they may be stale.
     hide(&app, "wishlist_items", "hidden").await;
     writer::add_moc(app.db(), USER, &NewMoc::new("Unseen", "City")).await;
     let unavailable = envelope(&mut client, EventType::Error).await;

@@ -377,7 +377,7 @@ fn view(title: &str) -> Value {
     })
 }
 
-/// A MOC of that title, with an id of its own for each title.
+/// A MOC of that title, with a separate id for each title.
 fn moc(title: &str) -> Value {
     let id = uuid::Uuid::from_u128(
         title.bytes().fold(7, |id, byte| id.rotate_left(7) ^ u128::from(byte)),

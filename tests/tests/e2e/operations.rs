@@ -119,7 +119,7 @@ async fn d_nfr_3_the_sdk_speaks_https_and_wss_to_a_server_with_a_certificate() {
     };
     let state = screen.until("the change, pushed", wished).await;
     assert_eq!(state.status, Status::Live);
-    // Whoever does not know the certificate does not talk to this server.
+    // A client that does not know the certificate does not talk to this server.
     let stranger = Screen::open(&app, USER);
     let state = stranger.until("a refusal", |state| state.freshness.attempt > 0).await;
     assert_eq!(state.view, None);

@@ -1,5 +1,6 @@
-//! The database in trouble, of each kind that operators know: sockets stay, whoever asks is told,
-//! nothing is claimed to be live that nobody watches over, and afterwards nothing is missing.
+//! The database in trouble, of each kind that operators know. Sockets stay, each request gets an
+//! answer that says so, no client claims to be live without a server that watches the changes, and
+//! afterwards nothing is missing.
 
 mod disk;
 mod failover;
@@ -21,7 +22,7 @@ const LAG: &str = "dashboard_capture_lag_seconds";
 pub(crate) const FOLLOWER: &str = "query like '%as of_last%'";
 const PROJECTOR: &str = "query like '%pg_snapshot_xip%'";
 
-/// A server on a cluster of its own, and a client that is live.
+/// A server on its own cluster, and a client that is live.
 pub(crate) struct Site {
     pub(crate) screen: Screen,
     pub(crate) server: Process,
@@ -39,7 +40,7 @@ impl Site {
         Self { screen, server, db, cluster }
     }
 
-    /// Waits until the client is live and shows so many wishes.
+    /// Waits until the client is live and shows that number of wishes.
     pub(crate) async fn until_wishes(&self, wishes: u32) {
         let shown = |state: &DashboardState| {
             let view = state.view.as_ref();
@@ -49,7 +50,7 @@ impl Site {
         self.screen.until(&what, |state| state.status == Status::Live && shown(state)).await;
     }
 
-    /// Waits until the client has been told, and does not claim to be live.
+    /// Waits until the client has learnt of it, and does not claim to be live.
     pub(crate) async fn until_told(&self) {
         self.screen.until_told(Code::SnapshotUnavailable).await;
         assert_eq!(self.screen.client.state().freshness.source, Source::Stale);
@@ -175,8 +176,8 @@ async fn while_the_change_log_alone_is_lost_no_client_stays_live_for_long() {
     let cut = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(cut)).fetch_one(&mut site.db).await;
     assert_eq!(cut.unwrap(), 1);
     site.until_told().await;
-    // Snapshots can be read, so the client comes to live by itself; but nobody would tell it of a
-    // change, so it is told again each time.
+    // Snapshots can be read, so the client becomes live alone. But the server would not tell it of
+    // a change, so the server reports the loss again each time.
     site.screen
         .until("told again and again", |_| site.screen.count(Code::SnapshotUnavailable) >= 3)
         .await;

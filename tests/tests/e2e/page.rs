@@ -72,7 +72,7 @@ impl Page {
         page
     }
 
-    /// Opens it with that session cookie, whatever comes of it.
+    /// Opens it with that session cookie, without a wait for its state.
     pub(crate) async fn open_with_session(app: &TestApp, session: &str) -> Self {
         Self::open_at(&app.url(), session, "").await
     }

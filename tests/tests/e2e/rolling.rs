@@ -81,8 +81,8 @@ fn tell_spread(sockets: &[Instant]) {
     );
 }
 
-/// Changes somebody's collection every few milliseconds until both nodes have had their turn; how
-/// often.
+/// Changes one user's collection every few milliseconds until both servers have had their turn.
+/// Returns how often.
 async fn write(db: sqlx::PgPool) -> usize {
     let mut rounds = 0;
     let end = Instant::now() + 3 * WINDOW;

@@ -186,7 +186,7 @@ async fn socket_io_in_chromium_shows_why_the_namespace_refuses() {
     }
 }
 
-/// Where polling is switched off, developers are told what to set.
+/// Where polling is switched off, the server tells developers what to set.
 #[tokio::test]
 async fn without_polling_socket_io_shows_what_to_set() {
     let site = Site::start().await;
@@ -206,7 +206,7 @@ async fn without_polling_socket_io_shows_what_to_set() {
     assert_is_told(seen["text"].as_str().unwrap());
     let seen = connect(&browser, &app, &json!({ "transports": ["websocket"] })).await;
     assert_eq!(seen, json!({ "connected": true, "transport": "websocket" }));
-    // It reads any answer as a packet, whatever its status: the protocol's page names its words.
+    // It reads an answer of any status as a packet: the protocol's page names its words.
     let mut client = StockClient::connect(Rust, &app.url(), &token, Transports::Default).await;
     let error = client.until("failed", |_| true).await;
     println!("rust_socketio: {error}");
@@ -231,7 +231,7 @@ async fn everything(kind: Stock, transports: Transports) {
         client.until("transport", |told| told["transport"] == name).await;
     }
     let moc = writer::add_moc(app.db(), USER, &NewMoc::new("Castle", "castle")).await;
-    // Python's sync client calls each listener in a thread of its own: the order is not the server's.
+    // Python's sync client calls each listener in a separate thread: the order is not the server's.
     let mut expected = vec![
         EventType::SummaryUpdated,
         EventType::ThemeBreakdownUpdated,

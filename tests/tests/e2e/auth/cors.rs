@@ -46,7 +46,7 @@ async fn d_nfr_3_no_other_page_reads_anything() {
         for origin in FOREIGN.into_iter().chain((flags.is_empty()).then_some(ALLOWED)) {
             let headers = [("origin", origin)];
             let answer = rest.get(SNAPSHOT, &app.bearer(USER), &headers).await;
-            // Not a browser's business: the token is in the hands of whoever asks.
+            // Not a browser's business: the caller itself holds the token.
             assert_eq!(answer.status, 200, "{origin}");
             assert_allows_nobody(&answer, origin);
             let answer = rest.get(SNAPSHOT, &app.cookie(USER), &headers).await;

@@ -463,7 +463,7 @@ fn places(tokens: &Tokens) -> Vec<Row> {
         by_page("cookie by another scheme", "http://app.example.test", Foreign),
         by_page("cookie by another port", "https://app.example.test:8443", Foreign),
         by_page("cookie by capitals", "https://APP.example.test", Foreign),
-        // Whoever reads without a page is no browser; a socket always has one.
+        // A client that reads without a page is no browser; a socket always has a page.
         row(
             "cookie without a page",
             Way { headers: vec![("cookie", jar.clone())], ..Way::default() },

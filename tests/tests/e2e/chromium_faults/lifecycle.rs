@@ -51,7 +51,7 @@ async fn a_page_that_was_frozen_or_asleep_does_not_believe_its_old_view() {
     stage.converge().await;
     stage.assert_told_a_loss("HEARTBEAT_MISSED").await;
 
-    // Somebody sets the clock back by a day: no reason to believe less.
+    // The clock is set back by a day: no reason to believe less.
     stage.begin().await;
     stage.evaluate("(clock.setWall(-86_400_000), client.refresh(), true)").await;
     stage.add("Yesterday").await;

@@ -84,7 +84,7 @@ async fn another_user_sees_no_trace_of_the_one_before() {
     stage.page.browser.set_cookie(&url, "auth_token", &session).await.unwrap();
     let before = stage.proxy.traffic().requests.len();
     stage.call("reauthenticate").await;
-    // The snapshot hangs, so whatever was kept of the former user would be seen for long.
+    // The snapshot hangs, so any rest of the former user's view would stay visible for long.
     stage.page.until("!document.body.innerHTML.includes('Lighthouse')").await;
     let traffic = stage.proxy.until("a request", |traffic| traffic.requests.len() > before).await;
     assert_eq!(traffic.requests[before].have, None, "their tag is forgotten");

@@ -15,7 +15,7 @@ async fn a_snapshot_that_fails_in_every_way_is_asked_for_again_and_the_socket_st
         (Fault::Answer(Canned::html(200)), "SNAPSHOT_MALFORMED"),
         (Fault::Reset, "SNAPSHOT_FAILED"),
         (Fault::Answer(Canned::new(200)), "SNAPSHOT_MALFORMED"),
-        // A firewall's page is no refusal of the session, whatever its status.
+        // A firewall's page of any status is no refusal of the session.
         (Fault::Answer(Canned::html(403)), "SNAPSHOT_FAILED"),
         (Fault::Answer(Canned::html(200)), "SNAPSHOT_MALFORMED"),
         (Fault::Answer(Canned::new(401)), "SNAPSHOT_FAILED"),

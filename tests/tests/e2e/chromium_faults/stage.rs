@@ -11,7 +11,7 @@ use crate::faults::setting::{USER, patient};
 use crate::page::Page;
 
 const INSTRUMENTS: &str = include_str!("../../../pages/instruments.js");
-/// The way back to live after a loss, with whatever reason stands until then.
+/// The way back to live after a loss, with any reason until then.
 pub(super) const AGAIN: [&str; 3] = ["connecting", "syncing", "live"];
 
 pub(super) struct Stage {
@@ -21,7 +21,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// The dashboard of a collection of one MOC, whatever comes of it.
+    /// The dashboard of a collection of one MOC, without a wait for its state.
     pub(super) async fn set(flags: &[&str]) -> Self {
         Self::set_with(flags, |_| ()).await
     }
@@ -83,8 +83,8 @@ impl Stage {
         self.begin().await;
     }
 
-    /// What the client said since then, as `status source CODE`; what repeats is there once, as
-    /// nobody can say how often a retry was in vain.
+    /// What the client said since then, as `status source CODE`. Repeated steps are there once, as
+    /// the number of failed retries is not fixed.
     pub(super) async fn told(&self) -> Vec<String> {
         collapse(strings(&self.evaluate("story.states.map(({ line }) => line)").await))
     }

@@ -80,7 +80,7 @@ async fn d_res_4_degraded_mode_polls_says_so_and_gives_way_to_the_socket() {
     stage.pass_until(polled, Duration::from_secs(40)).await;
     assert_eq!(stage.evaluate(&format!("{banner} !== null")).await, true);
 
-    // The socket is back: the banner goes with live, and only then it is said.
+    // The socket is back: the banner goes when the client is live, and only then the page says so.
     stage.proxy.set(Lane::Socket, Fault::Pass);
     stage.pass_until(&format!("{banner} === null"), Duration::from_mins(1)).await;
     stage.page.until("story.screens.at(-1) === 'connected cards restored'").await;

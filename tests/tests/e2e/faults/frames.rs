@@ -32,7 +32,7 @@ async fn messages_in_the_wrong_order_never_lead_back() {
         setting.proxy.say(event);
     }
     setting.screen.until_told(Code::EventStale).await;
-    // An addition that was overtaken is told nowhere else: the view is compared with the server's.
+    // An overtaken addition leaves no other sign: the test compares the view with the server's.
     let time = VirtualTime::start();
     for _ in 0..40 {
         time.pass(Duration::from_millis(250)).await;

@@ -101,7 +101,7 @@ async fn another_user_sees_no_trace_of_the_one_before() {
         tokens.access(if second.load(Ordering::Relaxed) { OTHER } else { USER })
     });
     screen.until_it_shows(&app.rest(), &app.bearer(USER)).await;
-    // The snapshot hangs, so whatever was kept of the former user would be seen for long.
+    // The snapshot hangs, so any rest of the former user's view would stay visible for long.
     proxy.set(Lane::Rest, Fault::Hold);
     switched.store(true, Ordering::Relaxed);
     screen.client.reauthenticate();

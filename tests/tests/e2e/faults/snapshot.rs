@@ -13,7 +13,7 @@ async fn a_snapshot_that_fails_in_every_way_is_asked_for_again_and_the_socket_st
     let setting = Setting::new().await;
     let faults = [
         (Fault::Answer(Canned::html(502)), Code::SnapshotFailed),
-        // A firewall's page is no refusal of the session, whatever its status.
+        // A firewall's page of any status is no refusal of the session.
         (Fault::Answer(Canned::html(403)), Code::SnapshotFailed),
         (Fault::Answer(Canned::new(401)), Code::SnapshotFailed),
         // And neither is the server's own that a cache has kept.

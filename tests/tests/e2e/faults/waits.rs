@@ -158,7 +158,7 @@ async fn d_res_4_degraded_mode_polls_the_real_server_and_gives_way_to_its_socket
     assert_eq!(setting.proxy.traffic().sockets.most, 1);
 }
 
-/// How long the client still waits, in ms; it means to wait for so long since a moment after `begun`.
+/// How long the client still waits, in ms. It means to wait for `ms` from a moment after `begun`.
 fn wait(state: &DashboardState, begun: u64, ms: u64) -> u64 {
     let due = state.freshness.next_retry_at.unwrap();
     // A wish for a date has no fractions of a second; and two clocks of whole ms may differ by one.

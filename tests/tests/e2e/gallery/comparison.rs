@@ -1,8 +1,9 @@
 //! Whether two pictures show the same to a person.
 //!
-//! Another version of a browser or of a font library smooths edges otherwise, and nobody sees it. So
-//! both pictures are blurred first, by more than such a difference reaches, and only then compared
-//! point by point. What has moved, is missing or has another colour survives a blur.
+//! Another version of a browser or of a font library smooths edges differently, which no person
+//! sees. So the comparison first blurs both pictures, by more than such a difference reaches, and
+//! only then compares them point by point. A part that has moved, is missing or has another colour
+//! survives a blur.
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage, imageops};
 

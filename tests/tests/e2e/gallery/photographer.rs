@@ -30,8 +30,8 @@ pub(super) const DESKTOP: Window =
 const SCALE: f64 = 0.5;
 /// Of WebP. What it leaves out is the same in two pictures of the same page.
 const QUALITY: u32 = 60;
-/// Animations are drawn where the page has put them. Chromium has a thread of its own for them
-/// otherwise, which may not have heard of it yet.
+/// Animations are drawn where the page has put them. By default, Chromium draws them on a separate
+/// thread, which may not have heard of it yet.
 const IN_STEP: &str = "--disable-threaded-animation";
 /// A page is played within a second; the machine may be busy.
 const PATIENCE: Duration = DEADLINE;

@@ -1,8 +1,9 @@
-//! Fifty users over a hundred sockets, in every kind of turmoil: not one byte goes to the wrong one.
+//! Fifty users over a hundred sockets, in every kind of turmoil: not one byte goes to the wrong
+//! user.
 //!
-//! Every text of a user bears a mark that nobody could guess, and so does the user's id. Each frame
-//! and each snapshot is held against the marks of all others. What happens is drawn from a seed,
-//! which a failure shows; `ISOLATION_SEED` leads the same lives again.
+//! Every text of a user contains a mark that cannot be guessed, and so does the user's id. The test
+//! searches each frame and each snapshot for the marks of all other users. A seed determines what
+//! happens. A failure shows the seed, and `ISOLATION_SEED` leads the same lives again.
 
 use client_sdk::random::Random;
 use client_sdk::time::Millis;
@@ -124,7 +125,7 @@ impl Crowd {
             let reader = &mut self.readers[*at];
             let victim = &self.users[(reader.user + 1 + draw(&mut self.random, USERS - 1)) % USERS];
             for frame in intrusions(turmoil, place % 2 == 0, &self.app, &victim.id) {
-                // Whoever talks too much may have been cut off already.
+                // The server may already have cut off a client that talks too much.
                 reader.wire.try_send(&frame).await;
             }
         }
@@ -183,7 +184,7 @@ impl Crowd {
     }
 
     /// Half of the sockets are taken over by other users, each by a new connection with that
-    /// user's token, as when somebody else logs in at the same browser.
+    /// user's token, as when another user logs in at the same browser.
     async fn switch_tokens(&mut self) {
         let switched = self.half();
         let owners: Vec<_> = switched.iter().map(|at| self.readers[*at].user).collect();
@@ -225,7 +226,7 @@ impl Crowd {
 }
 
 impl User {
-    /// Changes whatever the numbers say; the first adds a MOC, so that there are texts.
+    /// Makes the changes that the numbers name. The first adds a MOC, so that there are texts.
     async fn live_through(&mut self, db: &PgPool, plan: &[usize]) {
         for (step, number) in plan.iter().enumerate() {
             let (kind, pick) = (number % 8, number / 8);
@@ -321,7 +322,7 @@ async fn join(app: &TestApp, user: usize, who: Credential) -> Reader {
     Reader { user, wire, frames: 0, texts: 0 }
 }
 
-/// What somebody sends who wants to read along with a user.
+/// The messages of an attacker who wants to read a user's data.
 fn intrusions(turmoil: Turmoil, leaves: bool, app: &TestApp, victim: &str) -> Vec<String> {
     let room = format!("user:{victim}");
     let token = app.tokens.access(victim);
@@ -348,7 +349,7 @@ fn intrusions(turmoil: Turmoil, leaves: bool, app: &TestApp, victim: &str) -> Ve
 /// Holds what a user received against the marks of all others, wherever in the text they are.
 fn assert_only_own(text: &str, user: usize, marks: &[String]) {
     let length = marks[user].len();
-    // Nothing else in a frame is so long a run of such digits: an id has hyphens.
+    // Nothing else in a frame is a run of such digits of that length: an id has hyphens.
     let runs = text.split(|c: char| !c.is_ascii_hexdigit()).filter(|run| run.len() >= length);
     for run in runs {
         for part in (0..=run.len() - length).map(|start| &run[start..start + length]) {

@@ -52,7 +52,7 @@ async fn a_full_disk_at_the_start_is_reported_as_such() {
     cluster.execute("create database crowded tablespace small").await;
     let url = cluster.url();
     let crowded = format!("{}/crowded", url.rsplit_once('/').unwrap().0);
-    // The first connection writes files of its own.
+    // The first connection to a database writes files too.
     PgConnection::connect(&crowded).await.unwrap().close().await.unwrap();
     disk.fill();
     let said = Process::refused_unforeseen(&crowded, &[]).await;
@@ -101,7 +101,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily: whoever still has a file open keeps it until then.
+        // Lazily: a process that still has a file open keeps it until then.
         let unmounted = Command::new("umount").arg("-l").arg(&self.0).status();
         let gone = unmounted.is_ok_and(|status| status.success());
         assert!((gone && fs::remove_dir(&self.0).is_ok()) || std::thread::panicking());

@@ -67,7 +67,7 @@ impl Site {
         self.screen.until("the wishes", shown(self.wishes)).await;
     }
 
-    /// Waits until every request is answered and the client has been told, while the network is silent.
+    /// Waits until every request is answered and the client knows, while the network is silent.
     async fn until_given_up(&mut self, what: &str) {
         let begun = Instant::now();
         self.wish().await;
@@ -259,8 +259,9 @@ async fn at_an_installation_and_another_node_goes_on() {
     }
 }
 
-/// Ends sessions of the server. Statements are new to those that take their place, so their text passes the
-/// link again: what is to happen at one is said before, or it may pass in between.
+/// Ends sessions of the server. Statements are new to the sessions that take their place, so their
+/// text passes the link again. A test must say before the call what happens at a statement, or the
+/// statement may pass in between.
 async fn end_sessions(db: &mut PgConnection, which: &str) {
     let end = format!(
         "select bool_and(pg_terminate_backend(pid, 10000)) from pg_stat_activity

@@ -8,7 +8,8 @@ use super::{Site, USER};
 /// What it had projected lacks what has been written meanwhile, and it was asked before it could know.
 #[tokio::test]
 async fn after_a_standstill_nothing_is_called_live_that_lacks_what_was_written_meanwhile() {
-    // Silence is noticed after so long that the server has looked at nothing for more than five seconds.
+    // The client notices the silence only after the server has processed nothing for more than five
+    // seconds.
     let flags = ["--ping-interval-ms", "500", "--ping-timeout-ms", "6000"];
     let mut site = Site::open(&flags).await;
     for wishes in 1..=3 {

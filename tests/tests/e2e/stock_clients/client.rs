@@ -1,5 +1,5 @@
-//! Clients of Socket.IO that others have written, with as few options as they need. What they do is
-//! told in one form for all of them.
+//! Clients of Socket.IO that others have written, with as few options as they need. All of them
+//! report what they do in one form.
 
 use e2e_tests::{DEADLINE, Oracle, Python};
 use futures_util::FutureExt;
