@@ -1,7 +1,7 @@
-//! The law of waiting: how long after which failure (D-RES-1, D-RES-4).
+//! Computes how long the client waits after each failure (D-RES-1, D-RES-4).
 //!
-//! Full jitter: the ceiling doubles with every failure and the wait is drawn uniformly below it,
-//! so clients that were cut off together do not come back together.
+//! The backoff has full jitter: the ceiling doubles with every failure, and the wait is drawn
+//! uniformly below it. So clients that were cut off together do not come back together.
 
 use crate::random::Random;
 use crate::time::Millis;

@@ -1,9 +1,9 @@
-//! The text that a Socket.IO 5 server and its client exchange, over Engine.IO 4 on a WebSocket.
+//! Reads and writes the frames of Socket.IO 5, over Engine.IO 4 on a WebSocket.
 //!
-//! Strict and total: any text is either a [`Packet`] or an [`Unreadable`] with the reason, never a
-//! panic and never a guess. JSON is passed on as the text it is; reading it is the
-//! [`Decoder`](crate::decode::Decoder)'s part. Binary packets, polling and the client's own events
-//! are left out, because the dashboard's protocol has none (D-WS-1).
+//! Reading is strict and total: every text is either a [`Packet`] or an [`Unreadable`] with the
+//! reason, never a panic and never a guess. This module passes JSON on as text; the
+//! [`Decoder`](crate::decode::Decoder) reads it. Binary packets, polling and the client's own
+//! events are left out, because the dashboard's protocol has none (D-WS-1).
 
 use crate::prelude::*;
 

@@ -1,8 +1,8 @@
-//! Reading JSON: what the core asks of a driver's decoder, and what it gets back.
+//! Defines the decoder of JSON that the core gets from a driver, and the values that it returns.
 //!
-//! Natively [`json`] does it, on `serde_json`; in a browser [`checked`], which is a small part of
-//! that one's size. Every value that comes back is of a checked type from `shared-types`, so what
-//! decodes is valid: there is no second validation to forget.
+//! Native programs use [`json`], on `serde_json`. Browsers use [`checked`], which has a small part
+//! of its size. Every decoded value has a checked type from `shared-types`, so it is valid: there
+//! is no second validation to forget.
 
 use crate::prelude::*;
 use shared_types::event::AUTH_FAILED;

@@ -1,9 +1,9 @@
-//! The drivers: they do what the machine decides, and know nothing of its reasons.
+//! The drivers: they carry out what the machine decides, and do not know its reasons.
 //!
 //! - `native`: on tokio, for programs
 //! - `browser`: on web-sys, for the npm package
 //!
-//! Each exists where its feature is on and the target is of its kind.
+//! Each is compiled only with its feature and for its kind of target.
 
 #[cfg(all(feature = "browser", target_arch = "wasm32"))]
 pub mod browser;

@@ -1,7 +1,7 @@
-//! Writing JSON: the sections of a view, as the contract has them.
+//! Writes the sections of a view as JSON, in the form of the contract.
 //!
 //! By hand, because a browser has no other use for a serialiser, and the four shapes are small.
-//! `tests/encode.rs` holds it against serde's.
+//! `tests/encode.rs` compares the result with serde's.
 
 use crate::codec::push_escaped;
 use crate::prelude::*;

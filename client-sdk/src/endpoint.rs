@@ -1,9 +1,9 @@
-//! Where the server is: one address, parsed once, makes the two that the drivers open.
+//! Makes the two addresses that the drivers open from the one address of the server.
 //!
 //! Parsers forgive much: they drop blanks, take `\` for `/`, and one reads a port that another one
-//! overlooks. So an address is refused here unless it can be read in one way only, and both
-//! addresses are made from what one parser read. The parser is the platform's own, which the
-//! driver passes in: `url` natively, `URL` in a browser.
+//! overlooks. So this module refuses an address unless it can be read in one way only, and makes
+//! both addresses from the result of one parser. The driver passes in the platform's parser: `url`
+//! natively, `URL` in a browser.
 
 use crate::codec;
 use crate::prelude::*;

@@ -1,11 +1,11 @@
-//! The last view, as a text that is kept between two lives of the client.
+//! Writes and reads the last view as a text, which is kept between two lives of the client.
 //!
-//! It is shown at once after a start, as stale and with its age, until the first snapshot takes its
-//! place. It has no authority: it is never compared with a snapshot, nor its tag sent to the
-//! server, so a record that was damaged or tampered with can neither stay on the screen nor keep
-//! the client from what is true.
+//! The client shows it at once after a start, as stale and with its age, until the first snapshot
+//! replaces it. It has no authority: the client never compares it with a snapshot, and never sends
+//! its tag to the server. So a damaged or manipulated record can neither stay on the screen nor
+//! keep the client from the true view.
 //!
-//! Where the text is kept is the driver's affair; whose it is, the app's.
+//! The driver decides where the text is kept. The app decides whose it is.
 
 use crate::prelude::*;
 use shared_types::Revision;

@@ -1,17 +1,18 @@
-//! The machine: all that the client decides, and nothing that it does.
+//! The machine decides what the client does. It does nothing itself.
 //!
-//! Inputs and the time go in, effects come out; a driver does them and reports back. There is no
-//! clock, I/O, `async` or randomness in here, so any life of the client can be replayed in a test.
+//! Inputs and the time go in, effects come out. A driver carries the effects out and reports back.
+//! The machine has no clock, I/O, `async` or randomness, so a test can replay any life of the
+//! client.
 //!
 //! ```text
 //! machine.handle(input, now);
 //! while let Some(effect) = machine.poll_effect() { … do it … }
-//! … call again with Input::Tick at machine.next_timeout(), or with whatever happens first
+//! … call again with Input::Tick at machine.next_timeout(), or with an earlier input
 //! ```
 //!
 //! Every effect that will be answered carries an [`EffectId`], and one gate drops the answers to
-//! effects that were given up. Which socket and which request exist follows from the state alone
-//! (`phases::State`), so there is never a second one of either.
+//! effects that were given up. The state alone (`states::State`) determines which socket and which
+//! request exist, so there is never a second one of either.
 
 use crate::prelude::*;
 mod backing_off;

@@ -1,4 +1,5 @@
-//! What the prelude of `std` has and that of `core` has not: in a browser there is no `std`.
+//! Re-exports what the prelude of `std` has and that of `core` lacks: in a browser there is no
+//! `std`.
 
 pub(crate) use alloc::borrow::ToOwned;
 pub(crate) use alloc::boxed::Box;

@@ -1,8 +1,8 @@
-//! The machine's dice: a small generator that the driver seeds.
+//! Generates the machine's random numbers, from a seed that the driver gives.
 //!
-//! The core has no source of randomness; the same seed and the same inputs give the same life,
-//! which is what lets tests replay one. Spreading retries needs no more quality than this, and
-//! nothing secret is ever drawn from it.
+//! The core has no source of randomness. The same seed and the same inputs give the same life, so
+//! tests can replay one. The generator is good enough to spread retries, and nothing secret is ever
+//! drawn from it.
 
 use crate::time::Millis;
 

@@ -1,8 +1,8 @@
-//! From snapshots and events to the view: which is newer, and what changes.
+//! Makes the view from snapshots and events: decides which is newer, and what changes.
 //!
-//! A revision is kept per section. An event shows one section only, so it proves nothing about the
-//! others: with a single revision, an event that overtook another one would make the other look
-//! old and its section stay stale.
+//! It keeps a revision per section. An event shows one section only, so it proves nothing about the
+//! others. With a single revision, an event that overtook another one would make the other look
+//! old, and its section would stay stale.
 
 use crate::prelude::*;
 use alloc::sync::Arc;

@@ -1,4 +1,4 @@
-//! What apps see: one immutable state, and the diagnostics beside it.
+//! Defines what apps see: one immutable state, and the diagnostics beside it.
 //!
 //! The machine has its own time line. A driver maps the machine's moments to the wall clock here,
 //! so that apps get plain milliseconds since 1970.
@@ -213,7 +213,7 @@ pub struct Diagnostic {
     /// For programs.
     #[cfg_attr(feature = "codegen", ts(type = "ReasonCode"))]
     pub code: Code,
-    /// For people. Contains at most 500 characters of what was received, and never a token.
+    /// For people. Bears at most 500 characters of what was received, and never a token.
     pub message: String,
 }
 

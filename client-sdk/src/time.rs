@@ -1,7 +1,7 @@
-//! Time as the core knows it: numbers that a driver hands in.
+//! Defines the core's time: numbers that a driver hands in.
 //!
-//! The core has no clock. A driver reads its two clocks, the monotonic one and the wall's, lets
-//! [`Clock`] make one [`Moment`] of them, and passes that along with every input.
+//! The core has no clock. A driver reads its two clocks, the monotonic one and the wall clock. From
+//! both, [`Clock`] makes one [`Moment`], which the driver passes along with every input.
 
 use core::ops::Add;
 

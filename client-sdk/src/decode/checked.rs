@@ -1,8 +1,8 @@
-//! The decoder of browsers: the text is taken apart, then checked by hand.
+//! The decoder of browsers: it splits the text into values, then checks them by hand.
 //!
 //! By hand, because serde's machinery would be half of the download. Every value still goes through
-//! the checked types of `shared-types`, and the tests hold that this decoder and serde's accept the
-//! same texts and read the same from them.
+//! the checked types of `shared-types`. Tests check that this decoder and serde's accept the same
+//! texts and read the same from them.
 
 use crate::prelude::*;
 use shared_types::{

@@ -1,8 +1,8 @@
-//! JSON taken apart: one list of all its values, in the order of the text.
+//! Parses JSON into one list of all its values, in the order of the text.
 //!
-//! Strict and total, like `JSON.parse`, and made by a loop rather than by recursion, so no depth
-//! is too deep. Nothing is copied: a value is a slice of the text, and the escapes in a string are
-//! resolved only on demand.
+//! The parser is strict and total, like `JSON.parse`. It uses a loop rather than recursion, so no
+//! depth is too deep. It copies nothing: a value is a slice of the text, and the escapes in a
+//! string are resolved only on demand.
 
 use crate::prelude::*;
 

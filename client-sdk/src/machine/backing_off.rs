@@ -1,4 +1,4 @@
-//! Waiting for the next attempt at a socket (D-RES-1).
+//! The state `backoff`: waits for the next attempt at a socket (D-RES-1).
 
 use super::core::Core;
 use super::signal::{Fetched, Signal, unconfirmed};

@@ -1,4 +1,4 @@
-//! The way to acceptance: connecting, and the same while degraded.
+//! Connects a socket until the server accepts it: in the state `connecting`, and while degraded.
 
 use shared_types::SnapshotTag;
 use shared_types::event::NAMESPACE;

@@ -1,5 +1,5 @@
-//! What all states share: the view, the counters, the gate, and the one place where a change of
-//! state becomes effects.
+//! Holds what all states share: the view, the counters, the gate, and the one place where a change
+//! of state becomes effects.
 
 use crate::prelude::*;
 use alloc::collections::VecDeque;

@@ -1,4 +1,5 @@
-//! Too much has failed: REST is polled while the socket is tried slowly (D-RES-4).
+//! The state `degraded`, after too many failures: polls REST and retries the socket slowly
+//! (D-RES-4).
 
 use super::POLL_EVERY;
 use super::connecting::Outcome;

@@ -1,7 +1,7 @@
-//! The states in which nothing happens by itself: idle, authRequired, closed.
+//! The states in which the client does nothing: idle, authRequired, closed.
 //!
-//! Answers of sockets and requests cannot reach them, because the gate knows that they have none;
-//! their rows name those signals all the same, so that a new signal must be thought about here.
+//! Answers of sockets and requests cannot reach them, because the gate knows that they have none.
+//! Their rows name those signals all the same, so that each new signal needs a decision here.
 
 use super::core::Core;
 use super::signal::Signal;

@@ -1,4 +1,4 @@
-//! Snapshot plus events: the view is the server's.
+//! The state `live`: the view is the server's, from a snapshot and the events after it.
 
 use shared_types::ErrorEventCode;
 

@@ -1,4 +1,5 @@
-//! What the machine's states react to: inputs that passed the gate, read and checked.
+//! Makes signals, to which the machine's states react: inputs that passed the gate, read and
+//! checked.
 
 use crate::prelude::*;
 use shared_types::{DashboardView, ErrorCode, ErrorEvent, Revision, SnapshotTag};

@@ -1,7 +1,7 @@
-//! The states, each with its data inside.
+//! Defines the states, each with its data.
 //!
-//! Which socket is open and which request is on its way is part of the state, so nothing of them
-//! can outlive it: [`Core`](super::core::Core) closes what the next state no longer names.
+//! The open socket and the request that is on its way are part of the state, so neither can outlive
+//! it: [`Core`](super::core::Core) closes what the next state no longer names.
 
 use crate::prelude::*;
 use shared_types::Revision;

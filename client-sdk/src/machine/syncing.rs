@@ -1,4 +1,4 @@
-//! Connected, with the snapshot on its way: events wait until it is there (D-RES-3).
+//! The state `syncing`: connected, and the snapshot is on its way. Events wait for it (D-RES-3).
 
 use super::core::{Acceptance, Core};
 use super::live::AS_IF_FAILED;

@@ -1,4 +1,4 @@
-//! Calls into the app, which may throw or call the client again.
+//! Calls the app's callbacks, which may throw or call the client again.
 
 use crate::prelude::*;
 use js_sys::{Function, Promise};

@@ -1,4 +1,4 @@
-//! The clocks and the random numbers of browsers: the only places that read them.
+//! Reads the clocks and the random numbers of browsers. No other module reads them.
 
 use wasm_bindgen::prelude::wasm_bindgen;
 

@@ -1,7 +1,7 @@
-//! States and diagnostics as plain JavaScript objects.
+//! Converts states and diagnostics to plain JavaScript objects.
 //!
-//! A section is written as JSON text and read by the browser's parser, because that is one call
-//! into JavaScript where building the object would be one for each of its fields.
+//! It writes a section as JSON text, which the browser's parser reads. That is one call into
+//! JavaScript, while building the object needs one call for each field.
 
 use crate::prelude::*;
 use alloc::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the page tells: online, offline, seen again.
+//! Listens to the page's events: online, offline, visible again.
 
 use js_sys::Reflect;
 use wasm_bindgen::closure::Closure;

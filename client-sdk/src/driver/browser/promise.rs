@@ -1,4 +1,4 @@
-//! Waiting for a promise without an executor, which would be a tenth of the module.
+//! Waits for a promise without an executor, which would be a tenth of the module.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;

@@ -1,4 +1,4 @@
-//! One request for the snapshot, from the moment that its token is known to its last byte.
+//! Sends one request for the snapshot: from the moment that its token is known to its last byte.
 
 use crate::prelude::*;
 use js_sys::{Date, Promise};

@@ -1,4 +1,4 @@
-//! The loop that joins the machine to its socket, its requests, the page and the time.
+//! The loop that connects the machine with its socket, its requests, the page and the time.
 
 use alloc::collections::VecDeque;
 use alloc::rc::{Rc, Weak};

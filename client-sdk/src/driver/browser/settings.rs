@@ -1,4 +1,5 @@
-//! What the npm package makes a client with. It has checked all of it: nothing is refused here.
+//! The settings that the npm package makes a client with. The package has checked them, so this
+//! module refuses none.
 
 use crate::prelude::*;
 use js_sys::{Function, Reflect};

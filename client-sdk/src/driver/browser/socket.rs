@@ -1,4 +1,4 @@
-//! One WebSocket, from the moment that its token is known to its close.
+//! Runs one WebSocket: from the moment that its token is known to its close.
 
 use alloc::rc::Rc;
 use core::cell::Cell;

@@ -1,4 +1,4 @@
-//! A call that comes later, unless it is cancelled.
+//! Makes a call later, unless it is cancelled before.
 
 use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;

@@ -1,4 +1,4 @@
-//! Addresses as native programs read them: with `url`, which the HTTP client reads them with too.
+//! Parses addresses for native programs, with `url`. The HTTP client uses the same parser.
 
 use reqwest::Url;
 

@@ -1,4 +1,4 @@
-//! The clocks and the dice of native programs: the only places that read them.
+//! Reads the clocks and the random numbers of native programs. No other module reads them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

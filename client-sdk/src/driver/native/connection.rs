@@ -1,5 +1,4 @@
-//! How the server is reached: one way for snapshots and for sockets, through the same proxy and with
-//! the same TLS and headers.
+//! Makes the connections to the server. Snapshots and sockets use the same proxy, TLS and headers.
 
 use std::net::IpAddr;
 use std::sync::Arc;

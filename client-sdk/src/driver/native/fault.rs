@@ -1,4 +1,4 @@
-//! What kind of fault is behind an error of the HTTP client.
+//! Finds the kind of fault behind an error of the HTTP client.
 
 use std::error::Error;
 use std::io;

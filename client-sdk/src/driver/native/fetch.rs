@@ -1,4 +1,4 @@
-//! One request for the snapshot, from asking for the token to the last byte.
+//! Sends one request for the snapshot: from the request for its token to its last byte.
 
 use std::time::UNIX_EPOCH;
 

@@ -1,4 +1,4 @@
-//! The diagnostics of one client: told as they come, and the last of them kept for a bug report.
+//! Passes on the diagnostics of one client as they come, and keeps the last ones for a bug report.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

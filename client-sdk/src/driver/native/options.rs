@@ -1,4 +1,4 @@
-//! What a native program tells the client.
+//! The options that a native program gives the client.
 
 use std::fmt;
 use std::future::Future;

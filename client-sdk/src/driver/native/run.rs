@@ -1,4 +1,4 @@
-//! The loop that joins the machine to its socket, its requests and the time.
+//! The loop that connects the machine with its socket, its requests and the time.
 
 use std::iter;
 use std::sync::Arc;

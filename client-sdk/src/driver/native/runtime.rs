@@ -1,4 +1,4 @@
-//! The tokio runtime that a client needs, and a thread that has one for programs without.
+//! Finds the tokio runtime that a client needs, or runs one on a thread for programs without.
 
 use std::future::Future;
 use std::io;

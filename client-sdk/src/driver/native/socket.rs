@@ -1,4 +1,4 @@
-//! One WebSocket, from asking for the token to its close.
+//! Runs one WebSocket: from the request for its token to its close.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Where tokens come from.
+//! Gets the client's tokens from the program's provider.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
