@@ -1,4 +1,4 @@
-/** The public interface of a client: its options, its methods and what it tells. */
+/** The public interface of a client: its options, its methods and its diagnostics. */
 import type { DashboardState, Diagnostic } from './types.js'
 
 export type {
@@ -24,16 +24,17 @@ export interface DashboardClientOptions {
   /** Path under which the server answers REST requests. Default: `/api`. */
   basePath?: string | undefined
   /**
-   * Returns the access token, or `null` when there is none. Asked anew for every attempt, so a
-   * refreshed token is used at once; give none that has run out. It is sent in a header, never in
-   * an address. An answer that takes more than 8 s fails the attempt (`TOKEN_TIMEOUT`).
+   * Returns the access token, or `null` when there is none. The client calls it anew for every
+   * attempt, so it uses a refreshed token at once. Return no token that has run out. The client
+   * sends the token in a header, never in an address. An answer that takes more than 8 s fails the
+   * attempt (`TOKEN_TIMEOUT`).
    */
   getToken?: ((request: TokenRequest) => string | null | Promise<string | null>) | undefined
   /** Sends the browser's cookies, for servers that read the session from one. Default: `false`. */
   cookies?: boolean | undefined
   /**
    * Called once each time the server refuses the session (D-RES-2). Then call `reauthenticate()`.
-   * What it throws, or rejects with, becomes a diagnostic (`CALLBACK_THREW`).
+   * An exception or a rejection becomes a diagnostic (`CALLBACK_THREW`).
    */
   onAuthRequired?: ((state: DashboardState) => unknown) | undefined
   /**
@@ -42,19 +43,19 @@ export interface DashboardClientOptions {
    */
   logger?: DashboardLogger | null | undefined
   /**
-   * Keeps the last view on the device, so that the next visit shows it at once, as `stale` with
-   * its age, while the connection is being made. Default: nothing is kept.
+   * Keeps the last view on the device. The next visit then shows it at once, as `stale` with its
+   * age, while the client connects. Default: nothing is kept.
    */
   lastView?: LastViewOptions | undefined
 }
 
-/** Why a token is asked for. */
+/** Why the client asks for a token. */
 export interface TokenRequest {
   /**
-   * Whether the server has refused the token that was given last: the token of a live connection ran
-   * out, or the session was refused and the app has called `reauthenticate()`. Get a new one then,
-   * rather than one that was put by. It is not told of a refusal before that: the first one when
-   * connecting leads to `authRequired` at once (D-RES-2), so give none that has run out.
+   * Whether the server has refused the last token: the token of a live connection ran out, or the
+   * session was refused and the app has called `reauthenticate()`. Then get a new token instead of
+   * a stored one. It does not report earlier refusals: the first one while connecting leads to
+   * `authRequired` at once (D-RES-2), so return no token that has run out.
    */
   readonly lastWasRefused: boolean
 }
@@ -62,15 +63,15 @@ export interface TokenRequest {
 /** Whose last view is kept, and where. */
 export interface LastViewOptions {
   /**
-   * The id of the user that is logged in; `null` while none is, or none is known yet. What was
-   * kept for another user is dropped and never shown; without a user nothing is kept.
+   * The id of the user that is logged in; `null` while no user is logged in or known. The client
+   * drops the view of another user and never shows it. Without a user it keeps nothing.
    */
   userId: () => string | null
   /** Default: one slot in IndexedDB for each server. */
   store?: LastViewStore | undefined
 }
 
-/** A place for one last view. What it throws becomes a diagnostic and harms nothing else. */
+/** A place for one last view. Its errors become diagnostics and harm nothing else. */
 export interface LastViewStore {
   load(): Promise<LastViewEntry | null>
   save(entry: LastViewEntry): Promise<void>
@@ -93,20 +94,20 @@ export interface DashboardLogger {
 }
 
 /**
- * Hears of a state, and of the one that it heard of before: at first, the one at `subscribe`. What
- * it throws, or rejects with, becomes a diagnostic (`CALLBACK_THREW`).
+ * Receives a state, and the one that it received before: at first, the one at `subscribe`. An
+ * exception or a rejection becomes a diagnostic (`CALLBACK_THREW`).
  */
 export type DashboardListener = (state: DashboardState, previous: DashboardState) => unknown
 
 /** Keeps one user's dashboard current. All methods return at once and may be called at any time. */
 export interface DashboardClient {
-  /** Begins. Does nothing when already begun. */
+  /** Starts the client. Does nothing when it is already started. */
   start(): void
-  /** Ends: closes the connection, forgets the view, drops the last view. `start()` begins afresh. */
+  /** Stops: closes the connection, forgets the view, drops the last view. `start()` starts anew. */
   stop(): void
   /**
-   * Leaves `authRequired`: connects anew with a fresh token or a fresh cookie. The view stays, as
-   * stale, where `lastView.userId` names the same user as before; otherwise it is forgotten.
+   * Leaves `authRequired`: connects again with a fresh token or a fresh cookie. The view stays, as
+   * stale, if `lastView.userId` names the same user as before. Otherwise the client forgets it.
    */
   reauthenticate(): void
   /** Asks for the newest state now, or retries now instead of at the next due time. */

@@ -1,9 +1,9 @@
 /**
  * The typed client around the WebAssembly core.
  *
- * The core decides everything about connecting, retrying and applying events. What happens here is
- * what it cannot do: wait for its own module to load, check what apps pass in, and keep apps'
- * callbacks from harming it or each other.
+ * The core decides everything about connecting, retrying and applying events. This module does what
+ * the core cannot do: it loads the core's module, checks what apps pass in, and keeps apps'
+ * callbacks from harming the core or each other.
  */
 import type { DashboardClient, DashboardClientOptions, DashboardListener } from './api.js'
 import { silence } from './callbacks.js'

@@ -1,6 +1,6 @@
 import type { CoreCode, CoreTerminalCode } from './generated/state.js'
 
-/** What this package adds to the core's codes: all that happens before and around the core. */
+/** The codes that this package adds to the core's: for events before and around the core. */
 export type PackageCode =
   /** The WebAssembly module is on its way. */
   | 'MODULE_LOADING'

@@ -1,6 +1,6 @@
 import type { DashboardState, Diagnostic } from './types.js'
 
-/** What the WebAssembly core is made with. It checks none of it. */
+/** The options of the WebAssembly core. The core does not check them. */
 export interface CoreOptions {
   /** The WebSocket's address. */
   socketUrl: string
@@ -13,7 +13,7 @@ export interface CoreOptions {
   onDiagnostic: (entry: Diagnostic) => void
 }
 
-/** Where the core leaves its last view. `save` and `drop` return at once; none of them throws. */
+/** Where the core keeps its last view. `save` and `drop` return at once; none of them throws. */
 export interface CoreLastView {
   /** Asked once after each start; its answer is shown as stale until the first snapshot. */
   load: () => Promise<string | null>

@@ -1,9 +1,9 @@
 /**
- * The store of last views that browsers have: IndexedDB, one slot for each server.
+ * Stores last views in the browser's IndexedDB, in one slot for each server.
  *
- * Three requests need no library: what would be left to write around one, for failures and for
- * browsers without storage, is as long as this. The database is opened for each of them and closed
- * again, so no connection stands in the way of an upgrade or of the back-forward cache.
+ * Three requests need no library: the code around one, for failures and for browsers without
+ * storage, would be as long as this. Each request opens the database and closes it again, so no
+ * connection blocks an upgrade or the back-forward cache.
  */
 import type { LastViewEntry, LastViewStore } from './api.js'
 

@@ -1,8 +1,9 @@
 /**
- * Keeps the last view for the core: whose it is, in which order, and what happens when it fails.
+ * Keeps the last view for the core: for one user, in the order of the calls, and with a report of
+ * each failure.
  *
- * The core says when to load, save and drop, and knows no users. What is kept here must never be
- * shown to another user than the one it was saved for, and nothing may be left after a drop.
+ * The core says when to load, save and drop, and knows no users. This module must show a stored
+ * view only to the user for whom it was saved, and must leave nothing after a drop.
  */
 import type { LastViewEntry, LastViewOptions, LastViewStore } from './api.js'
 import { silence } from './callbacks.js'

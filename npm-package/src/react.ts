@@ -1,10 +1,10 @@
 'use client'
 
 /**
- * React bindings: one provider near the root, one hook wherever state is shown.
+ * React bindings: one provider near the root, and a hook for each component that shows state.
  *
- * Nothing here loads WebAssembly or touches the browser while rendering, so it renders on a server;
- * the client starts when the provider has been mounted.
+ * Rendering neither loads WebAssembly nor touches the browser, so it works on a server. The client
+ * starts when the provider has been mounted.
  */
 import {
   createContext,
@@ -32,8 +32,8 @@ export interface DashboardProviderProps {
 const Context = createContext<DashboardClient | null>(null)
 
 /**
- * Hands the client to the hooks below. Starts it when mounted, and closes its connection when the
- * last of its providers has been unmounted for good; the stored view stays until `stop()`.
+ * Passes the client to the hooks. Starts it when mounted, and closes its connection when the last
+ * of its providers has been unmounted for good. The stored view stays until `stop()`.
  */
 export function DashboardProvider({ client, children }: DashboardProviderProps): ReactNode {
   checkClient('<DashboardProvider client={…}>', client)

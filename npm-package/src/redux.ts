@@ -1,8 +1,8 @@
 /**
  * Redux Toolkit Query: the dashboard as an endpoint whose cache entry follows the client.
  *
- * Typed by what it uses of Redux Toolkit, and importing nothing of it, so it fits every version
- * that has these names (2 and newer).
+ * It imports nothing of Redux Toolkit, and declares the types of what it uses. So it fits every
+ * version that has these names (2 and newer).
  */
 import type { DashboardClient } from './api.js'
 import { checkClient, hold } from './lease.js'
@@ -16,18 +16,18 @@ export interface DashboardQuery {
   onCacheEntryAdded(argument: unknown, entry: DashboardCacheEntry): Promise<void>
 }
 
-/** What is used of a cache entry. */
+/** The part of a cache entry that is used. */
 interface CacheEntry {
   getCacheEntry(): { data?: unknown }
   updateCachedData(recipe: () => DashboardState): unknown
 }
 
-/** What is used of the lifecycle of one run of the query. */
+/** The part of the lifecycle of one run of the query that is used. */
 export interface DashboardQueryRun extends CacheEntry {
   queryFulfilled: PromiseLike<unknown>
 }
 
-/** What is used of the lifecycle of a cache entry. */
+/** The part of the lifecycle of a cache entry that is used. */
 export interface DashboardCacheEntry extends CacheEntry {
   cacheDataLoaded: PromiseLike<unknown>
   cacheEntryRemoved: PromiseLike<unknown>
@@ -37,9 +37,9 @@ export interface DashboardCacheEntry extends CacheEntry {
  * Spread it into an endpoint: `build.query<DashboardState, void>({ ...dashboardQuery(client) })`.
  *
  * The client starts with the first subscriber and closes its connection when the cache entry is
- * removed; the stored view stays until `stop()`. The entry is the client's state itself, so sections
- * that did not change keep their identity. `refetch()` asks the client to refresh; what comes of it
- * arrives like every other change. Components read it by `dashboardOf`.
+ * removed. The stored view stays until `stop()`. The entry is the client's state itself, so
+ * sections that did not change keep their identity. `refetch()` asks the client to refresh; the
+ * result arrives like every other change. Components read the state by `dashboardOf`.
  */
 export function dashboardQuery(client: DashboardClient): DashboardQuery {
   checkClient('dashboardQuery', client)

@@ -1,7 +1,7 @@
 import { textOf } from './text.js'
 import type { DashboardState, Reason } from './types.js'
 
-/** Before anything has begun; also what a server renders. */
+/** The state before the start; also the state that a server renders. */
 export const IDLE: DashboardState = withoutView('idle', null)
 
 /** A module with a function that takes a reference to an object, as functions of ours do. */
@@ -45,13 +45,13 @@ export function missing(): Reason | null {
   return null
 }
 
-/** Said while the WebAssembly module is on its way. */
+/** The reason while the WebAssembly module is being loaded. */
 export const LOADING: Reason = {
   code: 'MODULE_LOADING',
   message: 'The WebAssembly module is being loaded.',
 }
 
-/** Told, not shown: a client that was stopped needs no reason to be closed. */
+/** Reported, not shown: a client that was stopped needs no reason to be closed. */
 export const STOPPED: Reason = {
   code: 'STOPPED',
   message: 'The app stopped the client before it had begun.',

@@ -1,7 +1,7 @@
 /**
- * A test kit: a scripted server for the real client, without a network and in virtual time.
+ * The test kit: a scripted server for the real client, without a network and in virtual time.
  *
- * For tests only. Nothing else of the package imports it, so it is in no app's bundle.
+ * It is for tests only. No other module of the package imports it, so it is in no app's bundle.
  */
 
 export type { ViewChange } from './testing/builders.js'

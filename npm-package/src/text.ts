@@ -1,4 +1,4 @@
-/** JSON Web Tokens, which some libraries quote when they do not like one. */
+/** JSON Web Tokens, which some libraries quote in their errors. */
 const TOKEN = /eyJ[\w-]{8,}(\.[\w-]+)*/g
 
 /** What was thrown, as text of bounded length and without tokens: anything may be thrown. */

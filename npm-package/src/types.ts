@@ -1,8 +1,8 @@
 /**
- * The types of the dashboard: what the server sends, and what the client tells an app.
+ * The types of the dashboard: what the server sends, and what the client passes to an app.
  *
- * All of them are generated from the Rust types that server and client are built from, so they are
- * exactly what crosses the network. This is the one place that imports the generated files.
+ * All of them are generated from the Rust types of the server and the client, so they match exactly
+ * what crosses the network. Only this module and `codes.ts` import the generated files.
  */
 
 export type { PackageCode, ReasonCode, TerminalCode } from './codes.js'

@@ -1,8 +1,8 @@
 //! Keeps the last view from one life of the client to the next.
 //!
-//! The machine looks it up at a start, shows it until there is a newer view, and keeps the newest one
-//! while the view changes. It drops the last view as soon as it is no longer certain that the view is
-//! this user's.
+//! The machine looks it up at a start, shows it until there is a newer view, and keeps the newest
+//! one while the view changes. It drops the last view as soon as it is no longer certain that the
+//! view is this user's.
 
 use super::core::Core;
 use super::{Effect, EffectId, SAVE_EVERY};

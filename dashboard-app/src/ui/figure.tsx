@@ -31,8 +31,7 @@ export function Figure({ value, className = '', ...rest }: FigureProps) {
         {count(value)
           .split(',')
           .map((group, at) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: groups of digits are identified by
-            // place.
+            // biome-ignore lint/suspicious/noArrayIndexKey: groups of digits go by place.
             <Fragment key={at}>
               {/* Every sign of a monospaced font is as wide as a digit: pull the comma in. */}
               {at > 0 && <span className="-mx-[0.14em]">,</span>}

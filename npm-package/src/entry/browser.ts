@@ -1,6 +1,6 @@
 /**
- * For bundlers that build for browsers: they see the `new URL` below, copy the module beside their
- * own output and give it a hashed name, without a plugin.
+ * The entry for bundlers that build for browsers. They see the `new URL` below, copy the module
+ * beside their own output and give it a hashed name, without a plugin.
  */
 import { clientFactory } from '../client.js'
 import { once } from '../core.js'

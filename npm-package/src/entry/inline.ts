@@ -1,6 +1,7 @@
 /**
- * For development servers, which move a dependency's script without the files beside it, and for
- * runtimes that this package does not know: the module travels inside the script.
+ * The entry that contains the module inside the script. It is for development servers, which move a
+ * dependency's script without the files beside it, and for runtimes that this package does not
+ * know.
  */
 import { clientFactory } from '../client.js'
 import { once } from '../core.js'

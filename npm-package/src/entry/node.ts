@@ -1,4 +1,4 @@
-/** For Node: server-side rendering, tests, tools. The module is read from its file. */
+/** The entry for Node: server-side rendering, tests, tools. It reads the module from its file. */
 import { readFile } from 'node:fs/promises'
 
 import { clientFactory } from '../client.js'

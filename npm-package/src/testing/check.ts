@@ -1,4 +1,4 @@
-/** Refuses what a test cannot have meant, with a message that says what to do. */
+/** Refuses arguments that a test cannot have meant, with a message that says what to do. */
 import { kindOf } from '../text.js'
 
 /** Throws unless `given` is an object with none but these members. */

@@ -5,7 +5,7 @@ import type { Source } from './snapshots.js'
 import { FakeSocket } from './socket.js'
 import type { Network, Wire } from './wire.js'
 
-/** The server's heartbeat, as it tells it in the handshake. */
+/** The server's heartbeat, as the handshake announces it. */
 const PING = { interval: 10_000, timeout: 5_000 }
 
 /** How long the server waits for an answer. */

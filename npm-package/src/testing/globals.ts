@@ -1,14 +1,14 @@
-/** Stands in for the global `WebSocket` and `fetch`, for as long as a fake server is installed. */
+/** Replaces the global `WebSocket` and `fetch` while a fake server is installed. */
 
 /** A fake server, seen from the network. */
 export interface Site {
-  /** Whether the address is the site's. Everything else goes where it went before. */
+  /** Whether the address is the site's. Other requests go where they went before. */
   owns(url: URL): boolean
   connect(url: URL): object
   fetch(url: URL, init: SiteRequest): Promise<Response>
 }
 
-/** What is read of a request. */
+/** The part of a request that is read. */
 export interface SiteRequest {
   headers: Headers
   signal: AbortSignal | null

@@ -1,6 +1,6 @@
 import { checkMembers } from './check.js'
 
-/** For how long a scripted behaviour holds. */
+/** How long a scripted behaviour lasts. */
 export interface Times {
   /**
    * How many times; then what held before holds again. Without it, from now on. Several such calls

@@ -19,7 +19,7 @@ import { Network } from './wire.js'
 
 const DEFAULT_URL = 'https://dashboard.test'
 
-/** How a fake server is made. All is optional. */
+/** The options of a fake server. All are optional. */
 export interface FakeServerOptions {
   /** Origin, as the client has it in `url`. Default: `https://dashboard.test`. */
   url?: string | URL

@@ -6,7 +6,7 @@ import { Script, type Times, timesOf } from './script.js'
 import type { Sessions, Token } from './sessions.js'
 import type { Network } from './wire.js'
 
-/** An answer that is given as it stands. */
+/** An answer that the server sends unchanged. */
 export interface RawAnswer extends Times {
   /** HTTP status. Default: 200. */
   status?: number

@@ -2,9 +2,9 @@ type Listener = (event: object) => void
 type EventName = 'open' | 'message' | 'error' | 'close'
 
 /**
- * The client's end of a fake connection: as much of a `WebSocket` as shows from outside.
+ * The client's end of a fake connection: the visible part of a `WebSocket`.
  *
- * No `EventTarget`, because that would be another class in jsdom than in Node.
+ * It is no `EventTarget`, because that is another class in jsdom than in Node.
  */
 export class FakeSocket {
   static readonly CONNECTING = 0

@@ -1,11 +1,11 @@
-/** Letting virtual time pass, and saying what was seen meanwhile. */
+/** Lets virtual time pass, and reports the states of the client in that time. */
 import type { DashboardClient } from '../api.js'
 import { loadSettled } from '../core.js'
 import { checkClient } from '../lease.js'
 import { kindOf } from '../text.js'
 import type { DashboardState, DashboardStatus, Diagnostic } from '../types.js'
 
-/** How long `until` waits unless told otherwise, in virtual ms. */
+/** How long `until` waits by default, in virtual ms. */
 const PATIENCE_MS = 600_000
 /** Longest piece of time that passes in one go, so that components render in between. */
 const SLICE_MS = 1_000
@@ -31,7 +31,7 @@ export type Act = (callback: () => Promise<void>) => PromiseLike<unknown>
 /** As much of a client as can be watched. */
 export type WatchedClient = Pick<DashboardClient, 'getState' | 'subscribe' | 'diagnostics'>
 
-/** What is waited for: a status, or anything about the state. */
+/** What `until` waits for: a status, or a condition on the state. */
 export type Condition = DashboardStatus | ((state: DashboardState) => boolean)
 
 /** What a client said, from when the recording began. */

@@ -1,4 +1,4 @@
-/** What all connections and requests share: how long the way is, and whether anything arrives. */
+/** What all connections and requests share: the latency, and whether messages arrive. */
 export class Network {
   /** How long a message takes in one direction, in ms. */
   latency = 0

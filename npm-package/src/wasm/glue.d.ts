@@ -1,6 +1,6 @@
 /**
- * The JavaScript side of the WebAssembly module. `scripts/build.mjs` writes it to `dist/wasm/` from
- * what wasm-bindgen made; this says to the compiler what the loaders use of it.
+ * The types of the JavaScript side of the WebAssembly module. `scripts/build.mjs` writes that side
+ * to `dist/wasm/` from the output of wasm-bindgen. Here are the parts that the loaders use.
  */
 import type { CoreConstructor } from '../core.js'
 
