@@ -5,7 +5,7 @@ export default defineConfig({
     include: ['tests/*.test.{ts,tsx}', 'tests/testing/*.test.{ts,tsx}'],
     setupFiles: ['tests/setup.ts'],
     restoreMocks: true,
-    // For a busy machine; nothing here takes long by itself.
+    // For a busy machine; no test here takes long alone.
     testTimeout: 60_000,
   },
 })

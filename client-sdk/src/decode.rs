@@ -58,7 +58,7 @@ pub trait Decoder {
     /// See [`Decoder::handshake`].
     fn answer(&self, json: &str) -> Result<Answer, DecodeError>;
 
-    /// A view by itself (D-API-2).
+    /// A view alone (D-API-2).
     ///
     /// # Errors
     ///

@@ -97,7 +97,7 @@ pub enum Input {
     Start,
     /// The app stops the client; nothing of the view is kept.
     Stop,
-    /// The app says that the session is a new one, and the client connects anew.
+    /// The app says that the session is a new one, and the client connects again.
     Reauthenticate {
         /// The app knows that it is of the user whose view is shown, which then stays, as stale.
         /// Otherwise nothing of it is kept.

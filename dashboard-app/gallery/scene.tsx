@@ -50,7 +50,7 @@ async function show(scene: Scene): Promise<void> {
   }
   await settled()
   await still()
-  // For the photographer, once other colours are wanted: animations begin anew then.
+  // For the photographer, after a change of colours: animations start again then.
   Object.assign(globalThis, { still })
 
   async function still(): Promise<void> {

@@ -14,7 +14,7 @@ const { performance } = globalThis
 
 /** Stops the page's clock, and makes chance the same each time. The browser's frames stay real. */
 export function stopTime(): Clock {
-  // For those who look at the page from outside and wait.
+  // For tools that watch the page from outside and wait.
   Object.assign(globalThis, {
     realTimers: {
       setTimeout: setTimeout.bind(globalThis),
@@ -185,8 +185,8 @@ function frame(): Promise<void> {
 }
 
 /**
- * Ends what moves, and puts what never ends at its beginning: the page then looks the same whenever
- * it is looked at.
+ * Ends the animations that move, and puts endless ones at their beginning. The page then looks the
+ * same at every moment.
  *
  * @param moment how long ago all of them are to have hasLoaded, in ms. Those of the styles are put there by
  * their style already.

@@ -148,7 +148,7 @@ describe('a change', () => {
     const first = marks()[0]
     expect(first?.closest('tr')?.textContent).toContain('88%')
     await change({ partialPartsMocs: [partial(1), partial(2, { coveragePercentage: 89 })] })
-    // Another element, whose animation begins anew.
+    // Another element, whose animation starts again.
     expect(marks()).toHaveLength(1)
     expect(marks()[0]).not.toBe(first)
   })

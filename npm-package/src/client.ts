@@ -249,8 +249,8 @@ class Client implements DashboardClient {
   }
 
   /**
-   * The token, unless it takes too long: then the attempt fails, with the right reason. On `stop` it
-   * is waited for no more, lest the timer keep a program of Node from ending.
+   * The token, unless it takes too long: then the attempt fails, with the right reason. On `stop`
+   * the wait ends, so that the timer does not keep a program of Node from ending.
    */
   async #inTime(token: Promise<string | null>): Promise<string | null> {
     let giveUp: (why: Error) => void = () => {}
@@ -278,7 +278,7 @@ class Client implements DashboardClient {
     return new LastView(lastView.userId, store, fail)
   }
 
-  /** A core that was stopped has no say any more, lest it save what has been dropped. */
+  /** A stopped core has no effect any more, so that it does not save a view that was dropped. */
   #lastViewOf(keeper: LastView, life: number): CoreLastView {
     return {
       load: () => (life === this.#life ? keeper.load() : Promise.resolve(null)),

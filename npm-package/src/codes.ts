@@ -22,7 +22,7 @@ export type PackageCode =
 /** Why a state is as it is, or what a diagnostic is about. */
 export type ReasonCode = CoreCode | PackageCode
 
-/** The codes after which nothing more happens until the app acts; all others pass by themselves. */
+/** The codes after which nothing more happens until the app acts; all others are temporary. */
 export type TerminalCode =
   | CoreTerminalCode
   | 'WEBSOCKET_UNAVAILABLE'

@@ -20,7 +20,7 @@ export class LastView implements CoreLastView {
   #next: LastViewEntry | null = null
   /** Whose views the core has shown since it began, as far as the app has told. */
   #owner: string | null = null
-  /** Whether the app named another user, or none, meanwhile: nothing is kept until the next session. */
+  /** Whether the app has named another user, or none: nothing is kept until the next session. */
   #isClosed = false
   /**
    * Whether it named another user since the session began, or no user at the beginning. It is then

@@ -57,7 +57,7 @@ export const STOPPED: Reason = {
   message: 'The app stopped the client before it had begun.',
 }
 
-/** A state of a client that has no core, hence no view. */
+/** A state of a client that has no core, and so no view. */
 export function withoutView(
   status: DashboardState['status'],
   reason: Reason | null,

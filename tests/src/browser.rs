@@ -409,7 +409,7 @@ async fn try_start_driver() -> anyhow::Result<(Child, u16)> {
     Ok((driver, port))
 }
 
-/// Where Debian puts Chromium; elsewhere chromedriver finds it by itself.
+/// Where Debian puts Chromium; elsewhere chromedriver finds it automatically.
 fn chromium() -> Option<&'static str> {
     let path = "/usr/bin/chromium";
     Path::new(path).exists().then_some(path)

@@ -310,7 +310,7 @@ pub fn program() -> PathBuf {
 
 fn newest(folder: &Path) -> Option<SystemTime> {
     let entries = std::fs::read_dir(folder).ok()?.flatten();
-    // No program is built anew for what only tests are made of.
+    // A change in the tests alone does not rebuild a program.
     let is_for_tests =
         |path: &Path| path.file_stem().is_some_and(|name| TESTS.iter().any(|tests| name == *tests));
     let paths = entries.map(|entry| entry.path()).filter(|path| !is_for_tests(path));

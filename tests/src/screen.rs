@@ -19,7 +19,7 @@ pub struct Screen {
     pub client: DashboardClient,
     diagnostics: Diagnostics,
     sources: Sources,
-    /// Whether there is a new diagnostic to look at.
+    /// Whether there is a new diagnostic to read.
     told: watch::Receiver<()>,
 }
 

@@ -1,4 +1,4 @@
-//! Draws each state anew, asks for another token when the session is refused, and ends by Ctrl-C.
+//! Draws each new state, asks for another token when the session is refused, and ends on Ctrl-C.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};

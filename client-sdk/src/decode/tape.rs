@@ -114,7 +114,7 @@ impl<'t> Value<'t> {
     /// The name that is there twice.
     pub(super) fn members(self, names: &[&'static str]) -> Result<[Self; MEMBERS], &'static str> {
         let mut members = [Value(&[]); MEMBERS];
-        // Most objects have their members in our order, so the next name is looked at first.
+        // Most objects have their members in our order, so this checks the next name first.
         let mut next = 0;
         for child in self.children() {
             let Some(node) = child.0.first() else { continue };
@@ -338,7 +338,7 @@ fn unescaped(inside: &str) -> Option<String> {
                 rest = rest.get(6..)?;
                 code = if low < 0x400 { 0x1_0000 + ((code - 0xd800) << 10) + low } else { code };
             }
-            // A surrogate by itself is no character.
+            // A surrogate alone is no character.
             char::from_u32(code)?
         } else {
             resolved(letter)?

@@ -197,7 +197,7 @@ impl DashboardClient {
         self.journal.entries()
     }
 
-    /// Says that there is a new session, and connects anew.
+    /// Says that there is a new session, and connects again.
     /// The only way out of [`Status::AuthRequired`](crate::state::Status::AuthRequired).
     ///
     /// The client's task does it: right after the call, [`state`](Self::state) is still the old one, and

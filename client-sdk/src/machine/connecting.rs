@@ -30,7 +30,7 @@ impl Core {
         match signal {
             Signal::Stop => self.close(),
             Signal::Reauthenticate { is_same_user } => self.begin_anew(is_same_user, now),
-            // Under way already: the attempt ends by itself, in ten seconds at the latest.
+            // Already under way: the attempt ends in ten seconds at the latest.
             Signal::Start
             | Signal::Refresh
             | Signal::Online

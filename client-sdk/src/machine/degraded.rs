@@ -21,7 +21,7 @@ impl Core {
             }
             Signal::Due => self.degraded_due(degraded, now),
             Signal::Fetched(fetched) => self.polled(degraded, fetched, now),
-            // Started already; and polls find out by themselves whether the network is gone.
+            // Already started. The polls find out whether the network is gone.
             Signal::Start | Signal::Offline => self.ignore(State::Degraded(degraded), &signal),
             Signal::Opened(_)
             | Signal::Handshake(_)

@@ -72,7 +72,7 @@ impl State {
         }
     }
 
-    /// When this state does something by itself.
+    /// When this state acts without an input.
     pub(super) fn deadline(&self) -> Option<Moment> {
         match self {
             Self::Idle | Self::AuthRequired | Self::Closed => None,

@@ -165,7 +165,7 @@ impl<D: Decoder> Bench<D> {
         self.input(Input::Tick);
     }
 
-    /// Lets time pass until the machine does something by itself; tells how long that was.
+    /// Lets time pass until the machine acts without an input; returns how long that was.
     pub(crate) fn pass_until_due(&mut self) -> Millis {
         let due = self.machine.next_timeout().expect("nothing is due");
         let span = due.since(self.now);

@@ -34,7 +34,7 @@ use runner::Orders;
 const SCHEDULES: u64 = 100_000;
 /// A run proves something about events that happen at least once in this number of schedules.
 const RARE: u64 = 1_000;
-/// Fewer schedules are a look at something, and need not be complete.
+/// A run of fewer schedules is only a sample, and need not be complete.
 const ENOUGH: u64 = 10_000;
 
 fn number(name: &str) -> Option<u64> {

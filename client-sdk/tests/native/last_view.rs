@@ -28,7 +28,7 @@ impl Folder {
         fs::read_to_string(self.file()).unwrap_or_default()
     }
 
-    /// Waits for the file to be as wished; nothing tells of files, so it is looked at.
+    /// Waits until the file is as wished. There is no signal for files, so this polls the file.
     pub(crate) async fn until(&self, wished: impl Fn(&str) -> bool) {
         let seen = tokio::time::timeout(PATIENCE, async {
             while !wished(&self.text()) {

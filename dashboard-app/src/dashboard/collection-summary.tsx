@@ -64,7 +64,7 @@ function reach(parts: Part[], last: Part): number {
   return parts.slice(0, parts.indexOf(last) + 1).reduce((sum, part) => sum + part.value, 0)
 }
 
-/** Shares of one whole: a bar for the eye, a list for everyone. */
+/** Shares of one whole: a bar to see, and a list for all readers. */
 function Split({ title, parts }: { title: string; parts: Part[] }) {
   const total = parts.reduce((sum, part) => sum + part.value, 0)
   return (

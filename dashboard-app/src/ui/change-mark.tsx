@@ -3,7 +3,7 @@ import { useEffect, useState } from 'react'
 /** What happened to an item of a list since the list was first shown. */
 export interface Change {
   kind: 'new' | 'changed'
-  /** How many times, so that the mark can be shown anew. */
+  /** How many times, so that the mark can be shown again. */
   times: number
   /** When, by the page's clock, ms. */
   at: number
@@ -64,8 +64,8 @@ function compare<T>(
 }
 
 /**
- * Whether a change is still pointed out. Afterwards nothing of that may stay in the document: an element
- * that is moved, or comes into view, plays its animations anew.
+ * Whether a change is still pointed out. Afterwards no part of the mark may stay in the document:
+ * an element that is moved, or comes into view, plays its animations again.
  */
 export function useFresh(change: Pick<Change, 'times' | 'at'> | undefined): boolean {
   const [over, setOver] = useState(0)
@@ -80,7 +80,7 @@ export function useFresh(change: Pick<Change, 'times' | 'at'> | undefined): bool
 
 /** Lies behind a row for a moment after it has changed. The row is `relative` and `isolate`. */
 export function ChangeMark({ change }: { change: Change }) {
-  // A new key starts the animation anew.
+  // A new key restarts the animation.
   return (
     <span key={change.times} className="change-mark" aria-hidden="true" data-change={change.kind} />
   )

@@ -22,7 +22,7 @@ export function Figure({ value, className = '', ...rest }: FigureProps) {
   const isFresh = useFresh(seen)
   return (
     <data value={value} className={`font-figure tabular-nums ${className}`} {...rest}>
-      {/* A new key starts the animation anew. */}
+      {/* A new key restarts the animation. */}
       <span
         key={times}
         className={isFresh ? `rolled ${before < value ? 'rolled-up' : 'rolled-down'}` : undefined}

@@ -92,7 +92,7 @@ function longestRising(numbers: readonly number[]): number {
   return ends.length
 }
 
-/** A click follows upon a finger's leaving, and must still find what it was aimed at. */
+/** A click comes after the finger has left, and must still find its target. */
 const CLICK_MS = 300
 
 /** Holds a list while a pointer or the keyboard's focus is in it, and says how many changes wait. */

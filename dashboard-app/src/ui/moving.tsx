@@ -15,7 +15,7 @@ interface Move {
   to: Place
 }
 
-/** Added to what is still on its way, so that nothing jumps where one move follows upon another. */
+/** Added to moves that are still under way, so that nothing jumps when one move follows another. */
 const GLIDE: KeyframeAnimationOptions = {
   duration: 500,
   easing: 'cubic-bezier(0.2, 0.7, 0.2, 1)',

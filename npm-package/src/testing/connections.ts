@@ -65,7 +65,7 @@ export class Connections {
     this.#script.set({ kind: 'deny' }, timesOf('connections.deny', options))
   }
 
-  /** Closes the accepted sockets; they may connect again. The code is 1006: no farewell. */
+  /** Closes the accepted sockets; they may connect again. The code is 1006: no close frame. */
   drop(code = 1006): void {
     checkWithin('connections.drop', code, CLOSE_CODES)
     for (const connection of this.#accepted()) connection.end(code)

@@ -45,7 +45,7 @@ function replace(name: Name, standIn: unknown): void {
 function restore(name: Name): void {
   const { before, standIn } = replaced.get(name) ?? {}
   replaced.delete(name)
-  // Where another tool has wrapped the stand-in meanwhile, it stays: it passes everything on.
+  // If another tool has wrapped the stand-in, the stand-in stays: it passes everything on.
   if (globalThis[name] !== standIn) return
   if (before === undefined) Reflect.deleteProperty(globalThis, name)
   else Object.defineProperty(globalThis, name, before)

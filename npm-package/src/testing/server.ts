@@ -184,7 +184,7 @@ export class FakeServer {
     for (const event of told) this.events.emit(this.#revision, event)
   }
 
-  /** As after a restored backup: other data, counting begins anew, and no event tells of it. */
+  /** As after a restored backup: other data, counting starts again, and no event reports it. */
   restoreBackup(view: DashboardView): void {
     checkView('restoreBackup', view)
     this.#view = view

@@ -167,7 +167,7 @@ function hasStatus(status: DashboardStatus) {
   return (state: DashboardState) => state.status === status
 }
 
-/** For pages that people look at, where time passes by itself. */
+/** For pages that people see, where time passes without calls. */
 const REAL_TIME: VirtualTime = {
   advanceTimersByTimeAsync: passed,
   advanceTimersToNextTimerAsync: () => passed(10),

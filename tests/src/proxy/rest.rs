@@ -101,7 +101,7 @@ fn rewritten(answer: &[u8], tags: Tags) -> Vec<u8> {
 
 fn note(shared: &Shared, number: usize, status: Option<u16>) {
     shared.traffic.send_modify(|traffic| {
-        // It may have been forgotten meanwhile.
+        // It may have been forgotten in that time.
         if let Some(request) = traffic.requests.get_mut(number) {
             request.status = status;
         }

@@ -153,7 +153,7 @@ impl Server {
         }
     }
 
-    /// Returns the socket if it was refused: it has to end by itself.
+    /// Returns the socket if it was refused: the server must close it.
     async fn check_socket(&self, row: &Row, verdict: Verdict) -> Option<Wire> {
         let own = self.app.url();
         let mut headers: Vec<_> =

@@ -154,7 +154,7 @@ async fn what_comes_above_pushes_no_row_away_that_is_being_read() {
     let read = format!("(window.read = {row}, window.read.scrollIntoView(), true)");
     page.browser.evaluate(&read).await.unwrap();
     page.until("Math.abs(window.read.getBoundingClientRect().top) < 2").await;
-    // The farthest that it is from its place, looked at in each frame.
+    // The farthest that it is from its place, measured in each frame.
     let watch = r"(() => {
       window.farthest = 0
       const look = () => {

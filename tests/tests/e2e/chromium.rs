@@ -369,7 +369,7 @@ async fn the_page_is_served_with_a_policy_that_it_keeps() {
     page.assert_no_errors().await;
 }
 
-/// A small collection that fills every card, and the app to look at it with.
+/// A small collection that fills every card, and the app that shows it.
 async fn collection() -> TestApp {
     let app = TestApp::start_with_web_app().await;
     let db = app.db();

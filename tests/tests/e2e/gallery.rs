@@ -1,5 +1,5 @@
-//! Every scene of the app's gallery, photographed and compared with the pictures in `tests/pictures`,
-//! and looked at by axe.
+//! Photographs every scene of the app's gallery, compares it with the pictures in `tests/pictures`,
+//! and checks it with axe.
 //!
 //! `cargo xtask gallery --accept` calls these tests with `GALLERY=accept`: they then replace the
 //! pictures.

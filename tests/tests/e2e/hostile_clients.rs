@@ -1,5 +1,5 @@
-//! Two thousand clients that say nothing, are refused, or take nothing: the server gets rid of them
-//! by itself, and what they cost is given back.
+//! Two thousand clients that say nothing, are refused, or take nothing: the server closes them
+//! automatically, and frees what they used.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ async fn two_thousand_hostile_clients_are_disconnected_and_free_what_they_took()
     assert_eq!(server.count("dashboard_connections").await, 1);
 }
 
-/// Strangers of each kind; returns when the server has got rid of all.
+/// Strangers of each kind; returns when the server has closed all.
 async fn round(server: &Process, database: &Database, each: usize) {
     let address: SocketAddr = server.url().strip_prefix("http://").unwrap().parse().unwrap();
     let begun = Instant::now();

@@ -92,7 +92,7 @@ async fn d_ws_3_d_ws_7_d_nfr_3_two_users_never_see_each_others_data() {
 async fn d_ws_7_a_moc_that_changes_hands_leaves_one_user_and_reaches_the_other() {
     let app = TestApp::start().await;
     let moc = writer::add_moc(app.db(), "amber", &NewMoc::new("Heirloom", "Castle")).await;
-    // What has changed hands before it is looked at was never the first one's.
+    // A MOC that changes hands before the server reads it was never the first user's.
     app.projected().await;
     let (mut amber, mut birch) = (
         Wire::join(&app.url(), &app.bearer("amber")).await.unwrap(),

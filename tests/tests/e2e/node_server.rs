@@ -246,7 +246,7 @@ async fn d_res_4_degraded_mode_polls_and_recovers() {
     let tries = server.seen("turned_away").len() - turned_away;
     assert!((3..60).contains(&tries), "{tries} tries in about two minutes");
 
-    // The socket comes back: live, with what changed meanwhile, and no more polling.
+    // The socket comes back: live, with the missed changes, and no more polling.
     answer(&mut server, 9, "Recovered").await;
     server.ask("sockets", json!({ "allowed": true })).await;
     pass_until(&time, &mut server, &screen, Status::Live).await;

@@ -15,7 +15,7 @@ use e2e_tests::{Answer, OwnCluster, Payload, Process, Screen, Wire, pause, withi
 use sqlx::{Connection, PgConnection};
 
 const USER: &str = "outage@example.test";
-/// How old the server's last look at the change log is, in seconds.
+/// How old the server's last read of the change log is, in seconds.
 const LAG: &str = "dashboard_capture_lag_seconds";
 /// The session that follows the changes and the one that projects, by what they ask again and again, as the
 /// database lists it.

@@ -95,7 +95,7 @@ async fn write(db: sqlx::PgPool) -> usize {
     rounds
 }
 
-/// A thousand clients, each of another user, and what befell them.
+/// A thousand clients, each of another user, and what happened to them.
 struct Crowd {
     clients: Vec<DashboardClient>,
     told: Arc<Mutex<Vec<String>>>,

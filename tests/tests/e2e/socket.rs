@@ -147,7 +147,7 @@ async fn a_socket_comes_through_a_proxy_that_names_its_scheme() {
     }
 }
 
-/// The server has closed by itself: it did not wait until the time to authenticate was over.
+/// The server has closed at once: it did not wait until the time to authenticate was over.
 async fn assert_none_timed_out(app: &TestApp) {
     assert_eq!(app.metrics().await.limited("auth_timeout"), 0);
 }

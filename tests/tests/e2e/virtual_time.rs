@@ -12,8 +12,8 @@ pub(crate) struct VirtualTime {
 impl VirtualTime {
     /// Stops the clock of this test's runtime.
     ///
-    /// A paused clock jumps ahead by itself when the runtime has nothing to do, and waiting for a
-    /// socket counts as nothing to do. A blocking task holds it where it is.
+    /// A paused clock jumps ahead automatically when the runtime has nothing to do, and waiting for
+    /// a socket counts as nothing to do. A blocking task holds it where it is.
     pub(crate) fn start() -> Self {
         let (guard, hold) = channel::<()>();
         tokio::task::spawn_blocking(move || hold.recv());

@@ -72,7 +72,7 @@ fn read(response: &web_sys::Response, answer: impl FnOnce(Answer) + 'static) {
             .and_then(|header| backoff::retry_after(&header, wall_clock(), date)),
         body: String::new(),
     };
-    // The bodies that the machine looks at.
+    // The bodies that the machine reads.
     if !matches!(made.status, 200 | 401 | 403) {
         return answer(Ok(made));
     }

@@ -181,7 +181,7 @@ impl Inner {
         let _ = self.settings.on_diagnostic.call1(&JsValue::UNDEFINED, &entry);
     }
 
-    /// The token is known. Where the socket was given up meanwhile, it is not opened.
+    /// The token is known. Opens the socket, unless it was given up in that time.
     fn open_socket(self: &Rc<Self>, epoch: EffectId, token: Result<Option<Secret>, ()>) {
         if self.socket.borrow().epoch != Some(epoch) {
             return;
@@ -197,7 +197,7 @@ impl Inner {
         }
     }
 
-    /// The token is known. Where the request was given up meanwhile, it is not sent.
+    /// The token is known. Sends the request, unless it was given up in that time.
     fn send_request(
         self: &Rc<Self>,
         epoch: EffectId,

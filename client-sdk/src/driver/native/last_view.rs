@@ -236,7 +236,7 @@ mod tests {
 
         name(Some("amber"));
         view_store.load(EffectId(1));
-        // Refused meanwhile.
+        // Refused in that time.
         view_store.drop_kept();
         assert!(view_store.is_same_user());
         name(Some("birch"));

@@ -149,8 +149,8 @@ impl<D: Decoder + Send + 'static> Driver<D> {
         self.view_store = None;
         self.handle(Input::Stop, &answers);
         self.tokens.end().await;
-        // A socket that says farewell and a file that is being written hold a sender until they are
-        // done.
+        // A socket that sends its close frame and a file that is being written hold a sender until
+        // they are done.
         drop(answers);
         while inbox.recv().await.is_some() {}
     }

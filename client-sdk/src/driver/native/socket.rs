@@ -23,7 +23,7 @@ use crate::state::{Code, Fault, Reason};
 
 /// The largest message that is read; a view of 10,000 partial rows is about 3 MB.
 const LARGEST_MESSAGE: usize = 32 << 20;
-/// How long the farewell may take.
+/// How long the close handshake may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(super) struct Socket {

@@ -16,16 +16,17 @@ use crate::state::{Code, Reason};
 /// How long an attempt waits for a token. Less than its ten seconds, so that the state can name
 /// what caused the delay.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
-/// How long a provider may take. One that hangs must be asked anew some time.
+/// How long a call of a provider may take. After a call that hangs, the client must ask again.
 const LONGEST_CALL: Duration = Duration::from_mins(1);
 
-/// Gives the client its tokens: asked anew for every attempt to connect and every snapshot, so it
-/// should keep its token while that is valid.
+/// Gives the client its tokens. The client asks for every attempt to connect and every snapshot, so
+/// the provider should keep its token while that is valid.
 ///
-/// It must not give a token that has run out: the server refuses that, which ends the session, with
-/// [`Status::AuthRequired`](crate::Status::AuthRequired), and the client asks for no other (D-RES-2). So
-/// keep the expiry beside the token, and renew it shortly before. What a clock cannot know, that the
-/// server takes a token no longer, [`TokenRequest::last_was_refused`] tells.
+/// It must not give a token that has run out. The server refuses such a token, which ends the
+/// session with [`Status::AuthRequired`](crate::Status::AuthRequired), and the client asks for no
+/// other (D-RES-2). So keep the expiry beside the token, and renew it shortly before. A clock
+/// cannot know that the server no longer accepts a token: [`TokenRequest::last_was_refused`]
+/// reports that.
 ///
 /// An attempt waits for eight seconds. A longer wait, an error or a panic makes it fail, and the
 /// client tries again later. A failed attempt does not drop the future: it may finish what it began

@@ -19,7 +19,7 @@ pub(super) struct Life {
 /// A check that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
-    /// Where in the source: a check's name, as it were.
+    /// Where in the source; this identifies the check.
     pub(super) check: String,
     pub(super) message: String,
 }

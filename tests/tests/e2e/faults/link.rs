@@ -77,7 +77,7 @@ async fn a_black_hole_is_noticed_within_the_heartbeat_that_the_server_promised()
     assert_eq!(state.freshness.source, Source::Stale);
     assert_eq!(state.freshness.reason.as_ref().map(|r| r.code), Some(Code::HeartbeatMissed));
     setting.add("In the dark").await;
-    // The way is free again, for those who set out anew.
+    // The way is free again, for new attempts.
     setting.proxy.set_both(&Fault::Pass);
     setting.cut();
     let view = setting.converge().await;

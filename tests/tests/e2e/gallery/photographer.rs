@@ -35,7 +35,7 @@ const QUALITY: u32 = 60;
 const IN_STEP: &str = "--disable-threaded-animation";
 /// A page is played within a second; the machine may be busy.
 const PATIENCE: Duration = DEADLINE;
-/// How often a page is looked at until it is the same twice.
+/// How often a page is photographed until two pictures are the same.
 const TRIES: usize = 20;
 /// From which row on axe sees nothing of a long table: the others are like those.
 const ROWS_FOR_AXE: u32 = 20;
@@ -56,7 +56,7 @@ pub(super) struct Shot {
     pub(super) picture: Vec<u8>,
 }
 
-/// A browser, and the gallery that it looks at.
+/// A browser, and the gallery that it shows.
 pub(super) struct Photographer {
     pub(super) browser: Browser,
     site: Site,
@@ -214,7 +214,8 @@ impl Photographer {
             { "name": "prefers-reduced-motion", "value": motion },
         ] });
         self.browser.cdp("Emulation.setEmulatedMedia", features).await.unwrap();
-        // The page learns of it a little later, and animations begin anew where their rules change.
+        // The page learns of it a little later, and animations start again where their rules
+        // change.
         let is_so = format!(
             "['(prefers-color-scheme: {scheme})', '(forced-colors: {forced})',
               '(prefers-reduced-motion: {motion})'].every(query => matchMedia(query).matches)"

@@ -50,7 +50,7 @@ async fn d_ws_7_d_nfr_3_fifty_users_over_a_hundred_sockets_see_only_their_own() 
     assert!(frames > SOCKETS * 6 * 3, "there was something to hold: {frames}");
 }
 
-/// What some sockets do while everyone's data changes.
+/// What some sockets do while all users' data changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turmoil {
     None,
@@ -114,7 +114,7 @@ impl Crowd {
         Self { app, rest, users, marks, readers, random }
     }
 
-    /// Changes everyone's data at once, and reads every socket up to its user's last change.
+    /// Changes all users' data at once, and reads every socket up to its user's last change.
     async fn round(&mut self, name: &str, turmoil: Turmoil) {
         println!("{name}");
         let intruders = match turmoil {

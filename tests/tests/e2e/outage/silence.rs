@@ -191,7 +191,7 @@ async fn at_a_pass_of_the_projector_and_another_node_goes_on() {
     .await;
 }
 
-/// As all rows are looked at again: by schedule, or because something looked wrong.
+/// The server reads all rows again: by schedule, or because something seemed wrong.
 #[tokio::test]
 async fn at_a_page_of_a_sweep_and_another_node_goes_on() {
     at("a sweep", &[], async |site| {
