@@ -47,8 +47,8 @@ impl fmt::Display for Kind {
 /// A running program; killed with this value.
 pub(crate) struct Contender {
     child: Child,
-    /// What projects for a peer that does not do so itself: a server without clients. Nothing that is said
-    /// about the peer counts it, while the server's own figures have its projecting in them.
+    /// For a peer that does not project: a server without clients that projects for it. The peer's figures
+    /// leave it out, while the server's own figures include its projecting.
     projector: Option<Box<Self>>,
     kind: Kind,
     database_url: String,
@@ -242,7 +242,7 @@ fn server(database_url: &str, tls: Option<&Certificate>, port: u16) -> Command {
     }
     command.env("DATABASE_URL", database_url);
     command.env("DASHBOARD_JWT_HS256_SECRET", tokens::SECRET);
-    // The load generator has tables of its own there.
+    // The load generator's own tables are there.
     command.env("DASHBOARD_SOURCE", "standalone");
     command.args(["--jwt-issuer", tokens::ISSUER, "--jwt-client-ids", tokens::CLIENT_ID]);
     command.args(["--bind", &format!("127.0.0.1:{port}"), "--admin-bind", "127.0.0.1:0"]);

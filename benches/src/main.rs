@@ -65,7 +65,7 @@ async fn main() -> anyhow::Result<()> {
         return plots::draw(&cli.json, folder);
     }
     let database = Database::open(&cli.data_dir).await?;
-    // Whoever ends a run ends what it has started, too.
+    // Ending a run also ends the programs that it has started.
     let mut terminated = signal(SignalKind::terminate())?;
     let outcome = tokio::select! {
         outcome = measure(&cli, &database) => outcome,

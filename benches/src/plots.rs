@@ -21,7 +21,7 @@ const OURS: RGBColor = RGBColor(43, 122, 184);
 const LIMIT: RGBColor = RGBColor(214, 93, 14);
 const FONT: &str = "sans-serif";
 
-/// What is told as a part of the peer's: scenario, figure, how it is called, and what is promised.
+/// The figures that are shown as a part of the peer's: scenario, figure, label, and the promised part.
 const AGAINST_NODE: [(&str, &str, &str, Option<f64>); 10] = [
     ("connect", "CPU per connect", "CPU for a connect", Some(0.35)),
     ("connect", "memory per idle connection", "memory of an idle connection", None),

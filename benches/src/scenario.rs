@@ -50,13 +50,13 @@ pub(crate) enum Scenario {
     Storm,
     /// The whole crowd, the same.
     StormCrowd,
-    /// 1,000 clients whose server is told to stop, and another one for them to go to.
+    /// The drain of a server with 1,000 clients, with another server for them to go to.
     Drain,
     /// The database is killed and comes back; sockets that are refused or whose sessions end.
     Outage,
     /// The application's own writes, with capture and without.
     Writes,
-    /// The writes of an application with tables of its own, with triggers and a projector, and without.
+    /// The writes of an application on its own tables, with triggers and a projector, and without.
     Host,
     /// Eight servers on one database.
     Nodes,

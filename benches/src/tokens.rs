@@ -15,7 +15,7 @@ pub(crate) fn access(user: &str) -> anyhow::Result<String> {
     Ok(access_for(user, Duration::from_hours(24))?.0)
 }
 
-/// One that is good for so long, and when it ends, since 1970.
+/// An access token with this lifetime, and when it ends, since 1970.
 pub(crate) fn access_for(user: &str, lifetime: Duration) -> anyhow::Result<(String, Duration)> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let end = Duration::from_secs((now + lifetime).as_secs());

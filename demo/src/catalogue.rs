@@ -56,7 +56,7 @@ impl Catalogue {
         self.mocs_of("new")
     }
 
-    /// Whatever the demo itself gives a person.
+    /// All that the demo itself gives a person.
     pub(crate) fn titles_of<'a>(&'a self, owner: &'a str) -> impl Iterator<Item = &'a str> {
         self.mocs_of(owner).chain(self.new_mocs()).map(|moc| moc.title.as_str())
     }

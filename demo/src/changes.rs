@@ -1,9 +1,9 @@
 //! A collector who keeps working on a collection: finds a MOC, orders its parts, builds it, sells it some day,
 //! wishes for sets and buys them. Plain SQL, one transaction a change.
 //!
-//! The collection stays as it began, however long the demo runs: each step of a MOC's way comes as often as
-//! the one after it, and a step that would take the counts too far from where they began is passed over.
-//! What anybody else adds is left alone, so that it is found where it was put.
+//! The collection stays as it began, however long the demo runs. Each step of a MOC's way comes as often
+//! as the step after it. A step that would take the counts too far from where they began is skipped.
+//! What others add stays untouched, so that they find it where they put it.
 
 use std::collections::BTreeSet;
 
@@ -254,7 +254,7 @@ impl<'a> Author<'a> {
         let which = match kind {
             // The one that has waited longest.
             Kind::OrderFirst => "covered = 0 order by created_at, id",
-            // Whatever comes next in no order that a person would see.
+            // The next one, in an order that looks random to a person.
             Kind::OrderMore => {
                 "covered > 0 and covered * 4 < total * 3
                  order by md5(covered::text || id::text), id"

@@ -53,7 +53,8 @@ pub(crate) struct Latencies {
 }
 
 impl Latencies {
-    /// Of a sample that is not empty; the smallest value that so many per cent do not exceed.
+    /// The figures of a sample that is not empty. A percentile is the smallest value that this share of the
+    /// sample does not exceed.
     fn of(mut sample: Vec<f64>) -> Option<Self> {
         sample.sort_by(f64::total_cmp);
         let at = |percent: usize| sample.get((sample.len() * percent).div_ceil(100).max(1) - 1);

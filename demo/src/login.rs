@@ -29,7 +29,7 @@ pub(crate) const ISSUER: &str = "http://127.0.0.1/demo";
 pub(crate) const CLIENT_ID: &str = "moc-demo";
 /// The cookie of the host application.
 const COOKIE: &str = "auth_token";
-/// Longer than anybody looks at a demo.
+/// Longer than a person watches a demo.
 const SESSION: Duration = Duration::from_hours(12);
 
 /// What signs the demo's tokens; new in each run, and known to this process and its server only.

@@ -57,14 +57,14 @@ pub(crate) struct PlannedMoc<'a> {
     pub(crate) parts: Vec<Lot>,
 }
 
-/// So many of an element in a parts list.
+/// A number of pieces of one element in a parts list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lot {
     pub(crate) element: Element,
     pub(crate) quantity: u32,
 }
 
-/// So many of an element in somebody's hands or on the way.
+/// A number of pieces of one element that a person owns or has ordered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stock {
     pub(crate) element: Element,
@@ -91,8 +91,8 @@ pub(crate) fn collection<'a>(catalogue: &'a Catalogue, user: &'a str) -> Collect
     Collection { user, mocs, inventory, sets, wishes }
 }
 
-/// A parts list of exactly so many pieces. Its elements are not yet `taken`, so that what covers one
-/// MOC leaves the others as they are.
+/// A parts list with exactly this number of pieces. It uses no element that is already `taken`, so that
+/// what covers one MOC leaves the others as they are.
 pub(crate) fn parts_list(
     pieces: u32,
     taken: &mut BTreeSet<Element>,

@@ -84,8 +84,8 @@ fn below(root: u32, pairs: &[(u32, u32)]) -> BTreeSet<u32> {
 }
 
 fn is_there(pid: u32) -> bool {
-    // No signal is sent; only whether one could be is asked. Without the right to send one, there
-    // is somebody.
+    // This sends no signal. It only asks whether one could be sent. Without the right to send one, the
+    // process exists.
     kill(Pid::from_raw(pid.cast_signed()), None) != Err(Errno::ESRCH)
 }
 

@@ -6,8 +6,8 @@ use sqlx::{PgPool, Postgres, Transaction};
 use crate::catalogue::{Catalogue, USERS};
 use crate::plan::{self, Collection};
 
-/// Puts the demo's people into the state that the demo begins with, whatever an earlier run left of
-/// them. One transaction: a dashboard that is open meanwhile never sees half of it.
+/// Puts the demo's people into the state that the demo begins with, also after an earlier run has
+/// changed them. One transaction, so that a dashboard that is open never shows half of it.
 pub(crate) async fn plant(pool: &PgPool, catalogue: &Catalogue) -> anyhow::Result<()> {
     let mut transaction = pool.begin().await?;
     for (user, _) in USERS {

@@ -35,7 +35,7 @@ pub(crate) struct Server {
     pub(crate) address: String,
 }
 
-/// What the server is told.
+/// The settings of the server.
 pub(crate) struct Setup<'a> {
     pub(crate) program: &'a Path,
     pub(crate) data: &'a Path,

@@ -40,7 +40,7 @@ pub(crate) struct Stage {
 }
 
 impl Setting {
-    /// For somebody who looks at it: the usual ports.
+    /// For a person who watches the demo: the usual ports.
     pub(crate) fn run(arguments: &Arguments) -> Self {
         Self {
             server: arguments.server.clone(),
@@ -51,7 +51,7 @@ impl Setting {
         }
     }
 
-    /// For a program: free ports and data of its own, so that it may run beside the other.
+    /// For a program: free ports and separate data, so that it may run beside the other.
     pub(crate) fn check(arguments: &Arguments) -> Self {
         let output = arguments.output.join("check");
         Self { data: output.join("data"), output, usual_ports: false, ..Self::run(arguments) }

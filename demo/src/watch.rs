@@ -134,7 +134,7 @@ impl Span {
     }
 }
 
-/// Watches for so many minutes, with the demo's usual changes, and then through the burst. Leaves the
+/// Watches for this many minutes, with the demo's usual changes, and then through the burst. Leaves the
 /// collection changed.
 pub(crate) async fn run(
     stage: &Stage,
@@ -193,7 +193,7 @@ async fn look_around(pages: &[Watched], time: Duration) -> anyhow::Result<()> {
         for page in pages {
             scroll(&page.browser, place).await?;
         }
-        // The time is what is wanted: whatever happens in it is noted.
+        // Only the time counts here. The watch records what happens in it.
         sleep(each).await;
     }
     Ok(())
@@ -209,7 +209,7 @@ async fn now(browser: &Browser) -> anyhow::Result<f64> {
     browser.evaluate("performance.now()").await?.as_f64().context("the page has no clock")
 }
 
-/// Changes many MOCs, each in a transaction of its own.
+/// Changes many MOCs, each in a separate transaction.
 async fn burst(database: &PgPool) -> anyhow::Result<()> {
     let mocs: Vec<Uuid> = sqlx::query_scalar(
         "select id from collection.mocs where user_id = $1 order by created_at desc, id desc",

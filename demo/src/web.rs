@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 
 /// Copies the app, and sets where it sends people: for a new session, out of it, and to the host's pages.
-/// Who is signed in stays unsaid: the page is the same for everybody.
+/// It does not name the signed-in person, because the page is the same for all.
 pub(crate) fn prepare(app: &Path, root: &Path, host: &str) -> anyhow::Result<()> {
     if root.exists() {
         fs::remove_dir_all(root).with_context(|| root.display().to_string())?;

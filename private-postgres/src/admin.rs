@@ -1,8 +1,8 @@
-//! One statement to our own server, over its Unix socket.
+//! Sends one statement to our own server, over its Unix socket.
 //!
-//! The socket lies in the cluster's folder, which only the server's account (and root) can enter,
-//! so the server trusts whoever reaches it, and no password has to be proven here. Enough of the
-//! frontend protocol for a statement that returns nothing.
+//! The socket lies in the cluster's folder, which only the server's account (and root) can enter. So
+//! the server trusts each process that reaches the socket, and asks for no password. The module speaks
+//! only the part of the frontend protocol that a statement without result rows needs.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -15,7 +15,7 @@ use crate::npm;
 /// The versions that the product is known to work with.
 pub(crate) const MAJORS: std::ops::RangeInclusive<u32> = 14..=18;
 
-/// The folders in which packages put each version into a folder of its own: what stands before the
+/// The folders in which packages put each version into a separate folder: what stands before the
 /// version, and after it.
 const VERSIONED: [(&str, &str, &str); 5] = [
     ("/usr/lib/postgresql", "", "bin"),

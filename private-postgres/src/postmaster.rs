@@ -106,7 +106,7 @@ impl Runner {
         fs::rename(&folder, &cluster).map_err(Error::io("move the new cluster to", &cluster))
     }
 
-    /// Stops a server that runs on the cluster although nobody owns it. Says whether there was one.
+    /// Stops a server that runs on the cluster without an owner. Returns whether there was one.
     pub(crate) fn stop_orphan(&self) -> Result<bool, Error> {
         let cluster = self.layout.cluster();
         let running = recorded_pid(&cluster).filter(|pid| is_postmaster(*pid, &cluster));
@@ -164,7 +164,7 @@ impl Runner {
         for setting in SETTINGS.iter().chain(extra) {
             postgres.args(["-c", setting]);
         }
-        // A group of its own: Ctrl-C reaches us, and we stop the server when we are done with it.
+        // A separate process group: Ctrl-C reaches us, and we stop the server when we are done with it.
         postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let program = self.binaries.program("postgres");
         let mut child = postgres.spawn().map_err(Error::io("run", &program))?;
@@ -247,7 +247,7 @@ impl Postmaster {
     }
 }
 
-/// Whether a server runs on the cluster, whoever launched it.
+/// Whether a server runs on the cluster, no matter which process launched it.
 pub(crate) fn is_running(cluster: &Path) -> bool {
     recorded_pid(cluster).is_some_and(|pid| is_postmaster(pid, cluster))
 }
@@ -293,7 +293,7 @@ fn follow(stderr: impl BufRead, mut log: Log, events: &Sender<Event>) {
         let line = String::from_utf8_lossy(&line).into_owned();
         log.write(&line);
         if line.contains("database system is ready to accept connections") {
-            // Nobody listens any more once the owner is being dropped.
+            // There is no receiver any more once the owner is being dropped.
             let _ = events.send(Event::Ready);
         }
         if tail.len() == TAIL_LINES {

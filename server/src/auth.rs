@@ -124,8 +124,8 @@ impl Authenticator {
 
     /// Checks the session of a request: the header if there is one, else the cookie.
     ///
-    /// Browsers send the cookie by themselves, whatever page asks; `foreign` says that a page does
-    /// which may not use it.
+    /// Browsers send the cookie automatically, for any page that asks. `foreign` means that the asking
+    /// page may not use the cookie.
     ///
     /// # Errors
     /// See [`AuthError`].

@@ -123,7 +123,7 @@ fn turns(config: &Config) -> usize {
     usize::try_from(turns).unwrap_or(1)
 }
 
-/// The sessions that a server opens by itself before anybody asks for anything.
+/// The sessions that a server opens on its own before the first request.
 pub(crate) fn first_sessions(config: &Config) -> Vec<Purpose> {
     use Purpose::{Follow, Project, Query};
     let warm = vec![Query; turns(config).min(WARM)];

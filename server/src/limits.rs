@@ -1,10 +1,9 @@
-//! Admission: what a stranger, an address or a user may take, and the count of those that wanted
-//! more.
+//! Limits admission: what a stranger, an address or a user may take. Counts those that wanted more.
 //!
 //! Three kinds of limit: [`Slots`] for what is held (connections, sockets), [`Rate`] for what is
 //! done again and again (requests, refused sessions), and [`Arrivals`] for what may wait its turn
-//! (sockets, where many come at once). The limiter only decides; whoever asks it says no in the words
-//! of its own protocol.
+//! (sockets, where many come at once). The limiter only decides. Its caller refuses in the words of
+//! the caller's protocol.
 
 mod address;
 mod arrivals;
@@ -27,7 +26,7 @@ use crate::metrics::{Limit, Metrics};
 use crate::proxy;
 use crate::user::UserId;
 
-/// A burst lasts so long at the full rate.
+/// A burst lasts this long at the full rate.
 const BURST_S: u32 = 10;
 /// How long a socket waits until it may arrive. Less than clients wait for a socket: ours give up
 /// after ten seconds, and know no better than to come back at the end of the line.
@@ -59,7 +58,7 @@ pub(crate) struct ConnectionSlot {
     metrics: Arc<Metrics>,
 }
 
-/// Turned away by that limit; come back after so long.
+/// Refused by that limit. Try again after this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMany {
     pub(crate) limit: Limit,
@@ -169,7 +168,7 @@ impl Limiter {
         self.lines.forget();
     }
 
-    /// Counts whoever has to wait.
+    /// Counts each client that has to wait.
     fn within(&self, limit: Limit, taken: Result<(), Duration>) -> Result<(), TooMany> {
         taken.map_err(|retry_after| {
             self.metrics.limited(limit);

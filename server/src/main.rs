@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How long work that cannot be interrupted may take when everything else has ended.
 const LAST_WORK: Duration = Duration::from_secs(1);
 
-/// The exit code for settings that have to be mended first: another start would not help.
+/// The exit code for settings that have to be corrected first: another start would not help.
 const MISCONFIGURED: u8 = 2;
 
 /// The system's own allocator keeps what a crowd of clients once took (docs/decisions/0041).
@@ -150,7 +150,7 @@ fn serve(config: Config, environment: &Environment) -> ExitCode {
 fn complain(error: &str, format: LogFormat) {
     match format {
         LogFormat::Pretty => eprintln!("dashboard-server: {error}"),
-        // Whoever reads the log expects objects, now more than ever.
+        // The reader of this log expects objects, most of all now.
         LogFormat::Json => tracing::error!(error, "cannot start"),
     }
 }
@@ -257,9 +257,9 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     tracing::info!("stopping");
     tokio::select! {
         () = server.shutdown() => tracing::info!("stopped"),
-        // Whoever asks twice does not want to wait.
+        // A second signal means that the operator does not want to wait.
         _ = interrupt.recv() => tracing::warn!("stopped at once"),
     }
-    // Not a success, so that whatever started this process starts another.
+    // Not a success, so that the program that started this process starts another.
     if failed { Err("a part of the server broke; see the log".into()) } else { Ok(()) }
 }

@@ -196,7 +196,7 @@ impl Metrics {
     }
 
     fn register(&mut self) {
-        // The names of these are the same for all programs: they bear no prefix.
+        // The names of these are the same for all programs: they have no prefix.
         self.registry.register_collector(Box::new(Process));
         let registry = self.registry.sub_registry_with_prefix("dashboard");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);

@@ -44,7 +44,7 @@ const REFRESH_BATCH: usize = 16;
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 /// The same while sockets wait for a place among those who arrive.
 const CROWDED_INTERVAL: Duration = Duration::from_millis(50);
-/// A task that has made no progress for so long hangs: each of its steps has a limit of seconds.
+/// A task that has made no progress for this long hangs: each of its steps has a limit of seconds.
 const STALLED_AFTER: Duration = Duration::from_mins(1);
 /// How long sockets may take to close when the server stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -145,7 +145,7 @@ impl Push {
         &self.lag
     }
 
-    /// Returns once the push side has broken in a way that only a new process mends.
+    /// Returns once the push side has broken in a way that only a new process repairs.
     pub(crate) async fn failed(&self) {
         self.tasks.failed().await;
     }
@@ -181,7 +181,7 @@ impl Push {
         let link = Link::new(stream, prefix, self.context.config.frames);
         let upgraded = upgrade(link, poller, &self.context).await;
         if let Some(websocket) = upgraded {
-            // In a task of its own, which keeps nothing of the change.
+            // In a separate task, which keeps nothing of the change.
             tokio::spawn(websocket.run());
         }
     }

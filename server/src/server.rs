@@ -40,7 +40,7 @@ pub struct Server {
 /// Why a server cannot start; each in words for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The configuration is unsafe or contradicts itself: all that is to be mended.
+    /// The configuration is unsafe or contradicts itself. Holds all that has to be corrected.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Config(Vec<ConfigError>),
     /// The keys to check sessions with cannot be had.
@@ -134,7 +134,7 @@ impl Server {
         let limiter = |behind_proxy| {
             Arc::new(Limiter::new(config.limits.clone(), behind_proxy, Arc::clone(&metrics)))
         };
-        // Whoever fills the public side does not keep the operators out.
+        // Clients that fill the public side do not keep the operators out.
         let (limiter, admin_limiter) = (limiter(config.behind_proxy), limiter(false));
         let traces = Traces::start(&config)?;
         let database = Arc::new(Database::open(&config).await?);

@@ -170,7 +170,7 @@ impl Feed {
     /// Its query, in which the facts that it watches are tables of their names: what `rows` selects, with the
     /// columns `key`, `user_id` and `content`.
     pub(crate) fn query_over(&self, rows: impl Fn(&str) -> String) -> String {
-        // A line of its own ends a comment at the query's end.
+        // A separate line ends a comment at the query's end.
         let query = format!("\n{}\n", self.query.trim_end().trim_end_matches(';'));
         let facts = self.routes.iter().filter_map(|route| match &route.from {
             Origin::Fact(fact) => Some(fact.as_str()),
@@ -291,7 +291,7 @@ impl Source {
     }
 }
 
-/// A name for SQL, whatever it holds.
+/// A name for SQL. The name may hold any characters.
 pub(crate) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

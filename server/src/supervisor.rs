@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::metrics::Metrics;
 
-/// How long a task may take to end once it is told to stop.
+/// How long a task may take to end once it is asked to stop.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A watchdog that wakes so much later than it was to has been paused itself.

@@ -20,7 +20,7 @@ const TARGETS: [&str; 6] =
 /// A flag of every call: no sanitizer, which this toolchain lacks, and the product's own code, not
 /// what its libraries put in its place where they are told that they are fuzzed.
 const STABLE: [&str; 5] = ["--sanitizer", "none", "--no-cfg-fuzzing", "--codegen-units", "8"];
-/// Inputs that people wrote are kept whatever they lead to.
+/// Inputs that people wrote are always kept, even if they reach no new code.
 const SEED: &str = "seed-";
 
 /// Parses the name of a target.

@@ -59,7 +59,7 @@ enum Task {
         /// Take the README's pictures, too, into this folder: docs/pictures.
         #[arg(long, value_name = "FOLDER", requires = "check")]
         pictures: Option<PathBuf>,
-        /// Watch open pages at three widths for so long, too, while the collection changes: what jumps,
+        /// Watch open pages at three widths for this time, too, while the collection changes: what jumps,
         /// and how long their threads are busy.
         #[arg(long, value_name = "MINUTES", requires = "check")]
         watch_minutes: Option<u64>,

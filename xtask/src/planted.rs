@@ -21,7 +21,7 @@ const FILES: [&str; 3] = ["Cargo.lock", "clippy.toml", "rust-toolchain.toml"];
 /// The lines of a patch that say which checks find the bug; which of them is first depends on which life
 /// comes first, and the threads that lead them decide that.
 const CAUGHT: &str = "Caught by: ";
-/// A bug that so many lives do not meet is not found.
+/// The simulation runs this many lives for a bug. If none meets the bug, it is not found.
 const SCHEDULES: &str = "20000";
 
 /// Plants each bug; for each whether it was found, or what happened instead.

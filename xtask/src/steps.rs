@@ -24,7 +24,7 @@ const TAIL_LINES: usize = 40;
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on, Ctrl-C ends the run the ordinary way: the running program gets the same signal, its
-/// step fails, and whoever owns something stops it.
+/// step fails, and the owner of each resource stops it.
 ///
 /// # Errors
 ///
@@ -177,7 +177,7 @@ impl Steps {
         let mut child = command.spawn().with_context(|| format!("cannot run {program}"))?;
         let (tell, told) = mpsc::channel();
         std::thread::spawn(move || {
-            // Whoever asked has gone only if this program is ending.
+            // The receiver is gone only if this program is ending.
             let _ = tell.send(child.wait());
         });
 

@@ -1,8 +1,8 @@
-//! What the product is made of, and whether that is fit to be delivered: `cargo deny`, `npm audit`,
-//! bills of materials.
+//! Checks what the product is made of, and whether that is fit to be delivered: `cargo deny`,
+//! `npm audit`, bills of materials.
 //!
-//! Known vulnerabilities are looked up in places that not every machine reaches. Where one cannot be
-//! asked, that is said, and neither passes nor fails.
+//! Known vulnerabilities are looked up in places that not every machine reaches. Where a place cannot
+//! be reached, the report says so, and the check neither passes nor fails.
 
 use std::fs;
 

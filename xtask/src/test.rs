@@ -64,7 +64,7 @@ pub(crate) fn run(builder: Builder, only: &[String]) -> anyhow::Result<ExitCode>
     }
     session.end();
     let code = summarise(&rows, started.elapsed());
-    // What has run until then is told all the same.
+    // The summary shows what has run until then, also after an interruption.
     steps::check_interrupted()?;
     Ok(code)
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 /// The root of the repository.
 pub(crate) fn root() -> &'static Path {
-    // The manifest's folder is a child of the root, whatever the root is called.
+    // The manifest's folder is a child of the root. The root may have any name.
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
 

@@ -10,8 +10,8 @@ use crate::tokens;
 
 /// How many connect at the same time.
 const AT_ONCE: usize = 64;
-/// For whoever a crowd of bare sockets comes to. None of them asks for a snapshot as the SDK does, and
-/// whoever does not is let in slowly: that is not what is measured with a crowd.
+/// For the server that a crowd of bare sockets connects to. Unlike the SDK, none of them asks for a
+/// snapshot, and a server admits such sockets slowly. A crowd is not meant to measure that.
 pub(super) const FLAGS: &[&str] = &["--max-arriving-sockets", "1000000"];
 /// Longer than any measurement.
 const LONG: Duration = Duration::from_hours(6);
@@ -25,7 +25,7 @@ pub(super) async fn join(target: &Target, users: Vec<String>) -> anyhow::Result<
     stream::iter(joining).buffered(AT_ONCE).try_collect().await
 }
 
-/// Keeps sockets alive, each in a task of its own, until the returned set is dropped.
+/// Keeps sockets alive, each in a separate task, until the returned set is dropped.
 pub(super) fn keep(sockets: Vec<Socket>) -> JoinSet<anyhow::Result<()>> {
     let until = Instant::now() + LONG;
     sockets.into_iter().map(|mut socket| async move { socket.idle(until).await }).collect()

@@ -20,7 +20,7 @@ const WINDOW: Duration = Duration::from_secs(50);
 /// By then each has been asked for the first time.
 const SETTLED: Duration = Duration::from_secs(25);
 
-/// Measures one after the other, on a server of its own each.
+/// Measures one after the other, each on a separate server.
 pub(super) async fn run(database: &Database, sockets: usize) -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (name, interval, timeout) in BEATS {

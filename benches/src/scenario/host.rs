@@ -1,5 +1,5 @@
-//! What an application with tables of its own pays for being listened to, and how soon its changes are
-//! projected, also while it imports.
+//! Measures what an application pays when the server follows its tables, and how soon its changes are
+//! projected, also during an import.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

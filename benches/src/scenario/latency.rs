@@ -202,7 +202,7 @@ async fn write(
             let mut number = writer * 7_919;
             while Instant::now() < until {
                 ticks.tick().await;
-                // Each writer has users of its own, so that their logs are in the order of commits.
+                // Each writer has separate users, so that their logs are in the order of commits.
                 number += 7_919 * WRITERS;
                 let place = number % logs.len() / WRITERS * WRITERS + writer;
                 let Some(log) = logs.get(place) else { continue };

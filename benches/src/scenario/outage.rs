@@ -30,7 +30,7 @@ const REFUSED: usize = 100;
 const EXPIRING: usize = 50;
 const SESSION: Duration = Duration::from_secs(5);
 
-/// Measures the server, on a cluster of its own.
+/// Measures the server, on a separate cluster.
 pub(super) async fn run() -> anyhow::Result<Vec<Figure>> {
     let mut cluster = spawn_blocking(begin).await??;
     let url = cluster.url(NAME);

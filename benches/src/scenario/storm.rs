@@ -82,8 +82,8 @@ pub(super) async fn run(
     ])
 }
 
-/// Waits until so many more have become live; tells how long each snapshot took, and how many were
-/// refused.
+/// Waits until this number of clients more have become live. Returns how long each snapshot took, and
+/// how many were refused.
 async fn until_live(
     news: &mut mpsc::UnboundedReceiver<News>,
     clients: usize,

@@ -1,9 +1,9 @@
-//! What a client hears on its socket.
+//! Fuzzes what a client receives on its socket.
 //!
-//! The text is a script, a line each: a frame, or, after `!`, something else that happens:
+//! The input is a script, one entry a line. A line is a frame or, after `!`, another event:
 //! `!answer 7` (the snapshot of revision 7 arrives), `!nothing` (the request fails), `!pass 500`
-//! (so many ms go by), `!lose` (the socket closes), `!open` (it opens). The same script is played
-//! to a machine in each of several states. The SDK's own workbench does the effects and holds that
+//! (500 ms go by), `!lose` (the socket closes), `!open` (it opens). The target plays the same script
+//! to a machine in each of several states. The SDK's own workbench does the effects. It asserts that
 //! there is one socket and one request at most, and that no deadline lies in the past.
 
 use client_sdk::codec::{self, Packet};
@@ -66,7 +66,7 @@ fn play(mut bench: Bench, script: &str) {
         }
         check(&bench, before, line);
     }
-    // Whatever was heard, a new session begins like any other.
+    // After any input, a new session begins like any other.
     match bench.state.status {
         Status::Idle | Status::Closed => bench.input(Input::Start),
         _ => bench.input(Input::Reauthenticate { is_same_user: false }),

@@ -1,8 +1,8 @@
-//! Snapshots and events, as a server, a proxy or a stranger may send them.
+//! Fuzzes the decoders of snapshots and events, which a server, a proxy or a stranger may send.
 //!
-//! The client reads JSON with serde in native programs and with a decoder of its own in browsers.
-//! Both must accept the same texts and read the same from them; and what they accept must survive
-//! being written and read again.
+//! The client reads JSON with serde in native programs and with its own decoder in browsers. Both
+//! must accept the same texts and read the same from them. What they accept must survive being
+//! written and read again.
 
 use std::fmt::Debug;
 

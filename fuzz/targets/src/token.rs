@@ -1,4 +1,4 @@
-//! What is presented as a session's token.
+//! Fuzzes the check of a session's token.
 //!
 //! The text is the token, or a recipe for one. In a recipe of several lines each line makes one of
 //! the token's parts, which dots join:
@@ -7,11 +7,11 @@
 //! - `@a` to `@r`, with or without more behind it: the header, the claims or the signature of one of
 //!   six tokens that were really signed (`@a`–`@c` the first's);
 //! - `!hs`, `!rs`, `!es`: the signature over what stands before, really made with that key;
-//!   `!pub`: the one that whoever knows the public key can make, with it for a secret;
+//!   `!pub`: the one that can be made by using the public key as a secret;
 //! - anything else: itself.
 //!
-//! Whatever is accepted must have been signed as it is with the key of that kind, and must claim
-//! what it is accepted for.
+//! An accepted token must have been signed as it is with the key of that kind, and must claim what it
+//! is accepted for.
 
 use std::sync::LazyLock;
 
@@ -49,7 +49,7 @@ pub fn token(bytes: &[u8]) {
     ] {
         for kind in [TokenKind::Access, TokenKind::Id] {
             let verdict = authenticator.verify(&token, kind).now_or_never();
-            // These keys are all at hand: nobody has to wait for them.
+            // These keys are all known, so the check does not have to wait for them.
             let Ok(session) = verdict.expect("waits for nothing") else { continue };
             let made = signed_with.or_else(|| WORLD.made_with(&token));
             assert!(made.is_some_and(|made| algorithms.contains(&made)), "forged: {token}");

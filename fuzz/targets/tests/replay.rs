@@ -1,5 +1,5 @@
-//! The corpora: whatever was once found, or leads to a part of the code that nothing else does, is
-//! tried again with every run of the tests.
+//! Replays the corpora with every run of the tests: inputs that once found a bug, or that reach code
+//! that no other input reaches.
 #![cfg(test)]
 
 use std::fs;

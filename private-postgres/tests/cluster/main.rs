@@ -1,5 +1,5 @@
-//! Private clusters, started for real. Needs `PostgreSQL`'s binaries, as whoever runs it needs them
-//! anyway.
+//! Tests of private clusters that really start. They need `PostgreSQL`'s binaries, as does all use of
+//! the library.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

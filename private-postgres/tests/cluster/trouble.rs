@@ -150,7 +150,7 @@ fn data_of_another_account_may_be_deleted_and_it_is_said_which() {
     let (success, _, said) = output(as_ordinary_user(command(&folder)));
     assert!(!success);
     assert_told(&said, "root");
-    // Nobody's any more, or given to root, whom PostgreSQL does not run as.
+    // Owned by an account that does not exist any more, or by root, as which PostgreSQL does not run.
     for (owner, name) in [(54_321, "number 54321"), (0, "root")] {
         std::os::unix::fs::chown(folder.file("cluster"), Some(owner), Some(owner)).unwrap();
         assert_told(&folder.start().unwrap_err().to_string(), name);

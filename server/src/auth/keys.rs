@@ -1,9 +1,10 @@
-//! The keys that sessions are checked with: a shared secret, or published keys.
+//! Holds the keys that sessions are checked with: a shared secret, or published keys.
 //!
-//! A key is bound to one algorithm by its own type, whatever a token's header says. Published keys
-//! are cached: read again at intervals, and once more, at a limited rate, when a token names a key
-//! that is not known. An address that stops answering costs nothing until its keys are changed; one
-//! that has never answered is asked until it does, and no request waits for that.
+//! A key's own type binds it to one algorithm, no matter what a token's header says. Published keys
+//! are cached. The server reads them again at intervals. When a token names an unknown key, it reads
+//! them once more, at a limited rate. A key address that stops answering costs nothing until its keys
+//! change. The server asks an address that has never answered until it does, and no request waits
+//! for that.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -22,9 +23,9 @@ use crate::auth::AuthError;
 use crate::config::Config;
 use crate::metrics::{Metrics, ResultLabel};
 
-/// Known keys are looked up anew after so long, to notice those that were withdrawn.
+/// The server reads known keys again after this time, to notice those that were withdrawn.
 const MAX_AGE: Duration = Duration::from_mins(15);
-/// At most one request for keys in so long.
+/// At most one request for keys in this time.
 const MIN_INTERVAL: Duration = Duration::from_secs(30);
 /// The same while there are no keys at all.
 const MIN_INTERVAL_EMPTY: Duration = Duration::from_secs(2);
@@ -196,18 +197,18 @@ impl Published {
     }
 
     async fn find(self: &Arc<Self>, header: &Header) -> Result<Option<Key>, AuthError> {
-        // Whoever presents tokens without end must not make this server ask without end.
+        // A client that presents tokens without end must not make this server ask without end.
         if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256) {
             return Err(AuthError::Algorithm);
         }
         if self.is_empty() {
-            // They are being asked for all the time; nobody has to wait for that.
+            // The keys are being fetched all the time, so no request has to wait for that.
             return Err(AuthError::KeysUnavailable);
         }
         if let Some(known) = self.known(header) {
             return Ok(Some(known));
         }
-        // To its end, whoever gives up waiting: the next would ask at once for what was asked for.
+        // Runs to its end even if the request stops waiting. The next one would ask at once for the same keys.
         let this = Arc::clone(self);
         tokio::spawn(async move { this.renew().await }).await.ok();
         Ok(self.known(header))
@@ -274,7 +275,7 @@ impl Published {
     }
 }
 
-/// The cause at the bottom, which is what operators can mend; without the address.
+/// The root cause, which is what operators can correct. Without the address.
 fn unanswered(error: reqwest::Error) -> KeyError {
     let error = error.without_url();
     let mut cause: &dyn std::error::Error = &error;

@@ -284,7 +284,7 @@ async fn the_header_goes_before_the_cookie() {
         (None, cookie(&id()), Ok(())),
         (bearer(&id()), None, Err(AuthError::TokenUse)),
         (None, cookie(&access()), Err(AuthError::TokenUse)),
-        // A bad header is not mended by a good cookie.
+        // A good cookie does not make up for a bad header.
         (bearer(&id()), cookie(&id()), Err(AuthError::TokenUse)),
         (Some("Basic YTpi".to_owned()), cookie(&id()), Err(AuthError::Malformed)),
         (Some("Bearer".to_owned()), None, Err(AuthError::Malformed)),

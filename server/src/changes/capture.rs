@@ -1,11 +1,11 @@
-//! Follows the changes: who has some that were not there a moment ago?
+//! Follows the changes, and finds the users who have changes that were not there a moment ago.
 //!
-//! Every node polls for itself over one connection of its own, and remembers the number of the last row
-//! that it has seen, and the random value in it. Rows are numbered in the order of their commits, so the
+//! Every server polls over its own connection. It remembers the number of the last row that it has
+//! seen, and the random value in that row. Rows are numbered in the order of their commits, so the
 //! unseen ones are those with greater numbers. If the last row is not what it was, the database has been
-//! put back to an earlier state, or a standby has taken over that lacked it: a new life of the changes
-//! begins. After a connection was lost, what clients may have seen of later rows is found out by comparing
-//! everyone's revision.
+//! put back to an earlier state, or a standby has taken over that lacked the row. Then a new epoch
+//! begins. After a lost connection, the server compares everyone's revision to find out what clients
+//! may have seen of later rows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,9 +28,9 @@ use crate::user::UserId;
 
 /// A poll that takes longer means that the connection is dead.
 const POLL_TIMEOUT: Duration = Duration::from_secs(5);
-/// An outage that is shorter disturbs nobody.
+/// An outage that is shorter disturbs no client.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often to poll while nobody is connected: keeps the cursor young.
+/// How often to poll while no client is connected: keeps the cursor young.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a server that has just been started waits for one that was there before.
 const CONFIRM_WAIT: Duration = Duration::from_secs(2);
@@ -236,7 +236,7 @@ impl Capture {
             match timeout(POLL_TIMEOUT, self.poll(connection, position)).await {
                 Ok(Ok((next, is_gap))) => {
                     *position = next;
-                    // After a gap everyone is told again.
+                    // After a gap the server informs all clients again.
                     is_stale = is_stale && !is_gap;
                 }
                 Ok(Err(error)) => return error,
@@ -340,10 +340,10 @@ impl Capture {
     }
 }
 
-/// Says for all servers that this life of the changes holds after the database was started anew, unless
-/// another has said so. A server that has just been started itself does not know whether all that was there is
-/// still there: it leaves that to others for a moment, and begins a new life then. Whatever was lost, its
-/// numbers are never given out again. Returns the life that holds then.
+/// Confirms for all servers that this epoch holds after a restart of the database, unless another server
+/// has done so. A server that has just been started itself does not know whether all earlier changes are
+/// still there. It leaves the decision to others for a moment, and then begins a new epoch. The numbers
+/// of lost changes are never given out again. Returns the epoch that holds then.
 async fn confirm(
     connection: &mut PgConnection,
     life: String,

@@ -1,10 +1,10 @@
 //! Decides when each user is refreshed: the first change at once, then at most once per window.
 //!
 //! Pure: no clock, no I/O, no tasks. Changes and the time come in through [`Coalescer::mark`] and
-//! [`Coalescer::finished`]; whom to refresh comes out of [`Coalescer::next`], which the caller asks
+//! [`Coalescer::finished`]. [`Coalescer::next`] returns the users to refresh, and the caller asks it
 //! again at [`Coalescer::next_due`]. A user is in one refresh at a time, so that the revisions that a
-//! socket gets only ever rise. Whoever is due at the same time is refreshed together, but for those
-//! whose refresh has failed: one that always fails must not take others along.
+//! socket gets only ever rise. Users whose refresh is due at the same moment are refreshed together.
+//! Users whose refresh has failed are not: one that always fails must not take others along.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::dashboard::cursor::Cursor;
 use crate::dashboard::section::Sections;
 use crate::user::UserId;
 
-/// What a user is owed.
+/// What a user's refresh has to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dirty {
     /// Changes that this cursor does not see have yet to be sent.
@@ -40,11 +40,11 @@ pub enum Outcome {
 pub struct CoalesceConfig {
     /// At most one refresh per user and window.
     pub window: Duration,
-    /// At most so many users in one refresh.
+    /// At most this number of users in one refresh.
     pub batch: usize,
-    /// Wait so long after a failed refresh; doubled with each further failure.
+    /// How long to wait after a failed refresh. Doubled with each further failure.
     pub retry_min: Duration,
-    /// Wait at most so long.
+    /// The longest wait after a failed refresh.
     pub retry_max: Duration,
 }
 
@@ -105,7 +105,7 @@ impl Coalescer {
         }
     }
 
-    /// The users who are to be refreshed now, together; nobody, if nobody is due.
+    /// The users who are to be refreshed now, together. Empty if no refresh is due.
     pub fn next(&mut self, now: Instant) -> Vec<(UserId, Dirty)> {
         let mut batch = Vec::new();
         while batch.len() < self.config.batch
@@ -185,9 +185,9 @@ impl Coalescer {
         }
     }
 
-    /// Starts over from a new cursor, because the old ones may lie: the database came back as
-    /// another, or dropped rows that were not read. Whoever is owed something gets everything, and
-    /// whoever waits after a failure waits no longer: the failures were the database's.
+    /// Starts over from a new cursor, because the old ones may be wrong: the database came back as
+    /// another, or dropped rows that were not read. Users who wait for a refresh get everything. Users
+    /// who wait after a failure wait no longer, because the failures were the database's.
     pub fn start_over(&mut self, cursor: Cursor, now: Instant) {
         self.generation += 1;
         let everything = || Dirty { since: cursor, forced: Sections::ALL, oldest: now, seen: now };

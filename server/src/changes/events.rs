@@ -1,9 +1,9 @@
 //! Turns what a refresh read into the events that clients get (D-WS-5, D-WS-6).
 //!
-//! All events of a refresh bear its revision. No copy of what was last sent is kept, and an
-//! unchanged section is not held back by comparing: a client whose snapshot was read between two
-//! changes A→B→A shows B, and comparing A with the A that was last sent would leave it there. What
-//! such a comparison would be for is done by the projector, which compares rows.
+//! All events of a refresh carry its revision. The server keeps no copy of what was last sent. It does
+//! not compare sections to hold back unchanged ones: a client whose snapshot was read between two
+//! changes A→B→A shows B, and comparing A with the A that was last sent would leave it there. The
+//! projector does what such a comparison would be for, by comparing rows.
 
 use std::collections::HashMap;
 

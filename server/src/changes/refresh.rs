@@ -27,8 +27,8 @@ use crate::user::UserId;
 /// How many users to compare in one statement.
 const COMPARE_CHUNK: usize = 1000;
 
-/// While the change log is lost, how often to look for those who have got a snapshot all the same:
-/// for so long, and twice that at most, one may be called live that nobody watches over.
+/// While the change log is lost, how often to look for users who got a snapshot all the same. A client
+/// may be called live without being watched for this time, and for twice this time at most.
 const TELL_INTERVAL: Duration = Duration::from_secs(2);
 /// How often a refresher that has nothing to do says that it lives.
 const IDLE_INTERVAL: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ pub(crate) struct Refresher {
     position: Position,
     /// While the change log is lost: when to look again for whom to tell.
     tell_at: Option<Instant>,
-    /// A comparison of revisions that is owed, and how often it has failed.
+    /// A comparison of revisions that is still to be made, and how often it has failed.
     compare: Option<(Instant, u32)>,
     running: HashMap<Id, Batch>,
     /// Each returns up to where its users have been sent everything, in their order; none for those
@@ -162,7 +162,7 @@ impl Refresher {
         }
     }
 
-    /// Tells users that nobody can say whether what they see is current.
+    /// Informs users that the server does not know whether what they see is current.
     fn tell(&mut self, users: Vec<UserId>) {
         for user in users {
             self.reader.rooms.notify(&user, snapshot_unavailable);
@@ -220,7 +220,7 @@ impl Refresher {
         }
     }
 
-    /// Nobody can be refreshed in its place: what a refresh reads may be older than what is shown.
+    /// No refresh can replace the comparison: what a refresh reads may be older than what is shown.
     fn compare_again(&mut self, error: &QueryError) {
         let failures = self.compare.map_or(1, |(_, failures)| failures + 1);
         tracing::warn!(%error, "revisions could not be compared and will be again");
@@ -253,7 +253,7 @@ impl Refresher {
                     self.reader.metrics.panics.inc();
                     tracing::error!("a refresh panicked");
                 }
-                // It has sent nobody anything, as far as is known.
+                // It has sent no user anything, as far as is known.
                 (error.id(), Vec::new())
             }
         };

@@ -21,11 +21,11 @@ const INTERVAL_MAX: Duration = Duration::from_mins(1);
 /// What one pass may take, with the wait for a connection and for the database's answer: more than
 /// the statement may take there.
 const PASS_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many rows one pass looks at: a second of work, whatever has piled up.
+/// How many rows one pass reads: a second of work, however many rows have piled up.
 const PASS_ROWS: i64 = 100_000;
 /// Where a pass takes too long, as on a slow disk, the next one takes half as many rows, down to this.
 const PASS_ROWS_MIN: i64 = 100;
-/// A task that has made no progress for so long hangs.
+/// A task that has made no progress for this long hangs.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_mins(3);
 
 /// What a pass has come to.

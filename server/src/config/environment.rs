@@ -1,9 +1,9 @@
-//! The environment's part of the settings.
+//! Reads the environment's part of the settings.
 //!
-//! Of what clap would find there it is asked to leave out two things. What is set to nothing counts
-//! as not set, as compose files and shells write it. What cannot be read is told by the variable's
-//! name, all of it at once, where clap would name the first as a flag that nobody typed. And a name
-//! that looks like a setting's and is none is told with the one that may have been meant.
+//! Clap leaves two kinds of variables to this module. A variable that is set to nothing counts as not
+//! set, as compose files and shells write it. Variables that cannot be read are reported by their names,
+//! all at once, where clap would name only the first, as a flag that the operator never typed. A name
+//! that looks like a setting's but is not one is reported with the name that may have been meant.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -93,7 +93,7 @@ impl Environment {
                 None => {}
             }
         }
-        // The system keeps them in no order that anybody would know.
+        // The system keeps them in no known order.
         environment.misread.sort_by(|a, b| a.variable.cmp(&b.variable));
         environment.unknown.sort_by(|a, b| a.variable.cmp(&b.variable));
         environment
@@ -171,7 +171,7 @@ impl Environment {
     pub fn faults(&self, config: &Config) -> Vec<String> {
         let contradictions = config.check().err().unwrap_or_default();
         let contradictions = contradictions.iter().map(ConfigError::to_string);
-        // Whatever is said of a variable that could not be read is said of its default.
+        // A complaint about a variable that could not be read is about its default.
         let is_founded =
             |text: &String| !self.misread.iter().any(|misread| text.contains(&misread.variable));
         let misread = self.misread.iter().map(Misread::to_string);

@@ -4,7 +4,7 @@ use super::*;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// The defaults plus these flags, whatever the environment of the test run holds.
+/// The defaults plus these flags. The environment of the test run does not count.
 fn config(flags: &[&str]) -> Config {
     let line = ["dashboard-server", "--jwt-hs256-secret", SECRET].iter().chain(flags);
     let mut config = Config::try_parse_from(line).unwrap();

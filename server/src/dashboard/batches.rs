@@ -1,14 +1,14 @@
-//! Small reads for many users, made together.
+//! Joins small reads for many users into one.
 //!
-//! One read is under way at a time. Whoever asks meanwhile waits for it to end; the first of them
-//! then reads for all. So the busier the server, the more share a statement, and when it is quiet
-//! nobody waits. If the one who reads for others goes away, the others ask again.
+//! One read is under way at a time. Requests that come during a read wait for it to end. The first of
+//! them then reads for all. So the busier the server, the more requests share a statement, and when it
+//! is quiet no request waits. If the request that reads for others goes away, the others ask again.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// At most so many are read for at once.
+/// The largest number of keys in one read.
 const BATCH: usize = 64;
 
 /// What is asked for by key, and answered with `T`.
@@ -22,8 +22,8 @@ impl<K: Clone, T> Batches<K, T> {
         Self { waiting: Mutex::default(), reading: tokio::sync::Mutex::default() }
     }
 
-    /// Waits for the answer for `key`. `read` answers for several, in their order; it is called by
-    /// whoever's turn it is to read for all.
+    /// Waits for the answer for `key`. `read` answers for several, in their order. The caller whose turn
+    /// it is to read for all calls it.
     pub(crate) async fn join<F>(&self, key: K, read: impl Fn(Vec<K>) -> F) -> T
     where
         F: Future<Output = Vec<T>>,

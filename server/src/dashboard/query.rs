@@ -47,7 +47,7 @@ pub enum QueryError {
     Json(#[from] serde_json::Error),
 }
 
-/// What a user is owed.
+/// What a user's refresh has to read.
 #[derive(Clone, Copy, Debug)]
 pub struct Owed<'a> {
     /// The user's id.

@@ -1,10 +1,10 @@
-//! Reads that several wait for, each made once.
+//! Makes a read once for several callers that wait for it.
 //!
-//! Whoever asks joins a read of the same user that has not begun, never one that has: what that one
-//! sees may be older than the asking, and a client that has just joined its room relies on a
-//! snapshot that is not. So a user has one read under way at most, and one that others still may
-//! join. However many tabs come back at once, and however large a collection is, the database is
-//! asked twice at most.
+//! A caller joins a read of the same user that has not begun, never one that has begun. What a begun
+//! read sees may be older than the request, and a client that has just joined its room relies on a
+//! snapshot that is not older. So a user has at most one read under way, and one that others still may
+//! join. However many tabs come back at once, and however large a collection is, the server asks the
+//! database twice at most.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,14 +44,14 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         Arc::new(Self { by_user: Mutex::default() })
     }
 
-    /// Joins a read for that user, or makes one. `read` waits for whatever it needs, and then calls
-    /// [`Ticket::start`] before it looks at anything.
+    /// Joins a read for that user, or makes one. `read` waits for what it needs, and then calls
+    /// [`Ticket::start`] before it reads anything.
     pub(crate) async fn join<R, F>(self: &Arc<Self>, user: &UserId, read: R) -> T
     where
         R: FnOnce(Ticket<T>) -> F + Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        // In a block of its own: nobody waits with the lock.
+        // In a separate block, so that no caller waits while it holds the lock.
         let flight = {
             let mut by_user = self.lock();
             let entry = by_user.entry(user.clone()).or_insert_with(Entry::new);
@@ -101,7 +101,7 @@ impl<T> Entry<T> {
 }
 
 impl<T> Ticket<T> {
-    /// From here on nobody can join.
+    /// From here on no caller can join.
     pub(crate) fn start(&self) {
         self.change(|entry| entry.close(self.number));
     }

@@ -154,7 +154,7 @@ mod tests {
         assert!(reads.try_recv().is_err(), "the second read was not begun anew");
     }
 
-    /// However many come while a read is slow: it goes on, and the next is for whoever still waits then.
+    /// However many callers come while a read is slow, it goes on. The next read is for those who still wait.
     #[tokio::test(start_paused = true)]
     async fn who_has_given_up_is_not_read_for_and_leaves_nothing_behind() {
         let (tags, mut reads, ends) = scripted();

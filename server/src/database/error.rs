@@ -37,7 +37,7 @@ pub enum DatabaseError {
 /// What is wrong with a database.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
-    /// Nobody listens.
+    /// No server listens.
     #[error(
         "does not answer: nothing listens there; start PostgreSQL, or correct host and port in \
          DATABASE_URL"
@@ -46,7 +46,7 @@ pub enum Cause {
     /// The host's name leads nowhere.
     #[error("does not answer: its host name is unknown; correct it in DATABASE_URL ({0})")]
     UnknownHost(io::Error),
-    /// The network, or whatever is there, does not let us through.
+    /// The network, or the program at that address, does not let us through.
     #[error("does not answer ({0}); is it running, and does a firewall let this machine through?")]
     Unreachable(sqlx::Error),
     /// 28…: wrong password, no such role, or the role may not come from here.

@@ -27,14 +27,14 @@ pub(crate) struct Lag {
 #[derive(Debug)]
 struct Known {
     since: Instant,
-    /// When somebody last began to look for changes.
+    /// When a server last began to look for changes.
     looked: Instant,
     /// When it was noticed that this is long ago.
     noticed: Option<Instant>,
 }
 
 impl Lag {
-    /// Nothing waits. While nothing changes, somebody looks that often.
+    /// No change waits. While nothing changes, a server looks for changes at this interval.
     pub(crate) fn new(interval: Duration) -> Self {
         let now = Instant::now();
         let known = Known { since: now, looked: now, noticed: None };
@@ -52,8 +52,9 @@ impl Lag {
         self.looked.notify_waiters();
     }
 
-    /// For so long nothing could be projected, and everyone knew. What was written meanwhile has not been looked at
-    /// yet: that is due now, and worth waiting for, also after a wait in vain while no look could come.
+    /// For this long nothing could be projected, and all users knew. Changes of that time have not been
+    /// looked for yet. That is due now, and worth waiting for, also after a wait that failed while no look
+    /// could come.
     pub(crate) fn forgive(&self, away: Duration) {
         let mut known = self.known();
         known.since = (known.since + away).min(Instant::now());
@@ -112,7 +113,7 @@ mod tests {
     const INTERVAL: Duration = Duration::from_millis(25);
     const LONG: Duration = Duration::from_secs(STALE_AFTER.as_secs() * 2);
 
-    /// As after a standstill of twice as long as anybody may go without a look.
+    /// As after a standstill of twice the time that a server may go without a look.
     fn stood_still() -> (Lag, Instant) {
         let (lag, before) = (Lag::new(INTERVAL), Instant::now().checked_sub(LONG).unwrap());
         lag.caught_up(before, before);

@@ -49,8 +49,8 @@ pub(super) async fn start(config: &Config) -> Result<(String, Cluster), Database
 }
 
 impl Private {
-    /// Looks after a cluster from now on: nobody else would start it again. The pool's options
-    /// follow it, should it have to move to another port.
+    /// Watches a cluster from now on, because no other part would start it again. The pool's options
+    /// follow the cluster if it has to move to another port.
     pub(super) fn guard(cluster: Cluster, pool: Pool) -> Self {
         let cluster = Arc::new(Mutex::new(Some(cluster)));
         let stop = CancellationToken::new();

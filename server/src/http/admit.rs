@@ -110,8 +110,8 @@ fn pass(app: &App, body: BodyLimit, request: &Request) -> Result<Address, ApiErr
     Ok(address)
 }
 
-/// Says no. Whoever asks too often has to come back for it: on a connection that is kept, the next
-/// request would cost less than the answer. A proxy's connections are others' as well.
+/// Refuses a request. A client over its rate has to reconnect: on a connection that is kept, the next
+/// request would cost less than the answer. A proxy's connections are kept, because others use them, too.
 fn refuse(app: &App, version: Version, error: ApiError) -> Response {
     let hangs_up = matches!(error, ApiError::TooMany { .. })
         && !app.config.behind_proxy

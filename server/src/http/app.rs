@@ -25,6 +25,6 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) traces: Traces,
     pub(crate) push: Push,
-    /// Cancelled when the server is told to stop: nothing new should come here any more.
+    /// Cancelled when the server is to stop: nothing new should come here any more.
     pub(crate) draining: CancellationToken,
 }

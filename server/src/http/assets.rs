@@ -65,7 +65,7 @@ async fn serve(files: ServeDir, page: ServeFile, request: Request) -> Response {
 }
 
 /// Whether a path may name a file. What begins with a dot lies in the folder for others than
-/// browsers (`.env`, `.git`), and `//host` is no path of ours to whoever follows a redirect.
+/// browsers (`.env`, `.git`), and a client that follows a redirect takes `//host` for another host.
 fn is_public(path: &str) -> bool {
     // Decoded once, as the library does.
     let path = percent_decode_str(path).decode_utf8_lossy();

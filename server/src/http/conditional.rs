@@ -14,8 +14,8 @@ pub(crate) enum Known {
 }
 
 impl Known {
-    /// Reads the header. Tags that are not ours, and whatever is malformed, are passed over: the answer is
-    /// a snapshot then, which is never wrong.
+    /// Reads the header, and skips tags that are not ours and malformed ones. The answer is a snapshot
+    /// then, which is never wrong.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let lines: Vec<&[u8]> =
             headers.get_all(IF_NONE_MATCH).iter().map(HeaderValue::as_bytes).collect();

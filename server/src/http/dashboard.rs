@@ -1,4 +1,4 @@
-//! `GET /api/dashboard`: the whole dashboard of whoever asks (D-API-1, D-API-2).
+//! Answers `GET /api/dashboard`: the caller's whole dashboard (D-API-1, D-API-2).
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub(crate) async fn get(
     respond(&app, &session.user, &uri, &headers).await
 }
 
-/// Whoever asks.
+/// The session of the caller.
 pub(crate) async fn caller(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Session, ApiError> {
     refuse_tokens(uri.query())?;
     let foreign = origin::sender(&app.config, uri, headers) == Sender::ForeignPage;

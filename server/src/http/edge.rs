@@ -42,8 +42,8 @@ const CORRELATION_ID_MAX: usize = 128;
 #[derive(Clone)]
 pub(crate) struct CorrelationId(pub(crate) Arc<str>);
 
-/// Passes a request on, and makes of whatever comes back something fit to leave the house. Whoever
-/// is inside finds the sender's [`Address`](crate::limits::Address) in its extensions.
+/// Passes a request on, and makes the answer fit to leave the server. Handlers find the sender's
+/// [`Address`](crate::limits::Address) in the request's extensions.
 pub(crate) async fn edge(
     State(app): State<Arc<App>>,
     mut request: Request,
@@ -100,7 +100,7 @@ async fn contain(answer: impl Future<Output = Response>, metrics: &Metrics) -> R
     })
 }
 
-/// Gives every response that is not a success the standard body, whoever made it, and logs it.
+/// Gives every response that is not a success the standard body, no matter which layer made it, and logs it.
 fn standardise(
     mut response: Response,
     correlation_id: &str,

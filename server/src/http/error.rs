@@ -16,7 +16,7 @@ use crate::dashboard::query::QueryError;
 use crate::limits::TooMany;
 use crate::metrics::Limit;
 
-/// Seconds after which to try again when the server cannot answer. Short: clients wait at least so
+/// Seconds after which to try again when the server cannot answer. Short: clients wait at least this
 /// long after the database is back, and spread themselves beyond it.
 pub(crate) const RETRY_AFTER_S: u32 = 1;
 

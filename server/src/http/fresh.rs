@@ -1,9 +1,10 @@
-//! `?fresh=<nonce>`: an answer that was made for this request (D-API-2).
+//! Answers `?fresh=<nonce>` with a snapshot that was made for this request (D-API-2).
 //!
-//! A cache between client and server may answer with an old snapshot, whatever the headers say: a proxy that
-//! is set up that way, or a service worker. So a client asks with a nonce that it makes up for each request. The
-//! server repeats the nonce in the body, beside the tag, and in the body of an error: proxies rewrite headers, not bodies. An answer with the
-//! nonce was made after the request. An answer without it, or with another, is an old copy.
+//! A cache between client and server may answer with an old snapshot, no matter what the headers say: a
+//! proxy that is set up that way, or a service worker. So a client asks with a nonce that it makes up for
+//! each request. The server repeats the nonce in the body, beside the tag, and in the body of an error:
+//! proxies rewrite headers, not bodies. An answer with the nonce was made after the request. An answer
+//! without it, or with another, is an old copy.
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;

@@ -1,8 +1,8 @@
-//! Which page sends a request, and whether it may use the session cookie.
+//! Determines which page sends a request, and whether it may use the session cookie.
 //!
-//! Browsers send the cookie by themselves, so the cookie alone does not prove that the user wants
-//! what is asked for. The page does: ours, or one of an origin that the operator allows. Origins are
-//! compared to the letter, as browsers write them: whatever only looks like one of ours is not.
+//! Browsers send the cookie automatically, so the cookie alone does not prove that the user wants the
+//! request. The page does prove it, if it is ours or of an origin that the operator allows. The server
+//! compares origins to the letter, as browsers write them. An origin that only looks like ours is refused.
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, Uri};
@@ -18,8 +18,8 @@ pub(crate) enum Sender {
     TrustedPage,
     /// A page that may not.
     ForeignPage,
-    /// Nobody says: no browser, or a page that reads from its own origin. Browsers name the origin
-    /// with every socket, and with every request whose answer another origin's page could read.
+    /// The request names no origin: it has no browser, or its page reads from its own origin. Browsers name
+    /// the origin with every socket, and with every request whose answer another origin's page could read.
     Unnamed,
 }
 

@@ -8,11 +8,11 @@ use crate::http::error::ApiError;
 const TOKENS: [&str; 6] =
     ["token", "access_token", "id_token", "auth_token", "jwt", "authorization"];
 
-/// Refuses a query that bears a token, in whatever encoding of its name.
+/// Refuses a query that carries a token, in any encoding of its name.
 ///
-/// Addresses end up in histories, in `Referer` and in the logs of every proxy on the way. Better
-/// refused than looked away from: whoever sends one must learn that it has leaked. Its value is
-/// neither read nor logged here.
+/// Addresses end up in histories, in `Referer` and in the logs of every proxy on the way. The server
+/// refuses the query instead of ignoring it, so that its sender learns that the token has leaked. It
+/// neither reads nor logs the value here.
 ///
 /// # Errors
 /// 400.

@@ -61,8 +61,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Exactly the pages that may use the cookie: those of the configured origins and our own. And what an
-/// answer depends on besides its address, said once, whatever the answer is.
+/// Allows the cookie to exactly these pages: those of the configured origins and our own. And states
+/// once, for all answers, what an answer depends on besides its address.
 fn cors(app: &Arc<App>) -> CorsLayer {
     let app = Arc::clone(app);
     let is_trusted = move |_: &HeaderValue, request: &Parts| {

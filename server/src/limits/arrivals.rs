@@ -1,9 +1,9 @@
-//! How many sockets may arrive at the same time.
+//! Limits how many sockets may arrive at the same time.
 //!
-//! Whoever opens a socket asks for a snapshot next. When everybody comes at once, as after a
-//! restart, sockets that are let in as fast as they come put the handshakes of all before the
-//! snapshot of anybody. So only some may be on their way from the one to the other, and the rest wait
-//! for theirs to begin, in the order of their coming.
+//! A client that opens a socket asks for a snapshot next. All clients may come at once, as after a
+//! restart. If the server let sockets in as fast as they come, the handshakes of all would come before
+//! the first snapshot. So only some may be between their handshake and their snapshot. The handshakes
+//! of the rest wait, in the order of their arrival.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -46,7 +46,7 @@ impl Arrivals {
         }
     }
 
-    /// A place, once one is free. None if that takes longer than so long.
+    /// A place, once one is free. None if that takes longer than `patience`.
     pub(crate) async fn begin(&self, patience: Duration) -> Option<Arrival> {
         let places = Arc::clone(&self.places);
         let permit = if let Ok(permit) = Arc::clone(&places).try_acquire_owned() {

@@ -8,7 +8,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
-/// So many at once, and then so many in a given time, for each key.
+/// This many at once, and then this many in a given time, for each key.
 pub(crate) struct Rate<K: Hash + Eq + Clone> {
     limiter: RateLimiter<K, HashMapStateStore<K>, DefaultClock>,
     clock: DefaultClock,

@@ -1,11 +1,11 @@
-//! What can be held only so many times at once.
+//! Limits how many of something can be held at once.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// So many for each key.
+/// A number of slots for each key.
 pub(crate) struct Slots<K: Hash + Eq + Copy = ()> {
     limit: u32,
     taken: Mutex<HashMap<K, u32>>,

@@ -95,8 +95,8 @@ impl Activity {
         self.with(|state| state.is_kept())
     }
 
-    /// Returns once nothing has happened for so long. While connections are scarce, one that is kept for
-    /// later has no more time than any other.
+    /// Returns once nothing has happened for the time of `patience`. While connections are scarce, one that
+    /// is kept for later has no more time than any other.
     pub(super) async fn end(&self, patience: Patience, is_scarce: impl Fn() -> bool) {
         // No longer at a time: what happens meanwhile may leave less time than there was.
         let step = patience.idle.min(patience.kept);

@@ -33,8 +33,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(1);
 const ENDING: Patience = Patience { idle: END_TIMEOUT, kept: END_TIMEOUT };
 /// Requests at the same time over one connection of HTTP/2.
 const STREAMS: u32 = 64;
-/// What is sent of an answer at a time, in bytes: in the time that a connection may be idle, also
-/// whoever is on a slow line takes so much.
+/// What is sent of an answer at a time, in bytes. Even a client on a slow line takes this much in the
+/// time that a connection may be idle.
 const PIECE: usize = 16 * 1024;
 /// How often a silent connection of HTTP/2 is asked whether it lives, and how long it may take.
 const PING: Duration = Duration::from_secs(20);
@@ -52,7 +52,7 @@ pub(super) struct Serving {
     pub(super) stop: CancellationToken,
 }
 
-/// An answer's body, in pieces: each that is fetched of it shows that somebody is still there.
+/// An answer's body, in pieces. Each piece that is fetched shows that the client is still there.
 struct Sent {
     body: Body,
     /// What has not been sent of the last frame.
@@ -157,7 +157,7 @@ async fn encrypt(
         return Some((Stream::new(Either::Left(stream), Some(slot), stall, metrics), false));
     };
     let handshake = timeout(serving.limiter.limits.idle_timeout(), tls.acceptor().accept(stream));
-    // Whoever has not asked for anything yet is nobody to wait for.
+    // A client that has not asked for anything yet is no reason to wait.
     let error = match serving.stop.run_until_cancelled(handshake).await? {
         Ok(Ok(stream)) => {
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");

@@ -23,7 +23,7 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many at a time are told why they are turned away; beyond it, they are just turned away.
 const EXPLANATIONS: usize = 64;
 const EXPLANATION_TIMEOUT: Duration = Duration::from_millis(500);
-/// Whoever is turned away at the door speaks HTTP/1.1, or cannot be answered without a handshake.
+/// The answer to a connection over the limit. Its client speaks HTTP/1.1, or needs a handshake before any answer.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
     Content-Length: 0\r\n\r\n";
 

@@ -55,7 +55,7 @@ impl<S> Stream<S> {
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall)));
         ready!(timer.as_mut().poll(cx));
         self.stalled = None;
-        // Whoever tries again has waited long enough.
+        // A caller that tries again has waited long enough.
         self.stall = Duration::ZERO;
         self.count(Poll::Ready(Err(io::ErrorKind::TimedOut.into())))
     }

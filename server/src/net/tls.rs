@@ -135,8 +135,8 @@ async fn read(certificate: &Path, key: &Path) -> Read {
 }
 
 impl Source<'_> {
-    /// What the file holds. Nothing else is opened: a pipe would be waited on for ever. And as one
-    /// may have taken the file's place since, or its file system may hang, a thread of its own waits.
+    /// What the file holds. Opens nothing but a file: a read of a pipe would wait for ever. A pipe may have
+    /// taken the file's place since, or its file system may hang. So a separate thread waits.
     async fn contents(self) -> Result<Vec<u8>, ListenError> {
         let unreadable = |error| self.refused(format_args!("cannot be read: {error}"));
         let metadata = fs::metadata(self.path).await.map_err(unreadable)?;

@@ -29,7 +29,7 @@ use super::session::{self, CONNECT_TIMEOUT, Purpose};
 
 /// How long a request waits for a connection to be free, or to be made.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
-/// As long as that one waits for its place in the pool. What then is under way has a limit of its own.
+/// As long as that one waits for its place in the pool. A separate limit holds for what is then under way.
 const TIMEOUTS: Timeouts = Timeouts { wait: Some(WAIT_TIMEOUT), create: None, recycle: None };
 /// How long a connection may have lain idle without being asked whether it lives before it is used.
 /// See [`ConnectionHealth`] for those that broke meanwhile.

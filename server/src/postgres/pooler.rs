@@ -20,7 +20,7 @@ pub(crate) async fn lends_sessions(
     connection: &mut PgConnection,
 ) -> Result<bool, sqlx::Error> {
     let own = process(connection).await?;
-    // Where there is no second session to be had, that is said when one is needed.
+    // Where no second session can be opened, the part that needs one reports that.
     let Ok(mut other) = session::open(options, Purpose::Check).await else { return Ok(false) };
     for _ in 0..ROUNDS {
         // Both are open, so they are two sessions. Now the pooler may give away what the first one had.

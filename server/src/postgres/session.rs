@@ -36,11 +36,11 @@ const ALL: &str = "
 /// With the waits for a connection the limits keep a request at five seconds: a snapshot takes
 /// milliseconds, and a client that waits longer is better off with an answer that says so.
 ///
-/// Every statement is to read by index whatever its values are, so a plan is made once: for each
-/// call anew, as the planner prefers for short arrays, it costs five times what running it does. Such
-/// a plan lives until the tables' statistics are taken again. One that was made while they were small
-/// would read them from end to end, and go on to do so as they grow: so none may, where an index can
-/// be read. Nor may one start processes: no statement here has that much to do, and all share the
+/// Every statement is to read by index, for any values. So a plan is made once: made anew for each call,
+/// as the planner prefers for short arrays, it costs five times what running it does. Such a plan lives
+/// until the tables' statistics are taken again. One that was made while the tables were small would read
+/// them from end to end, and go on to do so as they grow. So no plan may do that where an index can be
+/// read. Nor may a plan start processes: no statement here has that much to do, and all share the
 /// database's few.
 const QUERY: &str = "
     set statement_timeout = '2s'; set lock_timeout = '1500ms'; set jit = off;
@@ -53,10 +53,11 @@ const FOLLOW: &str = "
     set statement_timeout = '4s'; set lock_timeout = '2s';
     set enable_seqscan = off; set jit = off";
 
-/// A source's queries are to read by key whatever their statistics say, as the pool's do; and by index in
-/// order: of a table that seems small a plan would read and sort all of it, for each row. Dates without a
-/// zone are UTC. What a migration of the application's holds is left for later at once: it would wait
-/// behind us, and in a deadlock with what we hold it could be the one that is ended. A revision that was given out must never be used again, not even after a crash.
+/// A source's queries are to read by key for any statistics, as the pool's do. They are to read by index
+/// in order: of a table that seems small a plan would read and sort all of it, for each row. Dates without
+/// a zone are UTC. What a migration of the application's holds is left for later at once: it would wait
+/// behind us, and in a deadlock with what we hold it could be the one that is ended. A revision that was
+/// given out must never be used again, not even after a crash.
 const PROJECT: &str = "
     set statement_timeout = '2s'; set lock_timeout = '5ms'; set jit = off;
     set plan_cache_mode = force_generic_plan; set enable_seqscan = off;

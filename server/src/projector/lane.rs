@@ -260,8 +260,8 @@ pub(super) async fn hopeless(
     .await
 }
 
-/// The failed row that has waited longest of those that may be tried again. Whatever comes of it, it is not
-/// tried again at once.
+/// The failed row that has waited longest of those that may be tried again. After this attempt, it is
+/// not tried again at once, no matter how the attempt ends.
 pub(super) async fn next_failed(
     connection: &mut PgConnection,
 ) -> Result<Option<(i16, String)>, sqlx::Error> {

@@ -83,12 +83,12 @@ impl Room {
         self.bulk_at.is_none_or(|at| at <= now)
     }
 
-    /// Bulk work is to rest for so long.
+    /// Makes bulk work rest for this time.
     pub(super) fn rests(&mut self, now: Instant, rest: Duration) {
         self.bulk_at = Some(now + rest.min(MAX_REST));
     }
 
-    /// How long to wait before the next look, where small work has taken so long.
+    /// How long to wait before the next look, where small work has taken this long.
     pub(super) fn rest(&self, now: Instant, small_took: Duration, is_written: bool) -> Duration {
         let small = if is_written { small_took.saturating_sub(LIGHT) } else { Duration::ZERO };
         let bulk = self.bulk_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));

@@ -37,7 +37,7 @@ pub(super) struct Take {
     looked_whole: Option<Instant>,
     /// The look of this pass did without the cursor, so what is taken has to do without it as well.
     is_whole: bool,
-    /// How long the last whole look took: behind a long transaction, so long that it must not be often.
+    /// How long the last whole look took. Behind a long transaction a whole look takes long, so it must be rare.
     whole_look: Duration,
     /// How often the limits are halved, because what was taken was too much.
     halvings: u32,
@@ -136,8 +136,9 @@ impl Take {
     }
 }
 
-/// Small transactions are taken first, whatever else there is: so the look goes from transaction to
-/// transaction, and sees a limited number of notes of each. Of large ones, as they are, it takes what the limits allow.
+/// Takes small transactions first, before all other work. So the look goes from transaction to
+/// transaction, and sees a limited number of notes of each. Of large ones, as they are, it takes what the
+/// limits allow.
 const TAKE: &str = "
     with recursive seen as materialized (
         select pg_current_snapshot()::text as snapshot

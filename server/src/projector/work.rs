@@ -1,5 +1,5 @@
-//! Work itself: from noted values to the keys of rows, and from those to what users see. Whatever fails is put
-//! aside here, and nothing else with it.
+//! Does the work itself: from noted values to the keys of rows, and from those to what users see. It puts
+//! aside the rows that fail, and no others with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

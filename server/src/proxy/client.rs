@@ -60,8 +60,8 @@ fn address(entries: &[Option<&str>], hops: usize) -> Told {
     address.map_or(Told::Unknown, |address| Told::Client(address.to_canonical()))
 }
 
-/// The address in `address`, `address:port`, `[address]` or `[address]:port`. Whatever else it is called,
-/// `unknown` or `_hidden`, there is none.
+/// The address in `address`, `address:port`, `[address]` or `[address]:port`. None for any other name,
+/// such as `unknown` or `_hidden`.
 fn node(text: &str) -> Option<IpAddr> {
     if let Ok(address) = text.parse() {
         return Some(address);

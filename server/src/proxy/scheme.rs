@@ -42,8 +42,8 @@ static WORDS: [Word; 11] = [
     word!("x-arr-ssl", |line| !line.as_bytes().trim_ascii().is_empty()),
 ];
 
-/// That the proxies in front say that the request came by TLS. All that is said has to say so, in one
-/// header or in several: which of them to believe, nothing tells, and one may be the client's own.
+/// Requires that the proxies in front report that the request came by TLS. All their headers have to
+/// report it, one or several: the server cannot know which of them to believe, and one may be the client's.
 ///
 /// # Errors
 ///

@@ -81,7 +81,7 @@ pub(crate) struct Opening {
 /// One socket's connection, from its opening to its end, over a WebSocket or many requests.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// Its name, in logs and for its client. Whoever reads it can do nothing with it.
+    /// Its name, in logs and for its client. The name gives its reader no rights.
     pub(crate) id: Uuid,
     /// Of the request that opened it.
     pub(crate) correlation_id: Arc<str>,
@@ -289,7 +289,7 @@ impl Connection {
         if self.reason.set(reason).is_err() {
             return;
         }
-        // Whoever is on the way out asks for nothing.
+        // A socket that is closing asks for nothing.
         self.release_arrival();
         self.advance(State::Closing);
     }

@@ -1,5 +1,5 @@
-//! The orderly end of a node: its sockets are closed one after the other, each told when to come
-//! back, so that their clients do not storm whoever serves them next.
+//! Drains a server: closes its sockets one after the other, and sends each the time to reconnect, so
+//! that the clients do not storm the next server.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) async fn drain(registry: &Registry, rooms: &Rooms, config: DrainConfi
     let (connections, start) = (registry.all(), Instant::now());
     let count = u32::try_from(connections.len()).unwrap_or(u32::MAX);
     for (place, connection) in (0..count).zip(&connections) {
-        // Of one socket alone, this is at once: nobody waits for a window that spreads nothing.
+        // A single socket closes at once: no window is needed where there is nothing to spread.
         sleep_until(start + config.window * place / count).await;
         rooms.tell(connection, |revision| {
             let event = ErrorEvent {

@@ -344,7 +344,7 @@ mod tests {
             let before = [frame(TEXT_FRAME, true, 9), bytes.to_vec()].concat();
             assert_eq!(verdict(LIMITS, &before), Err(Violation::Malformed), "{bytes:x?}");
         }
-        // Whatever the first two bytes are, they are judged without a panic, and alike.
+        // Any first two bytes are judged without a panic, and alike.
         for first in 0..=u8::MAX {
             for second in [0, 5, 0x80, 0xfd, 0xfe, 0xff] {
                 let found = verdict(LIMITS, &[first, second, 0, 0, 0, 0]);

@@ -20,7 +20,7 @@ use crate::user::UserId;
 pub(crate) type Admission =
     Pin<Box<dyn Future<Output = Result<Option<SnapshotTag>, Refused>> + Send>>;
 
-/// What the client is told: never why (D-WS-4).
+/// What the client learns: never why (D-WS-4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// To come back with another session, or not at all.
@@ -44,8 +44,8 @@ impl Refused {
 }
 
 impl SocketContext {
-    /// Checks the session that a client has to show, and lets the socket into its user's room, before
-    /// the client is told so.
+    /// Checks the session that a client has to show. Lets the socket into its user's room before it sends
+    /// the client the acceptance.
     pub(crate) fn admit(
         self: &Arc<Self>,
         connection: &Arc<Connection>,

@@ -21,7 +21,7 @@ const TOGETHER: usize = 16 * 1024;
 /// How many errors wait.
 const ERRORS: usize = 4;
 
-/// What waits for one socket, in order. Empty, it holds no memory of its own.
+/// The messages that wait for one socket, in order. An empty outbox holds no memory.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox(Mutex<Waiting>);
 

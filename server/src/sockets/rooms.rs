@@ -149,7 +149,7 @@ impl Rooms {
         lock(&self.by_user).get(user)?.revisions.sent()
     }
 
-    /// Whether nobody is here.
+    /// Whether no socket is in any room.
     pub(crate) fn is_empty(&self) -> bool {
         lock(&self.by_user).is_empty()
     }
@@ -173,9 +173,9 @@ impl Rooms {
         room.members.iter().map(|member| u32::from(member.served())).sum()
     }
 
-    /// Notes the revision that a socket of the user's is told when it is accepted. Its client takes nothing older from
-    /// then on, and may take a copy that is as new for current, which a cache has given it. No snapshot has gone out:
-    /// every socket keeps its place among those who arrive.
+    /// Notes the revision that a socket of the user's gets when it is accepted. Its client takes nothing
+    /// older from then on, and may treat a copy of that revision from a cache as current. No snapshot has
+    /// gone out: every socket keeps its place among those who arrive.
     pub(crate) fn told(&self, user: &UserId, revision: Revision) {
         if let Some(room) = lock(&self.by_user).get_mut(user) {
             room.revisions.show(revision);
@@ -189,7 +189,7 @@ impl Rooms {
         }
     }
 
-    /// Whose snapshots nobody can vouch for any more: everyone's.
+    /// Returns all users, because the server can no longer vouch for any user's snapshots.
     pub(crate) fn take_all_stale(&self) -> Vec<UserId> {
         let mut rooms = lock(&self.by_user);
         rooms.values_mut().for_each(|room| room.revisions.clear_stale_notices());

@@ -1,5 +1,5 @@
-//! The protocol's part of a socket, which is the same over each transport: who is in, what is said
-//! next, and when a client has been silent for too long.
+//! Implements the protocol's part of a socket, which is the same over each transport: who is in, what is
+//! sent next, and when a client has been silent for too long.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -106,8 +106,8 @@ impl Session {
         self.connection.id.simple().to_string()
     }
 
-    /// Does what the rest of the server has decided about the connection. Closing, it may take so
-    /// long to send what waits.
+    /// Does what the rest of the server has decided about the connection. `patience` limits how long a
+    /// closing connection may take to send what waits.
     pub(super) fn apply_state(&mut self, patience: Duration) -> Result<(), EndReason> {
         match self.connection.state() {
             State::Cut => Err(EndReason::TransportError),

@@ -27,7 +27,7 @@ pub(super) const HEARTBEAT: Heartbeat =
 pub(super) const MAX_MESSAGE: u32 = 1_000;
 /// Far longer than anything here takes.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
-/// The answer to a session that is not accepted, whatever is wrong with it.
+/// The answer to a session that is not accepted, for any fault in it.
 pub(super) const REFUSAL: &str =
     r#"44/dashboard,{"message":"AUTH_FAILED","data":{"code":"AUTH_FAILED"}}"#;
 
@@ -66,7 +66,7 @@ async fn context_of(messages_per_s: u32, tags: Arc<Tags>) -> Arc<SocketContext> 
     })
 }
 
-/// What a client is told that is let in.
+/// What the server sends to a client that it accepts.
 pub(super) fn acceptance(connection: &Connection) -> String {
     format!("40/dashboard,{{\"sid\":\"{}\",\"tag\":\"{TAG}\"}}", connection.id.simple())
 }

@@ -173,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     /// Tries once to tell the client that nothing more comes: with TLS, an end that is not announced
-    /// might be anybody's.
+    /// might come from an attacker.
     pub(super) async fn shut(&mut self) {
         poll_fn(|cx| Poll::Ready(self.wire.poll_shutdown(cx).is_ready())).await;
     }

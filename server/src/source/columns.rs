@@ -4,8 +4,8 @@ use url::Url;
 
 use super::Kind;
 
-/// What a query yields, and how it is put right. Whatever an application's rows hold, they are shown as
-/// well as they can be; each value that had to be changed is marked in `oddities`.
+/// What a query yields, and how it is corrected. Rows of an application are shown as well as possible,
+/// no matter what they hold. Each value that had to be changed is marked in `oddities`.
 pub(crate) struct Column {
     pub(crate) name: &'static str,
     /// SQL over `given`.
@@ -14,7 +14,7 @@ pub(crate) struct Column {
     pub(crate) is_odd: &'static str,
     /// Its bit in `oddities`.
     pub(crate) bit: i32,
-    /// What is said of rows with that bit.
+    /// The report about rows with that bit.
     told: &'static str,
 }
 
@@ -195,7 +195,7 @@ pub(crate) fn columns(kind: Kind) -> impl Iterator<Item = &'static str> {
     columns_of(kind).iter().map(|column| column.name)
 }
 
-/// The bits of `oddities`, and what is said of rows with each.
+/// The bits of `oddities`, and the report about rows with each.
 pub(super) fn oddities(kind: Kind) -> Vec<(i32, &'static str)> {
     let columns = std::iter::once(&OWNER).chain(columns_of(kind));
     let mut bits: Vec<_> = columns.map(|column| (column.bit, column.told)).collect();

@@ -25,10 +25,10 @@ pub(super) const SCHEMA: [&str; 3] = [
     include_str!("../../schema/read_model.sql"),
     include_str!("../../schema/installation.sql"),
 ];
-/// By this comment the schema is known for this server's, whatever is left of it.
+/// This comment marks the schema as this server's, however much is left of it.
 pub(super) const MARK: &str =
     "Made by dashboard-server; dashboard-server source uninstall removes it.";
-/// Standalone has tables of its own, which no application makes.
+/// Standalone has its own tables, which no application makes.
 const COLLECTION: &str = include_str!("../../sources/standalone/tables.sql");
 
 /// Takes back what a role's default privileges give away of what it makes: for other tables that may be right.
@@ -135,8 +135,9 @@ impl InstallError {
     }
 }
 
-/// Installs a source: afterwards each change of its tables is noted, and all of its rows are owed a look.
-/// What is there already stays; so it can be repeated after a failure. Each step is told when it is done.
+/// Installs a source. Afterwards each change of its tables is noted, and all of its rows are due for a
+/// look. It keeps what is there already, so it can be repeated after a failure. It reports each step when
+/// the step is done.
 ///
 /// # Errors
 /// See [`InstallError`].

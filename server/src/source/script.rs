@@ -89,7 +89,7 @@ pub(crate) async fn script(
     Ok(script)
 }
 
-/// A text for SQL, whatever it holds.
+/// A text for SQL. The text may hold any characters.
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,7 +1,7 @@
-//! Logs: to standard error, for people or as one JSON object a line.
+//! Writes logs to standard error, for people or as one JSON object a line.
 //!
-//! A line's message is constant text; what varies stands in fields of its own. Lines of one request
-//! and of one socket bear the same `correlation_id`.
+//! A line's message is constant text. What varies stands in separate fields. Lines of one request and
+//! of one socket carry the same `correlation_id`.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -21,8 +21,7 @@ use tracing_subscriber::{Layer, Registry};
 
 use crate::config::LogFormat;
 
-/// Libraries that read frames and headers, which hold tokens: whatever is asked for, they do not
-/// log them.
+/// Libraries that read frames and headers, which hold tokens. No log setting makes them log those.
 const READERS: [&str; 4] = ["tungstenite", "tokio_tungstenite", "h2", "hyper"];
 
 /// Starts to write the logs of this process.

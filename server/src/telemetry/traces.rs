@@ -1,10 +1,10 @@
-//! Traces: where the time of a change, or of a request, went. Off unless an address to send them to
-//! is configured.
+//! Records traces: where the time of a change, or of a request, went. Off unless an address to send them
+//! to is configured.
 //!
-//! A trace is written down once what it tells of is over, from instants that were noted on the way:
-//! nothing is carried through the pipeline, and a change begins in the database, before this server
-//! knows of it. Sending is the business of a thread of its own with a bounded queue: a receiver that
-//! is slow or away costs the traces, and nothing else.
+//! A trace is written once what it describes is over, from instants that were noted on the way. The
+//! pipeline carries nothing for it, because a change begins in the database, before this server knows
+//! of it. A separate thread with a bounded queue sends the traces. A receiver that is slow or away costs
+//! the traces, and nothing else.
 
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
@@ -32,7 +32,7 @@ use crate::user::UserId;
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the last traces may take when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// A receiver that is away is complained of at most once in so long.
+/// The log complains of a receiver that is away at most once in this time.
 const COMPLAINT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Why traces cannot be sent.

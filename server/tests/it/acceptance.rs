@@ -1,4 +1,4 @@
-//! What a socket is told when it is accepted: the tag of its user's data, read once the socket is in its room.
+//! Tests what a socket receives when it is accepted: the tag of its user's data, read once the socket is in its room.
 
 use futures_util::future::join;
 use serde_json::{Value, json};
@@ -149,9 +149,10 @@ async fn before_all_rows_have_been_looked_at_there_is_no_tag() {
     .await;
 }
 
-/// The tag that a socket is told when it is accepted counts as shown: its client takes nothing older, and may need no
-/// snapshot to call its view current. While the changes cannot be followed it is told that nobody vouches for the tag,
-/// and afterwards it is seen that the database has lost what the tag names.
+/// The tag that a socket receives when it is accepted counts as shown: its client takes nothing older, and
+/// may need no snapshot to call its view current. While the changes cannot be followed, the client learns
+/// that the server does not vouch for the tag. Afterwards the server notices that the database has lost
+/// what the tag names.
 #[tokio::test]
 async fn a_database_that_lost_what_a_socket_was_told_begins_a_new_epoch() {
     with_server(|db: TestDb, server: TestServer| async move {

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::support::{Frozen, TestDb, TestServer, access, config, start, with_database};
 
-/// How long somebody may hold the place, at the least.
+/// How long a client may hold the place, at the least.
 const ARRIVAL: Duration = Duration::from_millis(250);
 /// How long at the most: as the looks come that often.
 const LONGEST: Duration = ARRIVAL.saturating_mul(2);
@@ -35,7 +35,8 @@ async fn with_one_place<F: Future<Output = ()>>(test: impl FnOnce(TestServer) ->
     .await;
 }
 
-/// Many that want to open sockets, while so many are open. Each says that, and something more.
+/// Many clients that want to open sockets, while `open` connections are open. Each sends an upgrade, and
+/// then `more`.
 async fn wait_in_line(server: &TestServer, open: usize, more: &[u8]) -> Vec<TcpStream> {
     let address = server.base.strip_prefix("http://").unwrap();
     let waiting = join_all((0..WAITING).map(async |_| {

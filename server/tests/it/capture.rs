@@ -1,4 +1,4 @@
-//! What is told of what was written: exactly the users and the sections in which something else is shown.
+//! Tests what the outbox holds after writes: exactly the users and the sections in which something else is shown.
 
 use std::collections::BTreeMap;
 
@@ -30,14 +30,14 @@ const RECENT: i16 = 4;
 const PARTIAL: i16 = 8;
 const ENTRY: i16 = SUMMARY | THEMES | RECENT;
 
-/// What is told of a transaction of the projector: user, sections, MOCs that were added.
+/// An outbox row of a transaction of the projector: user, sections, MOCs that were added.
 type Row = (String, i16, Option<Vec<Uuid>>);
 
 fn row(user: &str, sections: i16, added: Option<&[Uuid]>) -> Row {
     (user.to_owned(), sections, added.map(<[_]>::to_vec))
 }
 
-/// A reader of what is told.
+/// A reader of the outbox.
 #[derive(Default)]
 struct Log {
     /// The last row that was read. Rows stay: a user's newest is the user's revision.
@@ -218,7 +218,7 @@ async fn each_statement_is_told_where_it_shows_and_nowhere_else() {
     assert_told(cases).await;
 }
 
-/// Triggers see statements; what is told is what they come to, of one transaction or several.
+/// Triggers see statements. The outbox holds their joint result, for one transaction or several.
 #[tokio::test]
 async fn only_what_statements_come_to_is_told() {
     let reload = |remove: &str| {
@@ -420,8 +420,8 @@ async fn an_upsert_that_updates_is_no_new_moc() {
     .await;
 }
 
-/// Two transactions at once, one of which makes a MOC partly covered while the other one renames it: in either
-/// order of their commits the table is told of with the last one, and holds the MOC under its new name.
+/// Two transactions at once: one makes a MOC partly covered while the other renames it. In either order of
+/// their commits, the last one notes the table, and the table holds the MOC under its new name.
 #[tokio::test]
 async fn a_moc_that_enters_the_partial_table_while_it_is_renamed_is_shown_with_its_name() {
     with_database(|db| async move {
@@ -527,7 +527,7 @@ async fn a_large_import_into_a_small_read_model_does_not_read_it_again_and_again
     .await;
 }
 
-/// The same of the application's tables: each part of a MOC leads to one lot, whatever else its owner has.
+/// The same of the application's tables: each part of a MOC leads to one lot, no matter what else its owner has.
 #[tokio::test]
 async fn an_import_of_lots_reads_no_lot_again_and_again() {
     const MANY: &str = "

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::support::{PATIENCE, TestDb, config, start, with_database};
 
-/// With TLS, an end that is not announced is one that anybody may have made.
+/// With TLS, an attacker may have made an end that is not announced.
 #[tokio::test]
 async fn a_client_is_told_how_it_ends_and_then_there_is_an_end() {
     let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys");

@@ -1,5 +1,5 @@
-//! What strangers get of the server's edge: no more than their rate, no line of the log for each
-//! request, no file that is not for browsers; and an end that nobody can hold up.
+//! Tests what strangers get of the server's edge: no more than their rate, no line of the log for each
+//! request, no file that is not for browsers. Tests also that no client can hold up the end.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader};
@@ -75,7 +75,7 @@ async fn refused_requests_do_not_fill_the_log() {
             let status = process.server.get("/api/dashboard", &flood).await.status();
             assert_eq!(status, StatusCode::BAD_REQUEST);
         }
-        // Who comes from elsewhere is told of all the same.
+        // A request from another address is logged all the same.
         let other = [("x-forwarded-for", "192.0.2.2"), ("x-correlation-id", "c-other")];
         process.server.get("/api/dashboard", &other).await;
         let log = process.stop().log;
@@ -333,8 +333,8 @@ async fn a_certificate_that_hangs_does_not_hold_up_the_end() {
     .await;
 }
 
-/// Puts a pipe in the place of a file and back, until somebody has opened the pipe to read from it.
-/// What they read has no end while the result is held.
+/// Puts a pipe in the place of a file and back, until a reader has opened the pipe. What it reads has no
+/// end while the result is held.
 fn swap_until_read(file: &Path, pipe: &Path) -> File {
     let begun = Instant::now();
     let aside = file.with_extension("aside");
@@ -346,7 +346,7 @@ fn swap_until_read(file: &Path, pipe: &Path) -> File {
             std::fs::hard_link(&aside, file.with_extension("new")).unwrap();
             std::fs::rename(file.with_extension("new"), file).unwrap();
         }
-        // Without waiting, a pipe can be opened for writing only if somebody reads.
+        // Without waiting, a pipe can be opened for writing only if it has a reader.
         let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap();
         let mut options = OpenOptions::new();
         if let Ok(writer) = options.write(true).custom_flags(nonblocking).open(pipe) {

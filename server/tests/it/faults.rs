@@ -1,4 +1,5 @@
-//! The database dies, comes back, goes back in time: sockets stay, nothing is missed, nobody lies.
+//! Tests faults of the database: it dies, comes back, goes back in time. Sockets stay, clients miss nothing,
+//! and no server says what is false.
 
 use dashboard_server::{Server, StartError};
 use serde_json::Value;
@@ -34,7 +35,7 @@ async fn changes_during_an_outage_arrive_afterwards_on_the_same_socket() {
         let mut writer = db.connection().await;
         let name = database_name(&db).await;
         for round in 0..3_u64 {
-            // Nobody new gets in; who is in writes on.
+            // No new session gets in. Sessions that are in go on writing.
             admin(&format!("alter database {name} with allow_connections false")).await;
             writer.execute(CUT_OFF).await.unwrap();
             writer.execute(WISH).await.unwrap();
@@ -347,7 +348,7 @@ async fn triggers_that_were_switched_off_are_put_back_and_what_was_missed_is_fou
     .await;
 }
 
-/// All rows are looked at now and then, whatever the triggers say.
+/// All rows are looked at now and then, no matter what the triggers noted.
 #[tokio::test]
 async fn rows_are_looked_at_again_by_schedule() {
     with_database(|db: TestDb| async move {
@@ -415,7 +416,7 @@ async fn a_database_that_may_be_written_to_again_is_projected_again() {
         admin(&format!("alter database {name} set default_transaction_read_only = on")).await;
         cut_off(&db).await;
         server.await_metric("dashboard_capture_gaps_total 1").await;
-        // Read all the same, though under an epoch of its own.
+        // Read all the same, though under a separate epoch.
         assert_eq!(server.snapshot("ada").await.0["summary"]["totalWishlistItems"], 1);
         admin(&format!("alter database {name} reset default_transaction_read_only")).await;
         cut_off(&db).await;
@@ -516,8 +517,8 @@ async fn what_was_missed_is_sent_though_other_things_change_before_it_is_known()
         for user in &users {
             sqlx::query(missed).bind(user).execute(&mut writer).await.unwrap();
         }
-        // Neither revisions nor refreshes can be read now, while changes can be followed: a sweep is owed
-        // that is not done yet.
+        // Neither revisions nor refreshes can be read now, while changes can be followed: a sweep is due that is
+        // not done yet.
         writer
             .execute(sqlx::raw_sql(
                 "insert into dashboard.sweeps (feed, not_before)
@@ -527,7 +528,7 @@ async fn what_was_missed_is_sent_though_other_things_change_before_it_is_known()
             .await
             .unwrap();
         admin(&format!("alter database {name} with allow_connections true")).await;
-        // On a slow machine, what follows is told before that.
+        // On a slow machine, what follows would be sent before that.
         server.await_metric("dashboard_capture_gaps_total 1").await;
         while clients[0].event().await["type"] != "dashboard:error" {}
         // One after the other, so that the attempts to send them do not fall together.

@@ -146,7 +146,7 @@ async fn functions_look_names_up_in_the_system_first_and_nothing_of_ours_is_anot
     assert_eq!((loose.as_str(), open.as_str()), ("", ""));
 }
 
-/// A trigger of its own would hand our function a row of a type of its own, whose cast is its code.
+/// Another role's trigger would give our function a row of that role's type, and the type's cast runs the role's code.
 #[tokio::test]
 async fn another_role_cannot_make_a_trigger_of_our_functions() {
     with_database(|db: TestDb| async move {

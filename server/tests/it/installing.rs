@@ -16,7 +16,7 @@ use crate::support::{PATIENCE, TestDb, with_application};
 
 /// How many writes have to succeed while a table is held and we ask for it.
 const WRITES: usize = 50;
-/// How often we have to ask in vain meanwhile: for the first table, which takes about five seconds, and for others.
+/// How many attempts have to fail in that time: for the first table, which takes about five seconds, and for others.
 const ATTEMPTS: (usize, usize) = (9, 2);
 const HELD: &str = ": another transaction holds it; trying again";
 

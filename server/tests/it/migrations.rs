@@ -103,7 +103,7 @@ async fn no_migration_is_held_up_and_what_is_shown_is_right_or_called_stale() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// In a database of its own. What is printed of each column.
+/// Runs in a separate database. Returns what is printed of each column.
 async fn run(migration: &Migration) -> [String; 4] {
     let (mut columns, mut role) = (None, None);
     let (judged, made) = (&mut columns, &mut role);

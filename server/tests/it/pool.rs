@@ -180,7 +180,7 @@ async fn a_statement_that_was_given_up_and_failed_costs_no_connection() {
     .await;
 }
 
-/// One that was begun by a statement of its own is known to no library.
+/// No library knows of a transaction that a plain statement began.
 #[tokio::test]
 async fn a_connection_that_was_left_in_a_transaction_is_closed() {
     with_database(|db| async move {

@@ -1,5 +1,6 @@
-//! From an application's own tables to the read model: whatever is written, what is projected equals what
-//! the rules of the source say of the rows (`model`), and exactly those users are told who see something new.
+//! Tests the way from an application's own tables to the read model. After any write, what is projected
+//! equals what the rules of the source (`model`) make of the rows, and exactly those users are informed who
+//! see something new.
 
 mod attack;
 mod check;
@@ -359,7 +360,7 @@ async fn while_bulk_work_rests_small_work_goes_on_at_all_servers() {
     host.end().await;
 }
 
-/// Two servers, and the turn: what one has taken the other does not see, whatever becomes of the first.
+/// Two servers, and the turn: what one server has taken the other does not see, even if the first one fails.
 #[tokio::test]
 async fn what_a_dead_projector_had_taken_is_done_by_another() {
     let mut host = Host::new(&[]).await;

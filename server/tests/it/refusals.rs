@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::process::Process;
 use crate::support::{REFUSED, access, token, with_database};
 
-/// In no message of anybody's, so that finding it means that a claim was logged.
+/// Part of no message, so that finding it means that a claim was logged.
 const USER: &str = "heliotrope";
 const CORRELATION: &str = "c-2718281828";
 

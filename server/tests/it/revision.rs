@@ -1,4 +1,4 @@
-//! A revision is that of the data beside it, whatever order transactions commit in.
+//! Tests that a revision is that of the data beside it, in any order of commits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -188,7 +188,7 @@ async fn users_are_read_together_each_by_what_it_is_owed() {
         assert_eq!(read[0].added.len(), 1);
         assert_eq!(query::refresh(&db.pool, &[]).await.unwrap().len(), 0);
 
-        // What one user's data does, it does to nobody else.
+        // What one user's data does, it does to no other user.
         for bad in ["12000-01-01", "-infinity"] {
             let set = "update dashboard.mocs set created_at =";
             db.run(&format!("{set} '{bad}' where user_id = 'cyd'")).await;

@@ -318,7 +318,7 @@ async fn a_server_runs_as_a_role_that_cannot_write_the_applications_tables() {
         let (_, grants) = text.split_once("no other:").unwrap();
         let (grants, _) = grants.split_once("and select").unwrap();
         db.run(&grants.replace("dashboard_server", &role)).await;
-        // What else the queries read is said by the check.
+        // The check reports what else the queries read.
         let options: PgConnectOptions = db.url.parse().unwrap();
         let url = options.username(&role).password("runs").to_url_lossy().to_string();
         let (is_fine, text) = source(&url, &["check"]);

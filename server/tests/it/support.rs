@@ -36,12 +36,12 @@ pub(crate) const CERTIFICATE: &[u8] = include_bytes!("../keys/tls-cert.pem");
 /// An application's tables, as the source `moc-instructions` reads them.
 pub(crate) const EXAMPLE: &str = include_str!("../../sources/moc-instructions/example.sql");
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
-/// What a client is told whose session is not accepted, whatever is wrong with it.
+/// The answer to a client whose session is not accepted, for any fault in it.
 pub(crate) const REFUSED: &str =
     r#"44/dashboard,{"message":"AUTH_FAILED","data":{"code":"AUTH_FAILED"}}"#;
 /// The answer to a request behind a proxy that says nothing of TLS.
 pub(crate) const NO_TLS: &str = "HTTPS is required: the proxy must set X-Forwarded-Proto: https";
-/// Far more than anything here takes, on a machine however busy; a test that waits so long has failed.
+/// Far more than anything here takes, even on a busy machine. A test that waits this long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// How long to wait before a question that nothing else answers is asked again.
 pub(crate) const LOOK: Duration = Duration::from_millis(10);
@@ -65,7 +65,7 @@ pub(crate) struct TestDb {
     pub(crate) pool: PgPool,
 }
 
-/// Runs a test on a fresh database with an empty collection, and drops it whatever happens.
+/// Runs a test on a fresh database with an empty collection, and always drops the database.
 pub(crate) async fn with_database<F: Future<Output = ()>>(test: impl FnOnce(TestDb) -> F) {
     let (name, url) = create_database().await;
     let database = Database::open(&config(&url)).await.unwrap();
@@ -81,8 +81,8 @@ pub(crate) async fn with_database<F: Future<Output = ()>>(test: impl FnOnce(Test
     }
 }
 
-/// Runs a test on an application's database, before it has heard of dashboards; and drops it, whose name is
-/// told, whatever happens.
+/// Runs a test on an application's database, before it has heard of dashboards. Passes its name to the test,
+/// and always drops the database.
 pub(crate) async fn with_application<F: Future<Output = ()>>(
     test: impl FnOnce(TestDb, String) -> F,
 ) {
@@ -109,7 +109,7 @@ pub(crate) async fn installed(db: &TestDb) -> Config {
     config
 }
 
-/// Reads what one user is owed.
+/// Reads a user's refresh.
 pub(crate) async fn refresh(pool: &PgPool, user: &str, since: Cursor, forced: Sections) -> Refresh {
     let owed = [Owed { user, since, forced }];
     query::refresh(pool, &owed).await.unwrap().remove(0).unwrap()
@@ -155,8 +155,8 @@ fn admin_options() -> PgConnectOptions {
     PgConnectOptions::from_str(&url).unwrap()
 }
 
-/// A configuration for tests: free ports, quick looks, whatever the environment holds. A test that is
-/// to see a limit of time reached sets it; a busy machine reaches none of the others.
+/// A configuration for tests: free ports, quick looks, nothing from the environment. A test that is to see
+/// a limit of time reached sets it. A busy machine reaches none of the others.
 pub(crate) fn config(url: &str) -> Config {
     let mut config = Config::parse_from(["dashboard-server"]);
     config.database_url = Some(Secret::from(url.to_owned()));
@@ -216,7 +216,7 @@ impl Drop for Frozen {
 }
 
 pub(crate) struct TestServer {
-    /// One for all requests: making one takes so long that a server in this runtime would starve.
+    /// One for all requests: making one takes long enough for a server in this runtime to starve.
     client: reqwest::Client,
     pub(crate) base: String,
     pub(crate) admin: String,
@@ -301,7 +301,7 @@ impl TestDb {
         projector::connect(&self.url.parse().unwrap()).await.unwrap()
     }
 
-    /// A connection of its own, for transactions.
+    /// A separate connection, for transactions.
     pub(crate) async fn connection(&self) -> PgConnection {
         PgConnectOptions::from_str(&self.url).unwrap().connect().await.unwrap()
     }

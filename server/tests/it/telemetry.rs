@@ -9,7 +9,7 @@ use crate::support::{SECRET, TestServer, access, token, with_database};
 const USER: &str = "ada-b1946ac9@example.test";
 const FORGED: &str = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0LWJvZHk.forged-4815162342";
 
-/// A life with each of its steps and faults; each with a correlation id of its own.
+/// A life with each of its steps and faults, each with a separate correlation id.
 async fn live(server: &TestServer, wish: impl AsyncFn()) {
     for (path, id) in [("/api/dashboard?key=hidden-in-query", "c-401"), ("/hidden-path", "c-404")] {
         let cookie = format!("other=hidden-cookie; auth_token={FORGED}");
@@ -148,7 +148,7 @@ async fn whoever_is_over_a_limit_is_logged_with_the_limit_by_the_name_that_it_is
     with_database(|db| async move {
         let settings = [
             ("DASHBOARD_LOG_FORMAT", "json"),
-            // A line for each request too many would be a flood of its own: only who asks gets them.
+            // A line for each request too many would be another flood: only an operator who asks gets them.
             ("DASHBOARD_LOG", "debug"),
             ("DASHBOARD_MAX_SOCKETS_PER_USER", "1"),
             ("DASHBOARD_AUTH_FAILURES_PER_MINUTE", "1"),

@@ -238,7 +238,7 @@ async fn a_receiver_that_is_away_or_hangs_holds_nothing_up() {
     .await;
 }
 
-/// Whether the other side has not closed it, whatever it has sent.
+/// Whether the other side has not closed it. What it has sent does not matter.
 fn is_open(stream: &TcpStream) -> bool {
     let mut sent = [0; 1024];
     loop {

@@ -129,7 +129,7 @@ async fn what_is_refused_before_can_be_read_too() {
             let headers = [
                 ("origin", ALLOWED),
                 ("x-forwarded-proto", "https"),
-                // Each method with the whole burst of an address of its own.
+                // Each method uses a separate address with its whole burst.
                 ("x-forwarded-for", if method == Method::GET { "192.0.2.1" } else { "192.0.2.2" }),
                 ("access-control-request-method", "GET"),
             ];

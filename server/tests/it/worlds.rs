@@ -53,7 +53,7 @@ struct Seen {
     log: String,
 }
 
-/// Settings, what becomes of a start with them, and what is said.
+/// Settings, how a start with them ends, and what it reports.
 type Case<'a> = (Vec<(&'a str, &'a str)>, Start, &'a [&'a str]);
 
 /// What `source install` prints for the servers' role.

@@ -84,7 +84,7 @@ fn rust(session: &mut Session) -> anyhow::Result<Counts> {
     nextest(session, "Run the tests of the crates", &mut tests)
 }
 
-/// A group of its own, because it needs both processors for a while.
+/// A separate group, because it needs both processors for a while.
 const SIMULATION: &str = "package(client-sdk) and test(/^simulation::/)";
 
 fn simulation(session: &mut Session) -> anyhow::Result<Counts> {

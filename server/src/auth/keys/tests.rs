@@ -1,6 +1,6 @@
-//! Published keys: rotation, strangers, and a provider in every kind of trouble.
+//! Tests of published keys: rotation, strangers, and a provider in every kind of trouble.
 //!
-//! The provider is real; the clock is set forward by hand, so nobody waits for intervals.
+//! The provider is real. The tests set the clock forward by hand, so that none waits for intervals.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -261,7 +261,7 @@ async fn nothing_is_asked_for_an_authenticator_that_is_gone() {
     let provider = Provider::start(Answer::HangUp).await;
     drop(provider.authenticator().await);
     pass(MAX_AGE).await;
-    // Whatever was going to be sent is sent before this.
+    // All requests that were going to be sent are sent before this.
     let (_again, _) = provider.authenticator().await;
     assert_eq!(provider.asked(), 2);
 }

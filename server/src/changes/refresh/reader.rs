@@ -1,4 +1,4 @@
-//! A refresh: reads what a batch of users is owed, and hands the events to their rooms.
+//! Reads what a batch of users needs in a refresh, and hands the events to their rooms.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -11,7 +11,7 @@ pub enum Verdict {
     Ok,
     /// The server runs; someone may regret it.
     Warn,
-    /// The server does not start, or nobody can use it.
+    /// The server does not start, or no client can use it.
     Fail,
 }
 
@@ -123,7 +123,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Breaks a text between words. A word that is too long gets a line of its own.
+/// Breaks a text between words. A word that is too long gets a separate line.
 fn wrap(text: &str, width: Option<usize>) -> Vec<String> {
     let Some(width) = width else {
         return vec![text.to_owned()];

@@ -62,7 +62,7 @@ impl Reader {
         Ok(kind)
     }
 
-    /// MOCs of one theme, build status and coverage status; of all themes where nobody asks.
+    /// MOCs of one theme, build status and coverage status, or of all themes where the request names none.
     fn moc_cell(&mut self, row: &PgRow) -> Result<(), QueryError> {
         let count = count(row)?;
         let summary = &mut self.view.summary;
@@ -199,7 +199,7 @@ fn partial_moc(row: &PgRow, id: Uuid, at: OffsetDateTime) -> Result<PartialParts
 }
 
 /// The database's dates go beyond what the contract, and [`OffsetDateTime`], can express: up to
-/// `infinity`. The library's own reading panics there, so this reads what the wire bears: the
+/// `infinity`. The library's own reading panics there. So this reads what the wire carries: the
 /// microseconds since the year 2000.
 fn instant(row: &PgRow) -> Result<OffsetDateTime, QueryError> {
     let since = time::Duration::microseconds(row.try_get_unchecked(8)?);

@@ -200,7 +200,7 @@ async fn a_client_that_gives_up_a_request_may_have_lost_events_and_starts_over()
     assert_eq!(scene.reason().await, EndReason::TransportError);
 }
 
-/// Whatever the first of the two was given, its client may have missed.
+/// The client may have missed all that the first of the two was given.
 #[tokio::test]
 async fn a_request_that_comes_twice_ends_the_session() {
     let scene = Scene::admitted().await;

@@ -52,7 +52,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Over a pipe that holds so many bytes. The client has been told the rules.
+    /// Over a pipe that holds `space` bytes. The client has received the handshake's rules.
     async fn begin(space: usize) -> Self {
         let (client, server) = duplex(space);
         Self::over(client, server).await
@@ -172,7 +172,7 @@ async fn who_answers_pings_stays_and_who_does_not_goes() {
         scene.say("3").await;
         last = Instant::now();
         tokio::time::sleep(Duration::from_secs(1)).await;
-        // One that nobody asked for changes nothing.
+        // An answer that no ping asked for changes nothing.
         scene.say("3").await;
     }
     assert_eq!(scene.next().await, "2");
@@ -274,7 +274,7 @@ async fn a_silent_database_keeps_no_socket_out() {
     let sid = scene.connection.id.simple().to_string();
     assert_eq!(scene.next().await, format!(r#"40/dashboard,{{"sid":"{sid}","tag":null}}"#));
     assert_eq!(knocked.elapsed(), tags::PATIENCE);
-    // Nor does it cost the socket its place among those who arrive: the client has kept nobody waiting.
+    // Nor does it cost the socket its place among those who arrive: the client has made no other wait.
     let sweep = |arrival| scene.context.sweep(arrival, PATIENCE, crate::clock::now());
     assert_eq!((sweep(LONGEST_ARRIVAL), sweep(Duration::ZERO)), (0, 1));
 }
@@ -526,7 +526,7 @@ async fn what_was_put_in_before_the_end_goes_out() {
     }
     let (head, _) = scene.frame().await;
     assert_eq!(head, 0x88);
-    // Who is told, and comes back at once, finds nothing of the old socket in the room.
+    // A client that receives this, and comes back at once, finds nothing of the old socket in the room.
     assert!(!scene.context.rooms.contains(&UserId::from("ada")));
     let close = client_frame(Frame::close(None));
     scene.client.write_all(&close).await.unwrap();
@@ -579,7 +579,7 @@ async fn who_is_cut_is_gone_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn who_takes_nothing_of_events_is_found() {
-    // The second stream has a buffer of its own, as with TLS: that it takes more proves nothing.
+    // The second stream has its own buffer, as with TLS. That it takes more proves nothing.
     let (client, server) = duplex(64);
     stall(client, server).await;
     let (client, server) = duplex(64);

@@ -15,7 +15,7 @@ use crate::sockets::frames::FrameScanner;
 /// buffer, would ask for a piece and another piece.
 const CHUNK: usize = 2 * 1024;
 
-/// A stream of which frames are scanned before anybody sees them.
+/// A stream whose frames are scanned before any other code sees them.
 pub(super) struct Wire<S> {
     stream: S,
     /// What was read, with the request's head or later, and the library has yet to see.
@@ -27,9 +27,9 @@ pub(super) struct Wire<S> {
     is_over: bool,
 }
 
-/// The stream as the WebSocket library wants it. It would block where the stream would wait, and
-/// while frames are on their way, which it may not break into: whatever it has to say is said when
-/// it is flushed after them.
+/// The stream as the WebSocket library wants it. It reports "would block" where the stream would wait,
+/// and while frames are on their way, which the library may not interrupt. The library's own frames go
+/// out when it is flushed after them.
 pub(super) struct Blocking<'a, 'b, S> {
     wire: &'a mut Wire<S>,
     cx: &'a mut Context<'b>,
@@ -54,7 +54,7 @@ impl<S> Wire<S> {
         self.sending = frames;
     }
 
-    /// Nothing follows the frames that go out next: what the library says from now on is for nobody.
+    /// Nothing follows the frames that go out next. The server discards what the library writes from now on.
     pub(super) fn end(&mut self) {
         self.is_over = true;
     }

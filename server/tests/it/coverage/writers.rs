@@ -1,5 +1,5 @@
-//! Writers at once: what they do together is counted, in whatever order they commit, and neither they nor the
-//! projector keep one another waiting.
+//! Tests concurrent writers: all that they do together is counted, in any order of their commits, and neither
+//! they nor the projector keep one another waiting.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ async fn interleave(setup: &str, steps: &[(char, &str)]) {
 const STOCK: &str = "insert into collection.inventory
     values ('ada', 'p', 1, 1, 0), ('ada', 'q', 1, 1, 0), ('bob', 'p', 1, 5, 0), ('bob', 'q', 1, 5, 0)";
 
-/// Neither sees the other's row, whatever its isolation: only the projector, afterwards, sees both.
+/// Neither sees the other's row, at any isolation level. Only the projector, afterwards, sees both.
 #[tokio::test]
 async fn two_transactions_that_complete_each_other_are_both_counted() {
     for level in ["read committed", "repeatable read", "serializable"] {
@@ -97,8 +97,8 @@ async fn two_transactions_that_complete_each_other_are_both_counted() {
     }
 }
 
-/// The note of a transaction that began early and commits late is found, whatever was seen meanwhile; and what
-/// is rolled back to a savepoint takes its notes along.
+/// The note of a transaction that began early and commits late is found, no matter what was seen in between.
+/// A rollback to a savepoint takes the notes along.
 #[tokio::test]
 async fn a_transaction_that_commits_after_later_ones_is_counted() {
     let steps = [

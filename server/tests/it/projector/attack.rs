@@ -3,8 +3,8 @@
 //! both servers. However it went: in the end each of them sees what the rules say of the application's rows, and
 //! on the way there no revision ever fell.
 //!
-//! `ATTACK_SECONDS=n` goes on for so long, and `--no-capture` shows its counts; `ATTACK_SEED=n` makes those choices again
-//! that were made with that seed. What meets what is the machine's choice all the same.
+//! `ATTACK_SECONDS=n` makes it go on for `n` seconds, and `--no-capture` shows its counts. `ATTACK_SEED=n`
+//! makes those choices again that were made with that seed. The machine's timing still decides what meets what.
 
 mod watcher;
 

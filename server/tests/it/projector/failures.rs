@@ -280,8 +280,8 @@ async fn tables_may_have_partitions_and_heirs() {
     }
 }
 
-/// A fact that changes is stored, and its owner's other rows follow, whatever becomes of one of them. And one
-/// failed row, written to again and again, is one failed row.
+/// A fact that changes is stored, and its owner's other rows follow, even if one of them fails. And one
+/// failed row that is written to again and again is one failed row.
 #[tokio::test]
 async fn one_poisonous_row_keeps_no_other_from_following_a_fact() {
     let manifest = "name = 'test'

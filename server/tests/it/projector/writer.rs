@@ -74,7 +74,7 @@ impl Writer {
     }
 }
 
-/// Whatever the types allow, as SQL.
+/// All values that the types allow, as SQL.
 struct Values {
     n: u64,
     id: String,
