@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_page_offers_everybody() {
+    async fn the_page_offers_all_people() {
         let Html(page) = choice().await;
         for (user, name) in USERS {
             assert!(page.contains(&format!("/login/{user}")) && page.contains(name), "{page}");
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn logging_out_takes_the_cookie_and_offers_everybody() {
+    async fn logging_out_takes_the_cookie_and_offers_all_people() {
         let answer = leave().await;
         assert_eq!(answer.status(), StatusCode::OK);
         let cookie = answer.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();

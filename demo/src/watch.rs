@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_shift_is_told_first_with_what_moved() {
+    fn the_largest_shift_is_reported_first_with_what_moved() {
         let text = report("watched", &[("phone", noted(), [100.0, 300.0])]);
         let place = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"));
         assert!(place("phone, load, at 0.0 s: 0.5000") < place("phone, watched, at 0.1 s: 0.2500"));

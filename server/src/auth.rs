@@ -155,7 +155,7 @@ impl Authenticator {
     /// # Errors
     /// If there are two cookies of that name. A browser sends both when a sibling domain has set
     /// one beside ours, and nothing in the request tells which is which: to take either could show
-    /// a visitor the dashboard of whoever planted it. Refused, the user signs in again.
+    /// a visitor the dashboard of the attacker who planted it. Refused, the user signs in again.
     pub fn cookie_token(&self, headers: &HeaderMap) -> Result<Option<String>, AuthError> {
         let mut found = None;
         for header in headers.get_all(COOKIE) {

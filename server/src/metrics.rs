@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_that_runs_is_told() {
+    fn the_running_version_is_reported() {
         let text = Metrics::new().encode().unwrap();
         let line = format!("dashboard_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
         assert!(text.lines().any(|have| have == line), "{text}");

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_is_told_from_the_product() {
+    fn a_copy_is_distinguished_from_the_product() {
         let manifest =
             "[workspace]\nmembers = [\"a\", \"b\"]\n[workspace.package]\nversion = \"1.2.3\"\n";
         let copy = for_copy(manifest, "bug").unwrap();

@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn growth_is_told_in_percent_of_ten_minutes() {
+    fn growth_is_reported_in_percent_of_ten_minutes() {
         let samples: Vec<_> = (0..100).map(|n| (f64::from(n) * 6.0, 1_000.0)).collect();
         assert!(slope(&samples).abs() < 1e-9);
         let growing = (-50..=50).map(|n| (f64::from(n) * 6.0, 1_000.0 + f64::from(n)));

@@ -11,7 +11,7 @@ use crate::{seed, stage};
 const MANY: usize = 800;
 
 #[tokio::test]
-async fn what_is_told_to_try_works_whatever_the_author_does_meanwhile() {
+async fn the_suggested_steps_work_while_the_author_makes_changes() {
     let app = TestApp::start().await;
     let catalogue = Catalogue::load().unwrap();
     seed::plant(app.db(), &catalogue).await.unwrap();
@@ -71,7 +71,7 @@ async fn the_collection_stays_as_it_began_however_long_it_is_worked_on() {
 }
 
 #[tokio::test]
-async fn the_collection_recovers_from_what_somebody_else_does_to_it() {
+async fn the_collection_recovers_from_what_others_do_to_it() {
     let database = Database::create().await;
     let catalogue = Catalogue::load().unwrap();
     seed::plant(database.pool(), &catalogue).await.unwrap();

@@ -81,7 +81,7 @@ fn an_initialisation_that_was_cut_short_is_begun_anew() {
 }
 
 #[test]
-fn missing_binaries_are_told_with_the_way_out() {
+fn missing_binaries_are_reported_with_the_way_out() {
     let folder = Folder::new();
     let options = Options { binaries: Some(folder.file("empty")), ..folder.options() };
     let error = Cluster::start(&options, &mut |_| {}).unwrap_err().to_string();
@@ -133,7 +133,7 @@ fn an_ordinary_user_can_own_a_cluster_and_root_can_take_it_over() {
 }
 
 #[test]
-fn data_of_another_account_may_be_deleted_and_it_is_said_which() {
+fn the_error_names_data_of_another_account_that_may_be_deleted() {
     // Only root can give folders away.
     if !am_root() {
         return;
@@ -168,7 +168,7 @@ fn data_of_another_account_may_be_deleted_and_it_is_said_which() {
 }
 
 #[test]
-fn root_is_told_which_folder_is_closed_to_the_servers_account() {
+fn the_error_for_root_names_the_folder_that_is_closed_to_the_servers_account() {
     let folder = Folder::new();
     let closed = folder.file("closed");
     fs::create_dir(&closed).unwrap();

@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_in_any_case_stays_so_whatever_it_is_merged_with() {
+    fn forced_sections_stay_forced_after_every_merge() {
         let (start, ada) = (Instant::now(), UserId::from("ada"));
         let forced = Dirty { forced: Sections::ALL, ..dirty(5, start) };
         let merged = Dirty { forced: Sections::ALL, ..dirty(3, start) };

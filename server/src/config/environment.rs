@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_by_its_variable_all_at_once() {
+    fn all_unreadable_variables_are_reported_at_once_by_name() {
         let long = "x".repeat(1000);
         let said = misread(&[
             ("DASHBOARD_LOG_FORMAT", "jsn"),
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_told_and_secrets_are_not_shown() {
+    fn values_that_are_no_text_are_reported_without_secrets() {
         let odd = || OsString::from_vec(vec![b'h', 0xff]);
         let names = ["DASHBOARD_JWT_HS256_SECRET", "DASHBOARD_JWT_ISSUER"];
         let environment = Environment::read(names.map(|name| (name.into(), odd())));
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_quotation_marks_is_told_without_its_value() {
+    fn values_in_quotation_marks_are_reported_without_the_value() {
         let said = misread(&[
             ("DASHBOARD_ALLOWED_ORIGINS", "'https://a.example,https://b.example'"),
             ("DASHBOARD_JWT_HS256_SECRET", "\"hush\"\n"),
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn the_runtime_is_told_how_many_threads_it_has() {
+    fn the_runtime_gets_the_configured_number_of_threads() {
         let threads = |value| read(&[("TOKIO_WORKER_THREADS", value)]).worker_threads();
         assert_eq!([" 3\n", "", "\n", "no"].map(threads), [Some(3), None, None, None]);
     }
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_nobody_knows_are_told_with_the_nearest() {
+    fn unknown_names_are_reported_with_the_nearest_one() {
         let names = [
             ("DASHBOARD_BIND", None),
             ("DASHBOARD_PG_BIN", None),

@@ -100,7 +100,7 @@ fn a_certificate_needs_its_key() {
 }
 
 #[test]
-fn origins_are_told_as_browsers_write_them() {
+fn origins_are_reported_as_browsers_write_them() {
     let cases = [
         ("https://app.example.org/", "write https://app.example.org"),
         ("https://App.Example.org", "write https://app.example.org"),
@@ -138,7 +138,7 @@ fn the_two_sides_need_addresses_of_their_own() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_at_once() {
+fn all_faults_are_reported_at_once() {
     let mut config = config(&[
         "--bind",
         "0.0.0.0:1",

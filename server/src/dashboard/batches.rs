@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_reads_for_who_has_gone_away() {
+    async fn no_read_is_made_for_callers_that_have_gone_away() {
         let mut world = World::new();
         let first = tokio::spawn(world.ask(1));
         assert_eq!(world.reads.recv().await.unwrap(), [1]);

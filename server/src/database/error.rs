@@ -243,7 +243,7 @@ mod tests {
 
     /// What cannot be made real on a machine with one `PostgreSQL`.
     #[test]
-    fn an_old_version_is_told_with_the_one_that_is_needed() {
+    fn an_old_version_is_reported_with_the_one_that_is_needed() {
         let options = PgConnectOptions::new().host("db").port(1).database("d").password("hunter2");
         let error = DatabaseError::of(&options, Cause::Version(12));
         let text = "the database at db:1/d is PostgreSQL 12; version 14 or later is required";

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_a_look_while_there_are_some() {
+    async fn no_caller_waits_for_a_look_while_there_are_some() {
         let lag = Lag::new(INTERVAL);
         // A change may wait for long all the same.
         lag.caught_up(Instant::now().checked_sub(LONG).unwrap(), Instant::now());
@@ -142,14 +142,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_no_look_comes_nobody_waits_twice() {
+    async fn where_no_look_comes_no_caller_waits_twice() {
         let (lag, _) = stood_still();
         lag.looked().await;
         assert_eq!(lag.looked().now_or_never(), Some(()));
     }
 
     #[tokio::test]
-    async fn where_looks_are_rare_nobody_waits_between_two_of_them() {
+    async fn where_looks_are_rare_no_caller_waits_between_two_of_them() {
         let lag = Lag::new(Duration::from_secs(8));
         for (seconds, is_long) in [(8, false), (17, true)] {
             let before = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();

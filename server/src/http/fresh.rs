@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_twice_is_refused() {
+    fn a_nonce_that_is_given_twice_is_refused() {
         for query in ["fresh=a&fresh=b", "fresh=a&fresh=a", "fresh=a&%66resh=a"] {
             assert_eq!(read(query), Err("fresh must be given once"), "{query}");
             assert_eq!(nonce_of_error(Some(query)), None, "{query}");

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_ever_nor_in_the_way_after_leaving() {
+    async fn no_socket_waits_for_ever_or_blocks_others_after_leaving() {
         let arrivals = Arrivals::new(1);
         let first = arrivals.begin(PATIENCE).await.unwrap();
         assert!(arrivals.begin(PATIENCE).await.is_none());

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_wrong_is_said_of_the_setting_and_its_file() {
+    async fn errors_name_the_setting_and_its_file() {
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys"));
         let at = |name| folder.join(name);
         let cases = [

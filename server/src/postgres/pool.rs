@@ -240,7 +240,7 @@ struct Session {
 }
 
 impl Session {
-    /// Whether it has been free for so long, or is so old, that it is to be closed.
+    /// Whether it has been free long enough, or is old enough, that it is to be closed.
     fn is_outdated(&self, metrics: &Metrics) -> bool {
         self.idle_since.is_none_or(|since| since.elapsed() > IDLE_MAX) || metrics.age() > AGE_MAX
     }

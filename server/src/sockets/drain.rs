@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_told_to_come_back_at_different_times() {
+    fn clients_get_different_times_to_reconnect() {
         let mut halves = [0, 0];
         for connection in crowded().all() {
             let wait = reconnect_after_ms(&connection, CONFIG.reconnect_after);

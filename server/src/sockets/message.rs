@@ -161,7 +161,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn errors_bear_a_code_and_a_message() {
+    fn errors_carry_a_code_and_a_message() {
         let event = ErrorEvent {
             code: ErrorEventCode::TokenExpired,
             message: "Session expired".to_owned(),

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_told_in_the_protocol_s_words() {
+    fn clients_get_errors_in_the_protocol_s_words() {
         let heartbeat =
             Heartbeat { interval: Duration::from_secs(10), timeout: Duration::from_secs(5) };
         let open = open("s", &["websocket"], heartbeat, 100).unwrap();

@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_told_a_revision_has_seen_it_and_keeps_its_place() {
+    async fn a_socket_that_gets_a_revision_has_seen_it_and_keeps_its_place() {
         let rooms = Rooms::new(Arc::new(Metrics::new()));
         let user = UserId::from("ada");
         let [one, late] = [(); 2].map(|()| connection(&user));

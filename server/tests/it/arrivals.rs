@@ -61,7 +61,7 @@ async fn head(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn whoever_has_a_snapshot_makes_room_at_once() {
+async fn a_client_with_a_snapshot_makes_room_at_once() {
     with_one_place(|server| async move {
         // While no time passes, no socket makes room because its time is over.
         let _time = Frozen::start();
@@ -90,7 +90,7 @@ async fn whoever_has_a_snapshot_makes_room_at_once() {
 }
 
 #[tokio::test]
-async fn whoever_is_gone_makes_room_at_once() {
+async fn a_client_that_is_gone_makes_room_at_once() {
     with_one_place(|server| async move {
         let _time = Frozen::start();
         for _ in 0..CLIENTS / 2 {
@@ -102,7 +102,7 @@ async fn whoever_is_gone_makes_room_at_once() {
 }
 
 #[tokio::test]
-async fn whoever_is_refused_makes_room_at_once() {
+async fn a_refused_client_makes_room_at_once() {
     with_one_place(|server| async move {
         let _time = Frozen::start();
         for _ in 0..CLIENTS {
@@ -115,7 +115,7 @@ async fn whoever_is_refused_makes_room_at_once() {
 }
 
 #[tokio::test]
-async fn whoever_asks_for_nothing_makes_room_after_a_moment_and_stays() {
+async fn a_client_that_asks_for_nothing_makes_room_after_a_moment_and_stays() {
     with_one_place(|server| async move {
         let begun = Instant::now();
         let mut first = server.connect("ada").await;
@@ -131,7 +131,7 @@ async fn whoever_asks_for_nothing_makes_room_after_a_moment_and_stays() {
 }
 
 #[tokio::test]
-async fn whoever_gives_up_is_not_waited_for() {
+async fn a_client_that_gives_up_is_not_waited_for() {
     with_one_place(|server| async move {
         let time = Frozen::start();
         // A client that has sent more is not seen to be gone until it is let in.
@@ -149,7 +149,7 @@ async fn whoever_gives_up_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_longer_than_clients_do() {
+async fn no_socket_waits_for_longer_than_clients_do() {
     with_one_place(|server| async move {
         let time = Frozen::start();
         let mut waiting = wait_in_line(&server, 0, b"").await;
@@ -174,7 +174,7 @@ async fn nobody_waits_for_longer_than_clients_do() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_lets_nobody_wait() {
+async fn a_server_that_stops_lets_no_client_wait() {
     with_database(|db: TestDb| async move {
         let mut config = config(&db.url);
         config.limits.max_arriving_sockets = 1;

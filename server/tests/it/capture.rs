@@ -115,7 +115,7 @@ async fn assert_told(cases: Vec<Case>) {
 }
 
 #[tokio::test]
-async fn each_statement_is_told_where_it_shows_and_nowhere_else() {
+async fn each_statement_is_announced_where_it_shows_and_nowhere_else() {
     let update =
         |what: &str, id: Uuid| format!("update collection.mocs set {what} where id = '{id}'");
     let own = |count: i32| {
@@ -220,7 +220,7 @@ async fn each_statement_is_told_where_it_shows_and_nowhere_else() {
 
 /// Triggers see statements. The outbox holds their joint result, for one transaction or several.
 #[tokio::test]
-async fn only_what_statements_come_to_is_told() {
+async fn only_the_result_of_statements_is_announced() {
     let reload = |remove: &str| {
         format!(
             "begin;
@@ -303,7 +303,7 @@ async fn only_what_statements_come_to_is_told() {
 
 /// What was only ordered counts until it is cancelled; the projector has seen it then.
 #[tokio::test]
-async fn an_order_that_is_cancelled_is_told() {
+async fn a_cancelled_order_is_announced() {
     with_database(|db| async move {
         let mut log = Log::start(&db).await;
         db.run("update collection.inventory set owned_quantity = 0, ordered_quantity = 500").await;
@@ -421,7 +421,7 @@ async fn an_upsert_that_updates_is_no_new_moc() {
 }
 
 /// Two transactions at once: one makes a MOC partly covered while the other renames it. In either order of
-/// their commits, the last one notes the table, and the table holds the MOC under its new name.
+/// their commits, the last one announces the table, and the table holds the MOC under its new name.
 #[tokio::test]
 async fn a_moc_that_enters_the_partial_table_while_it_is_renamed_is_shown_with_its_name() {
     with_database(|db| async move {

@@ -94,7 +94,7 @@ async fn an_empty_database_stays_empty() {
 }
 
 #[tokio::test]
-async fn what_is_set_wrong_is_said_with_what_to_do() {
+async fn wrong_settings_are_reported_with_what_to_do() {
     with_database(|db: TestDb| async move {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = listener.local_addr().unwrap().to_string();
@@ -139,7 +139,7 @@ async fn what_is_set_wrong_is_said_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn all_that_is_set_wrong_is_said_at_once() {
+async fn all_wrong_settings_are_reported_at_once() {
     with_database(|db: TestDb| async move {
         let settings = [
             ("DASHBOARD_JWT_HS256_SECRET", "too short"),
@@ -212,7 +212,7 @@ async fn names_that_are_no_settings_are_warned_of() {
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_used_is_said_to_be() {
+async fn a_database_that_cannot_be_used_is_reported() {
     with_database(|db: TestDb| async move {
         let name: String = db.one("select current_database()::text").await;
         let port = db.url.rsplit_once(':').unwrap().1.split('/').next().unwrap();
@@ -253,7 +253,7 @@ async fn a_database_that_cannot_be_used_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn a_role_without_rights_is_told_which() {
+async fn the_report_names_the_rights_that_a_role_lacks() {
     with_database(|db: TestDb| async move {
         let role = format!("check_{}", uuid::Uuid::new_v4().simple());
         admin(&format!("create role {role} login password 'stranger'")).await;

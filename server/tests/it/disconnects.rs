@@ -10,7 +10,7 @@ use crate::support::{PATIENCE, TestDb, config, start, with_database};
 
 /// With TLS, an attacker may have made an end that is not announced.
 #[tokio::test]
-async fn a_client_is_told_how_it_ends_and_then_there_is_an_end() {
+async fn a_client_gets_the_reason_of_the_end_and_then_the_end() {
     let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys");
     for is_tls in [false, true] {
         with_database(|db: TestDb| async move {

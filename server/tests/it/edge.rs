@@ -25,7 +25,7 @@ const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocke
 const END: Duration = Duration::from_secs(2);
 
 #[tokio::test]
-async fn whatever_is_asked_counts_against_the_rate() {
+async fn all_requests_count_against_the_rate() {
     with_database(|db: TestDb| async move {
         let mut config = config(&db.url);
         (config.behind_proxy, config.limits.requests_per_s) = (true, 1);

@@ -100,7 +100,7 @@ async fn without_a_database_snapshots_are_503_and_readiness_fails() {
 }
 
 #[tokio::test]
-async fn under_an_uninstallation_clients_are_told_and_may_ask_again() {
+async fn under_an_uninstallation_clients_get_an_error_and_may_ask_again() {
     with_server(|db: TestDb, server: TestServer| async move {
         let mut client = server.connect("ada").await;
         // The server reads it all the time: a deadlock ends one of the two.
@@ -118,7 +118,7 @@ async fn under_an_uninstallation_clients_are_told_and_may_ask_again() {
 }
 
 #[tokio::test]
-async fn a_failed_refresh_is_told_and_made_good() {
+async fn a_failed_refresh_is_reported_and_made_good() {
     with_server(|db: TestDb, server: TestServer| async move {
         let mut client = server.connect("ada").await;
         // The change can be captured but not read.
@@ -290,7 +290,7 @@ async fn after_a_start_of_the_database_no_number_is_given_out_again() {
 
 /// The application's migration goes through, its writes go on, and no dashboard is called current meanwhile.
 #[tokio::test]
-async fn a_source_that_cannot_be_read_is_told_and_heals_by_itself() {
+async fn a_source_that_cannot_be_read_is_reported_and_recovers_automatically() {
     with_server(|db: TestDb, server: TestServer| async move {
         let mut ada = server.connect("ada").await;
         db.run(WISH).await;
@@ -317,7 +317,7 @@ async fn a_source_that_cannot_be_read_is_told_and_heals_by_itself() {
 
 /// The same where nothing has been projected yet: a sweep that comes to no rows proves nothing.
 #[tokio::test]
-async fn a_source_that_could_never_be_read_is_told() {
+async fn a_source_that_could_never_be_read_is_reported() {
     with_server(|db: TestDb, server: TestServer| async move {
         let mut ada = server.connect("ada").await;
         db.run("alter table collection.sets rename column theme to topic").await;
@@ -446,7 +446,7 @@ async fn numbers_that_lag_behind_are_not_given_out_again() {
 
 /// Another server has the turn, and makes no progress.
 #[tokio::test]
-async fn a_turn_that_does_not_end_is_told() {
+async fn a_turn_that_does_not_end_is_reported() {
     with_server(|db: TestDb, server: TestServer| async move {
         let mut ada = server.connect("ada").await;
         let mut rival = db.connection().await;

@@ -152,7 +152,7 @@ async fn a_session_that_is_not_accepted_ends() {
 
 /// Pages of others cannot read what comes back, but they are not to open sockets for the user either.
 #[tokio::test]
-async fn the_cookie_is_good_for_pages_of_its_own() {
+async fn the_cookie_is_good_for_the_server_s_own_pages() {
     with_server(|_: TestDb, server: TestServer| async move {
         let cookie = format!("auth_token={}", token("ada", "id", 600));
         for (header, is_accepted) in [

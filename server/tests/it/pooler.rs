@@ -236,7 +236,7 @@ async fn session_pooler(url: &str, size: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_pool_that_is_too_small_is_told_before_a_start() {
+async fn a_pool_that_is_too_small_is_reported_before_a_start() {
     let (name, url) = create_database().await;
     let through = session_pooler(&url, 5).await;
     let (is_fine, text) = said(dashboard_server(&through, &["check"])).await;

@@ -156,7 +156,7 @@ fn it_refuses_to_start_without_keys_and_says_what_to_set() {
 }
 
 #[test]
-fn all_that_is_set_wrong_is_said_at_once_whatever_the_format() {
+fn all_wrong_settings_are_reported_at_once_in_each_format() {
     for format in ["pretty", "json"] {
         let output = command()
             .env("DASHBOARD_LOG_FORMAT", format)
@@ -204,7 +204,7 @@ async fn a_name_that_is_no_setting_is_warned_of_and_what_is_set_to_nothing_is_no
 
 /// A secret of Kubernetes that was made with `echo` ends with a line.
 #[tokio::test]
-async fn white_space_around_settings_does_not_count_and_is_told_of_where_it_may_matter() {
+async fn white_space_around_settings_does_not_count_and_is_reported_where_it_may_matter() {
     with_database(|db| async move {
         let (secret, url) = (format!("{SECRET}\n"), format!(" {}\r\n", db.url));
         let settings = [

@@ -109,7 +109,7 @@ async fn install_source(url: &str, source: &Source) -> (PgConnection, Projector)
 }
 
 #[tokio::test]
-async fn whatever_is_written_is_projected_and_told_exactly() {
+async fn all_writes_are_projected_and_announced_exactly() {
     for seed in 0..4 {
         let mut random = StdRng::seed_from_u64(seed);
         let mut writer = Writer::default();
@@ -176,7 +176,7 @@ async fn rows_from_before_the_installation_are_projected() {
 
 /// A description, an order within a wishlist, a note that changes nothing: none of it is shown.
 #[tokio::test]
-async fn what_no_card_shows_is_told_to_no_one() {
+async fn what_no_card_shows_is_announced_to_no_one() {
     let mut host = Host::new(&[
         "insert into public.moc_instructions (id, user_id, title, type)
          values ('00000000-0000-4000-8000-000000000001', 'ada', 'Castle', 'moc')",

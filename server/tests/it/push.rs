@@ -19,7 +19,7 @@ fn enter(token: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_refused_client_is_told_so_and_is_gone() {
+async fn a_refused_client_gets_an_error_and_is_gone() {
     with_server(|_: TestDb, server: TestServer| async move {
         let handshakes = [
             "40/dashboard,".to_owned(),
@@ -47,7 +47,7 @@ async fn a_refused_client_is_told_so_and_is_gone() {
 }
 
 #[tokio::test]
-async fn whoever_says_nothing_is_gone_after_the_time_to_authenticate() {
+async fn a_silent_client_is_gone_after_the_time_to_authenticate() {
     with_database(|db: TestDb| async move {
         let mut config = config(&db.url);
         config.limits.connect_timeout_ms = 500;
@@ -332,7 +332,7 @@ async fn transactions_that_commit_in_another_order_than_they_began_are_all_seen(
 }
 
 #[tokio::test]
-async fn nobody_gets_what_is_another_user_s() {
+async fn no_user_gets_what_is_another_user_s() {
     with_server(|db: TestDb, server: TestServer| async move {
         let (mut ada, mut bob) = (server.connect("ada").await, server.connect("bob").await);
         let mut second = server.connect("ada").await;
@@ -420,7 +420,7 @@ async fn raw_socket(server: &TestServer, user: &str) -> TcpStream {
 }
 
 #[tokio::test]
-async fn a_client_that_stops_reading_is_cut_off_and_harms_nobody() {
+async fn a_client_that_stops_reading_is_cut_off_and_harms_no_other() {
     with_database(|db: TestDb| async move {
         let mut config = config(&db.url);
         config.limits.write_stall_timeout_ms = 5_000;

@@ -65,7 +65,7 @@ async fn a_refused_session_is_logged_with_its_reason_and_without_its_token() {
 }
 
 #[tokio::test]
-async fn beyond_the_limit_of_its_address_a_socket_is_told_and_counted_but_not_logged() {
+async fn beyond_the_limit_of_its_address_a_socket_is_refused_and_counted_but_not_logged() {
     with_database(|db| async move {
         let settings =
             [("DASHBOARD_LOG_FORMAT", "json"), ("DASHBOARD_AUTH_FAILURES_PER_MINUTE", "2")];

@@ -143,7 +143,7 @@ async fn tags_of_many_users_come_in_the_order_asked_for() {
 }
 
 #[tokio::test]
-async fn users_are_read_together_each_by_what_it_is_owed() {
+async fn users_are_read_together_each_with_its_own_changes() {
     with_database(|db| async move {
         let add = |user: &str| {
             format!(

@@ -151,7 +151,7 @@ async fn an_application_gets_dashboards_and_is_left_as_it_was() {
 
 /// The tables are another's, so the server does not put its triggers back. It says so, and finds what it did not hear of.
 #[tokio::test]
-async fn triggers_that_are_gone_are_told_and_what_was_missed_is_found() {
+async fn triggers_that_are_gone_are_reported_and_what_was_missed_is_found() {
     with_application(|db, _| async move {
         assert!(source(&db.url, &["install"]).0);
         let process = Process::start(&db.url, &[("DASHBOARD_SOURCE", "moc-instructions")]);
@@ -415,7 +415,7 @@ async fn a_table_with_a_part_in_another_database_is_refused() {
 }
 
 #[tokio::test]
-async fn what_stands_in_the_way_of_an_installation_is_said_and_nothing_is_changed() {
+async fn obstacles_to_an_installation_are_reported_and_nothing_is_changed() {
     with_application(|db, _| async move {
         db.run("alter table public.sets rename column theme to topic").await;
         let before: String = db.one(CONTENT).await;

@@ -144,7 +144,7 @@ async fn what_a_start_changes_in_the_database_is_logged_and_nothing_is_where_it_
 }
 
 #[tokio::test]
-async fn whoever_is_over_a_limit_is_logged_with_the_limit_by_the_name_that_it_is_counted_under() {
+async fn a_client_over_a_limit_is_logged_with_the_limit_s_name_in_the_metrics() {
     with_database(|db| async move {
         let settings = [
             ("DASHBOARD_LOG_FORMAT", "json"),
@@ -196,7 +196,7 @@ async fn whoever_is_over_a_limit_is_logged_with_the_limit_by_the_name_that_it_is
 }
 
 #[tokio::test]
-async fn no_secret_is_in_the_log_whatever_is_asked_for() {
+async fn no_secret_is_in_the_log_at_any_log_level() {
     with_database(|db| async move {
         let wish = format!(
             "insert into collection.wishlist_items (user_id, title) values ('{USER}', 'x')"

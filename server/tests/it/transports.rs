@@ -34,7 +34,7 @@ fn header<'a>((_, headers, _): &'a Told, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn who_begins_otherwise_is_told_what_to_set_and_trusted_pages_can_read_it() {
+async fn a_wrong_first_request_is_answered_with_what_to_set_and_trusted_pages_can_read_it() {
     with_database(|db: TestDb| async move {
         let mut config = config(&db.url);
         config.allowed_origins = vec![ALLOWED.to_owned()];
@@ -86,7 +86,7 @@ async fn who_begins_otherwise_is_told_what_to_set_and_trusted_pages_can_read_it(
 }
 
 #[tokio::test]
-async fn a_page_that_adds_headers_of_its_own_may_ask_too() {
+async fn a_page_that_adds_headers_may_ask_too() {
     with_database(|db: TestDb| async move {
         let mut config = config(&db.url);
         config.allowed_origins = vec![ALLOWED.to_owned()];

@@ -201,7 +201,7 @@ impl Seen {
 }
 
 #[tokio::test]
-async fn an_installation_that_is_not_whole_is_told_before_a_start() {
+async fn an_installation_that_is_not_whole_is_reported_before_a_start() {
     const NOT_WHOLE: &[&str] = &["schema", "no longer whole", "dashboard-server source uninstall"];
     const BACK: &[&str] = &["source", "collection.mocs", "a start puts it back"];
     agree(&[
@@ -228,7 +228,7 @@ async fn an_installation_that_is_not_whole_is_told_before_a_start() {
 }
 
 #[tokio::test]
-async fn what_a_role_may_not_do_is_told_before_a_start() {
+async fn missing_rights_of_a_role_are_reported_before_a_start() {
     const RIGHTS: &[&str] = &["rights", "dashboard.changes_id_seq", "source install prints"];
     const OWNED: &[&str] = &["source", "collection.mocs belongs to", "cannot put triggers on it"];
     const MAKE: &[&str] = &["schema", "this role may not make it", "grant CREATE on the database"];
@@ -296,7 +296,7 @@ async fn what_a_role_may_not_do_is_told_before_a_start() {
 }
 
 #[tokio::test]
-async fn a_database_that_does_not_do_is_told_before_a_start() {
+async fn an_unfit_database_is_reported_before_a_start() {
     agree(&[
         bare("", Serves, &[]),
         bare("create table public.parts (n int)", Ends, &["schema", "DASHBOARD_SOURCE"]),
@@ -357,7 +357,7 @@ async fn beside_an_application_check_and_start_agree_too() {
 }
 
 #[tokio::test]
-async fn settings_that_do_not_do_are_told_before_a_start() {
+async fn unfit_settings_are_reported_before_a_start() {
     with_database(|db| async move {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = listener.local_addr().unwrap().to_string();

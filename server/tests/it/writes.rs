@@ -274,7 +274,7 @@ async fn assert_told(client: &mut Client, server: &TestServer, user: &str, types
 }
 
 #[tokio::test]
-async fn each_kind_of_write_is_told_to_those_who_see_it_and_to_no_one_else() {
+async fn each_kind_of_write_is_announced_to_those_who_see_it_and_to_no_one_else() {
     with_application(|db, _| async move {
         db.run(START).await;
         let (running, server) = start(installed(&db).await).await;

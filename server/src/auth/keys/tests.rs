@@ -138,7 +138,7 @@ async fn a_rotation_costs_one_request_and_ends_the_old_key() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_key_is_noticed_although_nobody_asks() {
+async fn a_withdrawn_key_is_noticed_without_a_request() {
     let (provider, authenticator, _) =
         Provider::with_keys(&[(Algorithm::ES256, "a"), (Algorithm::RS256, "b")]).await;
     provider.answer(set(&[(Algorithm::RS256, "b")]));
@@ -206,7 +206,7 @@ async fn keys_survive_their_provider() {
 }
 
 #[tokio::test]
-async fn nobody_with_a_known_key_waits_for_a_provider_that_hangs() {
+async fn a_session_with_a_known_key_does_not_wait_for_a_provider_that_hangs() {
     let (provider, authenticator, metrics) = Provider::with_keys(&[(Algorithm::ES256, "e")]).await;
     provider.answer(Answer::Silence);
     pass(MIN_INTERVAL).await;
@@ -237,7 +237,7 @@ async fn who_gives_up_waiting_does_not_make_the_next_ask_again() {
 }
 
 #[tokio::test]
-async fn without_any_keys_nobody_is_told_that_the_session_is_bad_nor_waits() {
+async fn without_any_keys_no_session_is_called_bad_and_none_waits() {
     let provider = Provider::start(Answer::HangUp).await;
     let (authenticator, metrics) = provider.authenticator().await;
     let unavailable = Err(AuthError::KeysUnavailable);

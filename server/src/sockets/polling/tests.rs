@@ -148,7 +148,7 @@ async fn events_wait_for_the_acceptance() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_refused_is_told_so_and_the_session_ends() {
+async fn a_refused_client_gets_an_error_and_the_session_ends() {
     let scene = Scene::begin().await;
     scene.say(&connect("nonsense")).await.unwrap();
     assert_eq!(scene.next().await.unwrap(), REFUSAL);
@@ -282,7 +282,7 @@ async fn what_was_put_in_before_the_end_can_be_fetched_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_never_authenticates_is_told_only_if_it_waits() {
+async fn a_client_that_never_authenticates_gets_an_error_only_if_it_waits() {
     for waits in [false, true] {
         let scene = Scene::begin().await;
         let begun = Instant::now();

@@ -317,7 +317,7 @@ async fn a_second_attempt_of_who_is_in_is_passed_over() {
 }
 
 #[tokio::test]
-async fn who_is_refused_is_told_so_and_the_connection_ends() {
+async fn a_refused_client_gets_an_error_and_the_connection_ends() {
     let mut scene = Scene::begin(1_000).await;
     scene.say(&connect("nonsense")).await;
     assert_eq!(scene.next().await, REFUSAL);
@@ -344,7 +344,7 @@ async fn who_is_refused_cannot_try_again() {
 
 /// Over the limit of its address, and of its connection.
 #[tokio::test(start_paused = true)]
-async fn who_is_one_of_too_many_is_told_as_any_other_and_who_has_a_session_enters() {
+async fn beyond_the_limit_strangers_get_the_usual_refusal_and_sessions_enter() {
     let mut scene = Scene::begin(1_000).await;
     while scene.context.limiter.auth_failure(scene.connection.address).is_ok() {}
     let before = scene.limited("auth_failures");
@@ -388,7 +388,7 @@ async fn who_cannot_be_checked_now_is_not_refused_but_told_to_try_again() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_of_whose_it_is_is_told_so() {
+async fn a_client_that_does_not_authenticate_gets_an_error() {
     let mut scene = Scene::begin(1_000).await;
     scene.context.sweep(Duration::ZERO, Duration::ZERO, crate::clock::now());
     assert_eq!(scene.close_code().await, 1008);
@@ -547,7 +547,7 @@ async fn who_closes_while_the_last_words_go_out_gets_the_same_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_has_so_long_to_take_the_last_words_and_to_go() {
+async fn a_client_has_limited_time_to_take_the_last_packets_and_to_go() {
     for space in [64, 1_000] {
         let scene = Scene::admitted(space).await;
         scene.connection.send_packet("x".repeat(500)).unwrap();
@@ -651,7 +651,7 @@ async fn nothing_is_kept_of_what_has_been_sent() {
 
 /// Pings of a client that listens to nothing: the last of them are answered once it does.
 #[tokio::test]
-async fn who_pings_without_listening_is_owed_little() {
+async fn pings_of_a_client_that_does_not_read_are_answered_only_in_part() {
     let mut scene = Scene::admitted(64).await;
     scene.connection.send_packet("x".repeat(500)).unwrap();
     for _ in 0..1_000 {
@@ -685,7 +685,7 @@ async fn what_came_with_the_request_is_not_kept() {
 
 /// Its pings cross the goodbye, whole or half out, and are not answered behind it.
 #[tokio::test(start_paused = true)]
-async fn nothing_is_said_after_the_goodbye() {
+async fn nothing_is_sent_after_the_close_frame() {
     for space in [2, 1_000] {
         let mut scene = Scene::admitted(space).await;
         scene.connection.close_soon(EndReason::ServerStopping);
@@ -755,7 +755,7 @@ async fn a_socket_costs_little() {
 /// Through a pipe of a few bytes: pings are answered, packets replied to, events come in between, and
 /// the client takes its time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_arrives_whole_and_in_order_whoever_writes() {
+async fn everything_arrives_whole_and_in_order_with_several_writers() {
     const COUNT: usize = 2_000;
     for space in [5, 64, 1_000] {
         // It takes real time, and the client answers no ping of Engine.IO.

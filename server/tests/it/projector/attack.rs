@@ -201,7 +201,7 @@ async fn assert_right(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_breaks_under_whatever_is_written_everyone_sees_what_is_there() {
+async fn under_all_writes_and_faults_everyone_sees_what_is_there() {
     let seed = setting("ATTACK_SEED").unwrap_or_else(rand::random);
     println!("ATTACK_SEED={seed}");
     let time = Duration::from_secs(setting("ATTACK_SECONDS").unwrap_or_default());

@@ -17,7 +17,7 @@ const TABLES: &str = include_str!("../../../sources/standalone/tables.sql");
 type Mocs = BTreeMap<String, (String, String, String, String, i64, i64)>;
 
 #[tokio::test]
-async fn whatever_is_written_to_a_collection_is_projected() {
+async fn all_writes_to_a_collection_are_projected() {
     for seed in 0..3 {
         let mut random = StdRng::seed_from_u64(seed);
         let mut host = Host::of(&Source::built_in("standalone").unwrap(), TABLES, &[]).await;
