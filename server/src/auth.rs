@@ -1,9 +1,11 @@
-//! Who is asking: checks the host's session tokens (D-API-1, D-WS-2).
+//! Authenticates requests and sockets: checks the host's session tokens (D-API-1, D-WS-2).
 //!
-//! Two kinds of token of the same issuer are accepted, each in its own place: an access token in
-//! `Authorization: Bearer` or in the socket's handshake, an ID token in the session cookie. A token
-//! in the wrong place is refused. Nothing is accepted by default: without keys the server does not
-//! start.
+//! The server accepts two kinds of token of the same issuer, each only in its place:
+//!
+//! - an access token in `Authorization: Bearer` or in the socket's handshake
+//! - an ID token in the session cookie
+//!
+//! It refuses a token in the wrong place. It accepts nothing by default: without keys it does not start.
 
 mod keys;
 

@@ -1,6 +1,6 @@
-//! The one place that reads the wall clock and makes ids.
+//! Reads the wall clock and makes ids. No other module does either.
 //!
-//! Everything else gets instants and ids passed in, so that tests decide what time it is.
+//! All other modules get instants and ids passed in, so that tests decide what time it is.
 
 use shared_types::{Id, Timestamp};
 use time::OffsetDateTime;

@@ -1,4 +1,4 @@
-//! What the program does besides serving: [`check`] an installation, and install or look after a [`source`].
+//! Implements the commands besides serving: [`check`] an installation, and install or maintain a [`source`].
 
 pub mod check;
 pub mod source;

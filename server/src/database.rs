@@ -1,5 +1,5 @@
-//! The database, opened: the one that is configured or a private one, with a source installed, a pool, and
-//! what is known of how far the read model lags behind.
+//! Opens the database: the configured one or a private one, with a source installed and a pool. Knows how
+//! far the read model lags behind.
 
 mod error;
 mod lag;

@@ -1,5 +1,5 @@
-//! The HTTP side: one endpoint a file, the [`router`] that leads to them, the [`edge`] that all of them
-//! share, and the one [`error`] type that they answer with.
+//! Implements the HTTP side: each endpoint in a separate file, the [`router`] that leads to them, the
+//! [`edge`] that all of them share, and the one [`error`] type that they answer with.
 
 pub(crate) mod admin;
 pub(crate) mod admit;

@@ -1,10 +1,14 @@
-//! The dashboard's server: one user's collection as a snapshot (REST), and every later change of it
-//! pushed to that user's browsers (Socket.IO).
+//! The dashboard's server. It serves one user's collection as a snapshot (REST), and pushes every later
+//! change of it to that user's browsers (Socket.IO).
 //!
-//! Use it as the binary `dashboard-server`, or in a test or another program through
-//! [`Server::start`]. Data flows one way: any writer commits to the database, triggers note which
-//! rows were touched, the [`projector`] reads those and writes what dashboards show, [`changes`] finds
-//! whose dashboard changed, reads the changed sections and hands events to the [`sockets`];
+//! Use it as the binary `dashboard-server`, or in a test or another program through [`Server::start`].
+//! Data flows one way:
+//!
+//! 1. Any writer commits to the database, and triggers note which rows were touched.
+//! 2. The [`projector`] reads those rows and writes what dashboards show.
+//! 3. [`changes`] finds the users whose dashboard changed, reads the changed sections and hands events to
+//!    the [`sockets`].
+//!
 //! [`http`](crate) handlers read the same sections as one snapshot ([`dashboard`]).
 //!
 //! A module imports only modules of its own paragraph or of an earlier one, and never in a circle. A test holds that.

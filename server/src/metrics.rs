@@ -1,4 +1,4 @@
-//! What the server counts (D-NFR-4), in the names that the host's dashboards expect.
+//! Counts what the server does (D-NFR-4), in the names that the host's dashboards expect.
 //!
 //! [`labels`] are bounded, and [`process`] adds what the system knows of this process.
 

@@ -1,4 +1,4 @@
-//! Connections: accepted, encrypted, limited, handed to the router as requests, and ended in order.
+//! Accepts connections, encrypts and limits them, hands their requests to the router, and ends them in order.
 //!
 //! ```text
 //! listener ──▶ tls ──▶ stream ──▶ connection (HTTP/1.1 or 2) ──▶ router

@@ -1,5 +1,5 @@
-//! Connections to PostgreSQL: [`session`] opens one with the settings that each purpose needs, [`pool`] keeps
-//! those for queries, [`pooler`] finds a pooler in between that this server cannot work behind.
+//! Connects to PostgreSQL. [`session`] opens a connection with the settings that each purpose needs. [`pool`]
+//! keeps the connections for queries. [`pooler`] detects a pooler in between that this server cannot work behind.
 
 pub(crate) mod pool;
 pub(crate) mod pooler;

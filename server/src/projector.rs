@@ -1,16 +1,17 @@
-//! From notes to what dashboards are read from.
+//! Projects the application's rows into the read model, led by the triggers' notes.
 //!
 //! ```text
 //! outbox ──take──▶ pending ──▶ work: which rows? what differs? ──▶ read model, changes
 //! ```
 //!
-//! Any server may project, one at a time: the one that holds the turn, a row of ours. A transaction takes
-//! the notes that have become visible. Small work it does itself, at once; what an import has left it only
-//! moves to `pending`, where it is done in batches. Each batch is bounded in time, so that nothing that
-//! one user does delays another's change by more than a moment.
+//! Any server may project, but only one at a time: the one that holds the turn, a row of ours. A transaction
+//! takes the notes that have become visible. It does small work at once. It only moves the notes of an import to
+//! `pending`, where batches do the work. Each batch is bounded in time, so that nothing that one user does
+//! delays another's change by more than a moment.
 //!
-//! What cannot be projected is put aside, in halves until it is one key, and tried again later: the others
-//! go on. Nothing is lost by a crash: what was taken and not done was not committed.
+//! When keys cannot be projected, the projector puts them aside, in halves until it is one key, and tries them
+//! again later. The others go on. A crash loses nothing: the transaction that takes a note also does its work, or
+//! moves it to `pending`.
 
 mod error;
 mod guard;

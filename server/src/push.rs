@@ -1,5 +1,5 @@
-//! The tasks behind the sockets, started and stopped together: the projector, capture, refreshes, retention,
-//! and the sweep that ends what has expired.
+//! Starts and stops the tasks behind the sockets together: the projector, capture, refreshes, retention, and the
+//! sweep that ends what has expired.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Values that must never be printed.
+//! Wraps values that must never be printed.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! One running server: its parts in the order in which they start, and the reverse to stop.
+//! Runs one server: starts its parts in order, and stops them in reverse.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

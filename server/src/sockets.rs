@@ -1,4 +1,4 @@
-//! Sockets, from the upgrade of a request to their end: Engine.IO 4 and Socket.IO 5, over either transport.
+//! Runs sockets from the upgrade of a request to their end: Engine.IO 4 and Socket.IO 5, over either transport.
 //!
 //! ```text
 //!                      what the client sends ──▶ packet ──▶ handshake (who may enter)
@@ -6,14 +6,13 @@
 //!                      └──▶ session ─────┘  replies, then the outbox's events, then the end
 //! ```
 //!
-//! A [`session`] knows the protocol and no transport. A [`websocket`] is one task over a stream (see decision 59);
-//! the SDK uses nothing else. [`polling`] answers the requests of a client that begins with HTTP
-//! long-polling, as Socket.IO's clients do by default (see decision 67), and [`upgrade`] carries such a
-//! session over to a WebSocket.
+//! A [`session`] knows the protocol and no transport. A [`websocket`] is one task over a stream (see decision 59).
+//! The SDK uses nothing else. [`polling`] answers the requests of a client that begins with HTTP long-polling, as
+//! Socket.IO's clients do by default (see decision 67). [`upgrade`] moves such a session over to a WebSocket.
 //!
-//! The rest of the server reaches a socket through [`rooms`]: a [`message`] for a user goes into the [`outbox`]
-//! of each of the user's [`connection`]s, whose task is woken and looks at everything each time. [`drain`]
-//! closes all of them before the server stops.
+//! The rest of the server reaches a socket through [`rooms`]. A [`message`] for a user goes into the [`outbox`]
+//! of each of the user's [`connection`]s, and wakes the connection's task, which checks everything each time.
+//! [`drain`] closes all of them before the server stops.
 
 pub(crate) mod connection;
 pub(crate) mod context;

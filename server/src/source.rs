@@ -1,13 +1,15 @@
-//! A source: which of an application's tables the dashboards come from, and how.
+//! Defines a source: which of an application's tables the dashboards come from, and how.
 //!
-//! It is a folder: `source.toml` says which tables matter, and beside it lies a query for each *feed*,
-//! which says what rows with given keys show. The queries are the adopter's own SQL; everything else,
-//! from the triggers that note what was touched to the comparison with what is shown already, is the same
-//! for all sources.
+//! A source is a folder. Its `source.toml` names the tables that matter. Beside it lies a query for each
+//! *feed*, which returns what rows with given keys show. The queries are the adopter's own SQL. Everything else
+//! is the same for all sources, from the triggers that note what was touched to the comparison with what is
+//! already shown.
 //!
-//! The names in this module: a **feed** is a query whose rows are MOCs, sets, wishes or facts; a **watch**
-//! is a table and columns whose values triggers note; a **route** leads from what was noted to the keys of
-//! a feed's rows.
+//! The names in this module:
+//!
+//! - A **feed** is a query whose rows are MOCs, sets, wishes or facts.
+//! - A **watch** is a table and columns whose values triggers note.
+//! - A **route** leads from what was noted to the keys of a feed's rows.
 
 mod check;
 pub(crate) mod columns;

@@ -1,9 +1,9 @@
-//! Tasks that must not end, or hang, before the server does.
+//! Supervises the tasks that must not end, or hang, before the server does.
 //!
-//! A node that no longer follows the change log looks healthy and pushes nothing: nothing would be
-//! more silently wrong. So a task of the pipeline that panics, just ends, or makes no progress is
-//! counted and logged, and the whole server is given up: its sockets close, their clients refetch
-//! elsewhere, and what started the process starts it again.
+//! A server that no longer follows the change log looks healthy and pushes nothing. No other fault would be
+//! harder to notice. So when a task of the pipeline panics, ends, or makes no progress, the supervisor counts
+//! and logs it, and the whole server ends. Its sockets close, their clients refetch from another server, and
+//! the program that started the process starts it again.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};

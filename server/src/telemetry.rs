@@ -1,6 +1,5 @@
-//! What the server tells of itself while it runs (D-NFR-4): [`logs`], a line for each step and each
-//! fault, and [`traces`], where the time of a change or a request went. What it counts is in
-//! [`crate::metrics`].
+//! Reports what the server does while it runs (D-NFR-4): [`logs`] has a line for each step and each fault,
+//! and [`traces`] show where the time of a change or a request went. [`crate::metrics`] holds the counts.
 
 pub mod logs;
 pub(crate) mod traces;

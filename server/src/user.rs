@@ -1,4 +1,4 @@
-//! Whose data it is.
+//! Defines a user's id.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,4 +1,4 @@
-//! The matrix of tokens, faults and places; one expected answer each.
+//! Tests the matrix of tokens, faults and places, with one expected answer for each.
 
 use clap::Parser;
 use http::HeaderValue;

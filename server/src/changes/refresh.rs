@@ -1,5 +1,5 @@
-//! Refreshes users: takes signals of change, lets the coalescer decide when and whom together, reads
-//! the sections and hands the events to the rooms.
+//! Refreshes users: takes the users that changed, lets the coalescer decide which users to refresh together
+//! and when, reads the sections, and hands the events to the rooms.
 
 mod reader;
 

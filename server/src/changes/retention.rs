@@ -1,8 +1,8 @@
-//! Keeps the changes few: removes rows that every node has read.
+//! Keeps the table of changes small: removes rows that every server has read.
 //!
-//! Nodes poll many times a second, so a row that has been there for minutes has been read by all that
-//! will not have to start over anyway. A user's newest row stays for good: its number is the user's
-//! revision. How far rows may have been removed is noted in `dashboard.meta`, and a node that has not come
+//! Servers poll many times a second. So a row that has been there for minutes has been read by every server
+//! that does not have to start over anyway. A user's newest row stays for good, because its number is the
+//! user's revision. `dashboard.meta` notes how far rows may have been removed. A server that has not read
 //! that far knows that it may have missed some.
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! `dashboard-server check`: what is right with an installation, and what to correct.
+//! Implements `dashboard-server check`: reports what is right with an installation, and what to correct.
 //!
-//! Looks at everything that a start needs, with the code and the words of the start, and at what
-//! only time would bring to light. Changes nothing: not in the database, not on the disk.
+//! The check reads everything that a start needs, with the code and the words of the start. It also checks
+//! for what would otherwise show only after some time. It changes nothing in the database or on the disk.
 
 mod database;
 mod issuer;

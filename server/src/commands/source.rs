@@ -1,5 +1,5 @@
-//! `dashboard-server source …`: what an operator does with a source. Each writes lines for people, and says what to
-//! do next.
+//! Implements `dashboard-server source …`: what an operator does with a source. Each command writes lines for
+//! people, and says what to do next.
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Configurations that are refused.
+//! Defines the errors for configurations that the server refuses.
 
 use std::net::SocketAddr;
 

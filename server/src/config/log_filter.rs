@@ -1,4 +1,4 @@
-//! The setting `DASHBOARD_LOG`.
+//! Parses the setting `DASHBOARD_LOG`.
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;

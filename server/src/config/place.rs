@@ -1,4 +1,4 @@
-//! The settings of `dashboard-server source …`: two of all.
+//! Defines the settings of `dashboard-server source …`: two of the server's.
 
 use clap::Args;
 

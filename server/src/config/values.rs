@@ -1,10 +1,10 @@
-//! How the text of a setting becomes its value. What cannot be read is answered with what is allowed,
-//! as the end of a sentence that begins with the setting's name.
+//! Parses the text of a setting into its value. For a text that cannot be read, the error says what is
+//! allowed, as the end of a sentence that begins with the setting's name.
 //!
-//! Settings come through files and shells that add to them: a line's end after a Kubernetes secret that was made
-//! with `echo`, quotation marks from a file that is not a shell's. The one cannot be meant, and is left out. The
-//! other could be, in a secret, so nothing is guessed: it is refused. A value that begins and ends with the same
-//! quotation mark cannot be set at all, which no name, address or number has to.
+//! Settings come through files and shells that may add characters. A Kubernetes secret that was made with
+//! `echo` ends with a line break. It is never meant, so the server leaves it out. A file that no shell reads
+//! may keep quotation marks. They could be meant, in a secret, so the server does not guess and refuses them.
+//! As a result, no value can begin and end with the same quotation mark. No name, address or number has to.
 
 use std::convert::Infallible;
 use std::ffi::OsStr;

@@ -1,4 +1,4 @@
-//! Where a reader of the changes stands.
+//! Defines the cursor: how far a reader of the changes has read.
 
 use shared_types::Revision;
 

@@ -1,12 +1,12 @@
 //! Reads a user's dashboard: whole for a snapshot, or the sections that changed for a refresh.
 //!
-//! Each read is one SQL statement, a UNION ALL of the sections and the revision, so that the
-//! revision is the number of the user's last change that the data includes: the projector writes both
-//! in one transaction. A refresh is the same statement with one thing more: it works out itself, from
-//! the changes after the caller's cursor, which sections to read. What it returns at revision R is
-//! therefore complete up to R: no change up to R is left for a later event of the same revision,
-//! which a client would have to take for old. It answers for several users at once, because most of
-//! its cost is that of any statement.
+//! Each read is one SQL statement, a UNION ALL of the sections and the revision. So the revision is the
+//! number of the user's last change that the data includes: the projector writes both in one transaction.
+//!
+//! A refresh is the same statement with one addition: from the changes after the caller's cursor, it works
+//! out itself which sections to read. What it returns at revision R is therefore complete up to R. No
+//! change up to R is left for a later event of the same revision, which a client would have to treat as
+//! old. A refresh answers for several users at once, because most of its cost is that of any statement.
 
 mod rows;
 mod statements;

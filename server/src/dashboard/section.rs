@@ -1,4 +1,4 @@
-//! Which parts of a dashboard a change touches.
+//! Defines the sections: the parts of a dashboard that a change can touch.
 
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};

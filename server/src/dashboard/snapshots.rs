@@ -1,4 +1,4 @@
-//! Whole dashboards, read and encoded once for all requests of a user that wait for one.
+//! Reads and encodes a whole dashboard once for all requests of a user that wait for it.
 
 use std::sync::Arc;
 

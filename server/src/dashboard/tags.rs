@@ -1,5 +1,5 @@
-//! The tag that a user's snapshot would have now. Conditional requests ask for it, and sockets when they
-//! are accepted; all of them share their reads (see [`batches`](super::batches)).
+//! Reads the tag that a user's snapshot would have now. Conditional requests ask for it, and so do sockets
+//! when the server accepts them. All of them share their reads (see [`batches`](super::batches)).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

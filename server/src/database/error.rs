@@ -1,4 +1,4 @@
-//! What can keep the server from its database, in words that say what to do. Never a password.
+//! Defines the errors that keep the server from its database. Each says what to do, and none holds a password.
 
 use std::io;
 

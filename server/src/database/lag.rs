@@ -1,4 +1,4 @@
-//! How far behind the projector is: what it shares with those who serve what it has projected.
+//! Tracks how far the projector lags behind. The projector shares this with the parts that serve its results.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The private cluster: started where no database is configured, and started again when it dies.
+//! Runs the private cluster: starts it where no database is configured, and restarts it when it dies.
 
 use std::str::FromStr;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! Sees to it that the source is installed.
+//! Makes sure that the source is installed.
 //!
-//! What is there already is looked at before anything is asked for: a database that may only be
-//! read, or a role that may not make a schema, is good enough for a server whose schema is there.
+//! It reads what is already there before it requires any rights. So a server whose schema is there can use a
+//! read-only database, or a role that may not create a schema.
 
 use std::str::FromStr as _;
 use std::sync::atomic::AtomicI32;

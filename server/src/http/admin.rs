@@ -1,4 +1,4 @@
-//! The admin port: what operators and their machines ask (D-NFR-4). Not for the public.
+//! Serves the admin port: what operators and their machines ask (D-NFR-4). Not for the public.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What a request has to pass before anything is done for it: its rate, its way here and its size;
-//! and what one address may cost in refused sessions.
+//! Admits requests: checks a request's rate, its way here and its size before the server works for it.
+//! Limits how many refused sessions one address may cause.
 
 use std::sync::Arc;
 

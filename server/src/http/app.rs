@@ -1,4 +1,4 @@
-//! What every handler may use.
+//! Holds the parts of the server that every handler may use.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The static web root: the built dashboard app, beside the API.
+//! Serves the static web root: the built dashboard app, beside the API.
 
 use std::path::Path;
 

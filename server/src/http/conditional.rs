@@ -1,4 +1,4 @@
-//! `If-None-Match`: which snapshots the caller has (RFC 9110, 13.1.2).
+//! Reads `If-None-Match`: the snapshots that the caller has (RFC 9110, 13.1.2).
 
 use http::header::IF_NONE_MATCH;
 use http::{HeaderMap, HeaderValue};

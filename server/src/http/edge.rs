@@ -1,5 +1,5 @@
-//! What every request passes on its way in and out: correlation, panics, the standard error body,
-//! security headers, logs and metrics.
+//! Handles every request on its way in and out: correlation, panics, the standard error body, security
+//! headers, logs and metrics.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! The one error type at the HTTP edge (D-API-7).
+//! Defines the one error type at the HTTP edge (D-API-7).
 //!
-//! A handler returns [`ApiError`]; the edge ([`crate::http::edge`]) turns it into the standard body,
-//! with the correlation id that only the edge knows, and logs it once. Texts are constant: nothing
+//! A handler returns [`ApiError`]. The edge ([`crate::http::edge`]) turns it into the standard body, with
+//! the correlation id that only the edge knows, and logs it once. Texts are constant, so that nothing
 //! internal reaches a client.
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! Which host a request is for: exactly one, or none that could be doubted.
+//! Checks which host a request is for. A request must name exactly one host, beyond doubt.
 //!
-//! What is before us and what is behind us might else each believe another one (RFC 9112, 3.2).
+//! Otherwise a proxy before us and a program behind us might each assume another host (RFC 9112, 3.2).
 
 use std::net::Ipv6Addr;
 

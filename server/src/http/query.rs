@@ -1,4 +1,4 @@
-//! The query of an address: no place for a token.
+//! Refuses tokens in the query of an address.
 
 use http::StatusCode;
 

@@ -1,4 +1,4 @@
-//! Which address leads where.
+//! Maps addresses to handlers.
 
 use std::sync::Arc;
 

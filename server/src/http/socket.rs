@@ -1,5 +1,5 @@
-//! `/socket.io/`: opens sockets over either transport of Engine.IO 4, and takes the requests of those
-//! that poll.
+//! Serves `/socket.io/`: opens sockets over either transport of Engine.IO 4, and takes the requests of
+//! clients that poll.
 
 mod polling;
 mod websocket;

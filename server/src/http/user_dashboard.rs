@@ -1,5 +1,5 @@
-//! `GET /api/users/{userId}/dashboard`: the same by the user's id; 403 for anyone else's
-//! (D-API-1, D-API-7).
+//! Answers `GET /api/users/{userId}/dashboard`: the caller's dashboard by the user's id. Answers 403 for
+//! the id of another user (D-API-1, D-API-7).
 
 use std::sync::Arc;
 

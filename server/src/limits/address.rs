@@ -1,4 +1,4 @@
-//! Who a stranger is, for counting: an address, or the part of it that one client cannot choose.
+//! Identifies a stranger for counting: by an address, or by the part of it that one client cannot choose.
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -1,4 +1,4 @@
-//! Rates per address or user: the library's leaky bucket, with the words of this server.
+//! Limits rates per address or user: the library's leaky bucket, with the words of this server.
 
 use std::hash::Hash;
 use std::num::NonZeroU32;

@@ -1,5 +1,5 @@
-//! What the metrics are told apart by. Bounded: route templates, never paths; reasons and types of
-//! fixed lists; never users.
+//! Defines the labels of the metrics. They are bounded: route templates instead of paths, reasons and
+//! types of fixed lists, and never users.
 
 use prometheus_client::encoding::EncodeLabelSet;
 

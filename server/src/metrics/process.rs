@@ -1,6 +1,6 @@
-//! What the system knows of this process, under the names that all programs use for it.
+//! Reports what the system knows of this process, under the names that all programs use for it.
 //!
-//! Linux only: elsewhere these metrics are absent, which an alert can tell from zero.
+//! Linux only: elsewhere these metrics are absent, and an alert can distinguish that from zero.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What happens on a connection, and how long to wait for the next thing.
+//! Tracks the activity on a connection, and how long to wait for the next one.
 
 use std::io;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! One connection: TLS if there is a certificate, then HTTP/1.1 or 2, with an end to waiting.
+//! Serves one connection: TLS if there is a certificate, then HTTP/1.1 or 2, with a limit on every wait.
 
 use std::io;
 use std::net::SocketAddr;

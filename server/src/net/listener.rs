@@ -1,4 +1,4 @@
-//! Accepts connections until told to stop, and lets their requests finish.
+//! Accepts connections until it is stopped, and lets their requests finish.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! A client's byte stream, which a client that takes nothing cannot hold for ever.
+//! Wraps a client's byte stream, so that a client that takes nothing cannot hold it for ever.
 
 use std::io;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! TLS by rustls: versions 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN, and certificates that are read
-//! again when their files change, as the tools that renew them only write files.
+//! Does TLS by rustls: versions 1.2 and 1.3, with HTTP/2 and HTTP/1.1 by ALPN. Reads certificates again when
+//! their files change, because the tools that renew them only write files.
 
 use std::fmt::Display;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,13 +1,13 @@
-//! The pool of connections for queries, which a silent network cannot empty.
+//! Pools the connections for queries, so that a silent network cannot empty the pool.
 //!
-//! A connection whose statement has been read to its end is given back as it is. Where that is not known,
-//! because the one who asked went away or the statement failed, the connection is asked for a sign of life
-//! first, within a limit, and closed if it gives none. Those that lay idle are asked before they are used.
-//! The questions are few, because each is a round trip, and costs as much as a small query.
+//! A connection goes back to the pool unchanged once its statement has been read to its end. Where that is not
+//! known, because the caller went away or the statement failed, the pool asks the connection for a sign of life
+//! first, within a limit. It closes the connection if none comes. It asks connections that lay idle before they
+//! are used. It asks seldom, because each question is a round trip, and costs as much as a small query.
 //!
-//! A request waits for a connection for two seconds; making one may take longer, on a machine that has
-//! much to catch up with. So it is made to the end, for the next request: if each request took its own
-//! attempt along when it gave up, none would ever succeed, and all of them would cost the database.
+//! A request waits for a connection for two seconds. Making one may take longer, on a machine that has much to
+//! catch up with. So the pool makes it to the end, for the next request. If each request that gave up ended its
+//! attempt, no attempt would ever succeed, and all of them would cost the database.
 
 use std::fmt;
 use std::io;

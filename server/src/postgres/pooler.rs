@@ -1,7 +1,7 @@
-//! Whether a session is one. A pooler such as `PgBouncer` may lend the database's sessions to its clients by the
-//! transaction: then what a session has set, and the statements that it has prepared, are gone with its next
-//! transaction, and another client finds them. Nothing would be told of it: a limit would not hold, a search path
-//! would be another, until a statement is missing or is there already.
+//! Detects a pooler that changes sessions between transactions. A pooler such as `PgBouncer` may lend the
+//! database's sessions to its clients by the transaction. Then the settings and prepared statements of a session
+//! are gone with its next transaction, and another client finds them. No error would report it: a limit would not
+//! hold, or the search path would be another, until a statement is missing or is there already.
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Row};

@@ -1,10 +1,10 @@
-//! One session with the database, and the settings that no session goes without.
+//! Opens one session with the database, with the settings that every session needs.
 //!
-//! A database's and a role's own defaults are other people's: a `search_path` with a schema that others
-//! may write to runs their operators with this server's rights, and another isolation level changes
-//! what a statement sees. So each session sets its own, by statements, because a pooler in between
-//! may refuse them at the start. The limits are both sides' of one promise: what does not answer is
-//! given up here, and what is given up here ends over there, with its locks.
+//! Other people choose the defaults of a database and a role. A `search_path` with a schema that others
+//! may write to runs their operators with this server's rights. Another isolation level changes what a
+//! statement sees. So each session sets its own, by statements, because a pooler in between may refuse
+//! them at the start. The limits hold on both sides: this server gives up what does not answer, and the
+//! database ends what this server has given up, with its locks.
 
 use std::io;
 use std::sync::atomic::{AtomicI32, Ordering};

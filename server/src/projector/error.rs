@@ -1,4 +1,4 @@
-//! What can go wrong, and what is to blame.
+//! Defines the projector's errors, and what is to blame for each.
 
 use crate::postgres::message_of;
 

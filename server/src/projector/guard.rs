@@ -1,5 +1,5 @@
-//! Finds what triggers do not hear of: looks now and then whether they are still there, and has all rows looked
-//! at where they were not, and by schedule.
+//! Finds changes that triggers miss. Checks now and then whether the triggers are still there. Sweeps all rows
+//! where they were not, and on a schedule.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What waits: work in `pending`, and rows that failed. What is next, what is left of it, what has to wait longer.
+//! Manages what waits, work in `pending` and failed rows: what is next, what is left, what has to wait longer.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Where the values of a watch lead: the source, with the numbers that it has in the database.
+//! Maps the values of a watch to the feeds that they lead to: the source, with its numbers in the database.
 
 use std::collections::HashMap;
 

@@ -1,9 +1,10 @@
-//! How many rows to do at once, so that a transaction is over within a moment: learned for each query, as
-//! one may take a hundred times as long as another. And how much of its time a projector leaves to the application.
+//! Decides how many rows to do at once, so that a transaction is over within a moment. It learns this for each
+//! query, because one may take a hundred times as long as another. It also decides how much of its time a
+//! projector leaves to the application.
 //!
-//! A busy database takes longer for everything, also for what a pass needs before and after its work: to look, to take
-//! the turn, to commit. Pieces that shrank with each delay would leave most of its time to that, and a backlog
-//! would be worked off slowest when it is largest. So a piece takes as long as that overhead at the least.
+//! A busy database takes longer for everything, also for what a pass needs before and after its work: to look, to
+//! take the turn, to commit. If pieces shrank with each delay, most of the time would go to that overhead, and the
+//! backlog would shrink slowest when it is largest. So a piece takes at least as long as that overhead.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -1,8 +1,9 @@
-//! The SQL that projects a feed's rows: read what the source's query yields for some keys, put right what
-//! the contract cannot express, compare with what is projected, write what differs, and say who sees it.
+//! Builds the SQL that projects a feed's rows. It reads what the source's query yields for some keys, corrects
+//! what the contract cannot express, compares the result with what is projected, writes what differs, and
+//! reports who sees it.
 //!
-//! Each is one statement, so what it compares is what it writes, and a change whose net effect is nothing
-//! writes nothing. `$1` are the keys, `$2` the feed's number.
+//! Each is one statement, so it writes exactly what it compares. A change whose net effect is nothing writes
+//! nothing. `$1` are the keys, `$2` the feed's number.
 
 use crate::source::columns::{Column, LEFT_OUT, OWNER, columns_of};
 use crate::source::{Feed, Kind};

@@ -1,5 +1,5 @@
-//! Sweeps: all rows of a feed are looked at, page by page; first those of the application, then those of the read
-//! model, which may be gone there.
+//! Sweeps all rows of a feed, page by page: first those of the application, then those of the read model, which
+//! the application may no longer have.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};

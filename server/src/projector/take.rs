@@ -1,10 +1,10 @@
 //! Takes the notes that have become visible since the last look.
 //!
-//! Rows that were deleted stay in the table for as long as some snapshot may see them: a look at all of it
-//! would slow down with each note behind a long transaction. So a look passes over what the last one has
-//! seen, by transaction number. That is a cursor, and a cursor that moved too far would lose notes for
-//! good: so it moves only once what was taken is committed, and every few seconds, and after each failure,
-//! a look does without.
+//! Deleted rows stay in the table for as long as some snapshot may see them. So behind a long transaction, a look
+//! at the whole table would slow down with each note. Therefore a look skips what the last one has seen, by
+//! transaction number. That number is a cursor, and a cursor that moved too far would lose notes for good. So it
+//! moves only once what was taken is committed. Every few seconds, and after each failure, a look works without
+//! the cursor.
 
 use std::time::{Duration, Instant};
 

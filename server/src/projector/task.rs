@@ -1,4 +1,4 @@
-//! The projector as a task of a server: pass after pass, through every loss of the connection.
+//! Runs the projector as a task of a server: pass after pass, through every loss of the connection.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Who sent a request, as our own proxies tell it.
+//! Determines who sent a request, from what our own proxies report.
 
 use std::net::IpAddr;
 

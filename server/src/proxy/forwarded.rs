@@ -1,4 +1,4 @@
-//! The header `Forwarded` (RFC 7239): one element for each proxy, the nearest one's last.
+//! Parses the header `Forwarded` (RFC 7239): one element for each proxy, the nearest one's last.
 
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderValue};

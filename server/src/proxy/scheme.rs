@@ -1,4 +1,4 @@
-//! Whether a request came by TLS, in the words of those who ended it.
+//! Determines whether a request came by TLS, from the headers of the proxies that ended it.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 

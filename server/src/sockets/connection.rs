@@ -1,7 +1,7 @@
-//! A socket's connection, as the rest of the server sees it: whose it is, what waits for it, and how
-//! to end it.
+//! Represents a socket to the rest of the server: its user, the events that wait for it, and how to end it.
 //!
-//! What is asked of it here is done by its task, see [`socket`](super::socket), which is woken for it.
+//! The connection's task does what is requested here, and a request wakes it. The task is in
+//! [`websocket`](super::websocket) or [`polling`](super::polling).
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

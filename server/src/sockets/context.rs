@@ -1,4 +1,4 @@
-//! What all sockets share, and what is done to all of them.
+//! Holds what all sockets share, and does what concerns all of them.
 
 use std::sync::Arc;
 use std::time::Duration;

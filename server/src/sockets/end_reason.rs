@@ -1,4 +1,4 @@
-//! Why a socket ends.
+//! Defines the reasons why a socket ends.
 
 use crate::sockets::frames::Violation;
 

@@ -1,10 +1,9 @@
-//! The WebSocket frames that a client sends (RFC 6455), looked at before the WebSocket library sees
-//! them.
+//! Scans the WebSocket frames that a client sends (RFC 6455), before the WebSocket library sees them.
 //!
 //! The library bounds the size of a message, but not the rate of frames, and shows none of a message's
-//! fragments before the last. [`FrameScanner`] reads the headers alone, from the bytes as
-//! they come off the stream in chunks of any size, and says at the first header that goes too far
-//! that the client has had its say: before the payload is read, let alone kept.
+//! fragments before the last. [`FrameScanner`] reads only the headers, from the bytes as they come off the
+//! stream in chunks of any size. It reports a client over its limits at the first header that goes too
+//! far: before the payload is read or kept.
 //!
 //! It does no I/O, has no clock and holds no payload: a few bytes for each connection.
 

@@ -1,4 +1,4 @@
-//! The handshake of the namespace `/dashboard`: who may enter, and why others may not (D-WS-1 to D-WS-4).
+//! Implements the handshake of the namespace `/dashboard`: who may enter, and why others may not (D-WS-1 to D-WS-4).
 
 use std::pin::Pin;
 use std::sync::Arc;

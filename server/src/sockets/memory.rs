@@ -1,4 +1,4 @@
-//! Memory that is given back.
+//! Gives back memory that maps no longer need.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,4 +1,4 @@
-//! A message for sockets: an event's envelope (D-WS-5), encoded once, down to its WebSocket frame.
+//! Encodes a message for sockets once, down to its WebSocket frame: an event's envelope (D-WS-5).
 
 use bytes::Bytes;
 use serde::Serialize;

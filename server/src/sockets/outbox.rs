@@ -1,9 +1,10 @@
-//! The events that wait for one socket, already in the form that they leave in.
+//! Holds the events that wait for one socket, already in the form that they leave in.
 //!
-//! What is put in here is shared by all of a user's sockets: encoded once, and not copied into a
-//! buffer of a socket's own, which would stay as large as the largest event ever (see decision 68).
+//! All of a user's sockets share an event in here. It is encoded once, and not copied into a buffer of each
+//! socket, which would stay as large as the largest event ever (see decision 68).
 //!
-//! A slow client gets the newest state, not all that it has missed: an event takes the place of those
+//! A slow client gets the newest state, not all that it has missed. An event replaces earlier ones that
+//! describe an older state of the same part. So the size of a dashboard bounds what waits.
 //! before it that say the same of an older state. So what waits is bounded by what a dashboard is.
 
 use std::collections::VecDeque;

@@ -1,5 +1,5 @@
-//! The packets of Engine.IO 4 and Socket.IO 5, as far as this server speaks them: what clients say
-//! in them, and what they are told. Socket.IO's own are read and written by socketioxide's parser.
+//! Reads and writes the packets of Engine.IO 4 and Socket.IO 5, as far as this server uses them.
+//! Socketioxide's parser reads and writes those of Socket.IO.
 
 use std::io::Cursor;
 use std::time::Duration;

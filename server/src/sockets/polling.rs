@@ -1,13 +1,13 @@
-//! A socket over HTTP long-polling: its client asks for packets with one request after the other, and
+//! Runs a socket over HTTP long-polling. Its client asks for packets with one request after the other, and
 //! sends its own with others.
 //!
-//! One task holds the session and answers the requests, which reach it through a [`Poller`]. Any
-//! request that shows the session's [`Sid`] acts for it, so that is a secret: the logs name the
-//! connection instead.
+//! One task holds the session and answers the requests, which reach it through a [`Poller`]. Any request
+//! that shows the session's [`Sid`] acts for it, so the `Sid` is a secret: the logs name the connection
+//! instead.
 //!
-//! What a client has been given and did not get is lost, and clients start over when a request of
-//! theirs fails. But browsers and proxies repeat requests by themselves, and then no client learns of
-//! it. So a request that comes twice ends the session (promise 2).
+//! Packets that a client did not get are lost, and clients start over when a request of theirs fails. But
+//! browsers and proxies repeat requests automatically, and then no client learns of the loss. So a request
+//! that comes twice ends the session (promise 2).
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! All connections of this server, authenticated or not.
+//! Registers all connections of this server, authenticated or not.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! How far a user's sockets are: the numbers by which the server finds out, after an outage, who missed something.
+//! Tracks how far a user's sockets are, so that after an outage the server finds the users who missed changes.
 
 use shared_types::Revision;
 

@@ -1,7 +1,7 @@
-//! Rooms: which sockets a user has here, and the way to reach them (D-WS-3, D-WS-7).
+//! Manages rooms: which sockets a user has on this server, and how to reach them (D-WS-3, D-WS-7).
 //!
-//! A socket enters before its acceptance is sent. The client reads its snapshot after that, so
-//! every change that the snapshot does not hold finds the socket here. Events that come before the
+//! A socket enters its room before the server sends the acceptance. The client reads its snapshot after
+//! that, so every change that the snapshot does not hold finds the socket here. Events that come before the
 //! acceptance wait for it in the connection's outbox. Each connection is handed its events alone.
 
 use std::collections::HashMap;

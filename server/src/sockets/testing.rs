@@ -1,4 +1,4 @@
-//! What the tests of both transports have in common.
+//! Holds what the tests of both transports share.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The change from polling to a WebSocket.
+//! Moves a session from polling to a WebSocket.
 //!
 //! ```text
 //! client ── GET websocket, sid ──▶ 101

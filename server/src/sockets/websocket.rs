@@ -1,8 +1,8 @@
-//! A socket over a WebSocket, in a single task.
+//! Runs a socket over a WebSocket, in a single task.
 //!
-//! The WebSocket library reads, and answers what is the protocol's own (pings, the closing
-//! handshake). What this server says goes out past it as whole frames, which are never copied for a
-//! socket: see [`Wire`].
+//! The WebSocket library reads, and answers what is the protocol's own (pings, the closing handshake). The
+//! server's own messages go out past the library as whole frames, which are never copied for a socket: see
+//! [`Wire`].
 
 mod wire;
 

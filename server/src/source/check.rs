@@ -1,4 +1,4 @@
-//! Looks at a database for what would keep a source from being read, and says what to do about each.
+//! Checks a database for what would keep a source from being read, and says what to do about each finding.
 
 use std::collections::HashMap;
 

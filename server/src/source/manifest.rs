@@ -1,4 +1,4 @@
-//! `source.toml`: read strictly, with errors that name the section.
+//! Reads `source.toml` strictly, with errors that name the section.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

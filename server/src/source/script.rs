@@ -1,4 +1,4 @@
-//! An installation as a script.
+//! Writes an installation as a script.
 
 use sqlx::postgres::PgConnection;
 

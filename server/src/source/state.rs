@@ -1,4 +1,4 @@
-//! How far a database is from having a source installed.
+//! Determines how far a database is from having a source installed.
 
 use std::collections::HashMap;
 

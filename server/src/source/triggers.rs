@@ -1,11 +1,11 @@
-//! The triggers on an application's tables: they note which keys were touched, and cannot fail.
+//! Writes the triggers on an application's tables. They note which keys were touched, and cannot fail.
 //!
-//! What could go wrong is gathering the keys: a column that was renamed or that became another type. An
-//! exception block holds it, and the note then says "any row". The insertion stands after the block: inside,
-//! each statement would cost the application a subtransaction. No column is named but the key's, and it
-//! is looked for when the trigger runs, so nothing here depends on it and no migration is held up.
+//! Only the gathering of the keys could fail, after a column was renamed or became another type. An exception
+//! block catches that, and the note then says "any row". The insertion stands after the block. Inside it, each
+//! statement would cost the application a subtransaction. A trigger names only the key's column, and looks it up
+//! when it runs. So nothing here depends on the column, and no migration is held up.
 //!
-//! Statement triggers do not fire for rows that replication applies, so beside them stands one by row that
+//! Statement triggers do not fire for rows that replication applies. So each table also has a row trigger that
 //! fires for nothing else.
 
 use super::{Watch, identifier};

@@ -1,4 +1,4 @@
-//! Takes a source away: the triggers, and the schema with all that this server has made, and nothing else.
+//! Removes a source: the triggers, and the schema with all that this server has made, and nothing else.
 
 use sqlx::postgres::PgConnection;
 

@@ -1,4 +1,4 @@
-//! The database's part. Reads only, in a session that could not write.
+//! Checks the database. Only reads, in a session that could not write.
 
 use std::io::ErrorKind;
 use std::time::Duration;

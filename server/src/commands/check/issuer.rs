@@ -1,6 +1,6 @@
-//! Whether the issuer calls itself what the settings call it. A token's `iss` is compared letter by letter, and many an
-//! issuer's address is written with a slash at the end in one place and without it in another: then every session
-//! would be refused.
+//! Checks that the issuer's own name is the one in the settings. The server compares a token's `iss` letter by
+//! letter. Many an issuer's address has a slash at the end in one place and none in another. Then the server
+//! would refuse every session.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The machine's part: addresses, files, limits.
+//! Checks the machine: addresses, files, limits.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

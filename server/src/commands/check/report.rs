@@ -1,4 +1,4 @@
-//! What was found, and how it is shown.
+//! Collects the findings of a check and prints them.
 
 use std::fmt::{self, Display};
 

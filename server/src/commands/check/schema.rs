@@ -1,4 +1,4 @@
-//! What is installed, or would be: whether a start gets through it, and whether changes are seen afterwards.
+//! Checks what is installed, or would be: whether a start succeeds with it, and whether changes are seen afterwards.
 
 use sqlx::postgres::PgConnection;
 

@@ -1,4 +1,4 @@
-//! The rows of the statements, as values of the contract.
+//! Converts the statements' rows into values of the contract.
 
 use std::cmp::Reverse;
 

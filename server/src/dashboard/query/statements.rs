@@ -1,4 +1,4 @@
-//! The SQL.
+//! Holds the SQL of the reads.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! The requests of a client that polls.
+//! Takes the requests of a client that polls.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

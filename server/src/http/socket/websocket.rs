@@ -1,4 +1,4 @@
-//! The upgrade to a WebSocket, for a new socket or one that polls.
+//! Upgrades a request to a WebSocket, for a new socket or one that polls.
 //!
 //! The socket gets the bare stream, so that neither headers nor read buffers of the HTTP connection
 //! stay in memory for its life.

@@ -1,5 +1,5 @@
-//! The byte stream below a socket, with two who use it in turns: the WebSocket library, for what
-//! comes in and for the protocol's own answers, and the socket, which sends whole frames past it.
+//! Wraps the byte stream below a socket. Two parts use it in turns: the WebSocket library, for input and for
+//! the protocol's own answers, and the socket, which sends whole frames past the library.
 
 use std::io::{self, Read, Write};
 use std::pin::Pin;
