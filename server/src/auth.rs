@@ -45,7 +45,7 @@ pub enum TokenKind {
     Id,
 }
 
-/// Why a session was not accepted. Told to operators only: clients learn that it was.
+/// Why a session was not accepted. For operators only: a client only learns that it was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// Neither header nor cookie.
@@ -134,7 +134,7 @@ impl Authenticator {
     pub async fn session(&self, headers: &HeaderMap, foreign: bool) -> Result<Session, AuthError> {
         let mut given = headers.get_all(AUTHORIZATION).iter();
         if let Some(header) = given.next() {
-            // A proxy in front may have looked at one and let the other pass.
+            // A proxy in front may have checked one of them and let the other pass.
             if given.next().is_some() {
                 return Err(AuthError::Ambiguous);
             }

@@ -25,7 +25,7 @@ use self::private::Private;
 
 /// How long a snapshot waits for its turn before it waits for a connection.
 const TURN_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a start waits for the application's rows to be looked at, and how often it asks.
+/// How long a start waits until the application's rows have been read, and how often it asks.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
 const FIRST_LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// How many connections to have ready at the start.
@@ -72,7 +72,7 @@ impl Database {
     /// leave, so none queues within the pool: there the wait counts against the time to connect,
     /// and after an outage, when all connections have to be made anew under a flood of requests,
     /// each would reach the front of the queue with too little of it left to ever make one.
-    /// After a standstill of the process it waits for a look at what has been written meanwhile, too.
+    /// After a standstill of the process it also waits for a look for what has been written in that time.
     ///
     /// # Errors
     /// As for a pool with no free connection.
@@ -86,8 +86,8 @@ impl Database {
         Ok(turn)
     }
 
-    /// Waits a moment until all of the application's rows have been looked at once. A small collection takes
-    /// no longer; with a large one the server starts all the same, and says that it is not ready.
+    /// Waits a moment until all of the application's rows have been read once. A small collection takes no
+    /// longer. With a large one the server starts all the same, and reports that it is not ready.
     pub async fn first_look(&self) {
         const IS_READY: &str = "select is_ready from dashboard.current_epoch";
         let looked = async {

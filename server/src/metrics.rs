@@ -51,13 +51,13 @@ pub struct Metrics {
     pub refreshes: Family<ResultLabel, Counter>,
     /// How long refreshes took.
     pub refresh_duration: Histogram,
-    /// Looks at the change log, by result.
+    /// Polls of the change log, by result.
     pub capture_polls: Family<ResultLabel, Counter>,
     /// Times that the change log had to be taken up anew.
     pub capture_gaps: Counter,
-    /// Users with changes, counted at each look at the change log that finds some.
+    /// Users with changes, counted at each poll of the change log that finds some.
     pub changes_captured: Counter,
-    /// How long ago the change log was looked at with success, when scraped.
+    /// How long ago the change log was polled with success, when scraped.
     capture_lag: Gauge<f64, AtomicU64>,
     last_look: Mutex<Instant>,
     /// Changes that were removed because every server has read them.
@@ -78,7 +78,7 @@ pub struct Metrics {
     pub panics: Counter,
     /// Tasks that made no progress for longer than they may.
     pub stalls: Counter,
-    /// What a limit turned away.
+    /// What a limit refused.
     pub limited: Family<LimitLabel, Counter>,
     /// Connections that are open, sockets included.
     pub http_connections: Gauge,
@@ -160,7 +160,7 @@ impl Metrics {
         Ok(text)
     }
 
-    /// Notes that the change log was looked at with success.
+    /// Notes that the change log was polled with success.
     pub fn looked(&self) {
         *self.last_look.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -183,7 +183,7 @@ impl Metrics {
         self.disconnects.get_or_create(&Reason { reason }).inc();
     }
 
-    /// Counts someone whom a limit turned away.
+    /// Counts a client that a limit refused.
     pub fn limited(&self, limit: Limit) {
         self.limited.get_or_create(&LimitLabel { limit: limit.label() }).inc();
     }

@@ -48,7 +48,7 @@ const PLANS: Duration = Duration::from_mins(1);
 /// What a pass has come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pass {
-    /// Another server holds the turn. Nothing was looked at.
+    /// Another server holds the turn. Nothing was checked.
     pub is_elsewhere: bool,
     /// There is more to do now.
     pub has_more: bool,
@@ -56,7 +56,7 @@ pub struct Pass {
     pub notes: usize,
     /// Users who see something new.
     pub users: usize,
-    /// For how long to leave the database to those who write.
+    /// For how long to leave the database to the application's writers.
     pub rest: Duration,
 }
 
@@ -73,7 +73,7 @@ pub struct Projector {
     worked: Duration,
     /// How many rows have failed, as of the last look.
     failed: i64,
-    /// It is known that all rows have been looked at once.
+    /// It is known that all rows have been read once.
     is_complete: bool,
     /// Whose bulk work was done last.
     served: String,
@@ -457,8 +457,8 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::E
     session::open(options, Purpose::Project).await
 }
 
-/// Notes that all rows have been looked at once, where that is so: from then on dashboards are served. What the
-/// sweeps have left over is older than their end; what comes later is the business of others.
+/// Notes that all rows have been read once, where that is so: from then on dashboards are served. What the
+/// sweeps have left over is older than their end. What comes later is the business of others.
 async fn complete(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     const IS_COMPLETE: &str = "
         select is_complete, swept is null and not exists (select from dashboard.sweeps) as has_ended,
@@ -469,7 +469,7 @@ async fn complete(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let (is_complete, has_ended, is_done): (bool, bool, bool) =
         sqlx::query_as(IS_COMPLETE).fetch_one(&mut *connection).await?;
     if !is_complete && has_ended {
-        // As it was seen: another installation may have begun meanwhile.
+        // As it was seen: another installation may have begun since then.
         let noted = "
             update dashboard.meta set swept = clock_timestamp()
             where not exists (select from dashboard.sweeps)";

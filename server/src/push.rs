@@ -40,9 +40,9 @@ const SIGNALS: usize = 64;
 /// How many users to refresh together. Sixteen share a statement at a third of the cost of their own;
 /// more gain little, and would wait longer for each other.
 const REFRESH_BATCH: usize = 16;
-/// How soon after its end a session's sockets are closed, and how often the other times are looked at.
+/// How soon after its end a session's sockets are closed, and how often the other times are checked.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
-/// The same while sockets wait for a place among those who arrive.
+/// The same while sockets wait for a place among the arriving ones.
 const CROWDED_INTERVAL: Duration = Duration::from_millis(50);
 /// A task that has made no progress for this long hangs: each of its steps has a limit of seconds.
 const STALLED_AFTER: Duration = Duration::from_mins(1);
@@ -249,8 +249,8 @@ fn socket_config(config: &Config) -> SocketConfig {
     }
 }
 
-/// Ends the sockets of sessions that run out, and those that never begin one, and waits no longer for
-/// those that are slow to arrive, until told to stop.
+/// Ends the sockets of sessions that run out, and those that never authenticate, and stops waiting for those
+/// that are slow to arrive. Runs until it is stopped.
 async fn sweep(context: Arc<SocketContext>, stop: CancellationToken, progress: Progress) {
     let arrivals = &context.limiter.arrivals;
     loop {

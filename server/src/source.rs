@@ -67,7 +67,7 @@ pub(crate) const BUILT_IN: [(&str, &[(&str, &str)]); 2] = [
 /// What a feed's rows are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Something that rows of other feeds depend on; shown nowhere. Looked at before the others.
+    /// Something that rows of other feeds depend on. Shown nowhere. Projected before the others.
     Fact,
     /// MOCs (D-DM-1, D-DM-2).
     Mocs,

@@ -43,8 +43,8 @@ impl Supervisor {
         Self { tasks: TaskTracker::new(), stop, failed: CancellationToken::new(), metrics }
     }
 
-    /// Runs a task that ends when told to stop and not before, and says more often than every
-    /// `stalled_after` that it has made progress.
+    /// Runs a task that ends only when it is stopped, and reports progress more often than every
+    /// `stalled_after`.
     pub(crate) fn spawn<F>(
         &self,
         name: &'static str,
@@ -91,7 +91,7 @@ impl Supervisor {
         self.failed.cancelled().await;
     }
 
-    /// Waits until all tasks have ended: two seconds at most, once they are told to stop.
+    /// Waits until all tasks have ended: two seconds at most, once they are asked to stop.
     pub(crate) async fn ended_all(&self) {
         self.tasks.close();
         self.tasks.wait().await;

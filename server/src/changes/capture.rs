@@ -62,7 +62,7 @@ pub(crate) struct Changed {
     pub(crate) oldest: Instant,
 }
 
-/// A place in one life of the changes.
+/// A position within one epoch of the changes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Position {
     pub(crate) life: String,
@@ -80,9 +80,9 @@ enum News {
     Changes(Vec<Changed>),
     /// Changes may have been missed: they were removed because they were old.
     Behind,
-    /// The database lacks changes that were there; a new life of them has been begun.
+    /// The database lacks changes that were there. A new epoch has begun.
     Lost,
-    /// It is another life, of which this server has seen nothing.
+    /// It is another epoch, of which this server has seen nothing.
     Other,
 }
 
@@ -115,7 +115,7 @@ pub(crate) struct Capture {
     /// is not from it.
     pub(crate) pool: Pool,
     pub(crate) interval: Duration,
-    /// Told when this server has just written changes: no need to wait.
+    /// Notified when this server has just written changes: no need to wait.
     pub(crate) projected: Arc<Notify>,
     /// How far the projector is, on this server or another.
     pub(crate) lag: Arc<Lag>,
@@ -132,7 +132,7 @@ impl Capture {
         opened.unwrap_or(Err(CaptureError::Timeout))
     }
 
-    /// Follows the change log until told to stop, through every loss of the connection.
+    /// Follows the change log until it is stopped, through every loss of the connection.
     pub(crate) async fn run(
         self,
         mut connection: PgConnection,

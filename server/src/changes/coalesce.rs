@@ -31,7 +31,7 @@ pub struct Dirty {
 pub enum Outcome {
     /// Everything up to this cursor has been sent.
     Sent(Cursor),
-    /// Nothing was sent; the user is still owed this.
+    /// Nothing was sent. The user still needs this.
     Failed(Dirty),
 }
 
@@ -53,7 +53,7 @@ pub struct CoalesceConfig {
 pub struct Coalescer {
     config: CoalesceConfig,
     users: HashMap<UserId, State>,
-    /// When to look at a user again: to refresh it, or to forget it.
+    /// When to check a user again: to refresh the user, or to forget the user.
     due: BTreeSet<(Instant, UserId)>,
     /// Rises when cursors of before mean nothing any more.
     generation: u64,

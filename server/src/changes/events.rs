@@ -15,10 +15,10 @@ use crate::dashboard::query::{Added, Refresh};
 use crate::dashboard::section::Sections;
 use crate::sockets::message::Message;
 
-/// The events that a refresh gives rise to.
+/// The events that a refresh leads to.
 ///
-/// New MOCs are sent by themselves, the oldest first, so that a client puts one above the other
-/// (D-FR-11). In every other case the whole list is sent: see [`announced`].
+/// New MOCs are sent alone, the oldest first, so that a client puts one above the other (D-FR-11). In
+/// every other case the whole list is sent: see [`announced`].
 ///
 /// # Errors
 /// If a value cannot be written as JSON, which no type of the contract allows.

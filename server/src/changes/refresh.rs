@@ -30,7 +30,7 @@ const COMPARE_CHUNK: usize = 1000;
 /// While the change log is lost, how often to look for users who got a snapshot all the same. A client
 /// may be called live without being watched for this time, and for twice this time at most.
 const TELL_INTERVAL: Duration = Duration::from_secs(2);
-/// How often a refresher that has nothing to do says that it lives.
+/// How often an idle refresher reports that it lives.
 const IDLE_INTERVAL: Duration = Duration::from_secs(10);
 /// How soon a comparison of revisions that failed is made again.
 const COMPARE_AGAIN: Duration = Duration::from_millis(100);
@@ -47,12 +47,12 @@ pub(crate) struct Refresher {
     /// A comparison of revisions that is still to be made, and how often it has failed.
     compare: Option<(Instant, u32)>,
     running: HashMap<Id, Batch>,
-    /// Each returns up to where its users have been sent everything, in their order; none for those
-    /// who have not.
+    /// Each returns up to where its users have been sent everything, in their order. None for users who
+    /// have not been sent everything.
     tasks: JoinSet<Vec<Option<Cursor>>>,
 }
 
-/// The users of a refresh, and what they are owed.
+/// The users of a refresh, and what each of them needs.
 type Batch = Arc<[(UserId, Dirty)]>;
 
 impl Refresher {
@@ -74,7 +74,7 @@ impl Refresher {
         }
     }
 
-    /// Works until told to stop.
+    /// Works until it is stopped.
     pub(crate) async fn run(
         mut self,
         mut signals: mpsc::Receiver<Signal>,
@@ -122,7 +122,7 @@ impl Refresher {
                 self.coalescer.finished(&user, Outcome::Sent(dirty.since), now);
             }
             for (user, dirty) in &mut batch {
-                // A refresh may have seen more than it was asked for. That is not told again.
+                // A refresh may have seen more than it was asked for. That is not sent again.
                 let sent = self.reader.rooms.sent(user).and_then(Cursor::of);
                 dirty.since = dirty.since.max(sent.unwrap_or_default());
             }
@@ -179,7 +179,7 @@ impl Refresher {
     /// Goes on from another place in the change log.
     fn start_over(&mut self, position: Position, now: Instant) {
         if position.life != self.position.life {
-            // Another life of the change log: what the clients hold cannot be compared with it.
+            // Another epoch of the change log: what the clients hold cannot be compared with it.
             tracing::warn!("the change log was made anew; all sockets have to start over");
             self.reader.rooms.forget_revisions();
             self.reader.registry.close_all(EndReason::EpochChanged);

@@ -33,11 +33,11 @@ pub(crate) const STALLED_AFTER: Duration = Duration::from_mins(3);
 pub struct Removed {
     /// Rows that were removed.
     pub rows: u64,
-    /// There is more to look at.
+    /// There are more rows to check.
     pub has_more: bool,
 }
 
-/// Removes old rows now and then until told to stop.
+/// Removes old rows now and then until it is stopped.
 pub(crate) async fn run(
     pool: Pool,
     retention: Duration,
@@ -83,12 +83,12 @@ async fn pass(pool: &Pool, retention: Duration, limit: i64) -> Result<Removed, s
     timeout(PASS_TIMEOUT, pass).await.unwrap_or_else(|_| Err(session::silence(PASS_TIMEOUT)))
 }
 
-/// Looks at `limit` rows that are older than `retention` and were not looked at before, and removes what
-/// they make superfluous: their users' older rows. Only one node at a time does it, and the others do
+/// Checks `limit` rows that are older than `retention` and were not checked before, and removes what
+/// they make superfluous: their users' older rows. Only one server at a time does it, and the others do
 /// nothing.
 ///
-/// The turn is a row of ours, which only this server may lock: an advisory lock can be held for ever by
-/// any role. It ends with the transaction, and the database ends that where this server falls silent.
+/// The turn is a row of ours, which only this server may lock: any role can hold an advisory lock for
+/// ever. The turn ends with the transaction, and the database ends that where this server falls silent.
 ///
 /// # Errors
 /// If the database fails; nothing is changed then.
@@ -112,8 +112,8 @@ pub async fn remove(
     Ok(Removed { rows: rows.unsigned_abs(), has_more: looked == limit })
 }
 
-/// A row that has become old makes all older ones of its user superfluous. So of those that were looked at
-/// one stays for each user, until a younger one has become old.
+/// A row that has become old makes all older ones of its user superfluous. So of the checked rows, one
+/// stays for each user, until a younger one has become old.
 const REMOVE: &str = "
     with old as materialized (
         select id, user_id

@@ -15,7 +15,7 @@ use crate::config::{Config, ConfigError, Environment};
 use crate::server::check_web_root;
 use crate::telemetry::traces::Traces;
 
-/// Looks at everything that is configured.
+/// Checks everything that is configured.
 pub async fn check(config: Config, environment: &Environment) -> Report {
     let config = config.without_blanks();
     let mut report = Report::default();

@@ -37,7 +37,7 @@ pub enum CommandError {
     /// The database failed.
     #[error("the database failed: {}", message_of(.0))]
     Query(#[from] sqlx::Error),
-    /// Something is in the way; it has been told.
+    /// Something is in the way. The message has been printed.
     #[error("{0}")]
     Unfit(String),
     /// The folder for a new source is there.
@@ -229,7 +229,7 @@ pub async fn run_install(
     Ok(())
 }
 
-/// Has all rows looked at again, and waits for it.
+/// Requests that all rows are read again, and waits for it.
 ///
 /// # Errors
 /// See [`CommandError`].

@@ -21,7 +21,7 @@ use super::{Config, ConfigError};
 
 /// What our names begin with.
 const PREFIX: &str = "DASHBOARD_";
-/// What libraries read by themselves, as it is, with bounds of ours: beyond them they allocate without end, or spin.
+/// Variables that libraries read on their own, with bounds of ours: beyond them they allocate without end, or spin.
 const OTHERS: [(&str, RangeInclusive<u64>); 4] = [
     ("OTEL_BSP_EXPORT_TIMEOUT", 1..=3_600_000),
     ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1..=100_000),
@@ -99,7 +99,7 @@ impl Environment {
         environment
     }
 
-    /// Has a command, and those below it, not look at the variables that count as not set.
+    /// Makes a command, and those below it, ignore the variables that count as not set.
     #[must_use]
     pub fn prepare(&self, command: Command) -> Command {
         let command = command.mut_args(|argument| {

@@ -194,7 +194,7 @@ fn numbers() -> Vec<(String, u64, u64)> {
 #[test]
 fn every_number_has_bounds_and_keeps_to_them() {
     let numbers = numbers();
-    // A number that clap reads by itself would not be among them.
+    // A number that clap reads on its own would not be among them.
     let typed = include_str!("../config.rs").to_owned() + include_str!("limits.rs");
     let declared = typed.lines().filter(|line| {
         line.starts_with("    pub ") && (line.ends_with(": u32,") || line.ends_with(": u64,"))
@@ -282,7 +282,7 @@ fn values_in_quotation_marks_and_of_several_lines_are_refused_without_being_show
         }
         let broken = read(&flag, &format!("{value}\n{value}"));
         if flag == "--jwt-hs256-secret" {
-            // It means nothing by itself, and may be anything within.
+            // It means nothing alone, and may be anything within.
             assert_eq!(
                 broken.unwrap().jwt_hs256_secret.unwrap().expose(),
                 "/some/text\n/some/text"

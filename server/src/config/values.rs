@@ -38,7 +38,7 @@ enum Kind {
     Single,
     /// One of a list, which quotation marks may stand around.
     Item,
-    /// Bytes that are compared with others' and mean nothing by themselves.
+    /// Bytes that are compared with others' and mean nothing alone.
     Key,
 }
 

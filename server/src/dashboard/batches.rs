@@ -39,7 +39,7 @@ impl<K: Clone, T> Batches<K, T> {
                 _only_one = self.reading.lock() => {
                     let (keys, waiting): (Vec<_>, Vec<_>) = self.board().into_iter().unzip();
                     for (waiting, answer) in waiting.into_iter().zip(read(keys).await) {
-                        // Who has gone away meanwhile needs none.
+                        // A caller that has gone away needs no answer.
                         waiting.send(answer).ok();
                     }
                 }
@@ -53,7 +53,7 @@ impl<K: Clone, T> Batches<K, T> {
         answer
     }
 
-    /// Those who have waited longest and still do.
+    /// The callers that have waited longest and still wait.
     fn board(&self) -> Vec<(K, oneshot::Sender<T>)> {
         let mut waiting = self.lock();
         waiting.retain(|(_, answer)| !answer.is_closed());

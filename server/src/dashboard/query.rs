@@ -36,7 +36,7 @@ pub enum QueryError {
     /// It did not answer in time.
     #[error("the database did not answer within {} s", PATIENCE.as_secs())]
     Slow,
-    /// Not all of the application's rows have been looked at yet: what is there would be too little.
+    /// Not all of the application's rows have been read yet, so the read model would show too little.
     #[error("the application's tables are still being read for the first time")]
     Incomplete,
     /// The database holds something that the contract cannot express.
@@ -124,8 +124,8 @@ pub async fn tags(
     rows.iter().map(|row| rows::tag(row.try_get(0)?, row.try_get(1)?)).collect()
 }
 
-/// Begins a new life of the changes, unless the one that is `known` has ended already: what clients hold cannot
-/// be compared with them any more. Returns the life that holds then.
+/// Begins a new epoch of the changes, unless the one that is `known` has ended already: what clients hold
+/// cannot be compared with the changes any more. Returns the epoch that holds then.
 ///
 /// # Errors
 /// See [`QueryError`].
@@ -137,8 +137,8 @@ pub async fn renew_life(db: &mut PgConnection, known: &str) -> Result<String, Qu
     Ok(sqlx::query_scalar("select life from dashboard.current_epoch").fetch_one(db).await?)
 }
 
-/// Reads what users are owed: one result for each, in the order of `owed`. What one user's data
-/// does to its result does nothing to the others'.
+/// Reads what users need: one result for each, in the order of `owed`. One user's data can spoil that
+/// user's result, but not the others'.
 ///
 /// # Errors
 /// See [`QueryError`]; where the statement itself fails, it does so for all.

@@ -65,8 +65,9 @@ impl Tags {
                 None
             }
             Err(_) => {
-                // Given up, the read of many would have to be begun anew. Who only waits just leaves: of those who
-                // arrive while the database is slow, thousands would stay, and be read for though they are gone.
+                // If the caller that reads for many gave up, that read would begin anew, so it goes on. A caller that only
+                // waits just leaves. Otherwise, while the database is slow, thousands would stay and be read for though they
+                // are gone.
                 if is_reading.load(Ordering::Relaxed) {
                     tokio::spawn(tag);
                 }
@@ -75,7 +76,7 @@ impl Tags {
         }
     }
 
-    /// The user's tag. Meanwhile `is_reading` says whether it is this caller that reads for all.
+    /// The user's tag. During the wait, `is_reading` says whether this caller reads for all.
     async fn wait(&self, user: UserId, is_reading: &AtomicBool) -> Answer {
         let read = |users| {
             let answers = (self.read)(users);
@@ -113,7 +114,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads that are told, and wait for a permit to end. None fails.
+    /// Reads that are reported, and wait for a permit to end. None fails.
     fn scripted() -> (Arc<Tags>, mpsc::UnboundedReceiver<usize>, Arc<Semaphore>) {
         let (told, reads) = mpsc::unbounded_channel();
         let ends = Arc::new(Semaphore::new(0));

@@ -104,7 +104,7 @@ pub enum Cause {
          make the schema with this user as its owner; dashboard-server check says more"
     )]
     Denied(String),
-    /// 42501: what is installed is another role's, and may not be looked at.
+    /// 42501: what is installed is another role's, and may not be read.
     #[error(
         "does not let this user read what is installed ({0}): run the server as the role that made the \
          schema, or grant what dashboard-server source install prints; dashboard-server check names \

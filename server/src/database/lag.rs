@@ -7,8 +7,8 @@ use tokio::sync::Notify;
 // Where tests hold time still, nothing has stood still for long.
 use tokio::time::{Instant, timeout};
 
-/// Clients learn of a change that waits for longer: a dashboard that lacks it must not be called live. Small work
-/// never waits nearly as long for large work. Where looks are as rare, it is twice the time between two of them.
+/// Clients learn of a change that waits for longer: a dashboard without it must not be called live. Small work
+/// never waits nearly as long for large work. Where looks are rare, it is twice the time between two of them.
 const STALE_AFTER: Duration = Duration::from_secs(5);
 /// How long a snapshot waits for a look at the notes where there has been none for as long. A server that
 /// stood still has one within moments; less than the acceptance of a socket waits for its tag.
@@ -19,7 +19,7 @@ const LOOK_WITHIN: Duration = Duration::from_millis(500);
 pub(crate) struct Lag {
     known: Mutex<Known>,
     looked: Notify,
-    /// Told when the database is there again.
+    /// Notified when the database is there again.
     returned: Notify,
     stale_after: Duration,
 }
@@ -78,7 +78,7 @@ impl Lag {
     }
 
     /// Waits for the next look where there has been none for long, as in a process that stood still: what it has
-    /// projected may lack all that was written meanwhile. Where none comes, all wait together, and only once.
+    /// projected may not include what was written in that time. Where none comes, all wait together, and only once.
     pub(crate) async fn looked(&self) {
         loop {
             let looked = self.looked.notified();
@@ -134,7 +134,7 @@ mod tests {
         let (lag, before) = stood_still();
         let mut waiting = Box::pin(lag.looked());
         assert_eq!((&mut waiting).now_or_never(), None);
-        // What was under way has seen nothing of what was written meanwhile.
+        // What was under way has seen nothing of what was written in that time.
         lag.caught_up(before, before);
         assert_eq!((&mut waiting).now_or_never(), None);
         lag.caught_up(Instant::now(), Instant::now());

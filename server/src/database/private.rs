@@ -16,7 +16,7 @@ use crate::postgres::Pool;
 
 /// The database's name in a private cluster.
 const DATABASE: &str = "dashboard";
-/// How often to look whether the cluster lives.
+/// How often to check whether the cluster lives.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// How long the cluster may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(7);
@@ -58,7 +58,7 @@ impl Private {
         Self { cluster, stop }
     }
 
-    /// Stops the cluster for good.
+    /// Stops the cluster permanently.
     pub(super) async fn stop(&self) {
         self.stop.cancel();
         let Some(cluster) = self.cluster.lock().await.take() else {
@@ -69,7 +69,7 @@ impl Private {
             Ok(Ok(Ok(()))) => tracing::info!("the private PostgreSQL has stopped"),
             Ok(Ok(Err(error))) => tracing::error!(%error, "the private PostgreSQL did not stop"),
             Ok(Err(error)) => tracing::error!(%error, "the private PostgreSQL did not stop"),
-            // It has been told to, and the next start ends one that was left behind.
+            // The cluster was asked to stop, and the next start ends one that was left behind.
             Err(_) => {
                 tracing::warn!("the private PostgreSQL takes long to stop and was left to it");
             }

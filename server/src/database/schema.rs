@@ -21,7 +21,7 @@ const OLDEST_VERSION: i32 = 14;
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// How long it may take to see what is missing.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
-/// What nodes that start at the same time wait for, one behind the other.
+/// Servers that start at the same time wait for this lock, one behind the other.
 const INSTALL_LOCK: i64 = 0x6461_7368_626f_6172;
 
 /// Reads the database's address.
@@ -114,11 +114,11 @@ fn unseen(error: sqlx::Error) -> Cause {
     }
 }
 
-/// Installs while no other node does.
+/// Installs while no other server does.
 async fn install_alone(connection: &mut PgConnection, choice: &Choice) -> Result<(), Cause> {
     // Ends with the session.
     sqlx::query("select pg_advisory_lock($1)").bind(INSTALL_LOCK).execute(&mut *connection).await?;
-    // Another node may have been quicker.
+    // Another server may have been quicker.
     if needs_installation(connection, choice).await? {
         let source = &choice.source;
         source::make_collection(connection).await?;

@@ -93,7 +93,7 @@ pub(crate) async fn admit_preflight(
     next.run(request).await
 }
 
-/// Who sends the request, if it may be looked at.
+/// Who sends the request, if the request passes.
 fn pass(app: &App, body: BodyLimit, request: &Request) -> Result<Address, ApiError> {
     let bad = |message| ApiError::Invalid(StatusCode::BAD_REQUEST, message);
     let address = request.extensions().get().copied().ok_or(bad("Unknown sender"))?;

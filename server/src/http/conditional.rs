@@ -19,7 +19,7 @@ impl Known {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let lines: Vec<&[u8]> =
             headers.get_all(IF_NONE_MATCH).iter().map(HeaderValue::as_bytes).collect();
-        // Only by itself is it more than a malformed tag.
+        // Only alone is it more than a malformed tag.
         if matches!(lines[..], [line] if line.trim_ascii() == b"*") {
             return Self::Any;
         }

@@ -54,7 +54,7 @@ pub(crate) async fn respond(
 ) -> Result<Response, ApiError> {
     app.limiter.snapshot(user)?;
     let fresh = Fresh::of(uri.query())?;
-    // A 304 has no body that could repeat the nonce, so the header is not looked at beside one.
+    // A 304 has no body that could repeat the nonce, so beside a nonce the header is ignored.
     let known = fresh.as_ref().map_or_else(|| Known::of(headers), Fresh::known);
     let (tag, view) = read(app, user, &known).await?;
     app.limiter.arrivals.came_late(app.push.rooms().served(user, tag.revision));

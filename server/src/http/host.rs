@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
 
-/// Turns away what has no host as it should be, in plain text.
+/// Refuses a request without a valid host, in plain text.
 pub(crate) async fn require(request: Request, next: Next) -> Response {
     match check(request.version(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,

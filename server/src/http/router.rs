@@ -28,7 +28,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(&format!("{prefix}/dashboard"), get(dashboard::get))
         .route(&format!("{prefix}/users/{{userId}}/dashboard"), get(user_dashboard::get))
         .layer(from_fn_with_state(questions.clone(), admit::admit))
-        // Outside, so that pages of other origins can read why they were turned away.
+        // Outside, so that pages of other origins can read why they were refused.
         .layer(
             cors(&app)
                 .allow_methods([Method::GET])

@@ -20,8 +20,8 @@ use crate::limits::Slot;
 use crate::sockets::connection::{Connection, Cookie, Opening, Transport};
 use crate::sockets::{Poller, Sid};
 
-/// For developers whose client begins with a transport that is switched off: what to set, in the
-/// words of the clients that do so.
+/// For developers whose client begins with a transport that is switched off: which option to set, as their
+/// clients name it.
 const POLLING_OFF: &str = "Only the websocket transport is served here; the client has to begin \
                            with it. Socket.IO in JavaScript: transports: ['websocket']; \
                            python-socketio: transports=['websocket']; rust_socketio: \

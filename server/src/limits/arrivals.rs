@@ -21,7 +21,7 @@ const SHORTEST_MS: u32 = 100;
 const SHORTER_MS: u32 = 1;
 const LONGER_MS: u32 = 10;
 
-/// The places of those who arrive.
+/// The places of the sockets that arrive.
 pub(crate) struct Arrivals {
     places: Arc<Semaphore>,
     waiting: AtomicU32,

@@ -18,7 +18,7 @@ pub(crate) fn open_files_limit() -> Option<u64> {
     system::open_files_limit()
 }
 
-/// One look at the process.
+/// One reading of the process's figures.
 struct Sample {
     cpu_s: f64,
     started_s: f64,

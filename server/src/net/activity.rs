@@ -98,7 +98,7 @@ impl Activity {
     /// Returns once nothing has happened for the time of `patience`. While connections are scarce, one that
     /// is kept for later has no more time than any other.
     pub(super) async fn end(&self, patience: Patience, is_scarce: impl Fn() -> bool) {
-        // No longer at a time: what happens meanwhile may leave less time than there was.
+        // No longer at a time: what happens in that time may leave less time than there was.
         let step = patience.idle.min(patience.kept);
         loop {
             let now = Instant::now();

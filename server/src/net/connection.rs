@@ -36,7 +36,7 @@ const STREAMS: u32 = 64;
 /// What is sent of an answer at a time, in bytes. Even a client on a slow line takes this much in the
 /// time that a connection may be idle.
 const PIECE: usize = 16 * 1024;
-/// How often a silent connection of HTTP/2 is asked whether it lives, and how long it may take.
+/// How often a silent connection of HTTP/2 is pinged, and how long the answer may take.
 const PING: Duration = Duration::from_secs(20);
 
 /// The other end of the connection that a request came over.

@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 
 /// How long requests may take to finish when the server stops.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many at a time are told why they are turned away; beyond it, they are just turned away.
+/// How many refused clients at a time get an explanation. Beyond this number, they get none.
 const EXPLANATIONS: usize = 64;
 const EXPLANATION_TIMEOUT: Duration = Duration::from_millis(500);
 /// The answer to a connection over the limit. Its client speaks HTTP/1.1, or needs a handshake before any answer.
@@ -68,8 +68,7 @@ impl Listener {
         self.address
     }
 
-    /// Serves until told to stop, then lets the requests in flight finish. HTTPS if there is a
-    /// certificate.
+    /// Serves until it is stopped, then lets the requests in flight finish. HTTPS if there is a certificate.
     pub(crate) async fn serve(
         self,
         router: Router,
@@ -123,8 +122,8 @@ fn prepare(stream: &TcpStream, stall: Duration) {
     let _ = stall;
 }
 
-/// Says that the server is full. Reads what the client sends meanwhile: to close with something
-/// unread would take the answer from it.
+/// Tells a client that the server is full. Reads what the client sends in that time: to close with
+/// something unread would take the answer from it.
 async fn explain(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(FULL).await?;
     stream.shutdown().await?;

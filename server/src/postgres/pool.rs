@@ -31,8 +31,8 @@ use super::session::{self, CONNECT_TIMEOUT, Purpose};
 const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// As long as that one waits for its place in the pool. A separate limit holds for what is then under way.
 const TIMEOUTS: Timeouts = Timeouts { wait: Some(WAIT_TIMEOUT), create: None, recycle: None };
-/// How long a connection may have lain idle without being asked whether it lives before it is used.
-/// See [`ConnectionHealth`] for those that broke meanwhile.
+/// How long a connection may have lain idle and still be used without a sign of life first.
+/// See [`ConnectionHealth`] for those that broke in that time.
 const TRUSTED: Duration = Duration::from_millis(500);
 /// How long an idle connection may take to answer that question.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// plans and in memory, goes with it.
 const IDLE_MAX: Duration = Duration::from_mins(10);
 const AGE_MAX: Duration = Duration::from_mins(30);
-/// How often idle connections are looked at for that.
+/// How often idle connections are checked for that.
 const TIDY_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Connections for queries.
@@ -252,7 +252,7 @@ impl fmt::Debug for Session {
     }
 }
 
-/// How the pool's connections are made, and looked at before they are used again.
+/// How the pool's connections are made, and checked before they are used again.
 #[derive(Debug)]
 struct Sessions {
     options: Mutex<Arc<PgConnectOptions>>,
@@ -321,7 +321,7 @@ impl ConnectionHealth {
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// How long a connection may take to show that it lives before it is used; none if it need not.
+    /// How long a connection may take to show that it lives before it is used. None if it need not.
     fn ping_limit(&self, idle_for: Duration) -> Option<Duration> {
         let lost = *self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         if lost.is_some_and(|lost| idle_for >= lost.elapsed()) {

@@ -21,8 +21,8 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// How many probes in a row have to fail before it is believed.
 const PROBES: u32 = 3;
 
-/// A session that is silent in a transaction, or whose network is, is ended by the database: its locks
-/// would keep the other nodes waiting. This server takes a moment between two statements.
+/// The database ends a session that is silent in a transaction, or whose network is: its locks would keep
+/// the other servers waiting. This server takes a moment between two statements.
 const ALL: &str = "
     set search_path = pg_catalog, pg_temp;
     set default_transaction_isolation = 'read committed';
@@ -63,9 +63,9 @@ const PROJECT: &str = "
     set plan_cache_mode = force_generic_plan; set enable_seqscan = off;
     set enable_bitmapscan = off; set max_parallel_workers_per_gather = 0; set timezone = 'UTC'; set synchronous_commit = on";
 
-/// A step that waits for a lock holds up every later user of the table, so it does not wait long, and is
+/// A step that waits for a lock holds up every later user of the table. So it does not wait long, and is
 /// tried again. What exists already need not be mentioned. A session that is lost between two steps
-/// would keep the other nodes from installing.
+/// would keep the other servers from installing.
 const INSTALL: &str = "
     set statement_timeout = '1h'; set lock_timeout = '3s'; set client_min_messages = warning;
     set idle_session_timeout = '10s'";

@@ -10,17 +10,17 @@ use crate::source::{self, InstallError, Installed};
 
 /// How often to look whether the triggers are there.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-/// How often all rows are looked at while triggers are missing: nothing else tells of changes then.
+/// How often all rows are swept while triggers are missing: nothing else reports changes then.
 const DEAF_SWEEP: Duration = Duration::from_mins(1);
 
 /// What watches over a source.
 #[derive(Debug)]
 pub(super) struct Guard {
     installed: Installed,
-    /// How often all rows are looked at in any case; never, if zero.
+    /// How often all rows are swept in any case. Never, if zero.
     reconcile_interval: Duration,
     next_look: Instant,
-    /// Since when triggers have been missing, and when all rows were last looked at because of that.
+    /// Since when triggers have been missing, and when all rows were last swept because of that.
     deaf: Option<(Instant, Instant)>,
 }
 
@@ -85,9 +85,9 @@ impl Guard {
         Ok(())
     }
 
-    /// A table that was restored is another one, perhaps with all of its triggers, which have seen none of its
-    /// rows; and triggers that were off for a moment look as before. So where they are not those that were known,
-    /// all rows are looked at; true for one server only.
+    /// A table that was restored is another one. It may have all of its triggers, but they have seen none of its
+    /// rows. Triggers that were off for a moment look as before. So where the triggers are not the known ones, all
+    /// rows are swept. Returns true for one server only.
     async fn look_whether_they_are_the_same(
         &self,
         connection: &mut PgConnection,
@@ -102,7 +102,7 @@ impl Guard {
         }
         let mut transaction = connection.begin().await?;
         let noted = sqlx::query(NOTE).bind(&marks).execute(&mut *transaction).await?;
-        // What was installed by hand has just been looked at.
+        // What was installed by hand has just been swept.
         let is_owed = noted.rows_affected() > 0 && known.is_some();
         if is_owed {
             self.owe_sweeps(&mut transaction).await?;
@@ -131,7 +131,7 @@ impl Guard {
         }
     }
 
-    /// Whether all rows are to be looked at by schedule; true for one server only.
+    /// Whether all rows are to be swept on schedule. True for one server only.
     async fn is_due(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         const IS_DUE: &str = "
             select reconciled < clock_timestamp() - make_interval(secs => $1) from dashboard.meta";

@@ -37,7 +37,7 @@ pub(super) struct Batch {
     /// The noted values, row after row. None at all of a watch means any row.
     pub(super) keys: Vec<Option<String>>,
     pub(super) is_bulk: bool,
-    /// It failed together with others, and is tried by itself.
+    /// It failed together with others, and is tried alone.
     pub(super) is_alone: bool,
     /// The transaction that it came from: those take turns.
     xid: Option<String>,
@@ -90,7 +90,7 @@ impl Batch {
         self.keep_for(connection, self.is_alone, None).await
     }
 
-    /// The same where it failed together with others: it is tried by itself.
+    /// The same where it failed together with others: it is tried alone.
     pub(super) async fn keep_alone(
         &self,
         connection: &mut PgConnection,
@@ -296,8 +296,8 @@ pub(super) fn columns(keys: &[Option<String>], width: usize) -> Vec<Vec<Option<S
     (0..width).map(|column| keys.iter().skip(column).step_by(width).cloned().collect()).collect()
 }
 
-/// Takes the oldest small work that may be tried now: as much as there is time for, but what has failed by
-/// itself.
+/// Takes the oldest small work that may be tried now: as much as there is time for, except what has failed
+/// alone.
 pub(super) async fn next_small(connection: &mut PgConnection) -> Result<Vec<Batch>, sqlx::Error> {
     let rows = sqlx::query(
         "with due as materialized (

@@ -63,8 +63,8 @@ impl Paces {
     }
 }
 
-/// Leaves room for those who write. A projector that is behind keeps a core of the database busy, which they need as
-/// well. So while they write, it rests for as long as it has worked; once they are done, it does not rest.
+/// Leaves room for the application's writers. A projector that is behind keeps a core of the database busy, which
+/// they need as well. So while they write, it rests for as long as it has worked. Once they are done, it does not rest.
 #[derive(Debug, Default)]
 pub(super) struct Room {
     /// When bulk work may go on.

@@ -21,9 +21,9 @@ pub(super) struct Touched {
 
 /// The statement for a feed; `number` finds those of the facts that it watches.
 ///
-/// The query reads facts as they are projected, not the tables that they come from: so what a row shows is
-/// made of the facts that were compared, and the next difference has the row looked at again. Read from the
-/// tables, a fact that came and went between two looks would stay in the row for good.
+/// The query reads facts as they are projected, not the tables that they come from. So what a row shows is made
+/// of the facts that were compared, and the next difference makes the projector read the row again. Read from
+/// the tables, a fact that came and went between two looks would stay in the row for good.
 pub(super) fn project(feed: &Feed, number: impl Fn(&str) -> Option<i16>) -> String {
     let query = feed.query_over(|fact| {
         // A fact without an owner is left out, as any row is.

@@ -8,8 +8,8 @@ use super::error::ProjectorError;
 use super::lane::HELD;
 use crate::source::{KEY_TYPES, Kind, MAX_KEY_BYTES, Watch, identifier};
 
-/// Has all rows of a feed looked at, or once more where that is under way. The caller holds the turn, so none is
-/// being looked at now: a sweep that has not begun will see what this is about.
+/// Orders a sweep of a feed, or one more where a sweep is under way. The caller holds the turn, so no row is
+/// being read now: a sweep that has not begun will see the cause of this call.
 pub(super) async fn owe(connection: &mut PgConnection, feed: i16) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into dashboard.sweeps (feed) values ($1)
@@ -22,7 +22,7 @@ pub(super) async fn owe(connection: &mut PgConnection, feed: i16) -> Result<(), 
     .map(drop)
 }
 
-/// Has all rows of a feed looked at once its query can be run again.
+/// Orders a sweep of a feed for when its query can be run again.
 pub(super) async fn hold(
     connection: &mut PgConnection,
     feed: i16,
@@ -42,7 +42,7 @@ pub(super) async fn hold(
     .map(drop)
 }
 
-/// Whether all rows of a feed are certain to be looked at from now on, so that there is no need to ask for some: the
+/// Whether all rows of a feed are certain to be read from now on, so that there is no need to request some: the
 /// sweep has not begun, or there will be another. Not where a sweep cannot go on.
 pub(super) async fn is_owed_whole(
     connection: &mut PgConnection,

@@ -31,13 +31,13 @@ pub(crate) struct Task {
     /// Tells how to connect, now. The connection is not from it.
     pub(crate) pool: Pool,
     pub(crate) source: Source,
-    /// How often all rows are looked at again; never, if zero.
+    /// How often all rows are read again. Never, if zero.
     pub(crate) reconcile_interval: Duration,
     /// How often to look while nothing changes.
     pub(crate) interval: Duration,
-    /// Told when changes have been written.
+    /// Notified when changes have been written.
     pub(crate) projected: Arc<Notify>,
-    /// Told how far it is.
+    /// Receives how far the projector is.
     pub(crate) lag: Arc<Lag>,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -52,7 +52,7 @@ enum TaskError {
 }
 
 impl Task {
-    /// Projects until told to stop.
+    /// Projects until it is stopped.
     pub(crate) async fn run(self, stop: CancellationToken, progress: Progress) {
         let (mut pause, mut told, mut last) = (RECONNECT_MIN, String::new(), None);
         loop {

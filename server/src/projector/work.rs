@@ -19,7 +19,7 @@ use crate::source::MAX_KEY_BYTES;
 /// How many rows of a feed small work may lead to, unless it is about as many rows itself: one part may be in
 /// thousands of MOCs, but the changes of many users are small work however many they are.
 const SMALL: usize = 200;
-/// Where a change concerns more rows than this, all of the feed's are looked at, page by page.
+/// Where a change concerns more rows than this, all of the feed's are read, page by page.
 const MAX_FOUND: usize = 100_000;
 /// What begins a piece of work. A piece is to take 10 ms; one that takes so much longer is put aside, to be
 /// done in parts, and does not hold up the others any further.
@@ -40,7 +40,7 @@ pub(super) struct Work<'a> {
     paces: &'a mut Paces,
     connection: &'a mut PgConnection,
     started: Instant,
-    /// The keys to look at, by the place of their feed.
+    /// The keys to read, by the place of their feed.
     keys: BTreeMap<usize, BTreeSet<String>>,
     seen: BTreeMap<String, Seen>,
     /// How long the oldest of the batches has waited; what is kept has waited as long.
@@ -49,7 +49,7 @@ pub(super) struct Work<'a> {
     skips_failed: bool,
     /// The feed whose sweep this is a page of.
     swept: Option<i16>,
-    /// Some of it failed together with others, and is tried by itself.
+    /// Some of it failed together with others, and is tried alone.
     is_alone: bool,
     /// A row that failed before, and is tried again: its feed and key.
     retried: Option<(i16, String)>,
@@ -132,7 +132,7 @@ impl<'a> Work<'a> {
         self.finish(true).await
     }
 
-    /// Looks at the rows that were found.
+    /// Reads the rows that were found.
     async fn finish(mut self, is_bulk: bool) -> Result<Done, ProjectorError> {
         // Facts come first in a source, and what they lead to is added to the keys of later feeds.
         for feed in 0..self.map.feeds().len() {
@@ -405,8 +405,8 @@ impl<'a> Work<'a> {
         owners
     }
 
-    /// Has the rows looked at that depend on the facts of these owners. Returns what is in the way, if that is only
-    /// a lock.
+    /// Requests that the rows are read again that depend on the facts of these owners. Returns what is in the way, if
+    /// that is only a lock.
     async fn concern(
         &mut self,
         fact: usize,

@@ -18,10 +18,10 @@ enum Told {
     Client(IpAddr),
 }
 
-/// The client's address: the entry that is `hops` from the right, as each proxy adds one there. What stands
-/// further left is a stranger's word.
+/// The client's address: the entry that is `hops` from the right, because each proxy adds one there. A stranger
+/// may have written what stands further left.
 ///
-/// `None` if it is not told. Nor is it where `X-Forwarded-For` and `Forwarded` tell of different clients:
+/// `None` if no header names it. Also `None` where `X-Forwarded-For` and `Forwarded` name different clients:
 /// a proxy that writes one of them may pass the other on, and then strangers would choose their address.
 pub(crate) fn client(headers: &HeaderMap, hops: u32) -> Option<IpAddr> {
     let hops = usize::try_from(hops).ok()?;

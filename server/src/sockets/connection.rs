@@ -94,7 +94,7 @@ pub(crate) struct Connection {
     /// Whose it is, once it has authenticated.
     pub(crate) session: OnceLock<Session>,
     cookie: Mutex<Cookie>,
-    /// Its place among those who arrive, until its user has a snapshot.
+    /// Its place among the arriving sockets, until its user has a snapshot.
     place: Mutex<Option<Place>>,
     /// That place was taken away before its user had one.
     is_late: AtomicBool,
@@ -112,7 +112,7 @@ pub(crate) struct Connection {
     pub(super) waker: AtomicWaker,
 }
 
-/// A place among those who arrive.
+/// A place among the arriving sockets.
 #[derive(Debug)]
 struct Place {
     #[expect(dead_code, reason = "held")]
@@ -195,7 +195,7 @@ impl Connection {
         }
     }
 
-    /// Notes that the acceptance goes out: the next thing is up to the client.
+    /// Notes that the acceptance goes out. The client acts next.
     pub(crate) fn accepted(&self) {
         if let Some(place) = &mut *self.place() {
             place.accepted = Some(Instant::now());
@@ -246,14 +246,14 @@ impl Connection {
         self.asked.store(0, Ordering::SeqCst);
     }
 
-    /// For how long the client has owed an answer; none if it owes none.
+    /// For how long the client has owed an answer. None if it owes none.
     pub(crate) fn silence(&self) -> Option<Duration> {
         let asked = self.asked.load(Ordering::SeqCst).checked_sub(1)?;
         Some(self.since.elapsed().saturating_sub(Duration::from_millis(asked)))
     }
 
-    /// Hands over events. They go out in this order, once the client has been told that it is
-    /// accepted. How many that it has not taken yet they take the place of.
+    /// Hands over events. They go out in this order, once the client has received its acceptance. Returns how
+    /// many waiting ones they replace.
     pub(crate) fn send(&self, messages: &[Message]) -> Result<usize, Closed> {
         if self.state() != State::Open {
             return Err(Closed);

@@ -33,7 +33,7 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
-    /// In the words of the contract.
+    /// The text of the contract.
     pub(crate) fn message(self) -> Option<&'static str> {
         match self {
             Self::Session => Some(AUTH_FAILED),

@@ -163,7 +163,7 @@ pub fn refuse(namespace: &str, why: &str, code: &'static str) -> String {
     }
 }
 
-/// Takes a client out of the namespace. The official clients do not come back by themselves.
+/// Takes a client out of the namespace. The official clients do not reconnect automatically then.
 pub(crate) fn disconnect() -> String {
     message(Packet::disconnect(NAMESPACE))
 }

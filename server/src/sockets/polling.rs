@@ -72,8 +72,8 @@ pub(super) enum Request {
     Poll { mark: Option<u64>, answer: oneshot::Sender<Vec<u8>> },
     /// Takes packets of the client.
     Post { body: String, answer: oneshot::Sender<Result<(), Unanswered>> },
-    /// The client may change to a WebSocket for as long as this lives: it must not wait for packets
-    /// meanwhile.
+    /// The client may change to a WebSocket for as long as this lives. It must not wait for packets in that
+    /// time.
     Probed(Weak<()>),
     /// Hands the session to that WebSocket.
     Upgrade(oneshot::Sender<Session>),
@@ -225,7 +225,7 @@ impl Polling {
 
 impl Exchange {
     fn poll(&mut self, session: &mut Session, cx: &mut Context<'_>) -> Poll<Outcome> {
-        // Before anything is looked at, so that nothing that comes meanwhile is missed.
+        // Before anything is checked, so that nothing that comes in between is missed.
         session.connection.waker.register(cx.waker());
         match self.advance(session, cx) {
             Ok(Some(taker)) => Poll::Ready(Outcome::Upgrade(taker)),

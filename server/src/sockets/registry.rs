@@ -17,7 +17,7 @@ use crate::sockets::memory::shrink;
 /// The connections of this server.
 pub(crate) struct Registry {
     by_id: Mutex<HashMap<Uuid, Arc<Connection>>>,
-    /// Told when the last connection is over.
+    /// Notified when the last connection is over.
     emptied: Notify,
     metrics: Arc<Metrics>,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Registry {
 /// The connections for which something is due.
 #[derive(Default)]
 pub(super) struct Due {
-    /// How many have just lost their place among those who arrive.
+    /// How many have just lost their place among the arriving sockets.
     pub(super) late: u32,
     /// They have been open for too long without authenticating.
     pub(super) unauthenticated: Vec<Arc<Connection>>,
@@ -102,8 +102,8 @@ impl Registry {
         connections
     }
 
-    /// Finds what is due, in one pass over all connections. One that has kept the server waiting for `arrival` on its
-    /// way loses its place among those who arrive: it may have a view already, say nothing, or be far away.
+    /// Finds what is due, in one pass over all connections. A connection that has kept the server waiting for `arrival`
+    /// loses its place among the arriving ones: it may have a view already, be silent, or be far away.
     /// One that has been open for `patience` has to have authenticated.
     pub(super) fn due(&self, arrival: Duration, patience: Duration, now: OffsetDateTime) -> Due {
         let (mut due, instant) = (Due::default(), Instant::now());

@@ -2,7 +2,7 @@
 
 use shared_types::Revision;
 
-/// How often clients are told that a snapshot may be stale. Twice, because the first notice may overtake the snapshot.
+/// How often clients learn that a snapshot may be stale. Twice, because the first notice may overtake the snapshot.
 const STALE_NOTICES: u8 = 2;
 
 /// What is known of the revisions that one user's sockets have.
@@ -37,12 +37,12 @@ impl Revisions {
         self.stale_notices = STALE_NOTICES;
     }
 
-    /// The revisions belong to another life of the changes.
+    /// Forgets the revisions: they belong to another epoch of the changes.
     pub(super) fn forget(&mut self) {
         (self.sent, self.seen) = (None, None);
     }
 
-    /// All sockets are told now that what they show may be stale.
+    /// All sockets learn now that what they show may be stale.
     pub(super) fn clear_stale_notices(&mut self) {
         self.stale_notices = 0;
     }

@@ -27,7 +27,7 @@ const SILENT: Duration = Duration::from_secs(5);
 /// The rooms of this server's users.
 pub(crate) struct Rooms {
     by_user: Mutex<HashMap<UserId, Room>>,
-    /// Told when the first socket enters: the change log is worth watching closely now.
+    /// Notified when the first socket enters: the change log is worth watching closely now.
     pub(crate) occupied: Notify,
     metrics: Arc<Metrics>,
 }
@@ -164,8 +164,8 @@ impl Rooms {
         lock(&self.by_user).iter().map(occupant).collect()
     }
 
-    /// Notes the revision of a snapshot that went out to the user. How many of the user's sockets
-    /// had lost their place among those who arrive before it.
+    /// Notes the revision of a snapshot that went out to the user. Returns how many of the user's sockets
+    /// had lost their place among the arriving ones before it.
     pub(crate) fn served(&self, user: &UserId, revision: Revision) -> u32 {
         let mut rooms = lock(&self.by_user);
         let Some(room) = rooms.get_mut(user) else { return 0 };
@@ -182,7 +182,7 @@ impl Rooms {
         }
     }
 
-    /// Forgets how far each user is: the revisions were of another life of the changes.
+    /// Forgets how far each user is: the revisions were of another epoch of the changes.
     pub(crate) fn forget_revisions(&self) {
         for room in lock(&self.by_user).values_mut() {
             room.revisions.forget();
@@ -196,7 +196,7 @@ impl Rooms {
         rooms.keys().cloned().collect()
     }
 
-    /// Users who were shown something since then, and have to be told that it may be stale.
+    /// Users who were shown something since then, and have to learn that it may be stale.
     pub(crate) fn take_stale_again(&self) -> Vec<UserId> {
         let mut rooms = lock(&self.by_user);
         let stale = rooms
@@ -310,7 +310,7 @@ mod tests {
         advance(Duration::from_millis(1)).await;
         assert_eq!(rooms.enter(&user, &three, 2), Ok(()));
         assert_eq!((one.reason(), two.reason()), (Some(EndReason::Replaced), None));
-        // The other one has answered meanwhile.
+        // The other one has answered in that time.
         two.answered();
         advance(SILENT).await;
         assert_eq!(rooms.enter(&user, &four, 2), Err(Full));

@@ -59,7 +59,7 @@ pub(super) enum Phase {
     Asked,
     /// Closing: what waits has yet to go out.
     Emptying,
-    /// Closing: the client has been told, and may say the same.
+    /// Closing: the client has received the end, and may close as well.
     Leaving,
     /// Closing: nothing more is written.
     Shut,

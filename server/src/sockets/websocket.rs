@@ -215,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<EndReason> {
-        // Before anything is looked at, so that nothing that comes meanwhile is missed.
+        // Before anything is checked, so that nothing that comes in between is missed.
         self.session.connection.waker.register(cx.waker());
         loop {
             match self.step(cx) {

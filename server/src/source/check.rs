@@ -58,7 +58,7 @@ pub async fn check(
     for watch in source.watches() {
         check_watch(connection, source, watch, is_installed, &mut findings).await?;
     }
-    // Who may not install at all has been told so.
+    // A role that may not install at all has a finding already.
     if !is_installed && !findings.iter().any(|finding| finding.is_fatal) {
         check_schema(connection, &mut findings).await?;
     }
@@ -273,7 +273,7 @@ fn is_looked_up(source: &Source, watch: &Watch) -> bool {
     })
 }
 
-/// Runs a query for no keys at all, and looks at how it would be run for some.
+/// Runs a query for no keys at all, and checks how it would be run for some.
 async fn check_query(
     connection: &mut PgConnection,
     what: &str,

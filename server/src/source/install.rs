@@ -171,8 +171,8 @@ pub async fn install(
         }
     }
     sqlx::raw_sql(CLOSE_FUNCTIONS).execute(&mut *connection).await?;
-    // Only now: a row that was touched before its trigger was there is found by the sweep. Where rows have
-    // never been looked at, what is shown would be too little.
+    // Only now: the sweep finds a row that was touched before its trigger was there. Where rows have never been
+    // read, what is shown would be too little.
     let marks = marks(connection).await?;
     let mut transaction = connection.begin().await?;
     sqlx::query(
@@ -200,7 +200,7 @@ pub async fn install(
     Ok(installed)
 }
 
-/// Has all rows of a source looked at again.
+/// Requests that all rows of a source are read again.
 ///
 /// # Errors
 /// Where the database fails.

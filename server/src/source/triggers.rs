@@ -34,8 +34,8 @@ const STATEMENTS: [(&str, &[&str], &str); 3] = [
     ("delete", &["old_rows"], "old table as old_rows"),
 ];
 
-/// Functions for the triggers of the watch with that number. They run with their owner's rights: those who
-/// write need none on the outbox.
+/// Functions for the triggers of the watch with that number. They run with their owner's rights: the
+/// application's writers need none on the outbox.
 pub(super) fn functions(watch: &Watch, number: i16) -> Vec<String> {
     let width = watch.key.len();
     // As text before they are compared: what a type takes for equal may be written in two ways.
@@ -111,8 +111,8 @@ fn text(column: &str) -> String {
 
 /// The triggers that call them, on a table: the watch's, or a part of it.
 ///
-/// A partitioned table has none by row, but its partitions have: it would be on partitions to come by itself,
-/// and only those who may call its function could make one.
+/// A partitioned table has no row trigger, but its partitions have: PostgreSQL would also put it on new partitions
+/// automatically, and only those who may call its function could make one.
 pub(super) fn triggers(table: &str, has_parts: bool, number: i16) -> Vec<String> {
     let trigger = |event: &str| format!("{PREFIX}_{number}_{event}");
     let create = |event: &str, when: &str, each: &str| {

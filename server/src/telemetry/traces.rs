@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::dashboard::section::Sections;
 use crate::user::UserId;
 
-/// Of one delivery; the queue goes on filling meanwhile.
+/// The limit for one delivery. The queue goes on filling in that time.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the last traces may take when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);

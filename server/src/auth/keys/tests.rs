@@ -244,7 +244,7 @@ async fn without_any_keys_no_session_is_called_bad_and_none_waits() {
     assert!(!authenticator.is_ready());
     assert_eq!(try_key(&authenticator, Algorithm::ES256, "e").await, unavailable);
     assert_eq!(provider.asked(), 1);
-    // Asked again by itself; while there is no answer, requests still get theirs.
+    // The server asks again without a request. While there is no answer, requests still get theirs.
     provider.answer(Answer::Silence);
     pass(MIN_INTERVAL_EMPTY).await;
     until("the second request", async || provider.asked() == 2).await;

@@ -36,7 +36,7 @@ enum RefreshError {
 }
 
 impl Reader {
-    /// Sends users everything that they are owed.
+    /// Sends users everything that they need.
     pub(super) async fn refresh(self: Arc<Self>, batch: Batch) -> Vec<Option<Cursor>> {
         let started = Instant::now();
         let read = query::in_time(self.read(&batch)).await;
@@ -68,7 +68,7 @@ impl Reader {
         Ok(tags)
     }
 
-    /// Begins a new life of the changes, unless another server has; returns it.
+    /// Begins a new epoch of the changes, unless another server has. Returns it.
     pub(super) async fn renew_life(&self, known: &str) -> Result<String, QueryError> {
         query::renew_life(&mut *self.pool.get().await?, known).await
     }
@@ -87,7 +87,7 @@ impl Reader {
             .collect();
         let mut connection = self.pool.get().await?;
         let mut read = query::refresh(&mut *connection, &owed).await?;
-        // The rows that would say which sections changed may have been removed meanwhile.
+        // The rows that would say which sections changed may have been removed in between.
         let is_blind = |owed: &Owed<'_>, read: &Refresh| {
             read.removed_to > owed.since && owed.forced != Sections::ALL
         };

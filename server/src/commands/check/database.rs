@@ -40,7 +40,7 @@ pub(super) struct Facts {
     clock: OffsetDateTime,
 }
 
-/// Looks at the configured database. Where a server of ours runs here, it has connections that it will give back.
+/// Checks the configured database. A server of ours that runs here has connections that it will give back.
 pub(super) async fn configured(
     url: &Secret,
     config: &Config,
@@ -125,8 +125,8 @@ fn clocks(seconds: f64, report: &mut Report) {
     );
 }
 
-/// Opens what a start opens, at the same time: neither the database's numbers nor a pooler's say what is to be had. Then
-/// compares the numbers.
+/// Opens what a start opens, at the same time, because neither the database's numbers nor a pooler's say how many
+/// connections can be opened. Then compares the numbers.
 async fn connections(
     url: &Secret,
     facts: &Facts,
@@ -138,7 +138,7 @@ async fn connections(
     let first = database::first_sessions(config);
     if let Err(error) = open_all(&options, &first).await {
         let cause = match error {
-            // A connection that is silent has been looked at before. This one waits for another's end.
+            // Silent connections were checked before. This one waits for another's end.
             sqlx::Error::Io(error) if error.kind() == ErrorKind::TimedOut => {
                 "they were not to be had in time: where a pooler is in between, raise its pool (PgBouncer: \
                  default_pool_size)"

@@ -13,7 +13,7 @@ use crate::config::{Config, is_trusted_url};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_BYTES: usize = 256 * 1024;
 
-/// What of an issuer's own description is looked at.
+/// The part of an issuer's own description that the check reads.
 #[derive(Deserialize)]
 struct Description {
     issuer: String,
@@ -39,7 +39,7 @@ pub(super) async fn compare(config: &Config, report: &mut Report) {
     }
 }
 
-/// What the issuer at that address is called by itself (`OpenID` Connect Discovery).
+/// The name that the issuer at that address gives itself (`OpenID` Connect Discovery).
 async fn described(issuer: &str) -> Option<String> {
     let client = reqwest::Client::builder()
         .timeout(ANSWER_TIMEOUT)

@@ -15,12 +15,12 @@ pub enum Verdict {
     Fail,
 }
 
-/// One thing that was looked at.
+/// One part of the installation that was checked.
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// How bad it is.
     pub verdict: Verdict,
-    /// What was looked at, in a word or two.
+    /// What was checked, in a word or two.
     pub subject: &'static str,
     /// What was found; if it is not right, also what to do. One line, without secrets.
     pub text: String,
@@ -29,7 +29,7 @@ pub struct Finding {
 /// Everything that was found.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// In the order in which it was looked at.
+    /// In the order in which they were checked.
     pub findings: Vec<Finding>,
 }
 

@@ -10,7 +10,7 @@ use crate::dashboard::query;
 use crate::database::{Cause, schema};
 use crate::source::{self, Choice, Finding, InstallError, Source, State};
 
-/// Looks at all of it.
+/// Checks all of the schema.
 ///
 /// # Errors
 /// What a start would end with.

@@ -21,7 +21,7 @@ pub(super) static SNAPSHOT: LazyLock<String> = LazyLock::new(|| {
     union(head, &branches)
 });
 
-/// What the users `$1` are owed: the sections of the changes after their cursors `$2`, and in any case
+/// What the users `$1` need: the sections of the changes after their cursors `$2`, and in any case
 /// their sections `$3`. The rows of a snapshot, and a head with more columns.
 ///
 /// Each part is read user by user through its index, and not at all for users whose sections do not

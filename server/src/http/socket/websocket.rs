@@ -99,7 +99,7 @@ fn on_upgrade(request: &mut Request) -> Result<OnUpgrade, ApiError> {
     upgrade.ok_or(invalid("This connection cannot be upgraded"))
 }
 
-/// The stream, once the client has taken the answer. One that takes nothing gives up its place among those who arrive.
+/// The stream, once the client has taken the answer. A client that takes nothing loses its place among the arriving.
 async fn taken<T>(connection: &Connection, upgrade: impl Future<Output = T>) -> T {
     let mut upgrade = pin!(upgrade);
     if let Ok(upgraded) = timeout(LONGEST_ARRIVAL, &mut upgrade).await {

@@ -31,7 +31,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// The client has been told the rules.
+    /// The client has received the rules.
     async fn begin() -> Self {
         Self::with(context().await).await
     }

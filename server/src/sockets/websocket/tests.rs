@@ -412,7 +412,7 @@ async fn who_is_cut_while_the_session_is_checked_gets_no_answer() {
     assert_eq!(connection.reason(), Some(EndReason::ServerStopping));
 }
 
-/// A second attempt and an event change nothing while the first one is looked at.
+/// A second attempt and an event change nothing while the first one is checked.
 #[tokio::test]
 async fn who_leaves_while_the_session_is_checked_never_enters() {
     for is_by_client in [true, false] {
