@@ -1,4 +1,4 @@
-//! The programs that are measured, and what the system says about them.
+//! Starts the programs that are measured, and reads what the system says about them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The collection that everyone serves: 20,000 users, 1,000,000 MOCs, a few users with very many.
+//! Makes the collection that all contenders serve: 20,000 users, 1,000,000 MOCs, a few users with very many.
 
 use std::path::Path;
 use std::process::Stdio;

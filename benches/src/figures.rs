@@ -1,4 +1,4 @@
-//! What was measured: kept as JSON lines, told as a table of medians with what was promised.
+//! Keeps what was measured as JSON lines, and prints it as a table of medians beside the promised figures.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! An application's own database, for what the source `moc-instructions` reads: 200 users with 50 MOCs
+//! Makes an application's own database, for the source `moc-instructions` to read: 200 users with 50 MOCs
 //! each and one with 2,000, each MOC with a list of 100 parts.
 
 use std::time::{Duration, Instant};

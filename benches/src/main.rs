@@ -1,9 +1,9 @@
 //! Measures the server, a Node peer and the floors under both, on this machine, in one run.
 //!
-//! [`scenario`] holds what is done to a contender; [`contender`] starts one and looks at it from
-//! outside; [`database`] makes the collection that all of them serve, [`host`] an application's own database; [`socket`] and [`rest`] are
-//! the load generator's two kinds of client; [`figures`] keeps what was measured and tells it,
-//! and [`plots`] draws it.
+//! [`scenario`] holds what is done to a contender. [`contender`] starts one and measures it from outside.
+//! [`database`] makes the collection that all of them serve, and [`host`] an application's own database.
+//! [`socket`] and [`rest`] are the load generator's two kinds of client. [`figures`] keeps and prints what
+//! was measured, and [`plots`] draws it.
 //!
 //! Contenders take turns within each round, so that a machine that grows slower does so for both.
 

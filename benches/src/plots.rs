@@ -1,4 +1,4 @@
-//! Pictures of what was measured, drawn from the file of figures.
+//! Draws pictures of what was measured, from the file of figures.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A client's HTTP connection, kept alive.
+//! Implements a client's HTTP connection, kept alive.
 
 use std::time::Duration;
 

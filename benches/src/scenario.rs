@@ -1,4 +1,4 @@
-//! What is done to a contender, and what is measured meanwhile.
+//! Defines the scenarios: what is done to a contender, and what is measured during it.
 
 mod backlog;
 mod connect;

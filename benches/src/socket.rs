@@ -1,4 +1,4 @@
-//! A client's socket, as light as a load generator needs it.
+//! Implements a client's socket, as light as a load generator needs it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Sessions that all contenders accept.
+//! Makes sessions that all contenders accept.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

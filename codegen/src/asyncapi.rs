@@ -1,4 +1,4 @@
-//! `docs/asyncapi.json`: the Socket.IO side (D-WS-1 to D-WS-8).
+//! Writes `docs/asyncapi.json`: the Socket.IO side (D-WS-1 to D-WS-8).
 
 use serde_json::{Map, Value, json};
 use shared_types::EventType;

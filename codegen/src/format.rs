@@ -2,8 +2,8 @@
 //! member a line, 100 columns.
 //!
 //! ts-rs yields a declaration on few long lines. Its own formatter would bring a TypeScript compiler
-//! into the build; the little grammar that our types use is parsed here, and anything else is an
-//! error instead of odd text.
+//! into the build. So this module parses the little grammar that our types use. Anything else is an error
+//! instead of odd text.
 
 use std::fmt::Write;
 

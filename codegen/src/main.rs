@@ -1,9 +1,9 @@
 //! Writes what other languages and tools read of the wire contract: TypeScript types, `OpenAPI` and
-//! `AsyncAPI` documents. Run it as `cargo xtask codegen`; with `--check` it writes nothing and names
+//! `AsyncAPI` documents. Run it as `cargo xtask codegen`. With `--check` it writes nothing and names
 //! the files that are stale.
 //!
-//! Everything flows one way: Rust types → [`typescript`] and [`schemas`] → text → files. A file that
-//! this program owns is never edited by hand.
+//! Everything flows one way: Rust types → [`typescript`] and [`schemas`] → text → files. Do not edit a
+//! file that this program owns.
 
 mod asyncapi;
 mod format;

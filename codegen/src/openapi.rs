@@ -1,4 +1,4 @@
-//! `docs/openapi.json`: the REST side (D-API-1 to D-API-7).
+//! Writes `docs/openapi.json`: the REST side (D-API-1 to D-API-7).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! JSON Schemas of the contract's types, for the documents.
+//! Makes JSON Schemas of the contract's types, for the documents.
 
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;

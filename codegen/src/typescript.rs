@@ -1,4 +1,4 @@
-//! The TypeScript types of the npm package.
+//! Writes the TypeScript types of the npm package.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Real sets, and the MOCs of invented collectors: `data/*.csv`, compiled in.
+//! Loads real sets, and the MOCs of invented collectors: `data/*.csv`, compiled in.
 
 use anyhow::Context;
 use serde::Deserialize;

@@ -1,5 +1,5 @@
-//! A collector who keeps working on a collection: finds a MOC, orders its parts, builds it, sells it some day,
-//! wishes for sets and buys them. Plain SQL, one transaction a change.
+//! Plays a collector who keeps working on a collection: finds a MOC, orders its parts, builds it, sells it some
+//! day, wishes for sets and buys them. Plain SQL, one transaction a change.
 //!
 //! The collection stays as it began, however long the demo runs. Each step of a MOC's way comes as often
 //! as the step after it. A step that would take the counts too far from where they began is skipped.

@@ -1,4 +1,4 @@
-//! `cargo xtask demo --check`: what a person would look at, looked at by a program.
+//! Implements `cargo xtask demo --check`: a program checks what a person would look at.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

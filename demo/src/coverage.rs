@@ -1,5 +1,5 @@
-//! How far a user's MOCs are covered, worked out as an application does: from its own tables, where what
-//! it has just written is there at once. What the dashboard is read from follows a moment later.
+//! Works out how far a user's MOCs are covered. It does so as an application does, from its own tables, where its
+//! writes show at once. What the dashboard is read from follows a moment later.
 
 /// Each MOC of the user `$1` that has a parts list, with how many parts it takes and how many of them are
 /// there or ordered.

@@ -1,4 +1,4 @@
-//! How long a first view of the dashboard takes on a slow line and a slow machine.
+//! Measures how long a first view of the dashboard takes on a slow line and a slow machine.
 
 use std::time::Duration;
 

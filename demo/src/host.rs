@@ -1,5 +1,5 @@
-//! The host application's pages that the dashboard leads to. Each says in a sentence what the host shows
-//! there, and leads back.
+//! Serves the host application's pages that the dashboard leads to. Each says in a sentence what the host
+//! shows there, and leads back.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How long it takes from a commit to the screen.
+//! Measures how long it takes from a commit to the screen.
 //!
 //! Both ends are read on this machine's one clock: this process notes when it sends COMMIT, the page
 //! notes when the frame that shows the change is about to be painted.

@@ -1,8 +1,8 @@
-//! The host application's login page, as small as it can be: choose who you are.
+//! Serves the host application's login page, as small as it can be: choose who you are.
 //!
 //! It sets the session cookie as the host does (`HttpOnly`, `SameSite=Strict`, an ID token) and goes
-//! on to the dashboard. Cookies know no ports, so the dashboard's server receives it. Beside it are the
-//! other pages of the [`host`](crate::host).
+//! on to the dashboard. Cookies do not depend on ports, so the dashboard's server receives it. Beside it are
+//! the other pages of the [`host`](crate::host).
 
 use std::net::SocketAddr;
 use std::sync::Arc;

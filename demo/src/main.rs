@@ -1,10 +1,10 @@
-//! The host application's part, played for the demo: a collection in the database, a login page and
-//! the pages that the dashboard leads to, and a writer that keeps changing things by plain SQL. Run it as
+//! Plays the host application for the demo: a collection in the database, a login page and the pages
+//! that the dashboard leads to, and a writer that keeps changing the collection by plain SQL. Run it as
 //! `cargo xtask demo`.
 //!
-//! [`stage`] starts and stops everything; [`catalogue`], [`plan`] and [`seed`] make the collection;
-//! [`changes`] alters it, by what [`coverage`] says; [`login`] and [`host`] are the host's pages. For
-//! `--check`, [`check`] looks at the result in a browser, and [`latency`], [`first_view`] and [`watch`]
+//! [`stage`] starts and stops everything. [`catalogue`], [`plan`] and [`seed`] make the collection.
+//! [`changes`] alters it, by what [`coverage`] says. [`login`] and [`host`] are the host's pages. For
+//! `--check`, [`check`] tests the result in a browser, and [`latency`], [`first_view`] and [`watch`]
 //! measure it.
 
 mod catalogue;

@@ -1,4 +1,4 @@
-//! What the pages of the host application look like in the demo.
+//! Lays out the pages of the host application in the demo.
 
 /// A page with that title and that content, which is HTML.
 pub(crate) fn page(title: &str, content: &str) -> String {

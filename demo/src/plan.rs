@@ -1,5 +1,5 @@
-//! What a collection consists of, worked out before a row is written: parts lists, and an inventory
-//! that covers just the wanted share of each.
+//! Plans a collection before a row is written: parts lists, and an inventory that covers just the wanted
+//! share of each.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Other processes: are they there, what are they, end them.
+//! Finds, identifies and ends other processes.
 
 use std::collections::BTreeSet;
 use std::path::Path;

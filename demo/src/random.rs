@@ -1,4 +1,4 @@
-//! Randomness that is the same in every run: the collection looks the same tomorrow.
+//! Yields randomness that is the same in every run, so that the collection looks the same tomorrow.
 
 use uuid::Uuid;
 

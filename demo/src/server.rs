@@ -1,4 +1,4 @@
-//! The dashboard's server as a child process, on its private database.
+//! Runs the dashboard's server as a child process, on its private database.
 
 use std::collections::BTreeSet;
 use std::fs::File;

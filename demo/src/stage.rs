@@ -1,4 +1,4 @@
-//! Everything that the demo needs, set up in order and struck in the opposite one.
+//! Sets up everything that the demo needs in order, and stops it in the opposite order.
 
 use std::fs::{self, File, TryLockError};
 use std::path::PathBuf;

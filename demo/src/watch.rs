@@ -1,5 +1,5 @@
-//! What an open dashboard does while the collection changes: whether anything jumps, and for how long its
-//! one thread is busy. Measured in the page, at three widths at once, by what browsers note themselves.
+//! Watches an open dashboard while the collection changes: whether anything jumps, and for how long its one
+//! thread is busy. It measures in the page, at three widths at once, by what browsers note themselves.
 
 use std::cell::Cell;
 use std::fmt::Write as _;

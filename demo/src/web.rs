@@ -1,4 +1,4 @@
-//! The web root of the demo: the built app, told where the host's pages are.
+//! Makes the web root of the demo: the built app, with the addresses of the host's pages.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The account that the server runs under: our own, or an unprivileged one when we are root,
+//! Chooses the account that the server runs under: our own, or an unprivileged one when we are root,
 //! because `PostgreSQL` refuses to run as root.
 
 use std::fs;

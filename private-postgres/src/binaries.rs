@@ -1,5 +1,5 @@
-//! Which `PostgreSQL` to run: the newest installed one for a new cluster, the one that made it for
-//! an old cluster.
+//! Chooses which `PostgreSQL` to run: the newest installed one for a new cluster, and for an old cluster
+//! the one that made it.
 
 use std::env;
 use std::fs;

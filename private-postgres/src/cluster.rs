@@ -1,4 +1,4 @@
-//! A running cluster, from start to stop.
+//! Runs a cluster, from start to stop.
 
 use std::fs::{self, File};
 use std::io::Read;

@@ -1,6 +1,6 @@
-//! What `PostgreSQL`'s programs get of our environment. It is where the program that owns the cluster has its
-//! secrets, and the server's processes show theirs to all who run under their account, and to superusers by
-//! SQL, for as long as they run: so they get what they need, and nothing else.
+//! Chooses what `PostgreSQL`'s programs get of our environment: what they need, and nothing else. The program
+//! that owns the cluster has its secrets there. While the server's processes run, they show their environment
+//! to all processes of their account, and to superusers by SQL.
 
 use std::ffi::OsStr;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What can keep a cluster from starting, told so that the reader knows what to do.
+//! Defines the errors that can keep a cluster from starting. Each tells the reader what to do.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! Where things are below the data directory, and files that only their owner may read.
+//! Knows the paths below the data directory, and writes files that only their owner may read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! `private-postgres DIR [--throwaway]`: runs a private `PostgreSQL` until its standard input ends.
 //!
 //! Prints the address of the database `dashboard` as its only line on standard output. Use it to
-//! give several programs one cluster; a program that needs a cluster for itself uses the library.
+//! give several programs one cluster. A program that needs a separate cluster uses the library.
 
 use std::io::{Read, Write};
 use std::path::PathBuf;

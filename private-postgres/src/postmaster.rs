@@ -1,4 +1,4 @@
-//! The server process: launched, awaited, stopped; ours, or one that an earlier owner left behind.
+//! Launches, awaits and stops the server process: ours, or one that an earlier owner left behind.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};

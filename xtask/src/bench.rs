@@ -1,4 +1,4 @@
-//! Measurements that people ask for: commands, never tests, because no machine is like another.
+//! Runs the measurements that people ask for. They are commands, never tests, because no machine is like another.
 
 use clap::ValueEnum;
 

@@ -1,4 +1,4 @@
-//! What must be there before something else can be: each thing once, and only where it changed.
+//! Builds what other steps need: each part once, and only where it changed.
 
 use std::collections::BTreeMap;
 

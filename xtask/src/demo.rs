@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: builds all that the demo shows, and becomes the demo.
+//! Implements `cargo xtask demo`: builds all that the demo shows, and becomes the demo.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;

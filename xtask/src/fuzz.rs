@@ -1,8 +1,8 @@
-//! `cargo xtask fuzz`: libFuzzer on each of the targets, for as long as a person likes.
+//! Implements `cargo xtask fuzz`: runs libFuzzer on each of the targets, for as long as a person likes.
 //!
-//! What it finds on the way is kept in `target/fuzz/corpus` and taken up by the next run; `--keep`
-//! adds to the checked-in corpus, `fuzz/corpus`, what leads to code that nothing there leads to.
-//! The tests of `fuzz-targets` replay that one. Decision 40 says why the flags are what they are.
+//! It keeps what it finds in `target/fuzz/corpus`, and the next run takes that up. `--keep` adds inputs to
+//! the checked-in corpus, `fuzz/corpus`, that reach code which no input there reaches. The tests of
+//! `fuzz-targets` replay that corpus. Decision 40 says why the flags are what they are.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `cargo xtask gallery`: every state of the app, to look at, to compare, to accept.
+//! Implements `cargo xtask gallery`: every state of the app, to view, to compare, to accept.
 
 use std::os::unix::process::CommandExt;
 

@@ -1,9 +1,9 @@
-//! What people and CI call, as `cargo xtask …`: the demo, the tests, code generation.
+//! Holds what people and CI call, as `cargo xtask …`: the demo, the tests, code generation.
 //!
 //! The commands install what they need, below `target/` where they can, and skip what is up to date.
-//! The work itself is done by other programs; this one decides which, in what order, and says so:
-//! [`steps`] runs them with progress and logs, [`tools`] brings them, [`build`] and [`wasm`] know the
-//! order of things, [`test`] knows the groups and counts.
+//! Other programs do the work itself. This one decides which, in what order, and says so. [`steps`] runs
+//! them with progress and logs, [`tools`] brings them, [`build`] and [`wasm`] know the order of the
+//! builds, and [`test`] knows the groups and counts.
 
 mod bench;
 mod build;

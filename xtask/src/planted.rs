@@ -1,4 +1,4 @@
-//! `cargo xtask planted`: proof that the simulation finds bugs.
+//! Implements `cargo xtask planted`: proves that the simulation finds bugs.
 //!
 //! Each patch in `client-sdk/tests/machine/planted` plants one bug in a copy of the SDK below
 //! `target/`. The simulation must fail there, with words that the patch names. So the product

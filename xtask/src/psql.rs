@@ -1,4 +1,4 @@
-//! `cargo xtask psql`: a shell on a running private database.
+//! Implements `cargo xtask psql`: opens a shell on a running private database.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Programs that people call without xtask, put where their shell finds them.
+//! Links programs that people call without xtask to where their shell finds them.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! What a browser downloads for the SDK's core, and the limit on it.
+//! Measures what a browser downloads for the SDK's core, and holds it to its limit.
 
 mod areas;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: the simulation of the client for as long as a person likes.
+//! Implements `cargo xtask soak`: runs the simulation of the client for as long as a person likes.
 
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! Steps that a person can follow: numbered, timed, logged, with a sign of life in the long ones.
+//! Runs steps that a person can follow: numbered, timed, logged, with a sign of life in the long ones.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};

@@ -1,7 +1,7 @@
-//! The modules of a crate, each with the modules that it imports: none in a circle, none upward.
+//! Lists the modules of a crate, each with the modules that it imports. None may import in a circle or upward.
 //!
 //! `lib.rs` declares modules in paragraphs, each below a comment that names it. A module may import those of
-//! its own paragraph and of the paragraphs above.
+//! the same paragraph and of the paragraphs above.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every check and test, in groups, with counts at the end.
+//! Implements `cargo xtask test`: every check and test, in groups, with counts at the end.
 //!
 //! A group that fails does not stop the others. A group that ran nothing has failed: tests that
 //! silently stopped running are worse than tests that fail.

@@ -1,4 +1,4 @@
-//! The programs that the commands call: found, or installed, or asked for in plain words.
+//! Finds or installs the programs that the commands call, or asks for them in plain words.
 
 mod supply;
 

@@ -1,4 +1,4 @@
-//! The module that browsers load: compiled, given its JavaScript glue, made small.
+//! Builds the module that browsers load: compiles it, adds its JavaScript glue, and makes it small.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Where things are, and how to call other programs from here.
+//! Knows where files are, and how to call other programs from here.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! A server that stood still while five million changes were noted by another: it catches up, the
+//! Measures a server that stood still while another noted five million changes: it catches up, the
 //! application does not notice, and the log becomes short again.
 
 use std::time::{Duration, Instant};

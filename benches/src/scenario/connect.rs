@@ -1,4 +1,4 @@
-//! A crowd comes, stays idle and leaves: what each of it costs.
+//! Measures what a crowd costs that connects, stays idle and leaves.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Many sockets at once.
+//! Opens many sockets at once.
 
 use std::time::{Duration, Instant};
 

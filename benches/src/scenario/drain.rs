@@ -1,4 +1,4 @@
-//! A node stops on a signal, and its clients go to another one.
+//! Measures a drain: a server stops on a signal, and its clients go to another one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What no server could go below on this machine.
+//! Measures the floors: what no server could go below on this machine.
 
 use std::time::{Duration, Instant};
 

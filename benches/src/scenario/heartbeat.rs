@@ -1,4 +1,4 @@
-//! A crowd that does nothing: what it costs the server to ask each socket whether it lives.
+//! Measures what the heartbeats of idle sockets cost the server.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! From a change to the clients that are to see it.
+//! Measures the way from a change to the clients that are to see it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The database is killed and comes back; and how soon sockets end that are to end.
+//! Measures an outage: the database is killed and comes back. Also how soon sockets end that are to end.
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

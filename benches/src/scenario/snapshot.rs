@@ -1,4 +1,4 @@
-//! Snapshots: many at once, one after the other, only news, and the user with most.
+//! Measures snapshots: many at once, one after the other, only news, and the user with most.
 
 use std::time::{Duration, Instant};
 

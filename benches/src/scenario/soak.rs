@@ -1,4 +1,4 @@
-//! Half an hour of changes and churn: nothing is missed, and nothing grows.
+//! Runs half an hour of changes and churn: nothing is missed, and nothing grows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! The server is killed, and everyone comes back.
+//! Measures a storm: the server is killed, and all clients come back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What the application's own writes cost with us, and without.
+//! Measures what the application's own writes cost with the server's triggers, and without.
 
 use std::time::{Duration, Instant};
 

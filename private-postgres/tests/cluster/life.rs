@@ -1,4 +1,4 @@
-//! A cluster from its first start to its last stop, with one owner that behaves.
+//! Tests a cluster from its first start to its last stop, with one owner that behaves.
 
 use std::fs;
 use std::io::{Read, Write};

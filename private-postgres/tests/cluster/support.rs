@@ -1,4 +1,4 @@
-//! Folders that vanish, and owners in processes of their own.
+//! Provides folders that vanish, and owners in separate processes.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

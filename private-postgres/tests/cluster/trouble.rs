@@ -1,4 +1,4 @@
-//! Owners that die, folders in use, files that lie, binaries that are missing.
+//! Tests owners that die, folders in use, files with false content, and missing binaries.
 
 use std::fs;
 use std::path::Path;

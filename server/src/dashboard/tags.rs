@@ -65,9 +65,9 @@ impl Tags {
                 None
             }
             Err(_) => {
-                // If the caller that reads for many gave up, that read would begin anew, so it goes on. A caller that only
-                // waits just leaves. Otherwise, while the database is slow, thousands would stay and be read for though they
-                // are gone.
+                // If the caller that reads for many gave up, that read would begin anew, so it goes on. A
+                // caller that only waits just leaves. Otherwise, while the database is slow, thousands would
+                // stay and be read for though they are gone.
                 if is_reading.load(Ordering::Relaxed) {
                     tokio::spawn(tag);
                 }

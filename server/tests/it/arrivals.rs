@@ -1,5 +1,5 @@
-//! How sockets come in when many come at once: a few at a time, and the next as soon as one of them
-//! has what it came for, is gone, or takes too long. With one place here, so that each waits for the
+//! Tests how sockets arrive when many come at once: a few at a time. The next one comes as soon as one of them
+//! has its snapshot, is gone, or takes too long. The tests use one place, so that each socket waits for the
 //! one before.
 
 use std::time::{Duration, Instant};

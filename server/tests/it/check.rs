@@ -1,4 +1,4 @@
-//! `dashboard-server check`: says what is right and what to correct, and leaves everything as it was.
+//! Tests `dashboard-server check`: it says what is right and what to correct, and leaves everything as it was.
 
 use std::net::TcpListener;
 use std::process::Output;

@@ -1,4 +1,4 @@
-//! Coverage is right after every kind of change (D-DM-2, D-DM-3).
+//! Tests that coverage is right after every kind of change (D-DM-2, D-DM-3).
 
 mod writers;
 

@@ -1,4 +1,4 @@
-//! How sockets part, over real connections: what a client reads to the very end.
+//! Tests how sockets end, over real connections: what a client reads to the very end.
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::timeout;

@@ -1,5 +1,5 @@
-//! A role that may only write rows runs no code with this server's rights, and keeps no other writer
-//! waiting (promise 4).
+//! Tests that a role that may only write rows runs no code with this server's rights, and keeps no other
+//! writer waiting (promise 4).
 
 use std::str::FromStr;
 

@@ -1,5 +1,5 @@
-//! Installing and uninstalling, beside an application that works: its writes do not wait behind us, and it gets its
-//! database back as it was.
+//! Tests installing and uninstalling, beside an application that works: its writes do not wait behind us, and it
+//! gets its database back as it was.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

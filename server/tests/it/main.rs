@@ -1,7 +1,7 @@
-//! The server's parts against a real database, and the whole server over real sockets.
+//! Tests the server's parts against a real database, and the whole server over real sockets.
 //!
-//! Needs `DATABASE_URL`: an address on a cluster where databases may be made. Each test makes its
-//! own and drops it.
+//! Needs `DATABASE_URL`: an address on a cluster where databases may be made. Each test makes its own
+//! database and drops it.
 
 #[cfg(test)]
 mod acceptance;

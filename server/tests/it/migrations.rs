@@ -1,5 +1,5 @@
-//! The application's own migrations, while a server reads its tables and others write to them: none is held up,
-//! none makes a write fail, and what is shown afterwards is right, or is called stale until it is.
+//! Tests the application's own migrations, while a server reads its tables and others write to them. No migration
+//! is held up, and none makes a write fail. What is shown afterwards is right, or is called stale until it is.
 
 mod list;
 

@@ -1,4 +1,4 @@
-//! How the database carries out the statements of the server's pool.
+//! Tests how the database plans the statements of the server's pool.
 
 use dashboard_server::dashboard::query::{self, Owed};
 use dashboard_server::dashboard::section::Sections;

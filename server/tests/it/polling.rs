@@ -1,4 +1,4 @@
-//! Sockets over HTTP long-polling, request by request: what a client of Engine.IO may expect, and what
+//! Tests sockets over HTTP long-polling, request by request: what a client of Engine.IO may expect, and what
 //! a stranger may not do.
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};

@@ -1,4 +1,4 @@
-//! The pool of connections: what is given back at once, what is asked first, and what is closed.
+//! Tests the pool of connections: what is given back at once, what is checked first, and what is closed.
 
 use dashboard_server::database::Database;
 use dashboard_server::postgres::{Lease, Pool};

@@ -1,5 +1,5 @@
-//! A pooler between the server and its database: one that lends sessions by the transaction is refused before a
-//! start, and none is asked for settings that it may not know.
+//! Tests a pooler between the server and its database. A pooler that lends sessions by the transaction is refused
+//! before a start, and no pooler is asked for settings that it may not know.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;

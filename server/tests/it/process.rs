@@ -1,4 +1,4 @@
-//! The binary: its one line, its signals, its refusals.
+//! Tests the binary: its one line, its signals, its refusals.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};

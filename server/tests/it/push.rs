@@ -1,4 +1,4 @@
-//! The socket side, over the bare wire: who gets in, and what they get (D-WS-1 to D-WS-7).
+//! Tests the socket side, over the bare wire: who gets in, and what they get (D-WS-1 to D-WS-7).
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

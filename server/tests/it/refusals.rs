@@ -1,5 +1,5 @@
-//! What the log says of a session that was refused: why, and which request; never whose, nor the
-//! token.
+//! Tests what the log says of a refused session: why, and which request. It never says whose, and never holds
+//! the token.
 
 use serde_json::{Value, json};
 

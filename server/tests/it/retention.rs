@@ -1,4 +1,4 @@
-//! Old changes are removed without changing any revision or hiding any change.
+//! Tests that old changes are removed without changing any revision or hiding any change.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What installing does, and that removing leaves nothing (promise 4).
+//! Tests what installing does, and that removing leaves nothing (promise 4).
 
 use dashboard_server::database::Database;
 use sqlx::{Connection, PgConnection};

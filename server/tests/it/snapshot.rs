@@ -1,4 +1,4 @@
-//! The REST side: the snapshot, its tag, its errors (D-API-1 to D-API-7).
+//! Tests the REST side: the snapshot, its tag, its errors (D-API-1 to D-API-7).
 
 use serde_json::{Value, json};
 

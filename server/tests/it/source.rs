@@ -1,5 +1,5 @@
-//! `dashboard-server source …` and `DASHBOARD_SOURCE`: an application's own tables, from its empty database to a
-//! dashboard that changes, and back.
+//! Tests `dashboard-server source …` and `DASHBOARD_SOURCE`: an application's own tables, from its empty database
+//! to a dashboard that changes, and back.
 
 use std::process::Output;
 

@@ -1,4 +1,4 @@
-//! A database and a server for each test, tokens, and a client that speaks the bare wire.
+//! Provides a database and a server for each test, tokens, and a client that speaks the bare wire.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;

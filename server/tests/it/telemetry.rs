@@ -1,4 +1,4 @@
-//! What the running binary tells of itself: each step of its life as a line of JSON, and no secret.
+//! Tests what the running binary logs: each step of its life as a line of JSON, and no secret.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Traces, as a receiver gets them from the running binary; and a receiver that is no help.
+//! Tests traces, as a receiver gets them from the running binary, also with a receiver that fails.
 
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

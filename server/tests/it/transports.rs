@@ -1,5 +1,5 @@
-//! What clients are told that do not open a socket as this server takes it: in their developers' words,
-//! and readable to the pages that may use the server.
+//! Tests the answers to clients that do not open a socket as this server takes it. The answers use the words of
+//! the clients' developers, and the pages that may use the server can read them.
 
 use reqwest::Method;
 use serde_json::Value;

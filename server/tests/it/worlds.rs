@@ -1,5 +1,5 @@
-//! Worlds in which a server is to start, sound and broken: in each, `dashboard-server check` says beforehand what a
-//! start does then, and changes nothing.
+//! Tests worlds in which a server is to start, sound and broken. In each, `dashboard-server check` says beforehand
+//! what a start does then, and changes nothing.
 
 use std::io::{BufRead, BufReader, Read};
 

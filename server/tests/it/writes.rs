@@ -1,5 +1,5 @@
-//! The application's kinds of writes, one after the other, and what open sockets get of each: exactly the events of
-//! the sections that show something else, and nothing where no card does.
+//! Tests the application's kinds of writes, one after the other, and what open sockets get of each: exactly the
+//! events of the sections that show something else, and nothing where no card does.
 
 use serde_json::Value;
 

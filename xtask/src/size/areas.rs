@@ -1,4 +1,4 @@
-//! What the bytes of the module are for.
+//! Attributes the bytes of the module to what they are for.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

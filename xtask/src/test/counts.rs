@@ -1,4 +1,4 @@
-//! How many tests ran, as the different runners tell it.
+//! Reads from the output of the different runners how many tests ran.
 
 /// The outcome of a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

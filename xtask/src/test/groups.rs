@@ -1,4 +1,4 @@
-//! The groups of tests, in the order in which they are run: the quick and telling ones first.
+//! Defines the groups of tests, in the order in which they run: the quick and telling ones first.
 
 use std::num::NonZero;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Where the tests keep what they throw away: databases, and the profiles of browsers.
+//! Provides a folder for what the tests throw away: databases, and the profiles of browsers.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What the groups of one run share: the builder, a folder for what is thrown away, and one database.
+//! Holds what the groups of one run share: the builder, a folder for what is thrown away, and one database.
 
 use std::path::Path;
 

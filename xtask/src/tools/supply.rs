@@ -1,4 +1,4 @@
-//! Tools that judge what is delivered: alert rules, dependencies, bills of materials.
+//! Provides the tools that judge what is delivered: alert rules, dependencies, bills of materials.
 
 use std::fs;
 use std::path::Path;

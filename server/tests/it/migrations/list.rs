@@ -1,4 +1,4 @@
-//! The migrations, with what the application writes afterwards and what its user is to see then.
+//! Lists the migrations, with what the application writes afterwards and what its user is to see then.
 
 use super::Cure::{Adapted, Installed, PutBack};
 use super::Outcome::{Right, Stale};

@@ -1,7 +1,7 @@
-//! Two servers on one database, two careless writers, and all that breaks meanwhile: the servers' sessions are
-//! ended, projectors in the middle of their work above all, and servers stop and are started anew. Users watch on
-//! both servers. However it went: in the end each of them sees what the rules say of the application's rows, and
-//! on the way there no revision ever fell.
+//! Attacks two servers on one database, with two careless writers. The servers' sessions are ended, above all
+//! those of projectors in the middle of their work. Servers stop and are started anew. Users watch on both
+//! servers. In the end each user sees what the rules make of the application's rows, and on the way there no
+//! revision ever fell.
 //!
 //! `ATTACK_SECONDS=n` makes it go on for `n` seconds, and `--no-capture` shows its counts. `ATTACK_SEED=n`
 //! makes those choices again that were made with that seed. The machine's timing still decides what meets what.

@@ -1,4 +1,4 @@
-//! What stands in a source's way is named, with what to do about it.
+//! Tests that the check names what stands in a source's way, and what to do about it.
 
 use dashboard_server::source::{Finding, Source, check, check_installed, load};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};

@@ -1,4 +1,4 @@
-//! What cannot be projected waits by itself, and everything else goes on.
+//! Tests that what cannot be projected waits alone, and everything else goes on.
 
 use std::collections::BTreeMap;
 

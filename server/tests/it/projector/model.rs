@@ -1,4 +1,4 @@
-//! The rules of the source, once more: over plain rows, in plain Rust, with nothing in common with its SQL.
+//! Models the rules of the source: over plain rows, in plain Rust, with nothing in common with its SQL.
 
 mod snapshot;
 

@@ -1,5 +1,5 @@
-//! Ten thousand MOCs with every oddity that the application's types allow: what each user is served over HTTP is
-//! what the rules say.
+//! Tests ten thousand MOCs with every oddity that the application's types allow: what each user gets over HTTP
+//! is what the rules say.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 

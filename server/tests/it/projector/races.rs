@@ -1,5 +1,5 @@
-//! What is written between two steps of the projector: between a look and the taking, between two looks at rows
-//! of which one depends on the other.
+//! Tests what is written between two steps of the projector: between a look and the taking, and between two looks
+//! at rows of which one depends on the other.
 
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;

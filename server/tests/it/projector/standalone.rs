@@ -1,4 +1,4 @@
-//! The same of the collection in tables of our own: what is counted is what plain loops over its rows count.
+//! Tests the same for the collection in our own tables: what is counted is what plain loops over its rows count.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What the contract cannot express is put right, and counted: text that is too long as JavaScript counts, and
-//! pictures whose address no URL can be made of.
+//! Tests that what the contract cannot express is corrected and counted: text that is too long as JavaScript
+//! counts, and pictures whose address no URL can be made of.
 
 use dashboard_server::source::{Source, check_installed, load};
 use serde_json::{Map, Value};

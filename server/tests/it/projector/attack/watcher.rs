@@ -1,4 +1,4 @@
-//! Those who watch: a bare socket that keeps a view as a client does, and one that asks for snapshots all the time.
+//! Watches: a bare socket that keeps a view as a client does, and a client that asks for snapshots all the time.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

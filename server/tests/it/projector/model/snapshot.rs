@@ -1,5 +1,5 @@
-//! The dashboard that a user is to be served, made from the model alone: names, orders and formats as the contract
-//! has them, written down once more.
+//! Makes a user's expected dashboard from the model alone: names, orders and formats as the contract has them,
+//! written down once more.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
