@@ -169,7 +169,7 @@ impl Database {
             let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
                 continue;
             };
-            // A process may end while it is looked at.
+            // A process may end while it is read.
             if pid == parent || parent_of(pid) == Some(parent) {
                 total += crate::contender::cpu_ms(pid).unwrap_or(0.0);
             }
@@ -194,7 +194,7 @@ impl Database {
         for statement in SEED {
             self.pool.execute(*statement).await.with_context(|| (*statement).to_owned())?;
         }
-        // The first server to come puts its triggers onto what is there, and looks at all of it.
+        // The first server puts its triggers onto what is there, and reads all of it.
         println!("projecting them for the first time");
         self.project().await?;
         self.pool.execute("vacuum analyze").await?;

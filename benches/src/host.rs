@@ -63,7 +63,7 @@ impl Host {
         Ok(host)
     }
 
-    /// Has a projector work until told to stop.
+    /// Runs a projector until it is stopped.
     pub(crate) async fn project(&self) -> anyhow::Result<Working> {
         let options = self.url.parse()?;
         let mut node = projector::connect(&options).await?;

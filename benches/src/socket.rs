@@ -78,7 +78,7 @@ impl Socket {
         timeout(TIMEOUT, refused).await.context("a refused socket stays")?
     }
 
-    /// The next event's text; heartbeats are answered meanwhile.
+    /// The next event's text. Answers heartbeats while it waits.
     pub(crate) async fn event(&mut self) -> anyhow::Result<Utf8Bytes> {
         loop {
             let frame = self.frame().await?;
@@ -88,7 +88,7 @@ impl Socket {
         }
     }
 
-    /// Answers heartbeats until that time, and looks at nothing.
+    /// Answers heartbeats until that time, and reads nothing else.
     pub(crate) async fn idle(&mut self, until: Instant) -> anyhow::Result<()> {
         loop {
             match tokio::time::timeout_at(until.into(), self.frame()).await {

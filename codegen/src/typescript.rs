@@ -66,7 +66,7 @@ pub(crate) fn state() -> Result<String, FormatError> {
     Ok(format!("{HEADER}\n{}", declarations.join("\n")))
 }
 
-/// The one thing that Rust says with a match instead of a type.
+/// The one part that Rust expresses with a match instead of a type.
 fn payloads() -> String {
     let members = EventType::ALL.map(|event_type| {
         let (name, list) = payload_name(event_type);

@@ -14,7 +14,7 @@ use crate::random::Random;
 
 const CHANGES: usize = 50;
 /// What the demo promises on a machine that does nothing else: 95 of 100 changes are on the screen
-/// within this. Told, and no reason to fail: the check also runs on machines that are busy.
+/// within this. A slower run is reported and does not fail, because the check also runs on busy machines.
 const PROMISED_MS: f64 = 250.0;
 const PATIENCE: Duration = Duration::from_mins(1);
 

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::Command;
 
-/// How often a process that is to end is looked at.
+/// How often a process that is to end is checked.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Asks a process to end. One that has ended already is no error.

@@ -110,7 +110,7 @@ impl Server {
             .context("the server's private database does not run")
     }
 
-    /// Waits until it ends by itself, which it should not.
+    /// Waits until it ends without being stopped, which it should not.
     pub(crate) async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
         Ok(self.child.wait().await?)
     }

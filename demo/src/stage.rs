@@ -21,7 +21,7 @@ pub(crate) const STATEMENTS: [&str; 3] = [
     "delete from mocs where user_id = 'ada' and title = 'My First Windmill';",
 ];
 
-/// Where things are kept, and whether others may be about.
+/// Where files are kept, and whether other programs may be running.
 pub(crate) struct Setting {
     server: PathBuf,
     app: PathBuf,
@@ -65,7 +65,7 @@ impl Stage {
             .with_context(|| setting.output.display().to_string())?;
         let lock = take(&setting)?;
 
-        // The page's address must be known before the app can be told of it.
+        // The page's address must be known before the app can get it.
         let listener = listen(setting.usual_ports).await?;
         let web_root = setting.output.join("web");
         web::prepare(&setting.app, &web_root, &login::base(listener.local_addr()?))?;
@@ -109,7 +109,7 @@ impl Stage {
         &self.server.address
     }
 
-    /// Fails when the server ends by itself.
+    /// Fails when the server ends without being stopped.
     pub(crate) async fn server_ended(&mut self) -> anyhow::Result<()> {
         let status = self.server.ended().await?;
         let log = self.server.log().display();

@@ -24,7 +24,7 @@ const BEAT: Duration = Duration::from_millis(10);
 const LAST: &str = "The last of many";
 /// Where on the page the time is spent, as shares of its height: what is not in sight cannot jump.
 const PLACES: [f64; 3] = [0.0, 0.5, 1.0];
-/// How many of the largest shifts are told for each width and span, and from which size on.
+/// How many of the largest shifts are reported for each width and span, and from which size on.
 const TOLD: usize = 3;
 const WORTH_TELLING: f64 = 0.001;
 
@@ -82,7 +82,7 @@ struct Shift {
     sources: Vec<String>,
 }
 
-/// The page's thread did one thing for more than 50 ms.
+/// One task kept the page's thread busy for more than 50 ms.
 #[derive(Debug, Deserialize)]
 struct Task {
     at: f64,

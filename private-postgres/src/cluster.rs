@@ -118,7 +118,7 @@ impl Cluster {
     }
 
     /// Starts a server that has ended again, and waits until it has recovered. Address and password
-    /// stay as they were, unless another program has taken the port meanwhile.
+    /// stay as they were, unless another program has taken the port in between.
     ///
     /// Blocks; call it from a thread that may.
     ///

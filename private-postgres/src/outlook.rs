@@ -17,9 +17,9 @@ pub enum Outlook {
     Fetched,
 }
 
-/// Whether a cluster can be started, by all that can be told without changing anything: whether another program has
-/// its folder, whose data it is, which account the server would run under, and where its programs are. That the
-/// folder may be written to is for the caller to see, and that the server does start for the start.
+/// Whether a cluster can be started, as far as that shows without changing anything. It checks whether another
+/// program has the folder, whose data it is, which account the server would run under, and where its programs
+/// are. The caller checks whether the folder may be written to. Only the start shows that the server does start.
 ///
 /// Blocks for some milliseconds; call it from a thread that may.
 ///

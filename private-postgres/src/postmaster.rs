@@ -212,14 +212,14 @@ impl Postmaster {
     /// Stops the server: politely, then firmly, then by force.
     pub(crate) fn stop(&mut self, runner: &Runner) -> Result<(), Error> {
         if self.has_ended() {
-            // Its number may be another process's by now. What is left of it ends by itself.
+            // Its number may be another process's by now. What is left of it ends on its own.
             self.ended_within(STOP_PATIENCE);
             return Ok(());
         }
         let pid = self.pid().to_string();
         let ended = ["INT", "QUIT"].into_iter().any(|signal| {
             let mut pg_ctl = runner.command("pg_ctl");
-            // A server that has ended by itself cannot be signalled; its end is found below.
+            // A server that has ended on its own cannot be signalled. Its end is found below.
             let _ = pg_ctl.args(["kill", signal, &pid]).output();
             self.ended_within(STOP_PATIENCE)
         });

@@ -30,7 +30,7 @@ const LEEWAY_S: u64 = 5;
 /// A session that has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Whose it is: the claim `sub`.
+    /// The user: the claim `sub`.
     pub user: UserId,
     /// When it ends.
     pub expires_at: OffsetDateTime,
@@ -185,7 +185,7 @@ impl Authenticator {
         }
         let header = decode_header(token).map_err(|error| reason(&error))?;
         // Of a header only `alg` and `kid` are ever used. Keys that it brings along or points to
-        // prove nothing; what it calls critical must be understood (RFC 7515), and nothing is.
+        // prove nothing. What it calls critical must be understood (RFC 7515), and nothing is.
         if header.crit.is_some() {
             return Err(AuthError::Critical);
         }
@@ -216,8 +216,8 @@ impl Authenticator {
         let mut validation = Validation::new(header.alg);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY_S;
-        // Leeway is for clocks that are behind; a session that has run out has run out, and a
-        // socket that was let in on it would end at once.
+        // Leeway is for clocks that are behind. A session that has run out is over, and a socket that
+        // was let in on it would end at once.
         validation.reject_tokens_expiring_in_less_than = LEEWAY_S;
         validation.validate_aud = false;
         if let Some(issuer) = &self.issuer {

@@ -20,7 +20,7 @@ pub(crate) fn timestamp_now() -> Timestamp {
     })
 }
 
-/// That instant, as the contract writes it; none if its year has not four digits.
+/// That instant, as the contract writes it. None if its year does not have four digits.
 pub(crate) fn timestamp(at: OffsetDateTime) -> Option<Timestamp> {
     let text = at.to_offset(time::UtcOffset::UTC).format(&Rfc3339).ok()?;
     Timestamp::try_from(text).ok()

@@ -130,7 +130,7 @@ impl Limiter {
         arrival
     }
 
-    /// Who sends a request, as far as can be known.
+    /// The sender of a request, as far as the server can know it.
     pub(crate) fn address(&self, peer: SocketAddr, headers: &HeaderMap) -> Address {
         let told = self.behind_proxy.then(|| proxy::client(headers, self.limits.proxy_hops));
         Address::of(told.flatten().unwrap_or_else(|| peer.ip()))

@@ -66,7 +66,7 @@ pub struct Metrics {
     pub projector_passes: Family<ResultLabel, Counter>,
     /// Notes of touched rows that the projector took.
     pub notes_projected: Counter,
-    /// Rows that cannot be projected and are tried again now and then; no more than 1,000 are counted.
+    /// Rows that cannot be projected and are tried again now and then. No more than 1,000 are counted.
     pub rows_failed: Gauge,
     /// How long the oldest change waits that has not been projected, when scraped.
     pub projection_lag: Gauge<f64, AtomicU64>,
@@ -86,9 +86,9 @@ pub struct Metrics {
     pub draining: Gauge,
     /// Times that a changed certificate was read, by result.
     pub tls_reloads: Family<ResultLabel, Counter>,
-    /// When the certificate that is served with runs out, in seconds since 1970; 0 without one.
+    /// When the served certificate runs out, in seconds since 1970. 0 without a certificate.
     pub tls_expires: Gauge,
-    /// Tasks of the runtime that have not ended; one that only ever rises leaks.
+    /// Tasks of the runtime that have not ended. A number that only ever rises is a leak.
     pub tasks: Gauge,
 }
 
@@ -250,7 +250,7 @@ impl Default for Metrics {
     }
 }
 
-/// From a cached answer to the slowest that anyone would wait for, in seconds; with bounds at what is
+/// From a cached answer to the slowest that a user would wait for, in seconds. With bounds at what is
 /// promised (D-NFR-1: 0.6, D-NFR-2: 2).
 fn latency() -> Histogram {
     Histogram::new([

@@ -75,7 +75,7 @@ pub struct Projector {
     failed: i64,
     /// It is known that all rows have been read once.
     is_complete: bool,
-    /// Whose bulk work was done last.
+    /// The user whose bulk work was done last.
     served: String,
     /// How often bulk work has had its turn.
     turns: usize,
@@ -135,7 +135,7 @@ impl Projector {
         self.waiting_since
     }
 
-    /// How many rows could not be projected and are tried again now and then, as of the last look; no more than
+    /// How many rows could not be projected and are tried again now and then, as of the last look. No more than
     /// 1,000 are counted.
     #[must_use]
     pub fn failed(&self) -> i64 {
@@ -390,7 +390,7 @@ impl Projector {
         Work::new(&self.map, &mut self.paces, connection, self.failed > 0)
     }
 
-    /// Begins a transaction and takes the turn; or ends it again, where another server has it.
+    /// Begins a transaction and takes the turn. Ends the transaction again where another server has the turn.
     async fn take_turn(&mut self, connection: &mut PgConnection) -> Result<bool, ProjectorError> {
         const TURN: &str = "begin isolation level read committed;
             select meta.source, meta.started = pg_postmaster_start_time(),
@@ -452,7 +452,7 @@ enum Bulk {
 /// Opens a session for a projector.
 ///
 /// # Errors
-/// What the database says; an I/O error where it says nothing.
+/// What the database says, or an I/O error where it says nothing.
 pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     session::open(options, Purpose::Project).await
 }

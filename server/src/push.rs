@@ -37,8 +37,8 @@ use crate::telemetry::traces::Traces;
 
 /// Room for a few batches of changes.
 const SIGNALS: usize = 64;
-/// How many users to refresh together. Sixteen share a statement at a third of the cost of their own;
-/// more gain little, and would wait longer for each other.
+/// How many users to refresh together. Sixteen share a statement at a third of the cost of their own.
+/// More gain little, and would wait longer for each other.
 const REFRESH_BATCH: usize = 16;
 /// How soon after its end a session's sockets are closed, and how often the other times are checked.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
@@ -160,7 +160,7 @@ impl Push {
         tokio::spawn(WebSocket::open(stream, prefix, session).run());
     }
 
-    /// Serves a socket whose client polls; that asks for its first packets.
+    /// Serves a socket whose client polls, and which asks for its first packets.
     pub(crate) fn open_polling(&self, connection: Arc<Connection>, slot: Slot) -> Poller {
         let (polling, poller) = Polling::open(self.session(connection, slot), &self.polls);
         tokio::spawn(polling.run());
@@ -191,7 +191,7 @@ impl Push {
         Session::new(connection, slot, Arc::clone(&self.context))
     }
 
-    /// Tells the sockets to come back later and closes them, one after the other; then stops.
+    /// Tells the sockets to come back later and closes them, one after the other. Then stops.
     pub(crate) async fn close(&self) {
         drain::drain(&self.registry, &self.rooms, self.drain).await;
         // Those that came while the others went.

@@ -37,7 +37,7 @@ pub struct Server {
     admin_stop: CancellationToken,
 }
 
-/// Why a server cannot start; each in words for the operator.
+/// Why a server cannot start. Each reason is in words for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The configuration is unsafe or contradicts itself. Holds all that has to be corrected.
@@ -64,12 +64,12 @@ pub enum StartError {
 }
 
 impl Server {
-    /// Starts a server; it answers once this returns.
+    /// Starts a server. It answers once this returns.
     ///
     /// # Errors
     /// See [`StartError`]. Nothing is left running then.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        // Starting takes many steps; callers need not make room for all of them.
+        // Starting takes many steps. Callers need not make room for all of them.
         Box::pin(Self::start_all(config.without_blanks())).await
     }
 
@@ -119,7 +119,7 @@ impl Server {
     async fn start_all(config: Config) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
         check_web_root(&config)?;
-        // What fails fast goes first; the private cluster is not started for a typing error.
+        // What fails fast goes first. The private cluster is not started for a typing error.
         let public = Listener::bind(config.bind).await?;
         let tls = match config.tls_cert.as_deref().zip(config.tls_key.as_deref()) {
             Some((certificate, key)) => Some(Arc::new(Tls::load(certificate, key).await?)),

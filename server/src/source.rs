@@ -125,7 +125,7 @@ pub struct Watch {
 pub struct Route {
     /// What changes.
     pub from: Origin,
-    /// SQL that yields the keys of the feed's rows; `$1`, `$2` … are arrays of the noted values, a column
+    /// SQL that yields the keys of the feed's rows. `$1`, `$2` … are arrays of the noted values, a column
     /// each. None where the noted value is the key itself.
     pub to: Option<String>,
 }
@@ -191,7 +191,7 @@ impl Feed {
 }
 
 impl Choice {
-    /// What a setting says; standalone without one.
+    /// The source that a setting names. Standalone without a setting.
     ///
     /// # Errors
     /// See [`Source::chosen`].

@@ -145,7 +145,7 @@ impl Progress {
     }
 }
 
-/// Names the task that is to panic; not in a release build.
+/// Names the task that is to panic. Not in a release build.
 pub(crate) const PANIC_VARIABLE: &str = "DASHBOARD_PANIC_IN";
 
 /// What no test could bring about from outside: a fault of ours.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-/// A user's id: the claim `sub` of the session. Any text; cheap to clone.
+/// A user's id: the claim `sub` of the session. It may be any text, and is cheap to clone.
 ///
 /// `Debug` and `Display` show a short digest only, so that logs tell users apart without naming
 /// them.

@@ -17,8 +17,8 @@ use crate::workspace::{self, cargo};
 
 const TARGETS: [&str; 6] =
     ["client_frames", "server_frames", "packet", "token", "snapshot", "event"];
-/// A flag of every call: no sanitizer, which this toolchain lacks, and the product's own code, not
-/// what its libraries put in its place where they are told that they are fuzzed.
+/// A flag of every call: no sanitizer, which this toolchain lacks, and the product's own code, instead of what
+/// its libraries put in its place when a flag says that they are fuzzed.
 const STABLE: [&str; 5] = ["--sanitizer", "none", "--no-cfg-fuzzing", "--codegen-units", "8"];
 /// Inputs that people wrote are always kept, even if they reach no new code.
 const SEED: &str = "seed-";

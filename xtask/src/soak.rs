@@ -14,7 +14,7 @@ const TEST: &str = "simulation::the_client_never_lies_and_converges_under_all_fa
 /// Seeds between two runs that begin in the same second.
 const SEEDS_A_SECOND: u64 = 100_000;
 
-/// Runs it in the foreground, which tells its progress by itself.
+/// Runs it in the foreground, where it prints its own progress.
 ///
 /// # Errors
 ///

@@ -14,7 +14,7 @@ use crate::workspace;
 
 /// How often a silent step says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(20);
-/// How often a log is looked at.
+/// How often a log is read.
 const LOOK: Duration = Duration::from_millis(100);
 /// How much of a failed step's log is shown: programs put the reason first or last.
 const HEAD_LINES: usize = 12;

@@ -149,7 +149,7 @@ fn faults(modules: &[Module]) -> Vec<String> {
     faults
 }
 
-/// The shortest way from a module back to itself; told once, by the first of those on it.
+/// The shortest way from a module back to itself. Reported once, by the first module on it.
 fn circle(module: &Module, by_name: &BTreeMap<&str, &Module>) -> Option<String> {
     let mut ways = std::collections::VecDeque::from([vec![module]]);
     let mut seen = BTreeSet::new();

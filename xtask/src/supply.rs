@@ -12,7 +12,7 @@ use crate::steps::{Steps, shown};
 use crate::tools;
 use crate::workspace::{self, cargo, npm};
 
-/// What a look at known vulnerabilities came to.
+/// The result of a search for known vulnerabilities.
 pub(crate) enum Verdict {
     /// Nothing is known against what we use.
     Clean,

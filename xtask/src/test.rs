@@ -42,7 +42,7 @@ pub(crate) fn list() {
 ///
 /// # Errors
 ///
-/// Where not even the attempt could be made; failing tests are told by the exit code.
+/// Where not even the attempt could be made. The exit code reports failing tests.
 pub(crate) fn run(builder: Builder, only: &[String]) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let mut session = Session::new(builder)?;

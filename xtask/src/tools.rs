@@ -25,7 +25,7 @@ const WASM_PACK: &str = "0.15.1";
 const NODE: (u32, u32) = (20, 19);
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
-/// Checks that Node and npm are there and new enough; these two a person installs.
+/// Checks that Node and npm are there and new enough. A person installs these two.
 ///
 /// # Errors
 ///

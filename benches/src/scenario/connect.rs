@@ -138,7 +138,7 @@ pub(super) async fn unasked(database: &Database, sockets: usize) -> anyhow::Resu
     ])
 }
 
-/// A contender that has done each thing once.
+/// A contender that has done each step once.
 async fn start(kind: Kind, database: &Database, tls: bool) -> anyhow::Result<(Contender, Target)> {
     let (contender, target) = if tls {
         let certificate = contender::certificate()?;

@@ -87,7 +87,7 @@ const TIDY: [&str; 2] = [
 ];
 
 /// Imports, and the names of their figures: how long they take, until all of it is projected, and how soon
-/// others' changes are projected meanwhile.
+/// others' changes are projected during the import.
 const IMPORTS: [(&str, [&str; 5]); 2] = [
     (
         MILLION_KEYS,

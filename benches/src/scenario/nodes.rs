@@ -49,7 +49,7 @@ pub(super) async fn run(database: &Database) -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
-/// CPU time of the database per node and second while nothing happens, in milliseconds.
+/// CPU time of the database per server and second while nothing happens, in milliseconds.
 #[expect(clippy::cast_precision_loss, reason = "a number of nodes")]
 async fn per_node(database: &Database) -> anyhow::Result<f64> {
     let before = database.cpu_ms()?;

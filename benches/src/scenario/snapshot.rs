@@ -88,7 +88,7 @@ impl Flood {
     }
 }
 
-/// Asks over all connections without a pause; for news only, if told to.
+/// Asks over all connections without a pause. Asks for news only, if `news` is set.
 async fn flood(
     contender: &Contender,
     target: &Target,

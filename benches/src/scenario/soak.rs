@@ -181,7 +181,7 @@ async fn write(
     Ok(wrote)
 }
 
-/// Looks at the memory now and then: seconds since the start, and MiB.
+/// Reads the memory now and then: seconds since the start, and MiB.
 async fn sample(server: &Contender, until: Instant) -> anyhow::Result<Vec<(f64, f64)>> {
     let begun = Instant::now();
     let mut samples = Vec::new();

@@ -51,7 +51,7 @@ fn a_server_that_was_killed_is_recovered() {
     let pid = cluster.pid().unwrap();
     let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
     assert!(killed.success());
-    // Its processes may still be ending: the next start waits for them by itself.
+    // Its processes may still be ending: the next start waits for them automatically.
     cluster.stop().unwrap();
     assert!(folder.file("cluster/postmaster.pid").exists(), "it had no time to clean up");
     folder.start().unwrap().execute("insert into kept values (1)").unwrap();

@@ -106,7 +106,7 @@ impl Keys {
     /// Reads or fetches what is configured.
     ///
     /// # Errors
-    /// See [`KeyError`]; an address that does not answer is none.
+    /// See [`KeyError`]. An address that does not answer is no error here.
     pub async fn load(config: &Config, metrics: &Metrics) -> Result<Self, KeyError> {
         if let Some(secret) = &config.jwt_hs256_secret {
             return Ok(Self::Secret(DecodingKey::from_secret(secret.expose().as_bytes())));
@@ -133,7 +133,7 @@ impl Keys {
     /// Reads or fetches what is configured, and counts the keys that can be used.
     ///
     /// # Errors
-    /// See [`KeyError`]; also of an address that does not answer.
+    /// See [`KeyError`]. An address that does not answer is an error here.
     pub async fn count(config: &Config) -> Result<usize, KeyError> {
         if config.jwt_jwks_url.is_some() {
             return Ok(Published::new(config, &Metrics::new())?.fetch().await?.len());

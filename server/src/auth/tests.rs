@@ -29,7 +29,7 @@ fn id() -> Value {
     json!({ "sub": "ada", "iss": ISSUER, "token_use": "id", "aud": "app", "exp": now() + 600 })
 }
 
-/// The claims with one changed; null removes it.
+/// The claims with one changed. Null removes it.
 fn with(mut claims: Value, name: &str, value: Value) -> Value {
     if value.is_null() {
         claims.as_object_mut().unwrap().remove(name);

@@ -50,7 +50,7 @@ pub(crate) enum Signal {
     /// The changes cannot be followed, or are not projected, and have not been for longer than anyone
     /// should be left in the belief that they are. Followed by a gap.
     Lost,
-    /// Changes may have been missed; from this position on none are.
+    /// Changes may have been missed. From this position on none are.
     Gap(Position),
 }
 
@@ -95,7 +95,7 @@ pub enum CaptureError {
     /// A new epoch could not be begun.
     #[error(transparent)]
     Epoch(#[from] QueryError),
-    /// No answer; perhaps the network is broken in silence.
+    /// No answer. Perhaps the network is broken in silence.
     #[error("the database did not answer for {} s", POLL_TIMEOUT.as_secs())]
     Timeout,
     /// What a standby shows may be old, and its revisions are the primary's.
@@ -179,7 +179,7 @@ impl Capture {
         Ok((connection, position))
     }
 
-    /// Connects again, however long it takes; says so once it takes too long.
+    /// Connects again, however long it takes. Reports it once it takes too long.
     async fn reopen(&self, from: &Position, progress: &Progress) -> (PgConnection, Position) {
         let reopened = self.reopen_in_silence(from, progress);
         tokio::pin!(reopened);
@@ -294,7 +294,7 @@ impl Capture {
         Ok((next, is_gap))
     }
 
-    /// Looks what came after a position; where that cannot be said, where the changes end now.
+    /// Reads what came after a position. Where that is unknown, finds where the changes end now.
     async fn look(
         &self,
         connection: &mut PgConnection,

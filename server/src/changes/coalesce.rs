@@ -48,7 +48,7 @@ pub struct CoalesceConfig {
     pub retry_max: Duration,
 }
 
-/// Who is to be refreshed, and when.
+/// The users to refresh, and when.
 #[derive(Debug)]
 pub struct Coalescer {
     config: CoalesceConfig,
@@ -61,7 +61,7 @@ pub struct Coalescer {
 
 #[derive(Debug)]
 enum State {
-    /// Refreshed within the window; nothing to do unless a change comes.
+    /// Refreshed within the window. Nothing to do unless a change comes.
     Quiet {
         until: Instant,
         seen: Option<Cursor>,
@@ -133,7 +133,7 @@ impl Coalescer {
         batch
     }
 
-    /// When to ask [`Coalescer::next`] again; none while only new changes or ended refreshes could
+    /// When to ask [`Coalescer::next`] again. None while only new changes or ended refreshes could
     /// make a difference.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {

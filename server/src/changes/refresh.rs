@@ -90,7 +90,7 @@ impl Refresher {
         loop {
             progress.made();
             self.start();
-            // A refresh that ends makes room; until then it does not matter who is due.
+            // A refresh that ends makes room. Until then it does not matter which users are due.
             let due = self.coalescer.next_due().filter(|_| self.has_room());
             let (due, tell_at) = (until(due), until(self.tell_at));
             let compare_at = until(self.compare.map(|(at, _)| at));

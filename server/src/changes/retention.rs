@@ -91,7 +91,7 @@ async fn pass(pool: &Pool, retention: Duration, limit: i64) -> Result<Removed, s
 /// ever. The turn ends with the transaction, and the database ends that where this server falls silent.
 ///
 /// # Errors
-/// If the database fails; nothing is changed then.
+/// If the database fails. Nothing is changed then.
 pub async fn remove(
     connection: &mut PgConnection,
     retention: Duration,

@@ -114,8 +114,8 @@ pub fn list(out: &mut impl Write) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The files of a source that comes with the server, one after the other; or written into a new folder, to begin
-/// another with.
+/// Shows the files of a source that comes with the server, one after the other. Or writes them into a new folder,
+/// to begin another source with.
 ///
 /// # Errors
 /// Where there is no such source, or the folder cannot be made.
@@ -181,7 +181,7 @@ pub async fn run_check(place: &Place, out: &mut impl Write) -> Result<(), Comman
     }
 }
 
-/// Installs a source; or only says how.
+/// Installs a source, or only says how.
 ///
 /// # Errors
 /// [`CommandError::Unfit`] where something is in the way. Nothing is changed then.
@@ -283,7 +283,7 @@ pub async fn run_reconcile(
     Ok(())
 }
 
-/// Removes a source; or only says how.
+/// Removes a source, or only says how.
 ///
 /// # Errors
 /// See [`CommandError`].

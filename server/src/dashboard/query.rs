@@ -81,7 +81,7 @@ pub struct Refresh {
     /// Changes up to here may have been removed. If this is later than the caller's cursor, some may
     /// have been missed.
     pub removed_to: Cursor,
-    /// The sections that were read; the others are empty.
+    /// The sections that were read. The others are empty.
     pub view: DashboardView,
 }
 
@@ -141,7 +141,7 @@ pub async fn renew_life(db: &mut PgConnection, known: &str) -> Result<String, Qu
 /// user's result, but not the others'.
 ///
 /// # Errors
-/// See [`QueryError`]; where the statement itself fails, it does so for all.
+/// See [`QueryError`]. Where the statement itself fails, it does so for all.
 pub async fn refresh(
     db: impl PgExecutor<'_>,
     owed: &[Owed<'_>],

@@ -21,7 +21,7 @@ impl Sections {
     /// Every section.
     pub const ALL: Self = Self(15);
 
-    /// The set that these bits mean; unknown bits are dropped.
+    /// The set that these bits mean. Unknown bits are dropped.
     #[must_use]
     pub fn from_bits(bits: i16) -> Self {
         Self(bits & Self::ALL.0)

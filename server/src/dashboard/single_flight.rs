@@ -32,7 +32,7 @@ struct Entry<T> {
     now: usize,
 }
 
-/// A read's own place among them; gone with it, however it ends.
+/// A read's own place among them. It goes with the read, however the read ends.
 pub(crate) struct Ticket<T> {
     reads: Arc<SingleFlight<T>>,
     user: UserId,

@@ -91,7 +91,7 @@ impl Tags {
     }
 }
 
-/// Reads the tags of several users; what fails does so for all of them.
+/// Reads the tags of several users. What fails does so for all of them.
 async fn read(database: &Database, users: Vec<UserId>) -> Vec<Answer> {
     let read = async {
         let _turn = database.turn().await?;
@@ -135,7 +135,7 @@ mod tests {
     async fn who_cannot_wait_takes_no_read_away_from_others() {
         let (tags, mut reads, ends) = scripted();
         let (ada, bob) = (UserId::from("ada"), UserId::from("bob"));
-        // Two join while a read is under way; the first of them is to read for both.
+        // Two join while a read is under way. The first of them is to read for both.
         let mut before = Box::pin(tags.now(&ada));
         assert!((&mut before).now_or_never().is_none());
         let (hasty, others) = (Arc::clone(&tags), Arc::clone(&tags));

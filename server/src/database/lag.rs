@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 /// never waits nearly as long for large work. Where looks are rare, it is twice the time between two of them.
 const STALE_AFTER: Duration = Duration::from_secs(5);
 /// How long a snapshot waits for a look at the notes where there has been none for as long. A server that
-/// stood still has one within moments; less than the acceptance of a socket waits for its tag.
+/// stood still has one within moments. This is less than the acceptance of a socket waits for its tag.
 const LOOK_WITHIN: Duration = Duration::from_millis(500);
 
 /// Since when the oldest change waits that has not been projected.

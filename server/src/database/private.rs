@@ -30,7 +30,7 @@ pub(super) struct Private {
     stop: CancellationToken,
 }
 
-/// Starts the cluster; returns the address of its database.
+/// Starts the cluster. Returns the address of its database.
 pub(super) async fn start(config: &Config) -> Result<(String, Cluster), DatabaseError> {
     let options = private_postgres::Options::new(config.data_dir.join("postgres"));
     let start = move || {

@@ -32,8 +32,8 @@ pub(crate) fn options(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     Ok(options.application_name("dashboard-server").extra_float_digits(None))
 }
 
-/// Waits for the database, and sees to it that the source is installed there. Standalone is, where it is
-/// missing; for tables of another application that is a decision, and a command.
+/// Waits for the database, and makes sure that the source is installed there. Installs standalone where it
+/// is missing. For tables of another application, that is the operator's decision, and a command.
 pub(super) async fn prepare(
     options: &PgConnectOptions,
     choice: &Choice,
@@ -77,7 +77,7 @@ async fn bring_up(
     Ok(())
 }
 
-/// Whether a start has to install the source; or why it would refuse.
+/// Whether a start has to install the source, or why it would refuse.
 pub(crate) async fn needs_installation(
     connection: &mut PgConnection,
     choice: &Choice,

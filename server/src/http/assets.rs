@@ -20,7 +20,7 @@ const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 /// The one folder with a dot that is meant for everyone (RFC 8615).
 const WELL_KNOWN: &str = ".well-known";
 
-/// Adds the web root: files as they are; for any other address that a browser navigates to, the
+/// Adds the web root: files as they are. Any other address that a browser navigates to gets the
 /// app's page, which knows its own routes.
 pub(crate) fn with_assets<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
@@ -46,7 +46,7 @@ async fn serve(files: ServeDir, page: ServeFile, request: Request) -> Response {
     let again = http::Request::from_parts(parts.clone(), axum::body::Body::empty());
     let request = http::Request::from_parts(parts, axum::body::Body::empty());
     let Ok(mut response) = files.oneshot(request).await.map(IntoResponse::into_response);
-    // A name that no file system could hold is an error to the library; to us it is not there.
+    // A name that no file system could hold is an error to the library. To us it is not there.
     if response.status() == StatusCode::NOT_FOUND || response.status().is_server_error() {
         // A built file that is gone belongs to an older build: a page in its place would be kept.
         if !navigates || hashed {

@@ -19,7 +19,7 @@ use crate::http::origin::{self, Sender};
 use crate::http::query::refuse_tokens;
 use crate::user::UserId;
 
-/// The shared caches' part: nothing; the browser's part: ask each time.
+/// Shared caches keep nothing. The browser asks each time.
 const CACHING: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// Of an answer to one request, which is of no use for another.
@@ -65,7 +65,7 @@ pub(crate) async fn respond(
     })
 }
 
-/// Reads a user's dashboard and its tag; only the tag if the caller's copy is current.
+/// Reads a user's dashboard and its tag. Reads only the tag if the caller's copy is current.
 async fn read(
     app: &App,
     user: &UserId,

@@ -115,7 +115,7 @@ fn standardise(
     match &error {
         ApiError::Internal(_) | ApiError::Panic => tracing::error!(%error, "request failed"),
         ApiError::Unavailable(_) => tracing::warn!(%error, "request failed"),
-        // Counted; a line for each would be a second way to flood.
+        // Counted, not logged: a line for each would be a second way to flood.
         ApiError::TooMany { limit, .. } => {
             tracing::debug!(%error, status = status.as_u16(), limit = limit.label(), "request refused");
         }
@@ -146,7 +146,7 @@ fn standardise(
     Response::from_parts(parts, Body::from(body))
 }
 
-/// The error that a response stands for that a library made.
+/// The error for a response that a library made.
 fn plain(status: StatusCode) -> ApiError {
     match status {
         StatusCode::NOT_FOUND => ApiError::NotFound,

@@ -119,7 +119,7 @@ impl From<TooMany> for ApiError {
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         match error {
-            // The session may be fine; to say otherwise would log the user out.
+            // The session may be fine. To say otherwise would log the user out.
             AuthError::KeysUnavailable => Self::Unavailable(Arc::new(error)),
             // Signing in again would not help.
             AuthError::Origin => Self::Forbidden(
@@ -142,7 +142,7 @@ impl From<Arc<QueryError>> for ApiError {
 }
 
 impl IntoResponse for ApiError {
-    /// A bare status that carries the error; the edge makes the body.
+    /// A bare status that carries the error. The edge makes the body.
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
         response.extensions_mut().insert(self);

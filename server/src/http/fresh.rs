@@ -56,7 +56,7 @@ impl Fresh {
     }
 }
 
-/// The nonce, for the body of an error; none where there is none that could be repeated.
+/// The nonce, for the body of an error. None where no nonce could be repeated.
 pub(crate) fn nonce_of_error(query: Option<&str>) -> Option<String> {
     nonce(query?).ok().flatten()
 }

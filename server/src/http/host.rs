@@ -18,8 +18,8 @@ pub(crate) async fn require(request: Request, next: Next) -> Response {
     }
 }
 
-/// What is wrong with the host of a request. It may be named twice, in `Host` and in the address, as
-/// HTTP/2 and requests to proxies do; then by the same name.
+/// Checks the host of a request. A request may name it twice, in `Host` and in the address, as HTTP/2
+/// and requests to proxies do. Then both names must be the same.
 pub(crate) fn check(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
     let mut lines = headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
     let line = lines.next();

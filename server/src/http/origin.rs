@@ -11,7 +11,7 @@ use crate::config::Config;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Who sends a request, as far as browsers tell.
+/// The sender of a request, as far as browsers report it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sender {
     /// A page that may use the cookie.
@@ -23,7 +23,7 @@ pub(crate) enum Sender {
     Unnamed,
 }
 
-/// Who sends the request with that address and these headers.
+/// The sender of the request with that address and these headers.
 pub(crate) fn sender(config: &Config, uri: &Uri, headers: &HeaderMap) -> Sender {
     let mut origins = headers.get_all(ORIGIN).iter();
     let Some(origin) = origins.next() else {

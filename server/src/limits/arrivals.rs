@@ -29,7 +29,7 @@ pub(crate) struct Arrivals {
     patience_ms: AtomicU32,
 }
 
-/// One of them; dropping it lets the next one in.
+/// One of the places. Dropping it lets the next socket in.
 #[derive(Debug)]
 pub(crate) struct Arrival(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
 

@@ -11,7 +11,7 @@ pub(crate) struct Slots<K: Hash + Eq + Copy = ()> {
     taken: Mutex<HashMap<K, u32>>,
 }
 
-/// One of them; dropping it gives it back.
+/// One of the slots. Dropping it gives it back.
 pub(crate) struct Slot<K: Hash + Eq + Copy = ()> {
     slots: Arc<Slots<K>>,
     key: K,

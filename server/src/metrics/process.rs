@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 #[derive(Debug)]
 pub(crate) struct Process;
 
-/// How many files and sockets this process may have open; none where that is unlimited or unknown.
+/// How many files and sockets this process may have open. None where that is unlimited or unknown.
 pub(crate) fn open_files_limit() -> Option<u64> {
     system::open_files_limit()
 }
@@ -70,7 +70,7 @@ mod system {
 
     use super::Sample;
 
-    /// What `/proc` says; none where it is hidden.
+    /// What `/proc` says. None where it is hidden.
     #[expect(clippy::cast_precision_loss, reason = "ticks stay far below what a float can count")]
     pub(super) fn read() -> Option<Sample> {
         let process = Process::myself().ok()?;

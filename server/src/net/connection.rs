@@ -93,8 +93,8 @@ pub(super) async fn serve(
     }
 }
 
-/// The stream below a connection that was upgraded, and what was read of it already; if it is one of
-/// this server's.
+/// The stream below a connection that was upgraded, and what was read of it already. None if it is not
+/// one of this server's.
 pub(crate) fn below(upgraded: Upgraded) -> Option<(Stream, Bytes)> {
     let parts = upgraded.downcast::<TokioIo<Heard<Stream>>>().ok()?;
     Some((parts.io.into_inner().into_inner(), parts.read_buf))

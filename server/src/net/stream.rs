@@ -22,7 +22,7 @@ pub(crate) type Bytes = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 ///
 /// A write that cannot go on for `stall` fails with [`io::ErrorKind::TimedOut`]: the kernel's buffers
 /// are full, and the client takes nothing of them. Where they are not full, the kernel fails the
-/// stream in the same way (see [`Listener`](super::Listener)); both are counted here.
+/// stream in the same way (see [`Listener`](super::Listener)). Both are counted here.
 pub(crate) struct Stream<S = Bytes> {
     bytes: S,
     stall: Duration,

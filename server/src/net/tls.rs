@@ -22,7 +22,7 @@ use tokio_rustls::rustls::{CertificateError, Error, RootCertStore, ServerConfig}
 use super::ListenError;
 use crate::metrics::{Metrics, ResultLabel};
 
-/// What a client may ask for; the first is preferred.
+/// What a client may ask for. The first is preferred.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// How long reading may take before the log says so.

@@ -73,7 +73,7 @@ impl Pool {
         };
         let inner = managed::Pool::builder(sessions)
             .max_size(usize::try_from(max_connections).unwrap_or(usize::MAX))
-            // The ones that are needed are used again at once; the others grow old, and go.
+            // The needed connections are used again at once. The others grow old, and go.
             .queue_mode(QueueMode::Lifo)
             .timeouts(TIMEOUTS)
             .runtime(Runtime::Tokio1)
@@ -86,7 +86,7 @@ impl Pool {
     /// A connection, as soon as one is free or made.
     ///
     /// # Errors
-    /// [`sqlx::Error::PoolTimedOut`] after two seconds; else what the database says.
+    /// [`sqlx::Error::PoolTimedOut`] after two seconds. Otherwise what the database says.
     pub async fn get(&self) -> Result<Lease, sqlx::Error> {
         let pool = self.inner.clone();
         let mut lease = Box::pin(async move {
@@ -128,7 +128,7 @@ impl Pool {
         status.size.saturating_sub(status.available)
     }
 
-    /// Closes all connections; those that do not answer, without a goodbye.
+    /// Closes all connections. Those that do not answer get no goodbye.
     pub(crate) async fn close(&self) {
         let idle = self.inner.retain(|_, _| false).removed;
         self.inner.close();

@@ -102,7 +102,7 @@ impl Purpose {
 /// Opens a session, within [`CONNECT_TIMEOUT`].
 ///
 /// # Errors
-/// What the database says; an I/O error where it says nothing.
+/// What the database says, or an I/O error where it says nothing.
 pub(crate) async fn open(
     options: &PgConnectOptions,
     purpose: Purpose,
@@ -133,7 +133,7 @@ pub(crate) async fn prepare(
 /// that waits, so others are asked.
 ///
 /// # Errors
-/// An I/O error once the database does not answer, or does not know of any work; the work is dropped then.
+/// An I/O error once the database does not answer, or does not know of any work. The work is dropped then.
 pub(crate) async fn while_at_work<T>(
     options: &PgConnectOptions,
     session: &AtomicI32,

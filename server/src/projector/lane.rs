@@ -41,7 +41,7 @@ pub(super) struct Batch {
     pub(super) is_alone: bool,
     /// The transaction that it came from: those take turns.
     xid: Option<String>,
-    /// How long ago it was first taken down, in seconds; none for what has just been noted.
+    /// How long ago it was first noted, in seconds. None for what has just been noted.
     pub(super) waited: Option<f64>,
 }
 
@@ -98,7 +98,7 @@ impl Batch {
         self.keep_for(connection, true, None).await
     }
 
-    /// Writes it down for a little later, where something else is in the way.
+    /// Puts it off for a short time, where something else is in the way.
     pub(super) async fn keep_waiting(
         &self,
         connection: &mut PgConnection,
@@ -164,7 +164,7 @@ pub(super) struct Outlook {
     pub(super) waited: Option<f64>,
     /// A feed's query cannot be run.
     pub(super) is_held: bool,
-    /// How many rows have failed and are tried again now and then; no more than 1,000 are counted.
+    /// How many rows have failed and are tried again now and then. No more than 1,000 are counted.
     pub(super) failed: i64,
     /// What this look saw.
     pub(super) snapshot: String,
@@ -218,7 +218,7 @@ pub(super) async fn look(
     .await
 }
 
-/// Notes that a row has failed, or has failed again; returns how often it has.
+/// Notes that a row has failed, or has failed again. Returns how often it has failed.
 pub(super) async fn fail(
     connection: &mut PgConnection,
     feed: i16,

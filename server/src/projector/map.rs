@@ -51,7 +51,7 @@ impl Map {
         self.numbers[place]
     }
 
-    /// The place of the feed with that number; none if it is not known to be any.
+    /// The place of the feed with that number. None if the number is unknown.
     pub(super) fn place(&self, number: i16) -> Option<usize> {
         self.numbers.iter().position(|known| *known == number)
     }
@@ -65,8 +65,8 @@ impl Map {
         &self.statements[place]
     }
 
-    /// The feeds, by place, that a watch concerns; and the query that leads from noted values to the keys
-    /// of rows. None where a noted value is the key.
+    /// The feeds, by place, that a watch concerns, and the query that leads from noted values to the keys
+    /// of rows. No query where a noted value is the key.
     pub(super) fn routes(&self, watch: i16) -> Vec<(usize, Option<&str>)> {
         let is_it = |known| self.watches.get(known) == Some(&watch);
         let mut routes = Vec::new();

@@ -19,7 +19,7 @@ pub(super) struct Touched {
     pub(super) twice: Option<String>,
 }
 
-/// The statement for a feed; `number` finds those of the facts that it watches.
+/// The statement for a feed. `number` finds the numbers of the facts that it watches.
 ///
 /// The query reads facts as they are projected, not the tables that they come from. So what a row shows is made
 /// of the facts that were compared, and the next difference makes the projector read the row again. Read from
@@ -45,7 +45,7 @@ pub(super) fn project(feed: &Feed, number: impl Fn(&str) -> Option<i16>) -> Stri
 
 /// Columns that follow from the others: name and SQL over `judged`.
 const MOCS_DERIVED: [(&str, &str); 3] = [
-    // Clients take UUIDs only; any other key makes one, always the same.
+    // Clients take UUIDs only. Any other key makes one, always the same.
     (
         "id",
         "case when key ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then key::uuid
@@ -67,7 +67,7 @@ const MOCS_DERIVED: [(&str, &str); 3] = [
     ),
 ];
 
-/// A MOC that keeps its owner shows what differs; any other has left one collection or entered one.
+/// A MOC that keeps its owner shows what differs. Any other has left one collection or entered one.
 const MOCS_TOUCHED: &str = "
     select user_id,
            case when build_status <> old_build_status or coverage_status <> old_coverage_status

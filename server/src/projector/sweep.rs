@@ -93,7 +93,7 @@ pub(super) async fn next(connection: &mut PgConnection) -> Result<Option<Sweep>,
 }
 
 impl Sweep {
-    /// The next keys, at most `limit`; the sweep goes on behind them. A feed that is not of the source any more has
+    /// The next keys, at most `limit`. The sweep goes on behind them. A feed that is not of the source any more has
     /// no home.
     pub(super) async fn turn_page(
         &self,

@@ -65,7 +65,7 @@ impl Task {
             if started.elapsed() > RECONNECT_MAX {
                 (pause, told) = (RECONNECT_MIN, String::new());
             }
-            // It fails in the same way again and again; said once.
+            // It fails in the same way again and again, and is reported once.
             let error = error.to_string();
             if error != told {
                 tracing::warn!(error, "changes cannot be projected; trying again");

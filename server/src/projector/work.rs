@@ -21,7 +21,7 @@ use crate::source::MAX_KEY_BYTES;
 const SMALL: usize = 200;
 /// Where a change concerns more rows than this, all of the feed's are read, page by page.
 const MAX_FOUND: usize = 100_000;
-/// What begins a piece of work. A piece is to take 10 ms; one that takes so much longer is put aside, to be
+/// What begins a piece of work. A piece is to take 10 ms. One that takes far longer is put aside, to be
 /// done in parts, and does not hold up the others any further.
 const SAVEPOINT: &str = "savepoint work; set local statement_timeout = '500ms'";
 /// The same for a single row, which has no parts.
@@ -43,7 +43,7 @@ pub(super) struct Work<'a> {
     /// The keys to read, by the place of their feed.
     keys: BTreeMap<usize, BTreeSet<String>>,
     seen: BTreeMap<String, Seen>,
-    /// How long the oldest of the batches has waited; what is kept has waited as long.
+    /// How long the oldest of the batches has waited. What is kept has waited as long.
     waited: Option<f64>,
     /// Rows have failed, and some may not be worth another try yet.
     skips_failed: bool,
@@ -388,7 +388,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Gathers who sees what; returns the owners of facts that changed.
+    /// Gathers which users see what. Returns the owners of facts that changed.
     fn see(&mut self, touched: Vec<Touched>) -> Vec<Option<String>> {
         let mut owners = Vec::new();
         for row in touched {

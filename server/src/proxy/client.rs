@@ -11,7 +11,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// What a header says of the client.
 #[derive(PartialEq, Eq)]
 enum Told {
-    /// Nothing: it is not there, or speaks of something else.
+    /// Nothing: the header is absent, or speaks of something else.
     Nothing,
     /// That it has no address, or none that can be read.
     Unknown,

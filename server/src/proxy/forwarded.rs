@@ -44,7 +44,7 @@ fn parse(element: &str) -> Option<Element> {
     Some(parsed)
 }
 
-/// The parts between separators that are in no quotes; empty ones are allowed, and left out.
+/// The parts between separators that are in no quotes. Empty ones are allowed, and left out.
 fn split(text: &str, separator: u8) -> Option<Vec<&str>> {
     let (mut parts, mut start) = (Vec::new(), 0);
     let (mut is_quoted, mut is_escaped) = (false, false);

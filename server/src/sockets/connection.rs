@@ -91,7 +91,7 @@ pub(crate) struct Connection {
     pub(crate) since: Instant,
     /// Where it comes from.
     pub(crate) address: Address,
-    /// Whose it is, once it has authenticated.
+    /// The session of its user, once it has authenticated.
     pub(crate) session: OnceLock<Session>,
     cookie: Mutex<Cookie>,
     /// Its place among the arriving sockets, until its user has a snapshot.
@@ -99,7 +99,7 @@ pub(crate) struct Connection {
     /// That place was taken away before its user had one.
     is_late: AtomicBool,
     /// When the client was asked whether it is there, and has not answered since: milliseconds since it was
-    /// opened, and one; zero if it has answered.
+    /// opened, plus one. Zero if it has answered.
     asked: AtomicU64,
     /// It is to be asked now.
     is_to_be_asked: AtomicBool,

@@ -47,7 +47,7 @@ impl SocketContext {
     }
 
     /// Ends the sockets whose session has expired, and those that have not begun one within `patience`. Those that
-    /// take longer than `arrival` to arrive lose their place; returns how many.
+    /// take longer than `arrival` to arrive lose their place. Returns how many.
     pub(crate) fn sweep(&self, arrival: Duration, patience: Duration, now: OffsetDateTime) -> u32 {
         let due = self.registry.due(arrival, patience, now);
         for connection in due.unauthenticated {

@@ -71,7 +71,7 @@ pub struct FrameScanner {
     limits: FrameLimits,
     step: Step,
     rate: MessageRate,
-    /// The payload of the message that is under way; `None` between messages.
+    /// The payload of the message that is under way. `None` between messages.
     message: Option<u32>,
     violation: Option<Violation>,
 }
@@ -93,7 +93,7 @@ impl FrameScanner {
     /// makes no difference.
     ///
     /// # Errors
-    /// The first violation, at the header's byte that shows it; and again at every later call,
+    /// The first violation, at the header's byte that shows it. Returns it again at every later call,
     /// because nothing that follows can be trusted to be a frame.
     pub fn scan(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Violation> {
         if let Some(violation) = self.violation {
@@ -389,7 +389,7 @@ mod tests {
         assert_eq!(scanner.scan(&pong.repeat(8), at(3_600_000)), Ok(()));
         assert_eq!(scanner.scan(&pong, at(3_600_249)), Err(Violation::MessageRate));
         assert_eq!(scanner.scan(&[], at(7_200_000)), Err(Violation::MessageRate));
-        // The lowest rates leave room for five; the highest overflow nowhere.
+        // The lowest rates leave room for five. The highest overflow nowhere.
         for messages_per_s in [0, 1, 2] {
             let limits = FrameLimits { messages_per_s, ..LIMITS };
             assert_eq!(verdict(limits, &pong.repeat(5)), Ok(()));

@@ -14,7 +14,7 @@ const EVENT: &str = "42";
 /// An event, encoded once for all sockets of a user. A clone shares the frame.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// What it is; also the Socket.IO event name.
+    /// The type of the event, which is also the Socket.IO event name.
     pub event_type: EventType,
     /// The whole WebSocket frame, with the Socket.IO packet that holds the envelope.
     pub frame: Bytes,

@@ -52,7 +52,7 @@ pub enum ClientPacket {
     Event,
     /// It ends the connection.
     Close,
-    /// Nothing of matter.
+    /// Nothing that matters here.
     Nothing,
 }
 

@@ -182,7 +182,7 @@ impl Poller {
 }
 
 impl Polling {
-    /// Begins a session. The first packets tell the rules; they are the answer to its first request.
+    /// Begins a session. The first packets hold the rules, and answer its first request.
     pub(crate) fn open(mut session: Session, polls: &Arc<Polls>) -> (Self, Poller) {
         let sid = Sid::random();
         session.open(&sid.0.simple().to_string(), &["websocket"]);

@@ -18,7 +18,7 @@ use crate::sockets::end_reason::EndReason;
 use crate::sockets::handshake::Admission;
 use crate::sockets::packet::{self, ClientPacket};
 
-/// The bytes of replies that wait for a client that asks without listening; then it is cut off.
+/// How many bytes of replies may wait for a client that asks without reading. Beyond, it is cut off.
 const MAX_REPLIES: usize = 4 * 1024;
 
 /// What ends a socket whose client said it.
@@ -176,7 +176,7 @@ impl Session {
                 self.connection.close_soon(EndReason::ClientDisconnect);
                 self.context.rooms.leave(&self.connection, EndReason::ClientDisconnect);
             }
-            // Nothing listens to it; but only a client that is in, or about to be, may speak.
+            // No part of the server reads it. But only a client that is in, or about to be, may send it.
             ClientPacket::Event if !self.is_admitted && self.admission.is_none() => {
                 return Err(Fault::Forbidden);
             }

@@ -63,13 +63,13 @@ pub async fn check(
         check_schema(connection, &mut findings).await?;
     }
     check_publications(connection, &mut findings).await?;
-    // A query cannot be run without its tables; one reason is enough.
+    // A query cannot be run without its tables. One reason is enough.
     if findings.iter().any(|finding| finding.is_fatal) {
         return Ok(findings);
     }
     for feed in &source.feeds {
         let needed: Vec<_> = ["id", "user_id"].into_iter().chain(columns(feed.kind)).collect();
-        // There may be none yet to read; and a plan is to be made as if there were.
+        // There may be none yet to read, but the plan is to be made as if there were.
         let query = feed.query_over(|_| {
             let columns = ["key", "user_id", "content"];
             format!(

@@ -304,7 +304,7 @@ async fn check_key(connection: &mut PgConnection, watch: &Watch) -> Result<(), I
     }
 }
 
-/// A table, its partitions and those that inherit from it; and whether each is in parts itself.
+/// A table, its partitions and those that inherit from it, and whether each is in parts itself.
 pub(super) async fn parts(
     connection: &mut PgConnection,
     table: &str,

@@ -220,7 +220,7 @@ impl Extractor for Headers<'_> {
     }
 }
 
-/// An exporter that says when it fails; the library would say so each time, or not at all.
+/// An exporter that reports when it fails. The library would report each time, or not at all.
 #[derive(Debug)]
 struct Complaining<E> {
     exporter: E,

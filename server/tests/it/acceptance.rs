@@ -12,7 +12,7 @@ use crate::support::{
 const WISH: &str = "insert into collection.wishlist_items (user_id, title) values ('ada', 'x')";
 const ROUNDS: u64 = 10;
 
-/// A client that has entered the namespace, and what it was told of the tag.
+/// A client that has entered the namespace, and what the acceptance says of the tag.
 async fn enter(server: &TestServer) -> (Client, Value) {
     let mut client = server.open(&[]).await;
     client.send(&format!("40/dashboard,{}", json!({ "token": access("ada") }))).await;
@@ -159,7 +159,7 @@ async fn a_database_that_lost_what_a_socket_was_told_begins_a_new_epoch() {
         const EPOCH: &str = "select life from dashboard.current_epoch";
         let epoch: String = db.one(EPOCH).await;
         let mut bob = server.connect("bob").await;
-        // Tags can be read without this column, changes cannot be followed. All who are there are told.
+        // Tags can be read without this column, changes cannot be followed. All clients that are there get a notice.
         db.run("alter table dashboard.changes rename nonce to other").await;
         assert_eq!(bob.event().await["payload"]["code"], "SNAPSHOT_UNAVAILABLE");
         db.run("insert into dashboard.changes (user_id, sections, other) values ('ada', 1, 7)")

@@ -121,7 +121,7 @@ async fn a_client_that_asks_for_nothing_makes_room_after_a_moment_and_stays() {
         let mut first = server.connect("ada").await;
         let _second = server.open(&[]).await;
         assert!(begun.elapsed() >= ARRIVAL, "{:?}", begun.elapsed());
-        // Neither turned away nor counted as such: it is there, and is heard.
+        // Neither refused nor counted as such: it is there, and is heard.
         let metrics = server.metrics().await;
         assert!(metrics.contains("dashboard_limited_total{limit=\"arriving_sockets\"} 0"));
         first.send("41/dashboard,").await;

@@ -45,7 +45,7 @@ struct Log {
 }
 
 impl Log {
-    /// A collection to write to, of which all has been told.
+    /// A collection to write to, of which all changes have been announced.
     async fn start(db: &TestDb) -> Self {
         let mut log = Self::default();
         log.restart(db).await;
@@ -97,7 +97,7 @@ impl Log {
     }
 }
 
-/// Statements, and which users are told of which sections after them.
+/// Statements, and which users get an announcement of which sections after them.
 type Case = (String, Vec<(&'static str, i16)>);
 
 async fn assert_told(cases: Vec<Case>) {
@@ -164,8 +164,8 @@ async fn each_statement_is_announced_where_it_shows_and_nowhere_else() {
         ("delete from collection.moc_parts".into(), vec![("ada", SUMMARY | PARTIAL)]),
         ("truncate collection.moc_parts".into(), vec![("ada", SUMMARY | PARTIAL)]),
         ("truncate collection.inventory".into(), vec![("ada", SUMMARY | PARTIAL)]),
-        // What a part list gains another loses. Each MOC is judged by itself: the counts that the summary
-        // shows are told of though they come out as before.
+        // What a part list gains another loses. Each MOC is judged alone: the counts that the summary shows are
+        // announced though they come out as before.
         (
             format!("update collection.moc_parts set moc_id = '{A}'"),
             vec![("ada", SUMMARY | PARTIAL)],
@@ -352,7 +352,7 @@ async fn new_mocs_are_named_where_nothing_else_has_happened_to_the_recent_list()
             vec![insert(&[(D, "ada")]), format!("delete from collection.mocs where id = '{A}'")],
             vec![row("ada", ENTRY, None)],
         ),
-        // Renamed before it has been told of: it is new all the same.
+        // Renamed before it has been announced: it is new all the same.
         (
             vec![insert(&[(D, "ada")]), rename.replace(&A.to_string(), &D.to_string())],
             vec![row("ada", ENTRY, Some(&[D]))],

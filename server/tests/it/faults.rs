@@ -58,8 +58,8 @@ async fn who_has_missed_nothing_is_left_in_peace() {
         cut_off(&db).await;
         server.await_metric("dashboard_capture_gaps_total 1").await;
         db.run(WISH).await;
-        // Not a repetition of revision 1, but the next change; unless the machine was so slow that the
-        // outage had to be told.
+        // Not a repetition of revision 1, but the next change. On a very slow machine, the outage comes first,
+        // because the server had to report it.
         let event = client.event().await;
         if event["type"] == "dashboard:error" {
             client.event_at(2).await;
@@ -131,7 +131,7 @@ async fn a_failed_refresh_is_reported_and_made_good() {
         let response = server.get("/api/dashboard", &[("authorization", &bearer)]).await;
         assert_eq!(response.status(), 503);
         db.run("alter table dashboard.sets_away rename to sets").await;
-        // Told once, however often the retry failed.
+        // Reported once, however often the retry failed.
         let event = client.event().await;
         assert_eq!(event["type"], "dashboard:summaryUpdated");
         assert_eq!(event["payload"]["totalWishlistItems"], 1);
@@ -288,7 +288,7 @@ async fn after_a_start_of_the_database_no_number_is_given_out_again() {
     .await;
 }
 
-/// The application's migration goes through, its writes go on, and no dashboard is called current meanwhile.
+/// The application's migration goes through, its writes go on, and no dashboard is called current in that time.
 #[tokio::test]
 async fn a_source_that_cannot_be_read_is_reported_and_recovers_automatically() {
     with_server(|db: TestDb, server: TestServer| async move {
@@ -348,7 +348,7 @@ async fn triggers_that_were_switched_off_are_put_back_and_what_was_missed_is_fou
     .await;
 }
 
-/// All rows are looked at now and then, no matter what the triggers noted.
+/// All rows are read now and then, no matter what the triggers noted.
 #[tokio::test]
 async fn rows_are_looked_at_again_by_schedule() {
     with_database(|db: TestDb| async move {

@@ -264,7 +264,7 @@ async fn a_search_path_that_leads_astray_leads_no_session_astray() {
         dashboard_server::commands::check::check(config(&url), &Environment::default()).await;
     assert!(report.is_fit(), "{}", report.render(None));
     node.shutdown().await;
-    // Another node removes what is old.
+    // Another server removes what is old.
     let mut quick = config(&url);
     quick.change_retention_s = 1;
     let (node, _) = start(quick).await;
@@ -304,7 +304,7 @@ async fn a_writer_of_long_keys_keeps_no_others_changes() {
 
 #[tokio::test]
 async fn a_writer_keeps_no_other_waiting() {
-    /// Which nodes that install wait for, and which any role can have.
+    /// Servers that install wait for this lock, which any role can have.
     const INSTALL_LOCK: &str = "select pg_advisory_lock(7233189368698986866)";
     with_server(|db, server| async move {
         let mut writer = Writer::login(&db).await;

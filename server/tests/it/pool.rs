@@ -18,7 +18,7 @@ async fn number(lease: &mut Lease, query: &'static str) -> Result<i32, sqlx::Err
     sqlx::query_scalar(query).fetch_one(&mut **lease).await
 }
 
-/// The next connection, however often the one before is still being looked at.
+/// The next connection, however often the one before is still being checked.
 async fn next(pool: &Pool) -> Lease {
     let next = async {
         loop {
@@ -110,7 +110,7 @@ async fn a_transaction_that_was_given_up_is_over_before_the_connection_is_used_a
     with_database(|db| async move {
         let database = one_connection(&db).await;
         let mut lease = next(&database.pool).await;
-        // Or the database would end it by itself.
+        // Or the database would end it on its own.
         let patient = "set idle_in_transaction_session_timeout = 0";
         sqlx::raw_sql(patient).execute(&mut *lease).await.unwrap();
         {

@@ -31,7 +31,7 @@ const MOCS: &str = "
     from public.moc_instructions
     where id = any ($1::uuid[])";
 
-/// An application's database with the source installed, and a projector that runs when told to.
+/// An application's database with the source installed, and a projector that runs on request.
 struct Host {
     name: String,
     url: String,
@@ -68,7 +68,7 @@ impl Host {
         while self.projector.pass(&mut self.node).await.unwrap().has_more {}
     }
 
-    /// Who was told of what since the last time.
+    /// The users that were informed since the last time, and of what.
     async fn told(&mut self) -> BTreeMap<String, i16> {
         let rows: Vec<(i64, String, i16)> = sqlx::query_as(
             "select id, user_id, sections from dashboard.changes where id > $1 order by id",
@@ -287,7 +287,7 @@ async fn uninstalled_it_leaves_no_trace() {
 }
 
 /// Another version of a source has another kind of rows in a feed's place, or none: what was shown of it goes, and
-/// its users are told.
+/// its users are informed.
 #[tokio::test]
 async fn nothing_is_shown_of_a_feed_that_the_source_has_no_more() {
     let version = |feed: &str| {
@@ -325,7 +325,7 @@ async fn nothing_is_shown_of_a_feed_that_the_source_has_no_more() {
         .unwrap();
         assert_eq!(counts, (wishes, sets));
         assert_eq!(host.told().await, BTreeMap::from([("ada".to_owned(), told)]));
-        // Where it has been looked at before, that was long ago.
+        // Where it has been read before, that was long ago.
         let is_complete: bool = sqlx::query_scalar("select is_complete from dashboard.meta")
             .fetch_one(&mut host.node)
             .await
@@ -335,7 +335,7 @@ async fn nothing_is_shown_of_a_feed_that_the_source_has_no_more() {
     host.end().await;
 }
 
-/// What one server leaves to those who write, another does not take.
+/// What one server leaves to the application's writers, another does not take.
 #[tokio::test]
 async fn while_bulk_work_rests_small_work_goes_on_at_all_servers() {
     let mut host = Host::new(&[]).await;

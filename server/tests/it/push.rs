@@ -230,7 +230,7 @@ async fn a_thousand_mocs_in_one_transaction_are_few_refreshes() {
 #[derive(Default)]
 struct Recent {
     mocs: Vec<Value>,
-    /// How often it was told of the whole list, which the PRD has no event for.
+    /// How often it got the whole list, which the PRD has no event for.
     lists: usize,
 }
 

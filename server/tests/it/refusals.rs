@@ -113,7 +113,7 @@ async fn refused_requests_and_sockets_of_one_address_share_their_lines_in_the_lo
         let log = process.stop().log;
         let count = |message: &str| log.lines().filter(|line| line.contains(message)).count();
         assert_eq!(count("request refused"), 40);
-        // And what has come back of the share meanwhile, on a machine however busy.
+        // And what has come back of the share in that time, even on a busy machine.
         let sockets = count("connection opened");
         assert!((20..40).contains(&sockets), "{sockets}");
         assert_eq!((count("socket refused"), count("connection closed")), (sockets, sockets));

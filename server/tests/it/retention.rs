@@ -105,14 +105,14 @@ async fn revision_and_data_agree_while_rows_are_removed() {
     .await;
 }
 
-/// Rows are gone that a node has not read: it cannot know what it missed, so it sends everything.
+/// Rows are gone that a server has not read: it cannot know what it missed, so it sends everything.
 #[tokio::test]
 async fn a_node_that_missed_removed_rows_sends_everything() {
     with_database(|db| async move {
         let (server, node) = start(config(&db.url)).await;
         let mut client = node.connect("ada").await;
         node.await_metric("dashboard_connections 1").await;
-        // Written and removed in one transaction, which is the same to a node as between two looks.
+        // Written and removed in one transaction, which is the same to a server as between two looks.
         db.run(
             "begin;
              insert into dashboard.changes (user_id, sections, nonce) values ('ada', 1, 1), ('ada', 2, 2);

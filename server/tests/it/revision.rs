@@ -112,7 +112,7 @@ async fn a_refresh_reads_what_its_cursor_did_not_see_and_nothing_else() {
         assert!(!again.sections.contains(Sections::PARTIAL));
         assert_eq!(again.view.recent_mocs.len(), 1);
 
-        // Changes before the cursor are owed as well: an addition after it is not all there is.
+        // Changes before the cursor count as well: an addition after it is not all there is.
         let forced = refresh(&db.pool, "ada", read.cursor, Sections::ALL).await;
         assert_eq!(forced.sections, Sections::ALL);
         assert!(forced.added.is_empty());

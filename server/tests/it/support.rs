@@ -46,7 +46,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// How long to wait before a question that nothing else answers is asked again.
 pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
-/// Waits a moment before the same question is asked again. Those who are to bring the answer about need
+/// Waits a moment before the same question is asked again. The tasks that are to bring the answer about need
 /// the processors, which a loop without a pause would take from them.
 ///
 /// It waits in real time, also where a test holds the runtime's clock.
@@ -192,7 +192,7 @@ pub(crate) struct Frozen {
 }
 
 impl Frozen {
-    /// A paused clock jumps ahead by itself when the runtime has nothing to do, and waiting for a
+    /// A paused clock jumps ahead automatically when the runtime has nothing to do, and waiting for a
     /// socket counts as nothing to do. A blocking task holds it where it is.
     pub(crate) fn start() -> Self {
         let (guard, hold) = std::sync::mpsc::channel::<()>();
@@ -235,7 +235,7 @@ impl TestDb {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&self.pool).await.unwrap();
     }
 
-    /// Projects what has been written, as a server does by itself.
+    /// Projects what has been written, as a server does automatically.
     pub(crate) async fn settle(&self) {
         self.settle_source(&Source::built_in("standalone").unwrap()).await;
     }

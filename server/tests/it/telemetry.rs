@@ -75,8 +75,8 @@ async fn each_step_of_a_life_is_one_line_with_the_id_of_its_request() {
         let lines: Vec<Value> =
             ended.log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
         let mut steps: Vec<_> = lines.iter().map(step).collect();
-        // One connection may still be closing while the next one opens: each life by itself, in the
-        // order in which they began, and the server's own first.
+        // One connection may still be closing while the next one opens. So the test checks each life alone, in
+        // the order in which they began, and the server's own first.
         let mut ids: Vec<_> = steps.iter().map(|(_, id, _)| *id).collect();
         let mut known = std::collections::HashSet::new();
         ids.retain(|id| known.insert(*id));

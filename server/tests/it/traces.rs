@@ -214,8 +214,8 @@ async fn a_receiver_that_is_away_or_hangs_holds_nothing_up() {
             };
             answered().await;
             if round == 2 {
-                // While the exporter is stuck. Where the machine is so slow that it has given up
-                // meanwhile, with what it tries next.
+                // While the exporter is stuck. Where the machine is so slow that it has given up by then, with what it
+                // tries next.
                 let while_stuck = async {
                     loop {
                         let (stuck, _) = hanging.accept().await.unwrap();

@@ -283,7 +283,7 @@ async fn each_kind_of_write_is_announced_to_those_who_see_it_and_to_no_one_else(
         for user in USERS {
             clients.push(server.connect(user).await);
         }
-        // The rows from before may still be told of, with the first of these; the second comes by itself.
+        // The rows from before may still be announced, with the first of these. The second comes alone.
         for _ in 0..2 {
             db.run(WISHES).await;
             db.projected().await;

@@ -11,7 +11,7 @@ use crate::supply::{self, Verdict};
 use crate::workspace::{self, cargo, command, npm};
 use crate::{planted, size, tools};
 
-/// A part of the tests that is counted by itself.
+/// A part of the tests that is counted separately.
 pub(super) struct Group {
     pub(super) name: &'static str,
     pub(super) what: &'static str,
@@ -58,7 +58,7 @@ fn clippy(session: &mut Session) -> anyhow::Result<Counts> {
     browser.args(["--no-default-features", "--features", "browser"]).args(deny);
     let browser = check(session, "Clippy on the SDK for browsers", &mut browser)?;
 
-    // By itself: together with tests, what it depends on is built with the standard library.
+    // Alone: together with tests, what it depends on is built with the standard library.
     let mut module = cargo(["clippy", "--package", "client-module"]);
     module.args(["--target", "wasm32-unknown-unknown"]).args(deny);
     let module = check(session, "Clippy on the module for browsers", &mut module)?;

@@ -89,7 +89,7 @@ fn set(keys: &[(Algorithm, &str)]) -> Answer {
     Answer::Body("200 OK", jwks(keys))
 }
 
-/// Sets the clock forward; what is due happens at once.
+/// Sets the clock forward. What is due happens at once.
 async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;

@@ -106,7 +106,7 @@ impl Reader {
         Ok(read)
     }
 
-    /// Sends a user what was read; returns up to where it was, if it could be.
+    /// Sends a user what was read. Returns up to where it was, if it could be.
     fn send(
         &self,
         user: &UserId,

@@ -16,7 +16,7 @@ use crate::database::{self, DatabaseError, schema};
 use crate::postgres::session::{self, Purpose};
 use crate::secret::Secret;
 
-/// All of it; a database that is slower than this is as good as away.
+/// The time for all of it. A database that is slower than this is as good as away.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Clocks may differ by so much, in seconds.
 const SKEW_MAX_S: f64 = 2.0;

@@ -9,7 +9,7 @@ use clap::builder::styling::{AnsiColor, Style};
 pub enum Verdict {
     /// As it should be.
     Ok,
-    /// The server runs; someone may regret it.
+    /// The server runs, but this may cause trouble.
     Warn,
     /// The server does not start, or no client can use it.
     Fail,
@@ -22,7 +22,7 @@ pub struct Finding {
     pub verdict: Verdict,
     /// What was checked, in a word or two.
     pub subject: &'static str,
-    /// What was found; if it is not right, also what to do. One line, without secrets.
+    /// What was found. If it is not right, also what to do. One line, without secrets.
     pub text: String,
 }
 
@@ -40,7 +40,7 @@ impl Report {
         self.count(Verdict::Fail) == 0
     }
 
-    /// The report as text with styles; a line for each finding, and one that sums up. With a width,
+    /// The report as text with styles: a line for each finding, and one that sums up. With a width,
     /// longer lines are broken there and indented.
     #[must_use]
     pub fn render(&self, width: Option<usize>) -> String {

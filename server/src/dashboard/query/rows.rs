@@ -149,8 +149,8 @@ fn coverage_status(row: &PgRow) -> Result<CoverageStatus, QueryError> {
     }
 }
 
-/// The text, or as much of it as the contract can express. The projector cuts by the same rule; but the row
-/// may be an older one's, or the database's encoding have other lengths.
+/// The text, or as much of it as the contract can express. The projector cuts by the same rule. But the row
+/// may be an older one's, or the database's encoding may have other lengths.
 fn cut(mut text: String, units: usize) -> String {
     // No text has more units than bytes.
     if text.len() > units {
@@ -247,7 +247,7 @@ mod tests {
                 match kind.as_str() {
                     "shown" => assert!(is_picture, "{address:?}"),
                     "refused" | "refusedLate" => assert!(!is_picture, "{address:?}"),
-                    // The standard takes it; our own rules are narrower.
+                    // The standard takes it. Our own rules are narrower.
                     "unusual" => assert!(is_address(address), "{address:?}"),
                     other => panic!("{other}"),
                 }

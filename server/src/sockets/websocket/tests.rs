@@ -486,7 +486,7 @@ async fn who_leaves_is_taken_leave_of() {
     scene.say("41/dashboard,").await;
     assert_eq!(scene.close_code().await, 1000);
     assert_eq!(scene.reason().await, EndReason::ClientDisconnect);
-    // Who closes the WebSocket gets the same back.
+    // A client that closes the WebSocket gets the same back.
     let mut scene = Scene::admitted(1_000).await;
     let close = CloseFrame { code: CloseCode::Away, reason: "".into() };
     scene.client.write_all(&client_frame(Frame::close(Some(close)))).await.unwrap();
@@ -703,7 +703,7 @@ async fn nothing_is_sent_after_the_close_frame() {
     }
 }
 
-/// Who opens a socket, or comes back over an old one, while the server ends it.
+/// A client that opens a socket, or comes back over an old one, while the server ends it.
 #[tokio::test]
 async fn who_comes_too_late_has_not_tried_too_often() {
     let mut scene = Scene::begin(1_000).await;

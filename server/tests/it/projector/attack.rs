@@ -99,7 +99,7 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap())
 }
 
-/// Writes until told to stop, and says how far it is.
+/// Writes until it is stopped, and reports how far it is.
 async fn write(
     db: Arc<TestDb>,
     seed: u64,

@@ -68,7 +68,7 @@ impl Host {
         }
     }
 
-    /// Passes until a row has failed by itself: its key, and the error.
+    /// Passes until a row has failed alone: its key, and the error.
     async fn until_failed(&mut self) -> (String, String) {
         loop {
             if let Some(failed) = self.failed().await.pop() {
@@ -120,7 +120,7 @@ async fn one_poisonous_row_stops_no_other() {
     host.end().await;
 }
 
-/// As while triggers are missing, and all rows are looked at again and again.
+/// As while triggers are missing, and all rows are read again and again.
 #[tokio::test]
 async fn rows_beside_a_poisonous_one_are_projected_though_sweep_follows_upon_sweep() {
     let query = "select id, user_id from public.wishes
@@ -189,7 +189,7 @@ async fn a_locked_table_holds_up_only_what_is_in_it() {
     host.end().await;
 }
 
-/// Which rows a change concerns cannot be found out: all are looked at.
+/// Which rows a change concerns cannot be found out: all are read.
 #[tokio::test]
 async fn a_to_that_fails_loses_no_change() {
     let query = "select wish.id, wish.user_id
@@ -398,8 +398,8 @@ async fn a_sweep_finds_every_row() {
     }
 }
 
-/// A fact concerns all rows of its owner. Of many facts the same rows would be asked for again and again, while all
-/// of them are still to be looked at.
+/// A fact concerns all rows of its owner. Of many facts the same rows would be requested again and again, while all
+/// of them are still to be read.
 #[tokio::test]
 async fn facts_ask_for_no_row_that_a_sweep_will_look_at() {
     let mut host = Host::new(&["

@@ -464,7 +464,7 @@ impl Views {
         differences
     }
 
-    /// The sections that a user may be told of: those whose rows differ. What two rows do to a section may
+    /// The sections that a user may be informed of: those whose rows differ. What two rows do to a section may
     /// cancel out, and a change of any row counts for the recent list.
     pub(super) fn rows_differ(&self, before: &Self, user: &str) -> i16 {
         let empty = View::default();

@@ -82,7 +82,7 @@ async fn assert_served(
     (owners, mocs)
 }
 
-/// Half of the rows are seen by the first look at all rows, the others through the triggers.
+/// The first sweep sees half of the rows, and the triggers note the others.
 #[tokio::test]
 async fn each_user_of_ten_thousand_odd_mocs_is_served_what_the_rules_say() {
     with_application(|db, _| async move {

@@ -76,8 +76,8 @@ async fn a_note_that_the_cursor_passes_over_is_taken_all_the_same() {
     host.end().await;
 }
 
-/// A MOC is taken apart and put together again before anyone has looked at it, and in between another one was
-/// looked at that its parts would have covered.
+/// A MOC is taken apart and put together again before the projector has read it. In between, the projector
+/// read another one that its parts would have covered.
 #[tokio::test]
 async fn what_came_and_went_between_two_looks_stays_in_no_row_that_depends_on_it() {
     const STATE: &str = "
@@ -103,7 +103,7 @@ async fn what_came_and_went_between_two_looks_stays_in_no_row_that_depends_on_it
         set build_status = 'complete' where title = 'MOC 2000'";
     let mut host = Host::new(&[STATE]).await;
     host.settle().await;
-    // A large transaction is looked at in pieces, and its last row is in none of the first.
+    // A large transaction is read in pieces, and its last row is in none of the first.
     host.write(TAKEN_APART).await;
     host.projector.pass(&mut host.node).await.unwrap();
     host.write("update public.moc_instructions set theme = 'City' where title = 'MOC 0'").await;
@@ -115,7 +115,7 @@ async fn what_came_and_went_between_two_looks_stays_in_no_row_that_depends_on_it
     host.end().await;
 }
 
-/// A sweep that begins will look at all rows, so nothing that waits for some of them is done beside it.
+/// A sweep that begins will read all rows, so nothing that waits for some of them is done beside it.
 #[tokio::test]
 async fn a_sweep_takes_over_what_waits_for_rows_of_its_feed() {
     const QUEUE: &str = "

@@ -167,7 +167,7 @@ async fn watch_events(
     view: &watch::Sender<Shown>,
     ledger: &Ledger,
 ) {
-    // What comes meanwhile waits.
+    // What comes in that time waits.
     let (body, mut last) = loop {
         match ledger.snapshot(server, user).await {
             Ok(found) => break found,
