@@ -44,7 +44,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A running program; killed with this value.
+/// A running program. Dropping this value kills it.
 pub(crate) struct Contender {
     child: Child,
     /// For a peer that does not project: a server without clients that projects for it. The peer's figures

@@ -149,12 +149,12 @@ fn verdict(promise: Promise, server: Option<f64>, ratio: Option<f64>) -> String 
     }
 }
 
-/// The middle value; 0 of none.
+/// The middle value. 0 if there are no values.
 pub(crate) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// The value below which that share lies; 0 of none.
+/// The value below which that share lies. 0 if there are no values.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,

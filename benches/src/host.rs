@@ -40,7 +40,7 @@ pub(crate) struct Working {
 }
 
 impl Host {
-    /// The application's database with the source installed and all of it projected; without triggers, if
+    /// The application's database with the source installed and all of it projected. Without triggers, if
     /// that is what is measured.
     pub(crate) async fn open(database: &Database, with_triggers: bool) -> anyhow::Result<Self> {
         let (url, pool) = database.other(NAME).await?;

@@ -35,7 +35,7 @@ const AGAINST_NODE: [(&str, &str, &str, Option<f64>); 10] = [
     ("storm", "snapshot meanwhile, p95", "snapshot meanwhile, p95", None),
 ];
 
-/// Draws what the file holds into that folder; says which pictures.
+/// Draws what the file holds into that folder. Says which pictures.
 ///
 /// # Errors
 ///

@@ -39,7 +39,7 @@ impl Rest {
         Ok(Self { sender, host: target.address.clone() })
     }
 
-    /// Asks for the snapshot of that token's user; for news only, if the tag of a copy is given.
+    /// Asks for the snapshot of that token's user. Asks for news only, if the tag of a copy is given.
     pub(crate) async fn snapshot(
         &mut self,
         token: &str,

@@ -52,7 +52,7 @@ pub(crate) enum Scenario {
     StormCrowd,
     /// The drain of a server with 1,000 clients, with another server for them to go to.
     Drain,
-    /// The database is killed and comes back; sockets that are refused or whose sessions end.
+    /// The database is killed and comes back. Also sockets that are refused or whose sessions end.
     Outage,
     /// The application's own writes, with capture and without.
     Writes,

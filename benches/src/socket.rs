@@ -119,7 +119,7 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Shows a token; the answer.
+    /// Shows a token. Returns the answer.
     async fn knock(&mut self, token: &str) -> anyhow::Result<Utf8Bytes> {
         self.send(format!("40/dashboard,{{\"token\":\"{token}\"}}")).await?;
         self.frame().await

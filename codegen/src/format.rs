@@ -47,7 +47,7 @@ struct Member {
 }
 
 impl Type {
-    /// Prints with a leading space or line break; `used` columns of the line are taken already.
+    /// Prints with a leading space or line break. `used` columns of the line are taken already.
     fn print(&self, indent: usize, used: usize, text: &mut String) {
         match self {
             Self::Plain(plain) => {
@@ -124,7 +124,7 @@ impl Parser<'_> {
         Ok(Type::Object(members))
     }
 
-    /// A name with its arguments; `Array<X>` becomes `X[]`.
+    /// A name with its arguments. `Array<X>` becomes `X[]`.
     fn plain(&mut self) -> Result<String, FormatError> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || "_$.-".contains(c);
         let end = self.rest.find(|c| !is_name(c)).unwrap_or(self.rest.len());

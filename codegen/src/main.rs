@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Returns the stale files when asked only to check; otherwise writes them and returns none.
+/// Returns the stale files when asked only to check. Otherwise writes them and returns none.
 fn run() -> Result<Vec<&'static str>, Error> {
     let mut check = false;
     for argument in std::env::args().skip(1) {
@@ -64,7 +64,7 @@ fn run() -> Result<Vec<&'static str>, Error> {
     let mut stale = Vec::new();
     for file in &files {
         let path = root.join(file.path);
-        // An absent file and an unreadable one are both replaced; writing tells what is wrong.
+        // An absent file and an unreadable one are both replaced. Writing reports what is wrong.
         if std::fs::read_to_string(&path).is_ok_and(|text| text == file.text) {
             continue;
         }

@@ -38,7 +38,7 @@ pub(crate) fn of_socket() -> Map<String, Value> {
     generator.subschema_for::<DashboardView>();
     let mut schemas = finish(generator);
 
-    // The view is only on REST; what it is made of are the payloads.
+    // Only REST has the view. Its parts are the payloads.
     schemas.shift_remove("DashboardView");
     let envelope = schemas.shift_remove("DashboardEventOfErrorEvent").unwrap_or_default();
     for event_type in EventType::ALL {

@@ -97,7 +97,7 @@ fn codes() -> String {
 }
 
 fn one<T: TS>() -> Result<String, FormatError> {
-    // Every integer of the contract fits into a double; see `Revision::MAX`.
+    // Every integer of the contract fits into a double. See `Revision::MAX`.
     let config = Config::new().with_large_int("number");
     declaration(&T::docs().unwrap_or_default(), &T::decl(&config))
 }

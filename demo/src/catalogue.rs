@@ -32,7 +32,7 @@ pub(crate) struct Moc {
     pub(crate) theme: String,
     inspired_by: Option<String>,
     pub(crate) build_status: String,
-    /// In its parts list; 0 where there is none.
+    /// In its parts list. 0 where there is none.
     pub(crate) pieces: u32,
     /// Per cent of the pieces that the owner has or has ordered.
     pub(crate) coverage: u32,

@@ -364,7 +364,7 @@ impl<'a> Author<'a> {
         Ok(Some(format!("sold         “{title}”, with its parts")))
     }
 
-    /// The newest MOC gets a better title; the next time, its old one back.
+    /// The newest MOC gets a better title. The next time, its old one back.
     async fn rename(&self) -> sqlx::Result<Option<String>> {
         let rename = format!(
             "update collection.mocs

@@ -17,21 +17,21 @@ use crate::{coverage, first_view, latency, process, stopped, watch};
 
 /// A cold browser on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
-/// Pictures come from elsewhere; where that cannot be reached, the page shows something else.
+/// Pictures come from elsewhere. Where that cannot be reached, the page shows something else.
 const PICTURES_PATIENCE: Duration = Duration::from_secs(8);
 const END_PATIENCE: Duration = Duration::from_secs(30);
 /// A phone, a tablet, a desktop: one, two and three columns.
 pub(crate) const SIZES: [(&str, u32, u32); 3] =
     [("phone", 390, 844), ("tablet", 900, 1180), ("desktop", 1440, 1000)];
 /// What the README shows: as wide as all columns take, and down to the end of the first shelf. More than
-/// a pixel to each of CSS, as screens have; not two, as the file would be four times as large.
+/// a pixel to each of CSS, as screens have. Not two, because the file would be four times as large.
 const PICTURE: (u32, u32, f64) = (1280, 800, 1.25);
 const SCHEMES: [(&str, Scheme); 2] = [("light", Scheme::Light), ("dark", Scheme::Dark)];
 pub(crate) const USER: &str = USERS[0].0;
 /// A MOC that is added while the page is open.
 const NEWCOMER: &str = "Apothecary on Candle Lane";
 
-/// Runs the check; succeeds only if all was seen and nothing is left running.
+/// Runs the check. Succeeds only if all was seen and nothing is left running.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let started = Instant::now();
     let tell = |what: &str| println!("     {:5.1} s  {what}", started.elapsed().as_secs_f64());
@@ -45,7 +45,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         seen = look(&stage, &catalogue, arguments, &tell) => seen,
         outcome = stopped() => outcome.and_then(|()| bail!("interrupted")),
     };
-    // Listed while all are there; afterwards each of them must be gone.
+    // Listed while all are there. Afterwards each of them must be gone.
     let children = process::descendants().await?;
     let struck = stage.strike().await;
     seen?;

@@ -10,7 +10,7 @@ use serde_json::json;
 const SIZE: (u32, u32) = (390, 844);
 /// An odd number, for the median.
 const ROUNDS: usize = 3;
-/// Milliseconds that each answer takes longer. As with Lighthouse's slow 4G; connections open at once here.
+/// Milliseconds that each answer takes longer, as with Lighthouse's slow 4G. Connections open at once here.
 const LATENCY_MS: u32 = 150;
 /// Kilobits a second, down and up.
 const LINE: (u32, u32) = (1_600, 750);
@@ -54,7 +54,7 @@ pub(crate) struct FirstView {
 }
 
 impl FirstView {
-    /// Of samples of these four numbers each; none of no samples.
+    /// The medians of samples of these four numbers each. None if there are no samples.
     fn median(samples: &[[f64; 4]]) -> Option<Self> {
         let middle = |which: usize| {
             let mut values: Vec<f64> = samples.iter().map(|sample| sample[which]).collect();

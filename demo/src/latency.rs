@@ -175,7 +175,7 @@ impl Change {
         Ok(Self { number, kind, text })
     }
 
-    /// Makes the page watch for it; says whether it is there already.
+    /// Makes the page watch for it. Returns whether it is there already.
     async fn expect(&self, browser: &Browser) -> anyhow::Result<bool> {
         let (test_id, whole) = match self.kind {
             Kind::Title | Kind::Moc => ("recent-mocs-card", false),

@@ -32,7 +32,7 @@ const COOKIE: &str = "auth_token";
 /// Longer than a person watches a demo.
 const SESSION: Duration = Duration::from_hours(12);
 
-/// What signs the demo's tokens; new in each run, and known to this process and its server only.
+/// What signs the demo's tokens. New in each run, and known to this process and its server only.
 #[derive(Clone)]
 pub(crate) struct Secret(String);
 

@@ -72,7 +72,7 @@ pub(crate) struct Stock {
     pub(crate) ordered: u32,
 }
 
-/// Works out one person's collection; the same at every call.
+/// Works out one person's collection. The result is the same at every call.
 pub(crate) fn collection<'a>(catalogue: &'a Catalogue, user: &'a str) -> Collection<'a> {
     let mut random =
         Random::seeded(user.bytes().fold(0x0010_0c5e, |seed, byte| seed * 31 + u64::from(byte)));
@@ -147,7 +147,7 @@ fn stock(moc: &Moc, parts: &[Lot], random: &mut Random) -> Vec<Stock> {
             break;
         }
         left -= usable;
-        // What is built is owned; the rest comes partly from shops that have not delivered yet.
+        // What is built is owned. The rest comes partly from shops that have not delivered yet.
         let ordered = match random.below(10) {
             _ if moc.build_status == "BUILT" => 0,
             0..5 => 0,

@@ -39,7 +39,7 @@ pub(crate) async fn gone(pids: &BTreeSet<u32>, patience: Duration) -> anyhow::Re
     Ok(())
 }
 
-/// How a process was called; none if it is not there.
+/// How a process was called. None if it is not there.
 pub(crate) async fn command_line(pid: u32) -> Option<String> {
     said_by_ps("command=", pid).await
 }

@@ -23,7 +23,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(45);
 const PID_FILE: &str = "server.pid";
 /// The server's program, which the demo runs without arguments.
 const PROGRAM: &str = "dashboard-server";
-/// What these say about the machine holds for the server too; anything else is ours to say.
+/// What these say about the machine holds for the server too. We set everything else.
 const KEPT: [&str; 3] = ["DASHBOARD_PG_BIN", "DASHBOARD_LOG", "DASHBOARD_LOG_FORMAT"];
 
 /// A server that is ready.
@@ -74,7 +74,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
-            // Ctrl-C in the terminal is for us; we stop the server in our own time.
+            // Ctrl-C in the terminal is for us. We stop the server in our own time.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -331,7 +331,7 @@ mod tests {
         let server = scratch.start().await;
         let pid = BTreeSet::from([server.child.id().unwrap()]);
         let database = scratch.database();
-        // The server is our child, so its end must be taken note of; a killed demo's is the system's.
+        // The server is our child, so its end must be taken note of. A killed demo's is the system's.
         let (mut child, left) =
             (server.child, "Stopped the server that an earlier run had left behind.");
         let reaped = tokio::spawn(async move { child.wait().await });

@@ -40,7 +40,7 @@ pub(crate) fn identifier(name: &str) -> String {
 
 fn connect(cluster: &Path, port: u16) -> io::Result<UnixStream> {
     let name = format!(".s.PGSQL.{port}");
-    // A socket's path has room for about 100 bytes; through /proc it is short wherever it lies.
+    // A socket's path has room for about 100 bytes. Through /proc it is short wherever it lies.
     let folder = File::open(cluster)?;
     let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string());
     let path = if short.exists() { short } else { cluster.to_owned() };

@@ -16,7 +16,7 @@ const DATABASE: &str = "dashboard";
 /// `SQLSTATE` of a database that exists, as `CREATE DATABASE` tells it, alone or in a race.
 const EXISTS: [&str; 2] = ["42P04", "23505"];
 
-/// A cluster that runs as long as this value lives; dropping it stops the server.
+/// A cluster that runs as long as this value lives. Dropping it stops the server.
 #[derive(Debug)]
 pub struct Cluster {
     runner: Runner,
@@ -32,11 +32,11 @@ impl Cluster {
     /// Starts the cluster, and makes what is missing. Takes a second or two the first time, some
     /// 50 ms later. `progress` gets a sentence for each step that a person may have to wait for.
     ///
-    /// Blocks; call it from a thread that may.
+    /// Blocks. Call it from a thread that may.
     ///
     /// # Errors
     ///
-    /// See [`Error`]; each says what to do.
+    /// See [`Error`]. Each says what to do.
     pub fn start(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Self, Error> {
         let layout = Layout::create(&options.data_dir)?;
         let lock = files::take(&layout).map_err(|error| account::explain(error, &layout))?;
@@ -91,7 +91,7 @@ impl Cluster {
         self.postmaster.as_ref().map(Postmaster::pid)
     }
 
-    /// Creates a database; one that exists is left as it is.
+    /// Creates a database. One that exists is left as it is.
     ///
     /// # Errors
     ///
@@ -120,11 +120,11 @@ impl Cluster {
     /// Starts a server that has ended again, and waits until it has recovered. Address and password
     /// stay as they were, unless another program has taken the port in between.
     ///
-    /// Blocks; call it from a thread that may.
+    /// Blocks. Call it from a thread that may.
     ///
     /// # Errors
     ///
-    /// See [`Error`]; it may be tried again.
+    /// See [`Error`]. It may be tried again.
     pub fn restart(&mut self) -> Result<(), Error> {
         if let Some(mut former) = self.postmaster.take() {
             former.stop(&self.runner)?;

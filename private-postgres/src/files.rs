@@ -92,7 +92,7 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     written.map_err(Error::io("write", path))
 }
 
-/// Removes a file or a folder; one that is absent is fine.
+/// Removes a file or a folder. One that is absent is fine.
 pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {

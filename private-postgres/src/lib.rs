@@ -41,7 +41,7 @@ pub const BINARIES_VARIABLE: &str = "DASHBOARD_PG_BIN";
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where everything is kept; made if it is absent.
+    /// Where everything is kept. The cluster makes it if it is absent.
     pub data_dir: PathBuf,
     /// The only folder to take binaries from. None: look where packages install them, then on
     /// `PATH`, then ask npm.

@@ -96,7 +96,7 @@ fn npm(command: &mut Command) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The last version of the highest wanted major; npm lists versions in ascending order.
+/// The last version of the highest wanted major, because npm lists versions in ascending order.
 fn newest(versions: &[String], majors: &std::ops::RangeInclusive<u32>) -> Option<(u32, String)> {
     let parsed = versions.iter().filter_map(|version| {
         let major = version.split('.').next()?.parse().ok()?;
@@ -119,7 +119,7 @@ fn make_links(package: &Path) -> std::io::Result<()> {
         }
         let link = package.join(target);
         let Some(name) = Path::new(source).file_name() else { continue };
-        // Source and target share their folder in every release so far; say so if that changes.
+        // Source and target share their folder in every release so far. Say so if that changes.
         if Path::new(source).parent() != Path::new(target).parent() {
             return Err(std::io::Error::other("a link leads to another folder"));
         }

@@ -21,7 +21,7 @@ pub enum Outlook {
 /// program has the folder, whose data it is, which account the server would run under, and where its programs
 /// are. The caller checks whether the folder may be written to. Only the start shows that the server does start.
 ///
-/// Blocks for some milliseconds; call it from a thread that may.
+/// Blocks for some milliseconds. Call it from a thread that may.
 ///
 /// # Errors
 ///

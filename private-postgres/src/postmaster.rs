@@ -74,7 +74,7 @@ pub(crate) struct Postmaster {
 #[derive(Debug)]
 enum Event {
     Ready,
-    /// Every process of the server has closed its end; the last lines that it said.
+    /// Every process of the server has closed its end. Holds the last lines that it said.
     Ended(Vec<String>),
 }
 

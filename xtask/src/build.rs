@@ -9,8 +9,8 @@ use crate::steps::Steps;
 use crate::workspace::{self, cargo, npm};
 use crate::{reach, tools, wasm};
 
-/// Builds the parts in the order in which they need each other. Every method may be called often;
-/// the work is done once, and a failure is remembered.
+/// Builds the parts in the order in which they need each other. Every method may be called often.
+/// The work is done once, and a failure is remembered.
 pub(crate) struct Builder {
     /// Runs and tells.
     pub(crate) steps: Steps,

@@ -18,13 +18,13 @@ const PATCHES: &str = "client-sdk/tests/machine/planted";
 const PACKAGES: [&str; 2] = ["client-sdk", "shared-types"];
 /// What else a build of them reads.
 const FILES: [&str; 3] = ["Cargo.lock", "clippy.toml", "rust-toolchain.toml"];
-/// The lines of a patch that say which checks find the bug; which of them is first depends on which life
+/// The lines of a patch that say which checks find the bug. Which of them is first depends on which life
 /// comes first, and the threads that lead them decide that.
 const CAUGHT: &str = "Caught by: ";
 /// The simulation runs this many lives for a bug. If none meets the bug, it is not found.
 const SCHEDULES: &str = "20000";
 
-/// Plants each bug; for each whether it was found, or what happened instead.
+/// Plants each bug. Returns for each whether it was found, or what happened instead.
 ///
 /// # Errors
 ///
@@ -105,7 +105,7 @@ fn copy(steps: &mut Steps, patch: &Path, name: &str) -> anyhow::Result<PathBuf> 
     Ok(copy)
 }
 
-/// The workspace's manifest with our packages only; what it says about others is not read then.
+/// The workspace's manifest with our packages only. What it says about others is not read then.
 /// They get a version of their own, by which cargo tells what it built of them from what it built
 /// of the other copies, and of the product.
 fn for_copy(manifest: &str, name: &str) -> anyhow::Result<String> {
@@ -118,7 +118,7 @@ fn for_copy(manifest: &str, name: &str) -> anyhow::Result<String> {
             changes += 1;
             format!("version = \"0.0.0-{name}\"\n")
         } else if PACKAGES.iter().any(|package| line.starts_with(&format!("{package}.opt-level"))) {
-            // A bug is found in the first lives; to optimise them would take longer than they do.
+            // A bug is found in the first lives. To optimise them would take longer than they do.
             String::new()
         } else {
             format!("{line}\n")

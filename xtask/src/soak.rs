@@ -24,7 +24,7 @@ pub(crate) fn run(
     minutes: u64,
     seed_from: Option<u64>,
 ) -> anyhow::Result<ExitCode> {
-    // The same signal reaches the test, which ends with its table; this program only waits.
+    // The same signal reaches the test, which ends with its table. This program only waits.
     steps::end_on_signal()?;
     let mut build = cargo(["test", "--no-run", "--test", "machine"]);
     let outcome = builder.steps.run("Build the simulation", build.args(PRODUCT))?;

@@ -27,7 +27,7 @@ impl Stamp {
     /// Where an input cannot be read.
     pub(crate) fn of(work: &str, inputs: &[PathBuf], also: &str) -> anyhow::Result<Self> {
         // The hasher is the same in every build of this program by one compiler. A false "changed"
-        // costs time; a false "unchanged" needs a collision in 64 bits.
+        // costs time. A false "unchanged" needs a collision in 64 bits.
         let mut hasher = DefaultHasher::new();
         also.hash(&mut hasher);
         for input in inputs {

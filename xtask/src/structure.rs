@@ -27,7 +27,7 @@ struct Module {
     imports: BTreeSet<String>,
 }
 
-/// Prints the modules of our crates; fails where they import each other in a circle, or upward.
+/// Prints the modules of our crates. Fails where they import each other in a circle, or upward.
 ///
 /// # Errors
 ///

@@ -16,13 +16,13 @@ use crate::workspace::{self, cargo, npm};
 pub(crate) enum Verdict {
     /// Nothing is known against what we use.
     Clean,
-    /// Something is; the program's words were shown.
+    /// Something is known. The program's words were shown.
     Found,
     /// The place that knows could not be asked.
     NotAsked,
 }
 
-/// Holds the crates against the advisories that are known; `deny.toml` says which are accepted.
+/// Holds the crates against the advisories that are known. `deny.toml` says which are accepted.
 ///
 /// # Errors
 ///
@@ -60,7 +60,7 @@ pub(crate) fn advisories(steps: &mut Steps) -> anyhow::Result<Verdict> {
 pub(crate) fn npm_audit(steps: &mut Steps) -> anyhow::Result<Verdict> {
     let output = npm(["audit", "--omit=dev", "--json"]).output().context("npm")?;
     let report = String::from_utf8_lossy(&output.stdout);
-    // A report says so; an answer that is none is the registry's, or the network's.
+    // A report says so. An answer that is none is the registry's, or the network's.
     if !report.contains("\"auditReportVersion\"") {
         let reason = report.lines().find(|line| line.contains("\"message\"")).unwrap_or_default();
         println!("     the registry does not answer audits: {}", reason.trim());

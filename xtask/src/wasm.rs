@@ -47,7 +47,7 @@ pub(crate) fn build(steps: &mut Steps, bindgen_version: &str) -> anyhow::Result<
     compile.args(["--target", "wasm32-unknown-unknown"]);
     steps.run("Compile the WASM module", &mut compile)?;
 
-    // Cargo knows whether the sources changed; what it made tells whether the rest must run.
+    // Cargo knows whether the sources changed. What it made tells whether the rest must run.
     let compiled = workspace::target().join("wasm32-unknown-unknown/wasm/client_module.wasm");
     let tools = format!("{bindgen_version} {} {OPTIMISE:?} {STRIP:?}", optimiser_version()?);
     let stamp = Stamp::of("wasm", std::slice::from_ref(&compiled), &tools)?;

@@ -15,7 +15,7 @@ pub(crate) fn path(relative: &str) -> PathBuf {
     root().join(relative)
 }
 
-/// Where cargo builds; the same folder for every cargo that we call.
+/// Where cargo builds. Every cargo that we call uses the same folder.
 pub(crate) fn target() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => root().join(folder),
@@ -70,7 +70,7 @@ fn find_in(folders: &OsStr, program: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// The folder that `cargo install` puts our tools below; independent of `CARGO_TARGET_DIR`, so that
+/// The folder that `cargo install` puts our tools below. Independent of `CARGO_TARGET_DIR`, so that
 /// they are built once.
 pub(crate) fn tools() -> PathBuf {
     path("target/tools")
@@ -80,6 +80,6 @@ fn search_path() -> OsString {
     let machine = std::env::var_os("PATH").unwrap_or_default();
     let folders = [tools().join("bin"), path("node_modules/.bin")];
     let all = folders.into_iter().chain(std::env::split_paths(&machine));
-    // A folder with a separator in its name cannot be on PATH; the machine's own still serves.
+    // A folder with a separator in its name cannot be on PATH. The machine's own still serves.
     std::env::join_paths(all).unwrap_or(machine)
 }

@@ -16,7 +16,7 @@ use crate::socket::{Target, wishes};
 const SOCKETS: usize = 200;
 const CHANGES: i32 = 5_000_000;
 const PATIENCE: Duration = Duration::from_mins(2);
-/// How long rows are kept here; by default it is ten minutes.
+/// How long rows are kept here. By default it is ten minutes.
 const RETENTION_S: &str = "30";
 /// How long they may take to go after that.
 const REMOVAL_PATIENCE: Duration = Duration::from_mins(3);
@@ -28,8 +28,8 @@ where id = (select id from bench.picks where number = :n);
 
 /// Measures it.
 pub(super) async fn run(database: &Database) -> anyhow::Result<Vec<Figure>> {
-    // Who stands still for half a minute finds its sockets' heartbeats late; that is not the matter
-    // here.
+    // A server that stands still for half a minute finds its sockets' heartbeats late. This scenario does
+    // not measure that.
     let flags = ["--change-retention-s", RETENTION_S, "--ping-timeout-ms", "300000"];
     let server = Contender::start_with(Kind::Server, &database.url, &flags).await?;
     let target = Target::plain(&server.address);

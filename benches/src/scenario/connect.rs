@@ -159,7 +159,7 @@ async fn start(kind: Kind, database: &Database, tls: bool) -> anyhow::Result<(Co
     Ok((contender, target))
 }
 
-/// Waits until memory is within a fifth of what it was; says how much it is then, and how long that
+/// Waits until memory is within a fifth of what it was. Returns how much it is then, and how long that
 /// took.
 async fn until_back(contender: &Contender, start: f64) -> anyhow::Result<(f64, Duration)> {
     let begun = Instant::now();

@@ -216,7 +216,7 @@ impl Probes {
         for number in 1..=PROBES {
             let (pool, stop) = (&host.pool, stop.clone());
             let (waiting, took) = (Arc::clone(&waiting), Arc::clone(&took));
-            // To connect is not what is measured; nor that all write at once.
+            // Neither connecting nor writing all at once is measured.
             let mut connection = pool.acquire().await?;
             let offset = PROBE_PAUSE * number / PROBES;
             tasks.spawn(async move {

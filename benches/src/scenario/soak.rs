@@ -106,7 +106,7 @@ struct Client {
 }
 
 impl Client {
-    /// Comes and goes until the end; returns how many changes it should have seen and did not.
+    /// Comes and goes until the end. Returns how many changes it should have seen and did not.
     async fn live(mut self) -> anyhow::Result<usize> {
         let mut missed = 0;
         loop {
@@ -133,7 +133,7 @@ impl Client {
                     }
                 }
             };
-            // What was committed a moment ago may be under way; wait for it.
+            // What was committed a moment ago may be under way. Wait for it.
             let expected = {
                 let written = &self.written[self.number];
                 let written = written.lock().unwrap_or_else(PoisonError::into_inner);
@@ -155,7 +155,7 @@ impl Client {
     }
 }
 
-/// Writes at a steady rate; returns how often.
+/// Writes at a steady rate. Returns how often.
 async fn write(
     database: &Database,
     written: &[Mutex<Written>],

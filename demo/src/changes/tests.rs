@@ -47,7 +47,7 @@ async fn the_collection_stays_as_it_began_however_long_it_is_worked_on() {
     for number in 1..=MANY {
         let said = author.next().await.unwrap();
         *kinds.entry(said[..13].trim().to_owned()).or_insert(0) += 1;
-        // Looking takes longer than changing; seven and a round have no common divisor.
+        // Looking takes longer than changing. Seven and a round have no common divisor.
         if number % 7 != 0 {
             continue;
         }

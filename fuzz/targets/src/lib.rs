@@ -2,7 +2,7 @@
 //! does not hold that must.
 //!
 //! libFuzzer's programs in `fuzz/` call these, and so does the replay of the corpora in `tests/`:
-//! what was once found stays found. `cargo xtask fuzz` runs them; decision 40 says how.
+//! what was once found stays found. `cargo xtask fuzz` runs them. Decision 40 says how.
 
 mod client_frames;
 mod decoders;

@@ -82,7 +82,7 @@ pub(crate) fn command(folder: &Folder) -> Command {
     command
 }
 
-/// Runs a command under an account that is not root; returns what it said and whether it succeeded.
+/// Runs a command under an account that is not root. Returns what it said and whether it succeeded.
 pub(crate) fn as_ordinary_user(mut command: Command) -> Command {
     if am_root() {
         command.uid(65534).gid(65534);

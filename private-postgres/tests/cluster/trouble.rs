@@ -62,7 +62,7 @@ fn a_pid_file_that_names_another_process_is_ignored() {
     let folder = Folder::new();
     drop(folder.start().unwrap());
     let pid_file = folder.file("cluster/postmaster.pid");
-    // Ourselves: alive, and no server. As root the server would ignore it; for anyone else it
+    // Ourselves: alive, and no server. As root the server would ignore it. For anyone else it
     // would take us for its predecessor.
     fs::write(&pid_file, format!("{}\n/nowhere\n0\n5432\n.\n\n\n", std::process::id())).unwrap();
     assert_eq!(running_url(&folder.0), None);
@@ -155,7 +155,7 @@ fn the_error_names_data_of_another_account_that_may_be_deleted() {
         std::os::unix::fs::chown(folder.file("cluster"), Some(owner), Some(owner)).unwrap();
         assert_told(&folder.start().unwrap_err().to_string(), name);
     }
-    // A folder in which an ordinary user may not make anything; its own is another matter.
+    // A folder in which an ordinary user may not make anything. Its own is another matter.
     fs::remove_dir_all(folder.file("cluster")).unwrap();
     fs::remove_file(folder.file("lock")).unwrap();
     let (success, _, said) = output(as_ordinary_user(command(&folder)));

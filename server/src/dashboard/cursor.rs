@@ -2,7 +2,7 @@
 
 use shared_types::Revision;
 
-/// The number of the newest row of `dashboard.changes` that a reader has seen; 0 before the first.
+/// The number of the newest row of `dashboard.changes` that a reader has seen. 0 before the first.
 ///
 /// One projector at a time writes them, one transaction after the other, so their numbers are in the order
 /// of the commits: of two cursors the greater has seen all that the lesser has.

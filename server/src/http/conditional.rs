@@ -60,7 +60,7 @@ fn quoted(line: &[u8]) -> Vec<&[u8]> {
     tags
 }
 
-/// The tag, if it is one of this server's; as a proxy may have written it, which the caller has from there.
+/// The tag, if it is one of this server's. The caller may have it in the form that a proxy has written.
 fn ours(quoted: &[u8]) -> Option<SnapshotTag> {
     SnapshotTag::from_header(str::from_utf8(quoted).ok()?).ok()
 }

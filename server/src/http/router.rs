@@ -41,7 +41,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/socket.io/", socket_route.clone())
         .route("/socket.io", socket_route)
         .layer(from_fn_with_state(packets, admit::admit))
-        // For clients that poll; WebSockets need none of it. Any headers that an app adds may come.
+        // For clients that poll. WebSockets need none of it. Any headers that an app adds may come.
         // Where polling is switched off, developers could not read what to set without it.
         .layer(
             cors(&app)

@@ -41,7 +41,7 @@ const STOPPING: ApiError = ApiError::Busy("The server is about to stop; try agai
 #[derive(Debug, PartialEq, Eq)]
 struct Asked {
     transport: Transport,
-    /// The session that it is about; a new one, if none is named.
+    /// The session that the request names. A new one, if it names none.
     session: Option<Sid>,
     /// What tells the request from others of its session: `t`, as clients set it.
     mark: Option<String>,

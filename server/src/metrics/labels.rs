@@ -6,7 +6,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 /// A request and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Request {
-    /// The HTTP method; `other` for those that nothing here uses.
+    /// The HTTP method. `other` for those that nothing here uses.
     pub method: &'static str,
     /// The route's template.
     pub route: String,
@@ -17,7 +17,7 @@ pub struct Request {
 /// A route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Route {
-    /// The HTTP method; `other` for those that nothing here uses.
+    /// The HTTP method. `other` for those that nothing here uses.
     pub method: &'static str,
     /// The route's template.
     pub route: String,

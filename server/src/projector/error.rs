@@ -67,7 +67,7 @@ impl ProjectorError {
         let Self::Database(sqlx::Error::Database(error)) = self else { return Blame::Rows };
         match error.code().as_deref() {
             Some("55P03" | "40P01") => Blame::Locked,
-            // A syntax error or access rule violation; a feature that is not there. But an insertion that
+            // A syntax error or access rule violation, or a missing feature. But an insertion that
             // would write a row twice (21000) is the row's.
             Some(code) if code.starts_with("42") || code.starts_with("0A") => Blame::Query,
             _ => Blame::Rows,

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use super::lane::Subject;
 
-/// How long a piece is to take, where the overhead of a pass is no larger; and at most, well below what ends a statement.
+/// How long a piece is to take, where the overhead of a pass is no larger.
 const PIECE_TIME: Duration = Duration::from_millis(10);
+/// How long a piece is to take at most: well below what ends a statement.
 const MAX_PIECE_TIME: Duration = Duration::from_millis(50);
 /// How many pieces fit into a transaction.
 pub(super) const PIECES: u32 = 3;

@@ -55,7 +55,7 @@ pub(super) struct Taken {
 }
 
 impl Take {
-    /// A pass begins with a look: beyond what it looks; none where it is to do without the cursor. It holds for the
+    /// A pass begins with a look: beyond what it looks. None where it is to do without the cursor. It holds for the
     /// whole pass, for a look without the cursor finds what the cursor passes over.
     pub(super) fn since(&mut self) -> Option<&str> {
         let pause = WHOLE_LOOK.max(self.whole_look * 20);

@@ -38,7 +38,7 @@ static WORDS: [Word; 11] = [
     word!("front-end-https", is_on),
     word!("x-appengine-https", is_on),
     word!("cf-visitor", visits_by_tls),
-    // What the certificate is; without TLS there is no such header.
+    // Holds the certificate. Without TLS there is no such header.
     word!("x-arr-ssl", |line| !line.as_bytes().trim_ascii().is_empty()),
 ];
 

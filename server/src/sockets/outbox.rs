@@ -5,7 +5,6 @@
 //!
 //! A slow client gets the newest state, not all that it has missed. An event replaces earlier ones that
 //! describe an older state of the same part. So the size of a dashboard bounds what waits.
-//! before it that say the same of an older state. So what waits is bounded by what a dashboard is.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -105,7 +105,7 @@ macro_rules! is_picture {
             $text,
             // A name and a password, in which an @ may be too.
             ", chr(92), '/') ~ '^https?://([^/?#]*@)?",
-            // An address of IPv6; one of IPv4, as four numbers; or a name whose last part is no number, as the standard
+            // An address of IPv6, one of IPv4 as four numbers, or a name whose last part is no number, as the standard
             // takes it for an address otherwise.
             "([[][0-9A-Fa-f:.]+]",
             "|((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}",

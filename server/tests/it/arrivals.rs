@@ -186,7 +186,7 @@ async fn a_server_that_stops_lets_no_client_wait() {
         server.shutdown().await;
         let answers = join_all(waiting.into_iter().map(|mut stream| async move {
             let mut answer = String::new();
-            // Of those that arrived, frames follow; they are no text, and of no interest.
+            // Of those that arrived, frames follow. They are no text, and of no interest.
             stream.read_to_string(&mut answer).await.ok();
             answer
         }));

@@ -11,7 +11,7 @@ const A: Uuid = uuid!("00000000-0000-4000-8000-00000000000a");
 const B: Uuid = uuid!("00000000-0000-4000-8000-00000000000b");
 const C: Uuid = uuid!("00000000-0000-4000-8000-00000000000c");
 
-/// A has no parts, B is partly covered; both are Ada's. C is Bob's. Ada has a set and a wish.
+/// A has no parts, B is partly covered. Both are Ada's. C is Bob's. Ada has a set and a wish.
 const START: &str = "
     truncate collection.mocs, collection.inventory, collection.sets, collection.wishlist_items cascade;
     insert into collection.mocs (id, user_id, title, theme)
@@ -301,7 +301,7 @@ async fn only_the_result_of_statements_is_announced() {
     assert_told(cases).await;
 }
 
-/// What was only ordered counts until it is cancelled; the projector has seen it then.
+/// What was only ordered counts until it is cancelled. The projector has seen it then.
 #[tokio::test]
 async fn a_cancelled_order_is_announced() {
     with_database(|db| async move {

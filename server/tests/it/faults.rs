@@ -150,7 +150,7 @@ async fn what_cannot_be_shown_of_one_user_hides_nothing_of_another() {
         for client in [&mut ada, &mut bob] {
             client.events(&["summaryUpdated", "themeBreakdownUpdated", "recentMocAdded"]).await;
         }
-        // The projector lets nothing of the kind through; another program may write to its tables.
+        // The projector lets nothing of the kind through. Another program may write to its tables.
         db.run("update dashboard.mocs set title = '' where user_id = 'ada'").await;
         db.run(both).await;
         let event = bob.event().await;
@@ -404,7 +404,7 @@ async fn a_table_that_was_restored_with_its_triggers_is_looked_at_again() {
     .await;
 }
 
-/// PostgreSQL is started where nothing may be written, so nothing can be said of what it has; later it can.
+/// PostgreSQL starts read-only, so the server cannot know what it still has. Later it can.
 #[tokio::test]
 async fn a_database_that_may_be_written_to_again_is_projected_again() {
     with_server(|db: TestDb, server: TestServer| async move {

@@ -20,7 +20,7 @@ const WRITES: usize = 50;
 const ATTEMPTS: (usize, usize) = (9, 2);
 const HELD: &str = ": another transaction holds it; trying again";
 
-/// Objects of many kinds, on and beside the tables that a source watches; and two of those in partitions.
+/// Objects of many kinds, on and beside the tables that a source watches, and two of those in partitions.
 const OBJECTS: &str = "
     create type public.mood as enum ('good', 'bad');
     create type public.pair as (a integer, b text);

@@ -61,7 +61,7 @@ struct Migration {
 enum Outcome {
     /// What is shown is right, and nothing has to be done.
     Right,
-    /// It is called stale; the check names why.
+    /// It is called stale. The check names why.
     Stale { names: &'static str, cure: Cure },
 }
 
@@ -259,7 +259,7 @@ impl Place {
             .collect()
     }
 
-    /// Does what is to make it right; says what that was.
+    /// Does what is to make it right. Returns what that was.
     async fn cure(&mut self, db: &TestDb, cure: &Cure) -> &'static str {
         match cure {
             Cure::PutBack(ddl) => {
@@ -332,7 +332,7 @@ impl Drop for Folder {
     }
 }
 
-/// Runs a migration as the application does; how long it took.
+/// Runs a migration as the application does. Returns how long it took.
 async fn migrate(db: &TestDb, ddl: &[&str], is_one_transaction: bool) -> Duration {
     let mut session = db.connection().await;
     let began = Instant::now();

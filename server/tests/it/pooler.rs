@@ -40,7 +40,7 @@ struct State {
 }
 
 impl Pooler {
-    /// Starts one before the database at `url`; returns its own address.
+    /// Starts one before the database at `url`. Returns its own address.
     async fn start(url: &str, size: usize) -> (Arc<Self>, String) {
         let options: PgConnectOptions = url.parse().unwrap();
         let target = (options.get_host().to_owned(), options.get_port());
@@ -139,7 +139,7 @@ async fn transaction(
     }
 }
 
-/// Passes on what the database answers; whether its session is in no transaction then.
+/// Passes on what the database answers. Returns whether its session is in no transaction then.
 async fn answer(client: &mut TcpStream, session: &mut TcpStream) -> io::Result<bool> {
     loop {
         let answer = message(session).await?;

@@ -226,7 +226,7 @@ async fn the_net_effect_of_a_transaction_is_what_counts() {
     assert!(host.told().await.is_empty(), "the same rows again");
     host.write(&reload("Keep")).await;
     host.settle().await;
-    // The recent list; not a new MOC, which would be announced.
+    // The recent list, and not a new MOC, which would be announced.
     assert_eq!(host.told().await, BTreeMap::from([("ada".to_owned(), 4)]));
     let added: Option<Vec<uuid::Uuid>> =
         sqlx::query_scalar("select added from dashboard.changes order by id desc limit 1")

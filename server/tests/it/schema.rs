@@ -101,7 +101,7 @@ async fn a_missing_right_is_explained() {
     admin(&format!("create role {role} login password 'poor'")).await;
     let mut poor: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
     poor = poor.username(&role).password("poor");
-    // The cluster may be one that asks no passwords; either way the role may log in.
+    // The cluster may be one that asks no passwords. Either way the role may log in.
     PgConnection::connect_with(&poor).await.unwrap().close().await.unwrap();
     let url = sqlx::ConnectOptions::to_url_lossy(&poor).to_string();
     let error = Database::open(&config(&url)).await.unwrap_err().to_string();

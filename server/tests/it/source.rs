@@ -26,7 +26,7 @@ const CONTENT: &str = "
                                              'information_schema'::regnamespace)
     ) as things";
 
-/// Runs a command; whether it succeeded, and all that it said.
+/// Runs a command. Returns whether it succeeded, and all that it said.
 fn source(url: &str, arguments: &[&str]) -> (bool, String) {
     let mut command = command();
     command.arg("source").args(arguments).env("DATABASE_URL", url);
@@ -307,7 +307,7 @@ async fn who_installs_needs_the_right_to_make_the_schema_or_the_schema() {
     .await;
 }
 
-/// One role installs; another runs the server, with the rights that were printed and no other.
+/// One role installs. Another runs the server, with the rights that were printed and no other.
 #[tokio::test]
 async fn a_server_runs_as_a_role_that_cannot_write_the_applications_tables() {
     with_application(|db, name| async move {
@@ -368,7 +368,7 @@ async fn publications_for_all_tables_are_warned_of_before_and_by_an_installation
     .await;
 }
 
-/// A table in partitions has no trigger for replicated rows itself; its partitions have.
+/// A table in partitions has no trigger for replicated rows itself. Its partitions have.
 #[tokio::test]
 async fn a_partitioned_table_is_listened_to_whole() {
     with_application(|db, _| async move {

@@ -31,7 +31,7 @@ use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
 };
 
-/// Of the key beside it; for loopback, and for tests only.
+/// The certificate of the key beside it. For loopback, and for tests only.
 pub(crate) const CERTIFICATE: &[u8] = include_bytes!("../keys/tls-cert.pem");
 /// An application's tables, as the source `moc-instructions` reads them.
 pub(crate) const EXAMPLE: &str = include_str!("../../sources/moc-instructions/example.sql");
@@ -97,7 +97,8 @@ pub(crate) async fn with_application<F: Future<Output = ()>>(
     }
 }
 
-/// Installs the source of the application's tables, and projects them; a configuration for servers that read it.
+/// Installs the source of the application's tables, and projects them. Returns a configuration for
+/// servers that read it.
 pub(crate) async fn installed(db: &TestDb) -> Config {
     let source = Source::built_in("moc-instructions").unwrap();
     let mut node = db.node().await;
@@ -130,7 +131,7 @@ pub(crate) async fn with_server<F: Future<Output = ()>>(
     .await;
 }
 
-/// An empty database without our schema; the caller drops it.
+/// An empty database without our schema. The caller drops it.
 pub(crate) async fn create_database() -> (String, String) {
     let name = format!("dash_test_{}", uuid::Uuid::new_v4().simple());
     admin(&format!("create database {name}")).await;
@@ -307,7 +308,7 @@ impl TestDb {
     }
 }
 
-/// A token; `kind` is `access` or `id`.
+/// A token. `kind` is `access` or `id`.
 pub(crate) fn token(user: &str, kind: &str, valid_s: i64) -> String {
     let exp = time::OffsetDateTime::now_utc().unix_timestamp() + valid_s;
     let claims =
@@ -441,7 +442,7 @@ impl Client {
         self.next().await.expect("the connection ended")
     }
 
-    /// The next frame that is not a ping; none at the end of the connection.
+    /// The next frame that is not a ping. None at the end of the connection.
     pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
             let message = timeout(PATIENCE, self.stream.next()).await.expect("nothing came");
@@ -496,7 +497,7 @@ impl Client {
     }
 }
 
-/// The envelope in a frame, whose type equals the event's name; none in a frame that is no event.
+/// The envelope in a frame, whose type equals the event's name. None in a frame that is no event.
 pub(crate) fn envelope(frame: &str) -> Option<Value> {
     let json = frame.strip_prefix("42/dashboard,")?;
     let Value::Array(parts) = serde_json::from_str(json).unwrap() else { panic!("{frame}") };

@@ -62,7 +62,7 @@ impl Receiver {
         spans
     }
 
-    /// Waits until spans of all of these names have come; all that have.
+    /// Waits until spans of all of these names have come. Returns all that have come.
     async fn until(&mut self, names: &[&str]) -> Vec<Span> {
         let mut spans = Vec::new();
         while !names.iter().all(|name| spans.iter().any(|span: &Span| span.name == *name)) {
@@ -140,7 +140,7 @@ async fn requests_join_their_caller_s_trace_and_the_last_ones_are_sent_at_the_en
     with_database(|db: TestDb| async move {
         let mut receiver = Receiver::start(StatusCode::OK).await;
         let url = receiver.url();
-        // None of our own; and nothing is sent before the server stops.
+        // None of our own, and nothing is sent before the server stops.
         let settings = [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()),
             ("OTEL_TRACES_SAMPLER_ARG", "0"),

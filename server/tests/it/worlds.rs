@@ -32,7 +32,7 @@ use Start::{Answers, Ends, Idles, Serves};
 /// A database to which something was done, and what a server makes of it.
 #[derive(Clone, Copy)]
 struct World {
-    /// What a superuser has done; `DATABASE` and `ROLE` stand for the names.
+    /// What a superuser has done. `DATABASE` and `ROLE` stand for the names.
     done: &'static str,
     /// Whether the standalone source was installed before that.
     is_installed: bool,
@@ -161,7 +161,7 @@ async fn look(db: &TestDb, settings: &[(&str, &str)], expected: Start) -> Seen {
     }
 }
 
-/// Waits for a dashboard; for one with a change if that is to be seen.
+/// Waits for a dashboard, and for one with a change if `is_changing`.
 async fn shows(db: &TestDb, server: &TestServer, is_changing: bool) {
     if is_changing {
         db.run("insert into collection.mocs (user_id, title, theme) values ('ada', 'New', 'T')")

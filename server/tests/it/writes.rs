@@ -22,7 +22,7 @@ const ADDED: &str = "recentMocAdded";
 const RECENT: &str = "recentMocsUpdated";
 const PARTIAL: &str = "partialPartsUpdated";
 
-/// Ada has three MOCs, the last of them with half of its parts; Bob and Carol have one each.
+/// Ada has three MOCs, the last of them with half of its parts. Bob and Carol have one each.
 const START: &str = "
     insert into public.moc_instructions (id, user_id, title, type, theme, tags, created_at) values
         ('00000000-0000-4000-8000-00000000000a', 'ada', 'Castle', 'moc', 'City', null, '2026-01-01'),

@@ -5,7 +5,7 @@
 pub(super) struct Counts {
     pub(super) passed: usize,
     pub(super) failed: usize,
-    /// What failed, a line each; at least one where `failed` is not zero.
+    /// What failed, a line each. At least one where `failed` is not zero.
     pub(super) failures: Vec<String>,
 }
 

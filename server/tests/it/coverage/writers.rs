@@ -47,7 +47,7 @@ impl Follower {
     }
 }
 
-/// Sessions A, B and P, and what they do in turn; after each step a projector does what it can. A step that
+/// Sessions A, B and P, and what they do in turn. After each step a projector does what it can. A step that
 /// waits for another session would wait for ever, and one that the database ends for a deadlock fails.
 async fn interleave(setup: &str, steps: &[(char, &str)]) {
     with_database(|db| async move {
@@ -167,7 +167,7 @@ async fn truncating_waits_for_no_writer_and_no_writer_for_it() {
         ('B', "commit; begin; update collection.inventory set owned_quantity = 3"),
         ('A', "truncate collection.moc_parts"),
         ('B', "commit"),
-        // The projector cannot read the table yet; who writes to another one does not notice.
+        // The projector cannot read the table yet. A writer to another table does not notice.
         ('A', "begin; truncate collection.inventory"),
         ('B', "insert into collection.moc_parts values ('$', 'p', 1, 10)"),
         ('B', "update collection.mocs set title = 'C'"),

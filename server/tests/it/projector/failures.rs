@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use super::{Host, MOCS};
 use crate::support::{EXAMPLE, create_database, drop_database};
 
-/// Wishes of a table `public.wishes`, by a query of the test's own; and no MOCs.
+/// Wishes of a table `public.wishes`, by a query of the test's own, and no MOCs.
 fn wishes(query: &str, to: &str) -> Source {
     let manifest = format!(
         "name = 'test'

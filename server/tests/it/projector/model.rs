@@ -34,7 +34,7 @@ struct Moc {
 #[derive(Default)]
 pub(super) struct Views(BTreeMap<String, View>);
 
-/// The four sections; and the rows that they are made of.
+/// The four sections, and the rows that they are made of.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct View {
     summary: [usize; 8],
@@ -88,7 +88,7 @@ struct Rows {
     instructions: Vec<Instruction>,
     /// By MOC.
     lists: BTreeMap<Uuid, Vec<List>>,
-    /// By list; a negative quantity is none.
+    /// By list. A negative quantity is none.
     parts: BTreeMap<Uuid, Vec<(Lot, i64)>>,
     inventory: Vec<(String, String, String, i32)>,
     sets: Vec<(Uuid, String, String, Option<String>)>,

@@ -52,7 +52,7 @@ async fn write(connection: &mut PgConnection, statements: &str) {
     sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await.unwrap();
 }
 
-/// That each user is served what the rules say; how many users and MOCs that are.
+/// Asserts that each user is served what the rules say. Returns how many users and MOCs those are.
 async fn assert_served(
     db: &TestDb,
     server: &TestServer,

@@ -36,7 +36,7 @@ async fn a_note_that_becomes_visible_between_the_look_and_the_taking_is_taken() 
     let mut earlier = earlier.begin().await.unwrap();
     sqlx::query(WISH).execute(&mut *earlier).await.unwrap();
     host.write(WISH).await;
-    // To take the turn is to read this table; to look is not.
+    // Taking the turn reads this table. Looking does not.
     let mut holder = PgConnection::connect(&host.url).await.unwrap();
     let mut held = holder.begin().await.unwrap();
     sqlx::query("lock table dashboard.meta").execute(&mut *held).await.unwrap();
@@ -164,7 +164,7 @@ async fn small_changes_stay_small_work_when_many_come_at_once() {
     }
     while host.number(LEFT).await > 0 {
         host.projector.pass(&mut host.node).await.unwrap();
-        // The import is of a feed; what is noted by a statement is of a watch.
+        // The import is of a feed. What is noted by a statement is of a watch.
         let large = "select count(*) from dashboard.pending where is_bulk and watch is not null";
         assert_eq!(host.number(large).await, 0, "small work waits with the import");
     }

@@ -26,7 +26,7 @@ const COLORS: [&str; 4] = ["red", "red", "red", "Red"];
 const QUANTITIES: [i32; 12] = [1, 1, 2, 2, 3, 3, 5, 5, 8, 0, -3, i32::MAX];
 
 impl Writer {
-    /// Runs one transaction; returns its statements. One that the database refuses has done nothing, which
+    /// Runs one transaction. Returns its statements. One that the database refuses has done nothing, which
     /// is as good a transaction as any other.
     pub(super) async fn write(
         &mut self,

@@ -122,7 +122,7 @@ impl Ledger {
         let (epoch, revision) = tag.split_once('-').unwrap();
         let revision = revision.parse().unwrap();
         let view: Value = answer.json().await.map_err(|_| GONE)?;
-        // Sessions come and go; the database and its changes are the same all the time.
+        // Sessions come and go. The database and its changes are the same all the time.
         assert!(before.epoch.is_empty() || before.epoch == epoch, "{before:?}, then {epoch}");
         assert!(revision >= before.revision, "{user}: {before:?}, then {revision}");
         if let Some((_, known)) = before.snapshot.filter(|(of, _)| *of == revision) {
