@@ -52,7 +52,7 @@ fn plant(steps: &mut Steps, patch: &Path) -> anyhow::Result<Result<(), String>> 
     let copy = copy(steps, patch, &name)?;
 
     let mut tests = cargo(["test", "--package", "client-sdk", "--test", "machine"]);
-    tests.args(["--", "simulation::whatever", "--nocapture"]).current_dir(copy);
+    tests.args(["--", "simulation::the_client_never_lies", "--nocapture"]).current_dir(copy);
     tests.env("CARGO_TARGET_DIR", workspace::target());
     tests.env("SIMULATION_SCHEDULES", SCHEDULES).env("RUST_BACKTRACE", "0");
     let outcome = steps.attempt_failure(
