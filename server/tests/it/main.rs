@@ -15,6 +15,7 @@ mod check;
 mod coverage;
 #[cfg(test)]
 mod disconnects;
+#[cfg(test)]
 mod edge;
 #[cfg(test)]
 mod faults;
@@ -24,7 +25,6 @@ mod hostile;
 mod installing;
 #[cfg(test)]
 mod migrations;
-#[cfg(test)]
 #[cfg(test)]
 mod plans;
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub(super) enum Command {
     Shutdown,
 }
 
-/// What a socket, a request or the view_store has to say.
+/// What a socket, a request or the store of the last view has to say.
 pub(super) struct Answer {
     pub(super) input: Input,
     pub(super) cause: Option<Cause>,
