@@ -6,7 +6,6 @@ use core::cell::{Cell, RefCell};
 
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
-use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::callbacks::{ask_token, message_of};
 use super::clock::{seed, steady_clock, wall_clock};

@@ -219,7 +219,7 @@ impl Checks {
                     }
                     Says::AuthFailed => self.is_refused = true,
                     Says::Drains(retry_after) => {
-                        self.no_socket_before = bench.now + backoff::capped(*retry_after)
+                        self.no_socket_before = bench.now + backoff::capped(*retry_after);
                     }
                     Says::Something | Says::TokenExpired => {}
                 }

@@ -398,5 +398,5 @@ fn drawn(dice: &mut Random, count: usize) -> usize {
 
 fn busy(dice: &mut Random, retry_after: Option<Millis>) -> Response {
     let code = if dice.span(Millis(0), Millis(1)).0 == 0 { 429 } else { 503 };
-    Response { retry_after: retry_after, ..status(code) }
+    Response { retry_after, ..status(code) }
 }
