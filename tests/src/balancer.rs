@@ -93,15 +93,17 @@ async fn hand_over(mut client: TcpStream, state: Arc<Mutex<State>>) {
     }
 }
 
-/// The nodes that are ready, each first in its turn.
+/// The nodes that are ready, each first in its turn; then the others, as balancers do where none is ready:
+/// on a busy machine a node may be late with its answer.
 fn choices(state: &Mutex<State>) -> Vec<SocketAddr> {
     let mut state = lock(state);
-    let ready = state.nodes.iter().filter(|node| node.is_ready).map(|node| node.public);
-    let mut ready: Vec<_> = ready.collect();
-    state.turn += 1;
-    let first = state.turn % ready.len().max(1);
+    let (mut ready, others): (Vec<&Node>, Vec<&Node>) =
+        state.nodes.iter().partition(|node| node.is_ready);
+    let first = (state.turn + 1) % ready.len().max(1);
     ready.rotate_left(first);
-    ready
+    let choices = ready.into_iter().chain(others).map(|node| node.public).collect();
+    state.turn += 1;
+    choices
 }
 
 async fn ask(state: Arc<Mutex<State>>) {
