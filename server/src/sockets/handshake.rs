@@ -87,7 +87,7 @@ impl SocketContext {
             self.turn_away(connection, "sockets_per_user", EndReason::Refused);
             return Err(Refused::TooManySockets);
         }
-        // ClientPacket before the client learns of it, which may be gone again a moment later.
+        // Logged before the client learns of it, which may be gone again a moment later.
         self.metrics.connects.inc();
         log_line!(
             connection,

@@ -171,7 +171,7 @@ impl Session {
                 self.reply(Ok(refusal)).map_err(Fault::Over)?;
             }
             ClientPacket::Disconnect if self.is_admitted || self.admission.is_some() => {
-                // Without the namespace the connection has no purpose. ClientPacket first, so that every
+                // Without the namespace the connection has no purpose. Noted first, so that every
                 // line of its end names the same reason.
                 self.connection.close_soon(EndReason::ClientDisconnect);
                 self.context.rooms.leave(&self.connection, EndReason::ClientDisconnect);
