@@ -87,8 +87,9 @@ async fn pass(pool: &Pool, retention: Duration, limit: i64) -> Result<Removed, s
 /// they make superfluous: their users' older rows. Only one server at a time does it, and the others do
 /// nothing.
 ///
-/// The turn is a row of ours, which only this server may lock: any role can hold an advisory lock for
-/// ever. The turn ends with the transaction, and the database ends that where this server falls silent.
+/// The turn is a lock on a row of our own table, which no other role may lock. An advisory lock would not
+/// do: any role can take one and keep it. The turn ends with the transaction, and the database ends the
+/// transaction of a server that falls silent.
 ///
 /// # Errors
 /// If the database fails. Nothing is changed then.
